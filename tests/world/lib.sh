@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What the scripts of this folder share; they source it, it prints nothing.
+#
+# The cache ($MANYPORT_CACHE, else .cache/ in the project's root) holds one
+# folder per thing, NOUN-KEY, where the key is a hash of all that the thing is
+# made from.  A folder is built under another name and renamed when it is
+# whole, so a folder that exists is complete; a lock per name makes a second
+# caller wait instead of building it again.
+
+world_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+project_dir=$(cd "$world_dir/../.." && pwd)
+cache_dir=${MANYPORT_CACHE:-$project_dir/.cache}
+self=$(basename "$0")
+
+say()
+{
+	echo "$self: $*" >&2
+}
+
+# die [-STATUS] MESSAGE
+die()
+{
+	local status=1
+
+	case $1 in
+	-[0-9]*)
+		status=${1#-}
+		shift ;;
+	esac
+	say "$*"
+	exit "$status"
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo "$@"
+	fi
+}
+
+# A short hash of the arguments: of a file's content where the argument names
+# a file, else of the argument itself.
+hash_of()
+{
+	local arg
+
+	for arg; do
+		if [ -f "$arg" ]; then
+			cat "$arg"
+		else
+			printf '%s\n' "$arg"
+		fi
+	done | sha256sum | cut -c1-12
+}
+
+# cached NOUN KEY BUILDER [ARG...]: prints the folder NOUN-KEY of the cache.
+# Where it is missing, calls BUILDER FOLDER [ARG...] to fill an empty folder;
+# what the builder prints goes to a log, which is shown when it fails.
+cached()
+{
+	local noun=$1 key=$2 dir="$cache_dir/$1-$2"
+
+	shift 2
+	if [ -d "$dir" ]; then
+		echo "$dir"
+		return
+	fi
+	mkdir -p "$cache_dir"
+	(
+		flock 9
+		if [ ! -d "$dir" ]; then
+			make_cached "$noun" "$dir" "$@"
+		fi
+	) 9>"$cache_dir/.$noun-$key.lock" || exit
+	echo "$dir"
+}
+
+make_cached()
+{
+	local noun=$1 dir=$2 builder=$3 log="$2.log" tmp begin=$SECONDS
+
+	shift 3
+	say "making $noun (once; log: $log)"
+	tmp=$(mktemp -d "$cache_dir/.making-$noun.XXXXXX")
+	chmod 755 "$tmp"
+	# A new shell, because bash ignores "set -e" below an if or ||.
+	(
+		set -euo pipefail
+		"$builder" "$tmp" "$@"
+	) >"$log" 2>&1 9>&- &
+	if ! wait $!; then
+		tail -n 30 "$log" >&2
+		as_root rm -rf "$tmp"
+		die "could not make $noun, see $log"
+	fi
+	mv "$tmp" "$dir"
+	say "made $noun in $((SECONDS - begin)) s"
+}
+
+# The mirror that this machine's apt uses for Debian itself.
+debian_mirror()
+{
+	local uri
+
+	# shellcheck disable=SC2016 # apt's placeholders, not the shell's
+	uri=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' \
+		'Created-By: Packages' 2>/dev/null |
+		sed -n 's/^Debian|Debian|//p' | grep -m1 '^https\?://' || true)
+	uri=${uri:-http://deb.debian.org/debian}
+	echo "${uri%/}"
+}
+
+# Version of an installed package, nothing when it is not installed.
+installed_version()
+{
+	dpkg-query -W -f '${db:Status-Abbrev} ${Version}\n' "$1" 2>/dev/null |
+		sed -n 's/^ii *//p'
+}
+
+# recent DAYS NAME COMMAND...: what COMMAND prints, remembered for that long.
+recent()
+{
+	local days=$1 file="$cache_dir/.recent-$2"
+
+	shift 2
+	if [ -z "$(find "$file" -mmin "-$((days * 1440))" 2>/dev/null)" ]; then
+		mkdir -p "$cache_dir"
+		"$@" >"$file.$$"
+		mv "$file.$$" "$file"
+	fi
+	cat "$file"
+}
+
+# configure_kernel FRAGMENT...: applies them to .config in the current folder
+# (MAKE_ARCH says for which architecture) and fails when a line of them does
+# not survive.
+configure_kernel()
+{
+	local line name lost=0
+
+	scripts/kconfig/merge_config.sh -m .config "$@"
+	make "$MAKE_ARCH" olddefconfig
+	while IFS= read -r line; do
+		case $line in
+		CONFIG_*)
+			grep -qxF "$line" .config && continue ;;
+		'# CONFIG_'*' is not set')
+			name=${line#'# '}
+			grep -q "^${name%% *}=" .config || continue ;;
+		*)
+			continue ;;
+		esac
+		echo "configuration line has no effect: $line"
+		lost=1
+	done < <(last_settings "$@")
+	return "$lost"
+}
+
+# The last setting of each option in the given fragments.
+last_settings()
+{
+	awk 'match($0, /CONFIG_[A-Z0-9_a-z]+/) &&
+		/^(# )?CONFIG_[A-Z0-9_a-z]+(=| is not set)/ {
+			last[substr($0, RSTART, RLENGTH)] = $0
+		}
+		END { for (name in last) print last[name] }' "$@"
+}
+
+# forky_folder FOLDER PACKAGE...: a small Debian forky with these packages and
+# what they depend on, without what they only recommend.
+forky_folder()
+{
+	local root=$1 script=/usr/share/debootstrap/scripts/forky packages
+
+	shift
+	# Debian 12's debootstrap does not know the name; all suites since
+	# bookworm are made the same way.
+	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+	packages=$(IFS=,; echo "$*")
+	as_root debootstrap --variant=minbase --include="$packages" \
+		forky "$root" "$(debian_mirror)" "$script"
+}
