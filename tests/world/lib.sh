@@ -9,6 +9,9 @@
 # whole, so a folder that exists is complete; a lock per name makes a second
 # caller wait instead of building it again.
 
+# "set -e" also inside of $(...)
+shopt -s inherit_errexit
+
 world_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project_dir=$(cd "$world_dir/../.." && pwd)
 cache_dir=${MANYPORT_CACHE:-$project_dir/.cache}
@@ -70,28 +73,31 @@ cached()
 		return
 	fi
 	mkdir -p "$cache_dir"
-	(
-		flock 9
-		if [ ! -d "$dir" ]; then
-			make_cached "$noun" "$dir" "$@"
-		fi
-	) 9>"$cache_dir/.$noun-$key.lock" || exit
+	exec 9>"$cache_dir/.$noun-$key.lock"
+	flock 9
+	if [ ! -d "$dir" ]; then
+		make_cached "$noun" "$dir" "$@"
+	fi
+	exec 9>&-
 	echo "$dir"
 }
 
 make_cached()
 {
-	local noun=$1 dir=$2 builder=$3 log="$2.log" tmp begin=$SECONDS
+	local noun=$1 dir=$2 builder=$3 log="$2.log" begin=$SECONDS
+	local tmp ignored
 
 	shift 3
+	# Bash ignores "set -e" in all that is called from an if, && or ||:
+	# a builder would go on after an error, and its result be kept.
+	ignored=$(trap 'exit 0' EXIT; false; echo yes)
+	if [ "$ignored" ]; then
+		die "cached: called from a condition"
+	fi
 	say "making $noun (once; log: $log)"
 	tmp=$(mktemp -d "$cache_dir/.making-$noun.XXXXXX")
 	chmod 755 "$tmp"
-	# A new shell, because bash ignores "set -e" below an if or ||.
-	(
-		set -euo pipefail
-		"$builder" "$tmp" "$@"
-	) >"$log" 2>&1 9>&- &
+	"$builder" "$tmp" "$@" >"$log" 2>&1 9>&- &
 	if ! wait $!; then
 		tail -n 30 "$log" >&2
 		as_root rm -rf "$tmp"

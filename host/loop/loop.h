@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The event loop: descriptors, timers, deferred work, children; one thread.
+ *
+ * Based on epoll. A watch may be removed, and freed, from inside any callback, its
+ * own included: an event that was already fetched for it is dropped.
+ */
+#ifndef HOST_LOOP_LOOP_H
+#define HOST_LOOP_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct loop;
+
+struct loop *loop_create(void);			/* NULL with errno set */
+void loop_destroy(struct loop *loop);		/* accepts NULL */
+
+/* Runs until loop_quit(). Returns 0 or -errno. */
+int loop_run(struct loop *loop);
+void loop_quit(struct loop *loop);
+
+/* Milliseconds of the monotonic clock at the start of this round. */
+uint64_t loop_now(const struct loop *loop);
+
+struct loop_watch {
+	int fd;					/* -1: not watched */
+	void (*ready)(struct loop_watch *watch, uint32_t events);	/* EPOLL* */
+	struct loop *loop;
+};
+
+/* Watches @fd for @events (EPOLLIN, EPOLLOUT, EPOLLET, ...). Returns 0 or -errno. */
+int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t events,
+		   void (*ready)(struct loop_watch *watch, uint32_t events));
+int loop_watch_modify(struct loop_watch *watch, uint32_t events);
+void loop_watch_remove(struct loop_watch *watch);	/* does not close; idempotent */
+
+struct loop_timer {
+	uint64_t when;				/* 0: not armed */
+	void (*fire)(struct loop_timer *timer);
+	struct loop *loop;
+	unsigned int slot;			/* place in the loop's heap */
+};
+
+void loop_timer_init(struct loop *loop, struct loop_timer *timer,
+		     void (*fire)(struct loop_timer *timer));
+/* (Re)arms to fire @ms from now. Returns 0 or -ENOMEM. */
+int loop_timer_start(struct loop_timer *timer, uint64_t ms);
+void loop_timer_stop(struct loop_timer *timer);	/* idempotent */
+
+/* Runs once, after the callbacks of this round; queuing twice is one run. */
+struct loop_task {
+	void (*run)(struct loop_task *task);
+	struct loop *loop;
+	struct loop_task *next, **prev;		/* NULL: not queued */
+};
+
+void loop_task_init(struct loop *loop, struct loop_task *task,
+		    void (*run)(struct loop_task *task));
+void loop_task_queue(struct loop_task *task);
+void loop_task_cancel(struct loop_task *task);	/* idempotent */
+
+#endif

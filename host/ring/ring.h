@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device's side of one split virtqueue [virtio-1.2 2.7], with EVENT_IDX
+ * and INDIRECT_DESC.
+ *
+ * The driver is hostile: every descriptor is copied once, the copy is
+ * checked, and only the copy is used. A ring that breaks a rule is broken for
+ * good: every later call returns -EPROTO until ring_start().
+ *
+ * One thread owns a ring. The ring does not touch file descriptors: its owner
+ * kicks and calls.
+ */
+#ifndef HOST_RING_RING_H
+#define HOST_RING_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mem/mem.h"
+
+#define RING_MAX_SIZE	  32768
+#define RING_MAX_SEGMENTS 1024
+
+struct vring_desc;
+struct vring_avail;
+struct vring_used;
+
+struct ring {
+	const struct mem *mem;
+	/* Where the parts lie, as guest addresses; translated at each start. */
+	uint64_t desc_addr, avail_addr, used_addr;	/* of the front end's space */
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t size;			/* entries, a power of two */
+	uint16_t last_avail;		/* next entry of avail to take */
+	uint16_t used_idx;		/* next entry of used to fill */
+	uint16_t signalled_used;	/* used index at the last call */
+	bool signalled_valid;
+	bool event_idx, indirect;
+	bool running, broken;
+	unsigned int taken;		/* chains taken and not yet given back */
+};
+
+struct ring_segment {
+	gpa_t addr;
+	uint32_t len;
+};
+
+/* One descriptor chain, checked: readable segments first, then writable. */
+struct ring_chain {
+	uint16_t head;
+	uint16_t readable, writable;	/* numbers of segments */
+	uint64_t readable_len, writable_len;	/* bytes */
+	struct ring_segment segments[RING_MAX_SEGMENTS];
+};
+
+/*
+ * Translates the parts and begins to serve at @base (the index of the next
+ * avail entry; also of used where the driver starts anew). Returns 0, -EINVAL
+ * (size), -EFAULT (a part is not in guest memory or not aligned).
+ */
+int ring_start(struct ring *ring, const struct mem *mem, uint16_t base);
+
+/* Serves no more. Returns the index to go on from. */
+uint16_t ring_stop(struct ring *ring);
+
+/* Translates the parts again after the memory map has changed. As ring_start(). */
+int ring_remap(struct ring *ring);
+
+/*
+ * Takes the next chain. Returns 1, 0 (none), -EPROTO (the ring is broken: a
+ * descriptor out of range, a loop, a chain longer than the ring, a readable
+ * descriptor behind a writable, a zero length, an indirect table that is nested, odd or
+ * outside memory, an avail index too far ahead).
+ */
+int ring_take(struct ring *ring, struct ring_chain *chain);
+
+/* How many chains the driver has made visible and were not taken; -EPROTO. */
+int ring_waiting(struct ring *ring);
+
+/* Gives the chain with @head back; @written bytes were put into its writable part. */
+void ring_give(struct ring *ring, uint16_t head, uint32_t written);
+
+/*
+ * Makes what was given visible (one store for all) and says whether the
+ * driver wants a call.
+ */
+bool ring_publish(struct ring *ring);
+
+/*
+ * Asks for kicks (@wanted) or says that none are needed. Returns true when
+ * chains arrived meanwhile and the caller must look again.
+ */
+bool ring_want_kick(struct ring *ring, bool wanted);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: ((GPL-2.0-only WITH Linux-syscall-note) OR MIT) */
+/*
+ * What a process may ask of an open port beyond read, write and poll.
+ *
+ * All arguments have the same layout for 32-bit callers. Beside these, the
+ * usual FIONREAD (bytes that a read would return now, int) and TIOCOUTQ
+ * (bytes written and not yet taken by the service, int) work.
+ */
+#ifndef MANYPORT_IOCTL_H
+#define MANYPORT_IOCTL_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define MANYPORT_NAME_SIZE 256
+
+/*
+ * Connects the channel to the service @name (NUL-terminated). Waits for the
+ * answer unless the file is non-blocking: then EINPROGRESS, POLLOUT when
+ * answered, and the same call again gives the answer. Unlike a first write it
+ * may be tried again, with another name, after a refusal.
+ * Errors: ENOENT, EACCES, EBUSY, ECONNREFUSED, ETIMEDOUT, EINVAL,
+ * ENAMETOOLONG; EISCONN when connected; EALREADY when another name is being
+ * connected; EOPNOTSUPP on a port with a fixed service.
+ */
+struct manyport_connect {
+	char name[MANYPORT_NAME_SIZE];
+};
+#define MANYPORT_IOC_CONNECT	_IOW('M', 0x50, struct manyport_connect)
+
+/*
+ * Shuts one direction down; the argument is SHUT_RD, SHUT_WR or SHUT_RDWR
+ * (0, 1, 2) by value. Bytes written before still arrive. ENOTCONN, EINVAL.
+ */
+#define MANYPORT_IOC_SHUTDOWN	_IO('M', 0x51)
+
+enum manyport_channel_state {
+	MANYPORT_UNNAMED	= 0,
+	MANYPORT_CONNECTING	= 1,
+	MANYPORT_CONNECTED	= 2,
+	MANYPORT_REFUSED	= 3,
+	MANYPORT_ENDED		= 4,	/* both directions ended */
+	MANYPORT_FAILED		= 5,
+	MANYPORT_GONE		= 6,	/* the port was unplugged or reset */
+};
+
+#define MANYPORT_INFO_IN_ENDED	0x1
+#define MANYPORT_INFO_OUT_ENDED	0x2
+#define MANYPORT_INFO_FIXED	0x4
+
+struct manyport_info {
+	__u32 size;			/* of this structure */
+	__u32 state;			/* enum manyport_channel_state */
+	__u32 channel;			/* slot and generation on the wire */
+	__u32 generation;
+	__u32 error;			/* errno of the refusal or failure, or 0 */
+	__u32 readable;			/* bytes in driver memory */
+	__u32 unsent;			/* bytes taken and not yet with the service */
+	__u32 flags;			/* MANYPORT_INFO_* */
+	__u64 bytes_in, bytes_out;	/* moved by the device since connect */
+	__u64 zero_copy_in, zero_copy_out; /* of these, without a copy */
+	__u64 requests, kicks, events;	/* sent; notifications given; received */
+	__u64 waits;			/* times a caller slept */
+	char service[MANYPORT_NAME_SIZE]; /* name[+argument], "" when unnamed or fixed */
+};
+#define MANYPORT_IOC_INFO	_IOR('M', 0x52, struct manyport_info)
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where services meet the device core: an operation table each way.
+ *
+ * A service is something configured by name ("unix:/run/db.sock"). Each
+ * channel that is connected to it is one stream of that service. The core
+ * holds the peer end of the stream.
+ *
+ *	core -> stream		readv, writev, shutdown, close
+ *	stream -> core		connected, refused, readable, writable
+ *
+ * Rules, which keep the core free of locks and of waiting:
+ * - One thread, the loop's, calls everything. No call blocks, ever.
+ * - An iovec points straight into guest memory. It has been checked, and is
+ *   valid until the call returns, no longer. The guest may change the bytes
+ *   at any moment: a service that acts on them copies them first.
+ * - Readiness is an edge: after -EAGAIN the stream owes one call of
+ *   readable() or writable() when that direction can move again, has ended
+ *   or failed. Spurious calls are allowed. Until then the core does not ask.
+ *   A short count is not "empty": the core asks again until -EAGAIN.
+ * - A stream never calls its peer from inside open(), readv(), writev() or
+ *   shutdown(), and never after close().
+ */
+#ifndef MANYPORT_SERVICE_H
+#define MANYPORT_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <manyport/wire.h>
+
+#define MP_SERVICE_ABI 1
+
+struct mp_peer;
+struct mp_stream;
+struct mp_service;
+
+/* Who opened the channel: the guest kernel's claims, and where it came from. */
+struct mp_opener {
+	uint32_t uid, gid, pid;		/* initial namespace of the guest */
+	char comm[MP_COMM_LEN + 1];	/* escaped printable text */
+	const char *guest;		/* configured name of the guest */
+	const char *port;		/* name of the port */
+	const char *service;		/* configured name of the service */
+	const char *argument;		/* what follows '+' in the name, or "" */
+	uint32_t channel, generation;
+};
+
+/* What a stream tells the core. */
+struct mp_peer_ops {
+	void (*connected)(struct mp_peer *peer);
+	void (*refused)(struct mp_peer *peer, enum mp_reason reason);
+	void (*readable)(struct mp_peer *peer);
+	void (*writable)(struct mp_peer *peer);
+};
+
+struct mp_peer {
+	const struct mp_peer_ops *ops;
+};
+
+/* What the core asks of a stream; each returns 0 or more, or -errno. */
+struct mp_stream_ops {
+	/* Bytes put into @iov (1 or more), 0: the end, -EAGAIN, other: failed. */
+	ssize_t (*readv)(struct mp_stream *stream, const struct iovec *iov, int count);
+	/* Bytes taken (1 or more), -EAGAIN, -EPIPE: takes no more, other: failed. */
+	ssize_t (*writev)(struct mp_stream *stream, const struct iovec *iov, int count);
+	/* @how: MP_SHUT_READ, MP_SHUT_WRITE. After SHUT_WRITE the service sees the end. */
+	void (*shutdown)(struct mp_stream *stream, uint16_t how);
+	/* Ends and frees the stream. @abort: the other end should notice, if it can. */
+	void (*close)(struct mp_stream *stream, bool abort);
+};
+
+struct mp_stream {
+	const struct mp_stream_ops *ops;
+};
+
+struct mp_service_ops {
+	/*
+	 * Begins a stream for @peer. @opener is valid until open() returns.
+	 * Returns 1: connected; 0: under way, the outcome comes by connected()
+	 * or refused() (after refused() the core calls close()); -reason
+	 * (enum mp_reason): refused, and *stream is not set.
+	 */
+	int (*open)(struct mp_service *service, struct mp_peer *peer,
+		    const struct mp_opener *opener, struct mp_stream **stream);
+	/* Frees the service. No stream of it is open. */
+	void (*destroy)(struct mp_service *service);
+};
+
+struct mp_service {
+	const struct mp_service_ops *ops;
+};
+
+#endif
