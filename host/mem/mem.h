@@ -50,7 +50,7 @@ int mem_remove(struct mem *mem, uint64_t guest, uint64_t user, uint64_t size);
 
 void mem_clear(struct mem *mem);
 
-/* The host pointer for @len bytes at @addr in one region, or NULL. */
+/* The host pointer for @len bytes (1 or more) at @addr in one region, or NULL. */
 void *mem_at(const struct mem *mem, gpa_t addr, uint64_t len);
 
 /* As mem_at(), for an address of the front end's address space. */
@@ -58,9 +58,12 @@ void *mem_at_user(const struct mem *mem, uint64_t user, uint64_t len);
 
 /*
  * Appends iovecs for @len bytes at @addr; a range may cross adjacent regions.
- * Returns how many were appended, -EFAULT (not guest memory), -E2BIG (@max).
+ * Returns how many were appended (0 for no bytes), -EFAULT (not guest memory), -E2BIG (@max).
  */
 int mem_iov(const struct mem *mem, gpa_t addr, uint64_t len, struct iovec *iov, int max);
+
+/* Are all @len bytes (1 or more) at @addr guest memory, in adjacent regions? */
+bool mem_has(const struct mem *mem, gpa_t addr, uint64_t len);
 
 /*
  * Truncated guest memory: a front end may shrink the file under our mapping,

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Guest memory; see mem.h.
+ *
+ * Every region is checked once, when it is added: it does not wrap, does not
+ * overlap another one in either address space, and lies inside its file. So a
+ * range that lies in a region can be turned into a pointer without a sum that
+ * overflows, and an address has at most one meaning.
+ *
+ * The guard keeps a table of its own of all mappings in the process, of fixed
+ * size, because a signal handler can neither lock nor allocate. SIGBUS is
+ * raised by the very thread that touches the page, and the thread that adds and
+ * removes regions touches none meanwhile; the stores are atomic for the sake
+ * of other threads' faults.
+ */
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "mem/mem.h"
+
+/* --- The guard ---------------------------------------------------------- */
+
+#define GUARD_MAPPINGS (4 * MEM_MAX_REGIONS)
+
+static struct guard {
+	_Atomic uintptr_t start;	/* 0: free; stored last, cleared first */
+	_Atomic size_t size, page;
+} guards[GUARD_MAPPINGS];
+static atomic_bool guard_tripped;
+static struct sigaction guard_previous;
+
+static int guard_add(void *map, size_t size, size_t page)
+{
+	for (struct guard *g = guards; g < guards + GUARD_MAPPINGS; g++) {
+		if (atomic_load(&g->start))
+			continue;
+		atomic_store(&g->size, size);
+		atomic_store(&g->page, page);
+		atomic_store(&g->start, (uintptr_t)map);
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static void guard_remove(const void *map)
+{
+	for (struct guard *g = guards; g < guards + GUARD_MAPPINGS; g++)
+		if (atomic_load(&g->start) == (uintptr_t)map)
+			atomic_store(&g->start, 0);
+}
+
+/* Async-signal-safe: mmap() is a bare system call here, and errno is kept. */
+static bool guard_fill(uintptr_t addr)
+{
+	for (struct guard *g = guards; g < guards + GUARD_MAPPINGS; g++) {
+		uintptr_t start = atomic_load(&g->start);
+		size_t page = atomic_load(&g->page);
+		void *hole = (void *)(addr & ~((uintptr_t)page - 1));
+
+		if (!start || addr < start || addr - start >= atomic_load(&g->size))
+			continue;
+		return mmap(hole, page, PROT_READ | PROT_WRITE,
+			    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+	}
+	return false;
+}
+
+static void guard_handler(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)context;
+	/* si_code above 0: raised by an access, not sent by a process. */
+	if (info->si_code > 0 && guard_fill((uintptr_t)info->si_addr)) {
+		atomic_store(&guard_tripped, true);
+	} else {
+		/* Not ours. The access faults again, for whoever was there before. */
+		sigaction(sig, &guard_previous, NULL);
+		if (info->si_code <= 0)
+			raise(sig);
+	}
+	errno = saved;
+}
+
+int mem_guard_install(void)
+{
+	struct sigaction action = { .sa_sigaction = guard_handler, .sa_flags = SA_SIGINFO };
+	struct sigaction previous;
+
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGBUS, NULL, &previous) < 0)
+		return -errno;
+	if ((previous.sa_flags & SA_SIGINFO) && previous.sa_sigaction == guard_handler)
+		return 0;
+	guard_previous = previous;
+	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+}
+
+bool mem_guard_tripped(void)
+{
+	return atomic_exchange(&guard_tripped, false);
+}
+
+/* --- Regions ------------------------------------------------------------ */
+
+void mem_init(struct mem *mem)
+{
+	mem->count = 0;
+}
+
+static bool ranges_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+	return a < b + b_size && b < a + a_size;
+}
+
+static bool wraps(uint64_t start, uint64_t size)
+{
+	uint64_t end;
+
+	return __builtin_add_overflow(start, size, &end);
+}
+
+/* Every sum that is ever made of a region's fields fits after this. */
+static int check_region(const struct mem *mem, const struct mem_region *r)
+{
+	if (!r->size || wraps(r->guest, r->size) || wraps(r->user, r->size) ||
+	    wraps(r->fd_offset, r->size) || r->fd_offset + r->size > INT64_MAX)
+		return -EINVAL;
+	for (unsigned int i = 0; i < mem->count; i++) {
+		const struct mem_region *other = &mem->regions[i];
+
+		if (ranges_overlap(r->guest, r->size, other->guest, other->size) ||
+		    ranges_overlap(r->user, r->size, other->user, other->size))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/*
+ * The page size of @fd's mappings, or -EINVAL when the file is too short. A
+ * device (DAX memory) has no size to check: its mmap() does.
+ */
+static long check_file(int fd, const struct mem_region *r)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < r->fd_offset + r->size)
+		return -EINVAL;
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
+		return fs.f_bsize;
+	return sysconf(_SC_PAGESIZE);
+}
+
+/* mmap() wants whole pages: the mapping may begin before and end behind the region. */
+static int map_region(struct mem_region *r, int fd)
+{
+	long page = check_file(fd, r);
+	uint64_t skip;
+	int ret;
+
+	if (page < 0)
+		return page;
+	skip = r->fd_offset & (page - 1);
+	r->map_size = (skip + r->size + page - 1) & ~((uint64_t)page - 1);
+	r->map = mmap(NULL, r->map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+		      r->fd_offset - skip);
+	if (r->map == MAP_FAILED)
+		return -errno;
+	r->host = (uint8_t *)r->map + skip;
+	ret = guard_add(r->map, r->map_size, page);
+	if (ret < 0) {
+		munmap(r->map, r->map_size);
+		return ret;
+	}
+	/* A core file of the daemon holds no guest memory. Not every mapping can say so. */
+	madvise(r->map, r->map_size, MADV_DONTDUMP);
+	return 0;
+}
+
+static void unmap_region(struct mem_region *r)
+{
+	guard_remove(r->map);
+	munmap(r->map, r->map_size);
+}
+
+int mem_add(struct mem *mem, uint64_t guest, uint64_t user, uint64_t size, uint64_t fd_offset,
+	    int fd)
+{
+	struct mem_region r = {
+		.guest = guest, .user = user, .size = size, .fd_offset = fd_offset,
+	};
+	unsigned int at = 0;
+	int ret;
+
+	if (mem->count == MEM_MAX_REGIONS)
+		return -ENOSPC;
+	ret = check_region(mem, &r);
+	if (ret < 0)
+		return ret;
+	ret = map_region(&r, fd);
+	if (ret < 0)
+		return ret;
+	while (at < mem->count && mem->regions[at].guest < guest)
+		at++;
+	memmove(&mem->regions[at + 1], &mem->regions[at],
+		(mem->count - at) * sizeof(mem->regions[0]));
+	mem->regions[at] = r;
+	mem->count++;
+	return 0;
+}
+
+int mem_remove(struct mem *mem, uint64_t guest, uint64_t user, uint64_t size)
+{
+	for (unsigned int i = 0; i < mem->count; i++) {
+		struct mem_region *r = &mem->regions[i];
+
+		if (r->guest != guest || r->user != user || r->size != size)
+			continue;
+		unmap_region(r);
+		mem->count--;
+		memmove(r, r + 1, (mem->count - i) * sizeof(*r));
+		return 0;
+	}
+	return -ENOENT;
+}
+
+void mem_clear(struct mem *mem)
+{
+	for (unsigned int i = 0; i < mem->count; i++)
+		unmap_region(&mem->regions[i]);
+	mem->count = 0;
+}
+
+/* --- Addresses ---------------------------------------------------------- */
+
+/* No sum: @addr - @start cannot underflow behind the first test. */
+static bool lies_in(uint64_t addr, uint64_t len, uint64_t start, uint64_t size)
+{
+	return addr >= start && len <= size && addr - start <= size - len;
+}
+
+void *mem_at(const struct mem *mem, gpa_t addr, uint64_t len)
+{
+	if (!len)
+		return NULL;
+	for (unsigned int i = 0; i < mem->count; i++) {
+		const struct mem_region *r = &mem->regions[i];
+
+		if (lies_in(addr.value, len, r->guest, r->size))
+			return r->host + (addr.value - r->guest);
+	}
+	return NULL;
+}
+
+void *mem_at_user(const struct mem *mem, uint64_t user, uint64_t len)
+{
+	if (!len)
+		return NULL;
+	for (unsigned int i = 0; i < mem->count; i++) {
+		const struct mem_region *r = &mem->regions[i];
+
+		if (lies_in(user, len, r->user, r->size))
+			return r->host + (user - r->user);
+	}
+	return NULL;
+}
+
+/*
+ * One pass is enough: regions are sorted, so the one that continues a range
+ * stands behind the one that began it.
+ */
+int mem_iov(const struct mem *mem, gpa_t addr, uint64_t len, struct iovec *iov, int max)
+{
+	uint64_t at = addr.value;
+	int n = 0;
+
+	for (unsigned int i = 0; i < mem->count && len; i++) {
+		const struct mem_region *r = &mem->regions[i];
+		uint64_t part;
+
+		if (!lies_in(at, 1, r->guest, r->size))
+			continue;
+		if (n == max)
+			return -E2BIG;
+		part = r->size - (at - r->guest);
+		if (part > len)
+			part = len;
+		iov[n].iov_base = r->host + (at - r->guest);
+		iov[n].iov_len = part;
+		n++;
+		at += part;
+		len -= part;
+	}
+	return len ? -EFAULT : n;
+}
+
+bool mem_has(const struct mem *mem, gpa_t addr, uint64_t len)
+{
+	struct iovec iov[MEM_MAX_REGIONS];
+
+	return mem_iov(mem, addr, len, iov, MEM_MAX_REGIONS) > 0;
+}
