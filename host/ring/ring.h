@@ -39,7 +39,9 @@ struct ring {
 	bool signalled_valid;
 	bool event_idx, indirect;
 	bool running, broken;
+	bool unpublished;		/* something was given since ring_publish() */
 	unsigned int taken;		/* chains taken and not yet given back */
+	uint64_t out[RING_MAX_SIZE / 64]; /* one bit per head: taken, not given back */
 };
 
 struct ring_segment {
@@ -47,7 +49,11 @@ struct ring_segment {
 	uint32_t len;
 };
 
-/* One descriptor chain, checked: readable segments first, then writable. */
+/*
+ * One descriptor chain, checked: readable segments first, then writable, at
+ * least one in all, each in guest memory as it was mapped at that moment. A
+ * head is never out twice.
+ */
 struct ring_chain {
 	uint16_t head;
 	uint16_t readable, writable;	/* numbers of segments */
@@ -57,34 +63,45 @@ struct ring_chain {
 
 /*
  * Translates the parts and begins to serve at @base (the index of the next
- * avail entry; also of used where the driver starts anew). Returns 0, -EINVAL
- * (size), -EFAULT (a part is not in guest memory or not aligned).
+ * avail entry). The used index goes on from the one in the used ring: 0 where
+ * the driver starts anew, else the last that was published. Kicks are wanted, and
+ * the first ring_publish() calls. The owner has set the addresses, size,
+ * event_idx and indirect. Returns 0, -EINVAL (size), -EFAULT (a part is not
+ * in one region of guest memory or not aligned).
  */
 int ring_start(struct ring *ring, const struct mem *mem, uint16_t base);
 
 /* Serves no more. Returns the index to go on from. */
 uint16_t ring_stop(struct ring *ring);
 
-/* Translates the parts again after the memory map has changed. As ring_start(). */
+/*
+ * Translates the parts again after the memory map has changed. Returns 0 or
+ * -EFAULT: the ring is then broken. A ring that does not run stays as it is.
+ */
 int ring_remap(struct ring *ring);
 
 /*
- * Takes the next chain. Returns 1, 0 (none), -EPROTO (the ring is broken: a
- * descriptor out of range, a loop, a chain longer than the ring, a readable
- * descriptor behind a writable, a zero length, an indirect table that is nested, odd or
- * outside memory, an avail index too far ahead).
+ * Takes the next chain. Returns 1, 0 (none, or the ring does not run), -EPROTO (the
+ * ring is broken: a descriptor out of range or outside memory, a loop, a
+ * chain longer than the ring or RING_MAX_SEGMENTS, a readable
+ * descriptor behind a writable, a zero length, an indirect table that is not
+ * negotiated, nested, odd, empty, longer than the ring or not in one region, an
+ * avail index too far ahead, a head that is out already).
  */
 int ring_take(struct ring *ring, struct ring_chain *chain);
 
 /* How many chains the driver has made visible and were not taken; -EPROTO. */
 int ring_waiting(struct ring *ring);
 
-/* Gives the chain with @head back; @written bytes were put into its writable part. */
+/*
+ * Gives the chain with @head back; @written bytes were put into its writable
+ * part. Ignored for a head that is not out, and when the ring is stopped or broken.
+ */
 void ring_give(struct ring *ring, uint16_t head, uint32_t written);
 
 /*
  * Makes what was given visible (one store for all) and says whether the
- * driver wants a call.
+ * driver wants a call; false when nothing was given.
  */
 bool ring_publish(struct ring *ring);
 

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The device's side of a split virtqueue; see ring.h.
+ *
+ * Shared memory is read only by load_*() and copy_desc(), once for each
+ * decision, and written only by store_*() and ring_give(). What is read is checked
+ * as a local copy. Indices run freely and wrap at 65536; entries are taken
+ * modulo the size, a power of two.
+ *
+ * Barriers, and what they pair with in the driver [virtio-1.2 2.7.13]:
+ * - acquire on avail.idx <-> the driver's write barrier before it raises the
+ *   index: entries and descriptors below it are complete.
+ * - release on used.idx <-> the driver's read barrier behind its load.
+ * - the full barrier between our store (used.idx, avail_event or used.flags)
+ *   and the load behind it (used_event or avail.flags, avail.idx) <-> the
+ *   driver's full barrier between the same two in the opposite order. Of the
+ *   two sides at least one sees the other's store, so no call or kick is lost.
+ */
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+
+#include "ring/ring.h"
+
+/* As struct vring_desc, at any address: an indirect table need not be aligned. */
+struct raw_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;
+	uint16_t next;
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct raw_desc) == sizeof(struct vring_desc), "16 bytes on the wire");
+
+/* A table of descriptors: the ring's own or an indirect one. */
+struct table {
+	const volatile struct raw_desc *desc;
+	unsigned int size;
+};
+
+/* --- Access to shared memory -------------------------------------------- */
+
+static uint16_t load_16(const __virtio16 *field)
+{
+	return le16toh(__atomic_load_n(field, __ATOMIC_RELAXED));
+}
+
+static void store_16(__virtio16 *field, uint16_t value)
+{
+	__atomic_store_n(field, htole16(value), __ATOMIC_RELAXED);
+}
+
+static uint16_t load_avail_idx(const struct ring *ring)
+{
+	return le16toh(__atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE));
+}
+
+static void full_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* volatile: each field is read exactly once, whatever the driver does meanwhile. */
+static struct raw_desc copy_desc(const struct table *table, unsigned int idx)
+{
+	const volatile struct raw_desc *d = &table->desc[idx];
+	struct raw_desc copy = { .addr = d->addr, .len = d->len, .flags = d->flags,
+				 .next = d->next };
+
+	copy.addr = le64toh(copy.addr);
+	copy.len = le32toh(copy.len);
+	copy.flags = le16toh(copy.flags);
+	copy.next = le16toh(copy.next);
+	return copy;
+}
+
+/* Behind the last entry of avail: up to where does the driver want no call? */
+static __virtio16 *used_event(const struct ring *ring)
+{
+	return &ring->avail->ring[ring->size];
+}
+
+/* Behind the last entry of used: up to where do we want no kick? */
+static __virtio16 *avail_event(const struct ring *ring)
+{
+	return (__virtio16 *)&ring->used->ring[ring->size];
+}
+
+/* --- Start and stop ----------------------------------------------------- */
+
+/* @align is checked on both sides: the pointer's is what atomic access needs. */
+static void *translate(const struct ring *ring, uint64_t addr, size_t len, size_t align)
+{
+	void *ptr = mem_at_user(ring->mem, addr, len);
+
+	return (addr | (uintptr_t)ptr) & (align - 1) ? NULL : ptr;
+}
+
+/* Sizes and alignments: [virtio-1.2 2.7]. */
+static int map_parts(struct ring *ring)
+{
+	size_t event = ring->event_idx ? sizeof(__virtio16) : 0, n = ring->size;
+
+	ring->desc = translate(ring, ring->desc_addr, n * sizeof(struct vring_desc), 16);
+	ring->avail = translate(ring, ring->avail_addr,
+				sizeof(struct vring_avail) + n * sizeof(__virtio16) + event, 2);
+	ring->used = translate(ring, ring->used_addr,
+			       sizeof(struct vring_used) + n * sizeof(struct vring_used_elem) +
+			       event, 4);
+	return ring->desc && ring->avail && ring->used ? 0 : -EFAULT;
+}
+
+static void unmap_parts(struct ring *ring)
+{
+	ring->desc = NULL;
+	ring->avail = NULL;
+	ring->used = NULL;
+}
+
+int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
+{
+	int ret;
+
+	ring->running = false;
+	ring->mem = mem;
+	if (!ring->size || ring->size > RING_MAX_SIZE || (ring->size & (ring->size - 1)))
+		return -EINVAL;
+	ret = map_parts(ring);
+	if (ret < 0) {
+		unmap_parts(ring);
+		return ret;
+	}
+	ring->last_avail = base;
+	/* Whatever it says: it only chooses the entry that is filled next. */
+	ring->used_idx = load_16(&ring->used->idx);
+	ring->signalled_valid = false;
+	ring->unpublished = false;
+	ring->broken = false;
+	ring->taken = 0;
+	memset(ring->out, 0, sizeof(ring->out));
+	ring->running = true;
+	ring_want_kick(ring, true);
+	return 0;
+}
+
+uint16_t ring_stop(struct ring *ring)
+{
+	ring->running = false;
+	unmap_parts(ring);
+	return ring->last_avail;
+}
+
+int ring_remap(struct ring *ring)
+{
+	int ret;
+
+	if (!ring->running)
+		return 0;
+	ret = map_parts(ring);
+	if (ret < 0) {
+		unmap_parts(ring);
+		ring->broken = true;
+	}
+	return ret;
+}
+
+/* --- Taking chains ------------------------------------------------------ */
+
+static int broken(struct ring *ring)
+{
+	ring->broken = true;
+	return -EPROTO;
+}
+
+static bool is_out(const struct ring *ring, uint16_t head)
+{
+	return ring->out[head / 64] >> (head % 64) & 1;
+}
+
+static void flip_out(struct ring *ring, uint16_t head)
+{
+	ring->out[head / 64] ^= UINT64_C(1) << (head % 64);
+}
+
+/*
+ * Every chain that is visible or out holds at least one of the ring's
+ * descriptors, so a driver that keeps the rules never has more than size.
+ */
+int ring_waiting(struct ring *ring)
+{
+	uint16_t waiting;
+
+	if (ring->broken)
+		return -EPROTO;
+	if (!ring->running)
+		return 0;
+	waiting = load_avail_idx(ring) - ring->last_avail;
+	if (waiting + ring->taken > ring->size)
+		return broken(ring);
+	return waiting;
+}
+
+/* [virtio-1.2 2.7.5.3]: the flag was negotiated, tables are not nested, nothing follows. */
+static int enter_indirect(const struct ring *ring, struct table *table,
+			  const struct raw_desc *desc)
+{
+	unsigned int size = desc->len / sizeof(struct raw_desc);
+
+	if (!ring->indirect || table->desc != (void *)ring->desc ||
+	    (desc->flags & VRING_DESC_F_NEXT))
+		return -EPROTO;
+	if (!size || desc->len % sizeof(struct raw_desc) || size > ring->size ||
+	    size > RING_MAX_SEGMENTS)
+		return -EPROTO;
+	table->desc = mem_at(ring->mem, gpa(desc->addr), desc->len);
+	table->size = size;
+	return table->desc ? 0 : -EPROTO;
+}
+
+/* Checks one descriptor that carries data, and appends it. */
+static int add_segment(const struct ring *ring, struct ring_chain *chain,
+		       const struct raw_desc *desc)
+{
+	unsigned int n = chain->readable + chain->writable;
+
+	/* Also what ends a loop. */
+	if (n == ring->size || n == RING_MAX_SEGMENTS)
+		return -EPROTO;
+	if (!mem_has(ring->mem, gpa(desc->addr), desc->len))
+		return -EPROTO;
+	if (desc->flags & VRING_DESC_F_WRITE) {
+		chain->writable++;
+		chain->writable_len += desc->len;
+	} else {
+		/* Readable ones come first [virtio-1.2 2.7.4.2]. */
+		if (chain->writable)
+			return -EPROTO;
+		chain->readable++;
+		chain->readable_len += desc->len;
+	}
+	chain->segments[n].addr = gpa(desc->addr);
+	chain->segments[n].len = desc->len;
+	return 0;
+}
+
+/*
+ * Follows the chain from @head. Each step adds a segment or enters the only
+ * indirect table, so there are at most size + 1 of them.
+ */
+static int walk(const struct ring *ring, uint16_t head, struct ring_chain *chain)
+{
+	struct table table = { .desc = (void *)ring->desc, .size = ring->size };
+	unsigned int idx = head;
+	struct raw_desc desc;
+	int ret;
+
+	for (;;) {
+		if (idx >= table.size)
+			return -EPROTO;
+		desc = copy_desc(&table, idx);
+		if (desc.flags & VRING_DESC_F_INDIRECT) {
+			ret = enter_indirect(ring, &table, &desc);
+			if (ret < 0)
+				return ret;
+			idx = 0;
+			continue;
+		}
+		ret = add_segment(ring, chain, &desc);
+		if (ret < 0)
+			return ret;
+		if (!(desc.flags & VRING_DESC_F_NEXT))
+			return 0;
+		idx = desc.next;
+	}
+}
+
+int ring_take(struct ring *ring, struct ring_chain *chain)
+{
+	int ret = ring_waiting(ring);
+	uint16_t head;
+
+	if (ret <= 0)
+		return ret;
+	head = load_16(&ring->avail->ring[ring->last_avail & (ring->size - 1)]);
+	if (head >= ring->size || is_out(ring, head))
+		return broken(ring);
+	chain->head = head;
+	chain->readable = 0;
+	chain->writable = 0;
+	chain->readable_len = 0;
+	chain->writable_len = 0;
+	if (walk(ring, head, chain) < 0)
+		return broken(ring);
+	flip_out(ring, head);
+	ring->taken++;
+	ring->last_avail++;
+	return 1;
+}
+
+/* --- Giving chains back ------------------------------------------------- */
+
+void ring_give(struct ring *ring, uint16_t head, uint32_t written)
+{
+	volatile struct vring_used_elem *elem;
+
+	if (ring->broken || !ring->running || head >= ring->size || !is_out(ring, head))
+		return;
+	elem = &ring->used->ring[ring->used_idx & (ring->size - 1)];
+	elem->id = htole32(head);
+	elem->len = htole32(written);
+	flip_out(ring, head);
+	ring->taken--;
+	ring->used_idx++;
+	ring->unpublished = true;
+}
+
+/* Is the driver waiting for an index that lies between the last call and now? */
+static bool wants_call(struct ring *ring)
+{
+	uint16_t old = ring->signalled_used;
+	bool valid = ring->signalled_valid;
+
+	if (!ring->event_idx)
+		return !(load_16(&ring->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+	ring->signalled_used = ring->used_idx;
+	ring->signalled_valid = true;
+	/* After a start nobody knows what the driver was told: better once too often. */
+	return !valid || vring_need_event(load_16(used_event(ring)), ring->used_idx, old);
+}
+
+bool ring_publish(struct ring *ring)
+{
+	if (ring->broken || !ring->running || !ring->unpublished)
+		return false;
+	ring->unpublished = false;
+	__atomic_store_n(&ring->used->idx, htole16(ring->used_idx), __ATOMIC_RELEASE);
+	full_barrier();
+	return wants_call(ring);
+}
+
+bool ring_want_kick(struct ring *ring, bool wanted)
+{
+	if (ring->broken || !ring->running)
+		return false;
+	/* With EVENT_IDX an avail_event left behind asks for nothing [virtio-1.2 2.7.10]. */
+	if (!ring->event_idx)
+		store_16(&ring->used->flags, wanted ? 0 : VRING_USED_F_NO_NOTIFY);
+	else if (wanted)
+		store_16(avail_event(ring), ring->last_avail);
+	if (!wanted)
+		return false;
+	full_barrier();
+	return load_avail_idx(ring) != ring->last_avail;
+}
