@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The event loop: descriptors, timers, deferred work, children; one thread.
+ * The event loop: descriptors, timers, deferred work; one thread. A child is
+ * watched through its pidfd, a signal through a signalfd.
  *
  * Based on epoll. A watch may be removed, and freed, from inside any callback, its
- * own included: an event that was already fetched for it is dropped.
+ * own included: an event that was already fetched for it is dropped. So may a
+ * timer or a task.
  */
 #ifndef HOST_LOOP_LOOP_H
 #define HOST_LOOP_LOOP_H
@@ -15,17 +17,19 @@
 struct loop;
 
 struct loop *loop_create(void);			/* NULL with errno set */
-void loop_destroy(struct loop *loop);		/* accepts NULL */
+/* Accepts NULL. Watches are removed before; timers and tasks are forgotten. */
+void loop_destroy(struct loop *loop);
 
-/* Runs until loop_quit(). Returns 0 or -errno. */
+/* Runs until loop_quit(), and finishes that round. Returns 0 or -errno. */
 int loop_run(struct loop *loop);
 void loop_quit(struct loop *loop);
 
 /* Milliseconds of the monotonic clock at the start of this round. */
 uint64_t loop_now(const struct loop *loop);
 
+/* Zero-initialised, or with loop NULL, it is not watched. */
 struct loop_watch {
-	int fd;					/* -1: not watched */
+	int fd;					/* -1: not watched any more */
 	void (*ready)(struct loop_watch *watch, uint32_t events);	/* EPOLL* */
 	struct loop *loop;
 };
@@ -34,7 +38,8 @@ struct loop_watch {
 int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t events,
 		   void (*ready)(struct loop_watch *watch, uint32_t events));
 int loop_watch_modify(struct loop_watch *watch, uint32_t events);
-void loop_watch_remove(struct loop_watch *watch);	/* does not close; idempotent */
+/* Does not close: the descriptor must still be open. Idempotent. */
+void loop_watch_remove(struct loop_watch *watch);
 
 struct loop_timer {
 	uint64_t when;				/* 0: not armed */
@@ -45,11 +50,17 @@ struct loop_timer {
 
 void loop_timer_init(struct loop *loop, struct loop_timer *timer,
 		     void (*fire)(struct loop_timer *timer));
-/* (Re)arms to fire @ms from now. Returns 0 or -ENOMEM. */
+/*
+ * (Re)arms to fire once, @ms from now, never early, and not in this round. Returns 0
+ * or -ENOMEM (not when it was armed).
+ */
 int loop_timer_start(struct loop_timer *timer, uint64_t ms);
 void loop_timer_stop(struct loop_timer *timer);	/* idempotent */
 
-/* Runs once, after the callbacks of this round; queuing twice is one run. */
+/*
+ * Runs once, after the callbacks of this round; queuing twice is one run. Queued
+ * from a task it runs in the next round, which does not wait.
+ */
 struct loop_task {
 	void (*run)(struct loop_task *task);
 	struct loop *loop;

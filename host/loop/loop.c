@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The event loop; see loop.h.
+ *
+ * A round: wait; the callbacks of the descriptors that are ready; the timers that
+ * are due at the round's time; the tasks that are queued by then. What a
+ * callback starts belongs to a later round: a timer is armed at least one
+ * millisecond after the round's time, and the tasks of a round are moved to a
+ * list of their own first. So no callback can keep the others from running.
+ *
+ * Objects are their owners'. The loop holds a watch in epoll and in the events
+ * fetched for this round, a timer in the heap, a task in one of two lists;
+ * remove, stop and cancel take it out of all of them, after which it may be freed.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loop/loop.h"
+
+#define ROUND_EVENTS 64
+
+struct loop {
+	int epoll;
+	bool quit;
+	uint64_t now;
+
+	/* Fetched and not yet dispatched: [event_next, event_count). */
+	struct epoll_event events[ROUND_EVENTS];
+	int event_next, event_count;
+
+	/* A binary heap, the earliest first; slots count from 0. */
+	struct loop_timer **timers;
+	unsigned int timer_count, timer_room;
+
+	struct loop_task *queued, **tail;	/* for the next run */
+	struct loop_task *running;		/* of this round, not yet run */
+};
+
+static uint64_t clock_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+struct loop *loop_create(void)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return NULL;
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll < 0) {
+		free(loop);
+		return NULL;
+	}
+	loop->tail = &loop->queued;
+	loop->now = clock_us() / 1000;
+	return loop;
+}
+
+static void forget_tasks(struct loop_task *task)
+{
+	while (task) {
+		struct loop_task *next = task->next;
+
+		task->next = NULL;
+		task->prev = NULL;
+		task = next;
+	}
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	for (unsigned int i = 0; i < loop->timer_count; i++)
+		loop->timers[i]->when = 0;
+	forget_tasks(loop->queued);
+	forget_tasks(loop->running);
+	close(loop->epoll);
+	free(loop->timers);
+	free(loop);
+}
+
+uint64_t loop_now(const struct loop *loop)
+{
+	return loop->now;
+}
+
+void loop_quit(struct loop *loop)
+{
+	loop->quit = true;
+}
+
+/* --- Watches ------------------------------------------------------------ */
+
+int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t events,
+		   void (*ready)(struct loop_watch *watch, uint32_t events))
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		return -errno;
+	watch->fd = fd;
+	watch->ready = ready;
+	watch->loop = loop;
+	return 0;
+}
+
+int loop_watch_modify(struct loop_watch *watch, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	if (!watch->loop)
+		return -ENOENT;
+	return epoll_ctl(watch->loop->epoll, EPOLL_CTL_MOD, watch->fd, &event) < 0 ? -errno : 0;
+}
+
+void loop_watch_remove(struct loop_watch *watch)
+{
+	struct loop *loop = watch->loop;
+
+	if (!loop)
+		return;
+	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+	for (int i = loop->event_next; i < loop->event_count; i++)
+		if (loop->events[i].data.ptr == watch)
+			loop->events[i].data.ptr = NULL;
+	watch->fd = -1;
+	watch->loop = NULL;
+}
+
+static void dispatch_events(struct loop *loop)
+{
+	while (loop->event_next < loop->event_count) {
+		struct epoll_event event = loop->events[loop->event_next++];
+		struct loop_watch *watch = event.data.ptr;
+
+		if (watch)
+			watch->ready(watch, event.events);
+	}
+}
+
+/* --- Timers ------------------------------------------------------------- */
+
+static void place(struct loop *loop, struct loop_timer *timer, unsigned int slot)
+{
+	loop->timers[slot] = timer;
+	timer->slot = slot;
+}
+
+static void sift_up(struct loop *loop, struct loop_timer *timer, unsigned int slot)
+{
+	while (slot) {
+		unsigned int parent = (slot - 1) / 2;
+
+		if (loop->timers[parent]->when <= timer->when)
+			break;
+		place(loop, loop->timers[parent], slot);
+		slot = parent;
+	}
+	place(loop, timer, slot);
+}
+
+static void sift_down(struct loop *loop, struct loop_timer *timer, unsigned int slot)
+{
+	for (;;) {
+		unsigned int child = 2 * slot + 1;
+
+		if (child >= loop->timer_count)
+			break;
+		if (child + 1 < loop->timer_count &&
+		    loop->timers[child + 1]->when < loop->timers[child]->when)
+			child++;
+		if (loop->timers[child]->when >= timer->when)
+			break;
+		place(loop, loop->timers[child], slot);
+		slot = child;
+	}
+	place(loop, timer, slot);
+}
+
+static int make_room(struct loop *loop)
+{
+	unsigned int room = loop->timer_room ? 2 * loop->timer_room : 16;
+	struct loop_timer **timers;
+
+	if (loop->timer_count < loop->timer_room)
+		return 0;
+	timers = reallocarray(loop->timers, room, sizeof(*timers));
+	if (!timers)
+		return -ENOMEM;
+	loop->timers = timers;
+	loop->timer_room = room;
+	return 0;
+}
+
+void loop_timer_init(struct loop *loop, struct loop_timer *timer,
+		     void (*fire)(struct loop_timer *timer))
+{
+	timer->when = 0;
+	timer->fire = fire;
+	timer->loop = loop;
+	timer->slot = 0;
+}
+
+/* Rounded up, never early; and always behind the time of the round (above). */
+static uint64_t deadline(const struct loop *loop, uint64_t ms)
+{
+	uint64_t when;
+
+	if (__builtin_add_overflow((clock_us() + 999) / 1000, ms, &when))
+		return UINT64_MAX;
+	return when > loop->now ? when : loop->now + 1;
+}
+
+int loop_timer_start(struct loop_timer *timer, uint64_t ms)
+{
+	struct loop *loop = timer->loop;
+	int ret;
+
+	loop_timer_stop(timer);
+	ret = make_room(loop);
+	if (ret < 0)
+		return ret;
+	timer->when = deadline(loop, ms);
+	loop->timer_count++;
+	sift_up(loop, timer, loop->timer_count - 1);
+	return 0;
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+	struct loop *loop = timer->loop;
+	struct loop_timer *last;
+	unsigned int slot = timer->slot;
+
+	if (!timer->when)
+		return;
+	timer->when = 0;
+	last = loop->timers[--loop->timer_count];
+	if (last == timer)
+		return;
+	/* The last one takes the free place, then moves the way it must. */
+	sift_down(loop, last, slot);
+	if (last->slot == slot)
+		sift_up(loop, last, slot);
+}
+
+static void fire_timers(struct loop *loop)
+{
+	while (loop->timer_count && loop->timers[0]->when <= loop->now) {
+		struct loop_timer *timer = loop->timers[0];
+
+		loop_timer_stop(timer);
+		timer->fire(timer);
+	}
+}
+
+/* --- Tasks -------------------------------------------------------------- */
+
+void loop_task_init(struct loop *loop, struct loop_task *task, void (*run)(struct loop_task *task))
+{
+	task->run = run;
+	task->loop = loop;
+	task->next = NULL;
+	task->prev = NULL;
+}
+
+void loop_task_queue(struct loop_task *task)
+{
+	struct loop *loop = task->loop;
+
+	if (task->prev)
+		return;
+	task->next = NULL;
+	task->prev = loop->tail;
+	*loop->tail = task;
+	loop->tail = &task->next;
+}
+
+void loop_task_cancel(struct loop_task *task)
+{
+	if (!task->prev)
+		return;
+	*task->prev = task->next;
+	if (task->next)
+		task->next->prev = task->prev;
+	else if (task->loop->tail == &task->next)
+		task->loop->tail = task->prev;
+	task->next = NULL;
+	task->prev = NULL;
+}
+
+static void run_tasks(struct loop *loop)
+{
+	struct loop_task *task = loop->queued;
+
+	if (!task)
+		return;
+	loop->running = task;
+	task->prev = &loop->running;
+	loop->queued = NULL;
+	loop->tail = &loop->queued;
+	while ((task = loop->running)) {
+		loop_task_cancel(task);
+		task->run(task);
+	}
+}
+
+/* --- The loop ----------------------------------------------------------- */
+
+/* How long to wait at most: not at all with a task queued; -1 is for ever. */
+static int wait_limit(const struct loop *loop)
+{
+	uint64_t now, left;
+
+	if (loop->queued)
+		return 0;
+	if (!loop->timer_count)
+		return -1;
+	now = clock_us() / 1000;
+	if (loop->timers[0]->when <= now)
+		return 0;
+	left = loop->timers[0]->when - now;
+	return left < 60000 ? (int)left : 60000;
+}
+
+static int run_round(struct loop *loop)
+{
+	int n = epoll_wait(loop->epoll, loop->events, ROUND_EVENTS, wait_limit(loop));
+
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	loop->now = clock_us() / 1000;
+	loop->event_next = 0;
+	loop->event_count = n < 0 ? 0 : n;
+	dispatch_events(loop);
+	fire_timers(loop);
+	run_tasks(loop);
+	return 0;
+}
+
+int loop_run(struct loop *loop)
+{
+	int ret = 0;
+
+	while (!loop->quit && ret == 0)
+		ret = run_round(loop);
+	loop->quit = false;
+	return ret;
+}
