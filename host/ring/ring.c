@@ -38,6 +38,7 @@ _Static_assert(sizeof(struct raw_desc) == sizeof(struct vring_desc), "16 bytes o
 struct table {
 	const volatile struct raw_desc *desc;
 	unsigned int size;
+	bool is_indirect;	/* not told by the address: it may be the ring's own again */
 };
 
 /* --- Access to shared memory -------------------------------------------- */
@@ -208,14 +209,14 @@ static int enter_indirect(const struct ring *ring, struct table *table,
 {
 	unsigned int size = desc->len / sizeof(struct raw_desc);
 
-	if (!ring->indirect || table->desc != (void *)ring->desc ||
-	    (desc->flags & VRING_DESC_F_NEXT))
+	if (!ring->indirect || table->is_indirect || (desc->flags & VRING_DESC_F_NEXT))
 		return -EPROTO;
 	if (!size || desc->len % sizeof(struct raw_desc) || size > ring->size ||
 	    size > RING_MAX_SEGMENTS)
 		return -EPROTO;
 	table->desc = mem_at(ring->mem, gpa(desc->addr), desc->len);
 	table->size = size;
+	table->is_indirect = true;
 	return table->desc ? 0 : -EPROTO;
 }
 
