@@ -349,7 +349,7 @@ static void report_leaks(void)
 	char *report, *line;
 	int log;
 
-	if (access(path, W_OK))
+	if (getenv("world_leaks") || access(path, W_OK))
 		return;
 	write_file(path, "scan");
 	sleep(LEAK_AGE_SECONDS);
