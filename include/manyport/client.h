@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libmanyport: channels for programs in the guest.
+ *
+ * A channel is an ordinary file descriptor: read(), write(), poll(), splice()
+ * and close() do what they do for a stream socket. This library only finds
+ * the port and wraps the ioctls. It keeps no state, takes no locks, and may be
+ * used from any thread.
+ *
+ * Every function returns 0 or more, or a negative errno.
+ *
+ *	int fd = manyport_open(NULL, "db", O_CLOEXEC);
+ *	if (fd < 0)
+ *		errx(1, "db: %s", manyport_explain(fd));
+ *	write(fd, ...); read(fd, ...);
+ *	manyport_shutdown(fd, SHUT_WR);
+ */
+#ifndef MANYPORT_CLIENT_H
+#define MANYPORT_CLIENT_H
+
+#include <manyport/ioctl.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The environment variable that names the port when the caller does not. */
+#define MANYPORT_PORT_ENV "MANYPORT_PORT"
+
+enum manyport_port_kind {
+	MANYPORT_PORT_CLASSIC	= 0,	/* the stock driver, or a port without channels */
+	MANYPORT_PORT_MULTI	= 1,	/* every open is a channel; the first write names it */
+	MANYPORT_PORT_FIXED	= 2,	/* every open is a channel of one fixed service */
+	MANYPORT_PORT_UNKNOWN	= 3,	/* may not be opened by this user, or is busy */
+};
+
+struct manyport_port {
+	char node[64];			/* "/dev/vport0p1" */
+	char name[128];			/* as the host calls it, or "" */
+	enum manyport_port_kind kind;
+	unsigned int device, port;	/* the numbers in the node's name */
+};
+
+/*
+ * Fills up to @max entries of @ports, in order of device and port; @ports may
+ * be NULL when @max is 0. Returns how many ports there are, which may be more
+ * than @max, or -ENOMEM or what reading /sys gave. To learn the kind, a port is
+ * opened for a moment where sysfs does not say it.
+ */
+int manyport_list(struct manyport_port *ports, int max);
+
+/*
+ * Finds one port. @port is a port's name, a node's name ("vport0p1") or a path;
+ * NULL means $MANYPORT_PORT, and without that the first multi-open port.
+ * Writes the path of the node into @path of @size bytes. Returns 0, -ENODEV
+ * (no such port), -ENAMETOOLONG.
+ */
+int manyport_find(const char *port, char *path, unsigned long size);
+
+/*
+ * Opens a channel of @port (as in manyport_find()) and connects it to @service
+ * unless that is NULL: a port with a fixed service needs none. @flags: O_NONBLOCK
+ * and O_CLOEXEC. Returns the descriptor, or what manyport_find(), open() (EACCES,
+ * EBUSY: a limit) or manyport_connect() gave. With O_NONBLOCK the naming is only
+ * begun: when poll() says POLLOUT, manyport_connect() with the same name gives
+ * the answer.
+ */
+int manyport_open(const char *port, const char *service, int flags);
+
+/*
+ * Connects the channel @fd to @service ("name" or "name+argument", with or
+ * without "pipe:" in front). Returns 0; -ENOENT, -EACCES, -EBUSY, -ECONNREFUSED,
+ * -ETIMEDOUT: the host's answer; -EINVAL, -ENAMETOOLONG: no name; -EINPROGRESS:
+ * non-blocking, the same call after POLLOUT gives the answer; -EALREADY: another
+ * name is being connected; -EISCONN; -EOPNOTSUPP: the port's service is fixed;
+ * -ENODEV. After a refusal it may be called again.
+ *
+ * Under the stock driver, which knows no such call, the name is written as
+ * the first bytes and 0 returned; a refusal then looks like an end.
+ */
+int manyport_connect(int fd, const char *service);
+
+/*
+ * Shuts down reading, writing or both: @how is SHUT_RD, SHUT_WR, SHUT_RDWR.
+ * What was written before still arrives. Returns 0, -ENOTCONN, -EINVAL, -ENOTTY
+ * (the stock driver).
+ */
+int manyport_shutdown(int fd, int how);
+
+/* What the channel is and has done. Returns 0, -ENOTTY (the stock driver). */
+int manyport_info(int fd, struct manyport_info *info);
+
+/*
+ * What an error of manyport_open() or manyport_connect(), negative or
+ * positive, means and who can help, as one sentence without a full stop.
+ */
+const char *manyport_explain(int error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

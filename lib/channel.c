@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/* Channels: open, connect, shut down, ask. See manyport/client.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <manyport/client.h>
+
+static int call(int fd, unsigned long request, unsigned long arg)
+{
+	return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+/* Without the ioctl: the name and its NUL are the first bytes [protocol.md 13.1]. */
+static int write_name(int fd, const char *service)
+{
+	size_t len = strlen(service) + 1, done = 0;
+	ssize_t ret;
+
+	while (done < len) {
+		ret = write(fd, service + done, len - done);
+		if (ret < 0 && errno != EINTR)
+			return -errno;
+		if (ret > 0)
+			done += ret;
+	}
+	return 0;
+}
+
+int manyport_connect(int fd, const char *service)
+{
+	struct manyport_connect arg = { 0 };
+	size_t len;
+	int ret;
+
+	if (!strncmp(service, "pipe:", 5))
+		service += 5;
+	len = strlen(service);
+	if (len >= sizeof(arg.name))
+		return -ENAMETOOLONG;
+	memcpy(arg.name, service, len);
+	do {
+		ret = call(fd, MANYPORT_IOC_CONNECT, (unsigned long)&arg);
+	} while (ret == -EINTR);
+	return ret == -ENOTTY ? write_name(fd, service) : ret;
+}
+
+int manyport_shutdown(int fd, int how)
+{
+	return call(fd, MANYPORT_IOC_SHUTDOWN, how);
+}
+
+int manyport_info(int fd, struct manyport_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	return call(fd, MANYPORT_IOC_INFO, (unsigned long)info);
+}
+
+int manyport_open(const char *port, const char *service, int flags)
+{
+	char path[PATH_MAX];
+	int fd, ret;
+
+	if (flags & ~(O_NONBLOCK | O_CLOEXEC | O_RDWR))
+		return -EINVAL;
+	ret = manyport_find(port, path, sizeof(path));
+	if (ret)
+		return ret;
+	fd = open(path, O_RDWR | flags);
+	if (fd < 0)
+		return -errno;
+	ret = service ? manyport_connect(fd, service) : 0;
+	if (ret && ret != -EINPROGRESS) {
+		close(fd);
+		return ret;
+	}
+	return fd;
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Ports: which there are, and which one is meant. See manyport/client.h.
+ *
+ * The class in sysfs is "virtio-ports", or "manyport" where the stock driver has
+ * taken that name. The links in /dev/virtio-ports/ are udev's work and may be
+ * missing in a small guest, so names are looked up in sysfs.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <manyport/client.h>
+
+#define LINK_DIR "/dev/virtio-ports/"
+
+static const char *const classes[] = { "/sys/class/manyport", "/sys/class/virtio-ports" };
+
+/* Reads a one-line attribute; "" when it is not there. */
+static void read_attribute(const char *class, const char *entry, const char *attribute,
+			   char *value, size_t size)
+{
+	char path[PATH_MAX];
+	ssize_t len = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", class, entry, attribute);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		len = read(fd, value, size - 1);
+		close(fd);
+	}
+	value[len > 0 ? len : 0] = '\0';
+	value[strcspn(value, "\n")] = '\0';
+}
+
+static enum manyport_port_kind ask_kind(const char *node)
+{
+	enum manyport_port_kind kind;
+	struct manyport_info info;
+	int ret, fd = open(node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return MANYPORT_PORT_UNKNOWN;
+	ret = manyport_info(fd, &info);
+	if (ret)
+		kind = ret == -ENOTTY ? MANYPORT_PORT_CLASSIC : MANYPORT_PORT_UNKNOWN;
+	else
+		kind = info.flags & MANYPORT_INFO_FIXED ? MANYPORT_PORT_FIXED :
+							  MANYPORT_PORT_MULTI;
+	close(fd);
+	return kind;
+}
+
+static enum manyport_port_kind find_kind(const char *class, const char *entry, const char *node)
+{
+	char kind[32];
+
+	read_attribute(class, entry, "kind", kind, sizeof(kind));
+	if (!strncmp(kind, "multi", 5))
+		return MANYPORT_PORT_MULTI;
+	if (!strcmp(kind, "fixed"))
+		return MANYPORT_PORT_FIXED;
+	if (!strcmp(kind, "classic"))
+		return MANYPORT_PORT_CLASSIC;
+	return ask_kind(node);
+}
+
+static int compare_ports(const void *left, const void *right)
+{
+	const struct manyport_port *a = left, *b = right;
+
+	if (a->device != b->device)
+		return a->device < b->device ? -1 : 1;
+	return a->port < b->port ? -1 : a->port > b->port;
+}
+
+/* Appends the ports of one class, without their kind, to *list of *count entries. */
+static int add_class(const char *class, struct manyport_port **list, int *count)
+{
+	struct manyport_port entry, *grown;
+	struct dirent *found;
+	DIR *dir = opendir(class);
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((found = readdir(dir))) {
+		memset(&entry, 0, sizeof(entry));
+		if (sscanf(found->d_name, "vport%up%u", &entry.device, &entry.port) != 2)
+			continue;
+		grown = realloc(*list, (*count + 1) * sizeof(entry));
+		if (!grown) {
+			closedir(dir);
+			return -ENOMEM;
+		}
+		*list = grown;
+		snprintf(entry.node, sizeof(entry.node), "/dev/vport%up%u", entry.device,
+			 entry.port);
+		read_attribute(class, found->d_name, "name", entry.name, sizeof(entry.name));
+		grown[(*count)++] = entry;
+	}
+	closedir(dir);
+	return 0;
+}
+
+/* All ports in order; *list is the caller's to free, also after an error. */
+static int collect_ports(struct manyport_port **list)
+{
+	int count = 0, ret;
+
+	*list = NULL;
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+		ret = add_class(classes[i], list, &count);
+		if (ret)
+			return ret;
+	}
+	if (count)
+		qsort(*list, count, sizeof(**list), compare_ports);
+	return count;
+}
+
+static void learn_kind(struct manyport_port *port)
+{
+	char entry[64];
+
+	port->kind = MANYPORT_PORT_UNKNOWN;
+	snprintf(entry, sizeof(entry), "vport%up%u", port->device, port->port);
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", classes[i], entry);
+		if (!access(path, F_OK)) {
+			port->kind = find_kind(classes[i], entry, port->node);
+			return;
+		}
+	}
+}
+
+int manyport_list(struct manyport_port *ports, int max)
+{
+	struct manyport_port *list;
+	int count = collect_ports(&list);
+
+	for (int i = 0; i < count && i < max; i++) {
+		ports[i] = list[i];
+		learn_kind(&ports[i]);
+	}
+	free(list);
+	return count;
+}
+
+/* Does @port mean @entry? NULL means the first port that is multi-open. */
+static bool is_meant(struct manyport_port *entry, const char *port)
+{
+	if (port)
+		return !strcmp(entry->name, port) || !strcmp(entry->node + 5, port);
+	learn_kind(entry);
+	return entry->kind == MANYPORT_PORT_MULTI;
+}
+
+static int copy_path(char *path, size_t size, const char *prefix, const char *name)
+{
+	int len = snprintf(path, size, "%s%s", prefix, name);
+
+	return len < 0 || (size_t)len >= size ? -ENAMETOOLONG : 0;
+}
+
+int manyport_find(const char *port, char *path, unsigned long size)
+{
+	struct manyport_port *list;
+	int count, ret = -ENODEV;
+
+	if (!port || !*port)
+		port = getenv(MANYPORT_PORT_ENV);
+	if (port && !*port)
+		port = NULL;
+	if (port && strchr(port, '/'))
+		return copy_path(path, size, "", port);
+	if (port) {
+		ret = copy_path(path, size, LINK_DIR, port);
+		if (ret || !access(path, F_OK))
+			return ret;
+		ret = -ENODEV;
+	}
+	count = collect_ports(&list);
+	if (count < 0)
+		ret = count;
+	for (int i = 0; i < count; i++) {
+		if (!is_meant(&list[i], port))
+			continue;
+		ret = copy_path(path, size, "", list[i].node);
+		break;
+	}
+	free(list);
+	return ret;
+}

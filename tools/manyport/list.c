@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+/* manyport list: the ports of this guest. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <manyport/client.h>
+
+#include "tool.h"
+
+static const char help_text[] =
+	"Lists the ports of this guest: node, kind and name."
+	"\v"
+	"Kinds: 'multi' (every open is a channel, the first write names the service), 'fixed' "
+	"(every open is a channel to one service), 'classic' (the stock driver, one open at a time), "
+	"'unknown' (not for this user, or in use). Which services there are, only the host knows.";
+
+static const char *const kinds[] = {
+	[MANYPORT_PORT_CLASSIC] = "classic",
+	[MANYPORT_PORT_MULTI] = "multi",
+	[MANYPORT_PORT_FIXED] = "fixed",
+	[MANYPORT_PORT_UNKNOWN] = "unknown",
+};
+
+static int print_ports(void)
+{
+	struct manyport_port *ports;
+	int count = manyport_list(NULL, 0), max;
+
+	max = count > 0 ? count : 0;
+	ports = calloc(max + 1, sizeof(*ports));
+	if (count >= 0)
+		count = ports ? manyport_list(ports, max) : -1;
+	if (count < 0) {
+		complain("cannot list ports: %s", manyport_explain(count));
+		free(ports);
+		return EXIT_IO;
+	}
+	for (int i = 0; i < count && i < max; i++)
+		printf("%-16s %-8s %s\n", ports[i].node, kinds[ports[i].kind], ports[i].name);
+	free(ports);
+	if (!count)
+		complain("no ports: is the manyport module loaded, and the device there?");
+	return count ? EXIT_OK : EXIT_IO;
+}
+
+int run_list(int argc, char **argv)
+{
+	static const struct argp parser = { NULL, NULL, "", help_text, NULL, NULL, NULL };
+
+	if (argp_parse(&parser, argc, argv, 0, NULL, NULL))
+		return EXIT_USAGE;
+	return print_ports();
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+/* manyport: the command line's first word, and messages. */
+#include <argp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <manyport/client.h>
+
+#include "tool.h"
+
+const char program_version_text[] = "manyport 0.1";
+const char *argp_program_version = program_version_text;
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *text;
+} commands[] = {
+	{ "connect", run_connect, "standard input and output to a service" },
+	{ "forward", run_forward, "a listening socket, a channel per connection" },
+	{ "list", run_list, "the ports of this guest" },
+	{ NULL, NULL, NULL },
+};
+
+static const char help_text[] =
+	"Channels from this guest to services of its host."
+	"\v"
+	"Commands:\n"
+	"  connect NAME              standard input and output to the service NAME\n"
+	"  forward -L SOCKET:NAME    a listening unix or TCP socket, a channel per connection\n"
+	"  list                      the ports of this guest and what they are\n"
+	"\n"
+	"'manyport COMMAND --help' says more about each. The port is the first that has\n"
+	"channels, or the one in $" MANYPORT_PORT_ENV ", or the one given with --port.\n"
+	"\n"
+	"Exit status: 0 when all went well, 1 after an error, 2 for a wrong command line.";
+
+void complain(const char *format, ...)
+{
+	va_list args;
+
+	/* One line at a time, also when two threads have something to say. */
+	flockfile(stderr);
+	fputs("manyport: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	funlockfile(stderr);
+}
+
+const char *error_name(int error)
+{
+	const char *name = strerrorname_np(error < 0 ? -error : error);
+
+	return name ? name : "unknown error";
+}
+
+void complain_refused(const char *port, const char *service, int error)
+{
+	char where[160] = "", what[300];
+
+	if (port)
+		snprintf(where, sizeof(where), " on port '%s'", port);
+	if (service)
+		snprintf(what, sizeof(what), "no channel to service '%s'%s", service, where);
+	else
+		snprintf(what, sizeof(what), "no channel%s", where);
+	complain("%s (%s): %s", what, error_name(error), manyport_explain(error));
+}
+
+static int parse_option(int key, char *arg, struct argp_state *state)
+{
+	const struct command **chosen = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		for (const struct command *c = commands; c->name; c++)
+			if (!strcmp(c->name, arg))
+				*chosen = c;
+		if (!*chosen)
+			argp_error(state, "no command '%s'", arg);
+		/* The rest is the subcommand's. */
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "a command is needed");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The place of the command's name: options before it are our own. */
+static int find_command(int argc, char **argv)
+{
+	int i = 1;
+
+	while (i < argc - 1 && argv[i][0] == '-')
+		i++;
+	return i;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp parser = { NULL, parse_option, "COMMAND [OPTION...]", help_text,
+					    NULL, NULL, NULL };
+	const struct command *chosen = NULL;
+	int first = find_command(argc, argv);
+	char name[64];
+
+	argp_err_exit_status = EXIT_USAGE;
+	if (argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &chosen) || !chosen)
+		return EXIT_USAGE;
+	/* argp takes the program's name for its messages from here. */
+	snprintf(name, sizeof(name), "manyport %s", chosen->name);
+	argv[first] = name;
+	return chosen->run(argc - first, argv + first);
+}

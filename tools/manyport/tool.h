@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manyport, the guest's command: what its files share.
+ *
+ * main.c reads the command line's first word and hands the rest to one of the
+ * subcommands. Each has its own option table and returns the exit status.
+ */
+#ifndef TOOL_H
+#define TOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { EXIT_OK = 0, EXIT_IO = 1, EXIT_USAGE = 2 };
+
+extern const char program_version_text[];
+
+int run_connect(int argc, char **argv);
+int run_forward(int argc, char **argv);
+int run_list(int argc, char **argv);
+
+/* Prints "manyport: " and the message on standard error. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Says why the channel to @service (NULL: the port's own) on @port (NULL: not
+ * named) could not be had. @error: what manyport_open() or manyport_connect() gave.
+ */
+void complain_refused(const char *port, const char *service, int error);
+
+/* "NAME (what it is)" is an error's name for people who search for it: "ENOENT". */
+const char *error_name(int error);
+
+/*
+ * Copies @from to @to until @from ends, waiting as needed, by splice() where it
+ * works. Adds to *bytes what was moved. Returns 0 or -errno, and in *writing
+ * whether it was @to that failed.
+ */
+int copy_until_end(int from, int to, uint64_t *bytes, bool *writing);
+
+#endif
