@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One vhost-user front end: its socket, its memory, its rings.
+ *
+ * The device outlives the session. The daemon creates it once, accepts a front
+ * end, and gives both to session_create(). What the session asks of the daemon:
+ *
+ * - device_env.call(context, queue) is session_call(session, queue) while there is
+ *   a session, and nothing otherwise;
+ * - device_env.wake and rearm are a loop_task that calls device_run() and a
+ *   loop_timer that calls device_tick(), each followed by session_check() while
+ *   there is a session. They may go on without one.
+ * - mem_guard_install() has been called.
+ *
+ * When the session ends by itself (the front end is gone, broke the protocol, took its
+ * memory away), its rings have been stopped, the device was reset, and
+ * everything that the front end gave is unmapped and closed; then, from a task of the
+ * loop, ended() is called, once. Until session_destroy() the session is a shell.
+ */
+#ifndef HOST_VHOST_SESSION_H
+#define HOST_VHOST_SESSION_H
+
+#include <stdint.h>
+
+struct device;
+struct loop;
+struct session;
+
+/*
+ * Serves the front end that is connected to the stream socket @fd. @ended may call
+ * session_destroy(); @why is 0 when the front end closed its connection between two messages,
+ * else a negative errno. The session has logged the reason in both cases. Returns NULL with
+ * errno set; @fd is then still the caller's, otherwise the session closes it.
+ */
+struct session *session_create(struct loop *loop, struct device *device, int fd,
+			       void (*ended)(void *context, int why), void *context);
+
+/*
+ * Ends the session if it has not ended, without calling ended(). Accepts NULL. Not from inside
+ * device_*() or session_check().
+ */
+void session_destroy(struct session *session);
+
+/* Tells the front end that @queue has used entries. Accepts NULL. Never waits. */
+void session_call(struct session *session, unsigned int queue);
+
+/*
+ * To be called after device_run() and device_tick(): ends the session when guest memory was
+ * truncated, and stops the rings when the device is broken. Accepts NULL.
+ */
+void session_check(struct session *session);
+
+/* The configuration space has changed: tells the front end if it wants to know. Accepts NULL. */
+void session_config_changed(struct session *session);
+
+/* What the back end offers: for --print-capabilities and tests. */
+uint64_t session_protocol_features(void);
+
+#endif
