@@ -77,14 +77,17 @@ void log_setup(enum log_level level)
 {
 	struct stat st;
 
-	if (state.fd != STDERR_FILENO)
+	if (state.fd != STDERR_FILENO && state.fd >= 0)
 		close(state.fd);
 	state.fd = STDERR_FILENO;
 	state.output = OUTPUT_POLL;
 	state.level = level;
 	state.journal = false;
-	if (fstat(STDERR_FILENO, &st) < 0)
+	if (fstat(STDERR_FILENO, &st) < 0) {
+		/* Closed: its number will be another file's, which gets no log. */
+		state.fd = -1;
 		return;
+	}
 	state.journal = is_journal(&st);
 	if (S_ISSOCK(st.st_mode))
 		state.output = OUTPUT_SOCKET;

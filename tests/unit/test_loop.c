@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: MIT
+/* The loop: watches, timers and tasks that start and remove one another. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/list.h"
+#include "loop/loop.h"
+
+static struct loop *loop;
+static int calls;
+
+/* A watch on an eventfd, and what its callback does to others. */
+struct source {
+	struct loop_watch watch;
+	int fd, fired;
+	uint32_t events;
+	struct source *remove;	/* taken out, closed and cleared by the callback */
+	int quit_after;
+};
+
+static struct source sources[100];
+static struct loop_timer guard;
+
+static void too_late(struct loop_timer *timer)
+{
+	(void)timer;
+	fail_msg("the loop waited for something that never came");
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	calls = 0;
+	memset(sources, 0, sizeof(sources));
+	loop = loop_create();
+	if (!loop)
+		return -1;
+	loop_timer_init(loop, &guard, too_late);
+	return loop_timer_start(&guard, 20000);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		loop_watch_remove(&sources[i].watch);
+		if (sources[i].fd > 0)
+			close(sources[i].fd);
+	}
+	loop_destroy(loop);
+	return 0;
+}
+
+static uint64_t real_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+/* --- Watches ---------------------------------------------------------------- */
+
+static void source_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct source *s = container_of(watch, struct source, watch);
+	struct source *victim = s->remove;
+
+	s->fired++;
+	s->events = events;
+	if (victim) {
+		loop_watch_remove(&victim->watch);
+		loop_watch_remove(&victim->watch);
+		close(victim->fd);
+		victim->fd = -1;
+		victim->watch.ready = NULL;	/* a call would crash */
+	}
+	if (++calls == s->quit_after)
+		loop_quit(loop);
+}
+
+static struct source *source(int i)
+{
+	sources[i].fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(loop_watch_add(loop, &sources[i].watch, sources[i].fd, EPOLLIN,
+					source_ready), 0);
+	return &sources[i];
+}
+
+static void watch_reports_events(void **state)
+{
+	struct source *s = source(0);
+
+	(void)state;
+	s->quit_after = 3;
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(s->fired, 3);		/* level */
+	assert_int_equal(s->events, EPOLLIN);
+	assert_int_equal(loop_watch_modify(&s->watch, EPOLLIN | EPOLLOUT), 0);
+	s->quit_after = 4;
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(s->events, EPOLLIN | EPOLLOUT);
+	loop_watch_remove(&s->watch);
+	assert_int_equal(s->watch.fd, -1);
+	assert_int_equal(loop_watch_modify(&s->watch, EPOLLIN), -ENOENT);
+}
+
+static void watch_errors(void **state)
+{
+	struct loop_watch watch = { 0 };
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(loop_watch_add(loop, &watch, -1, EPOLLIN, source_ready), -EBADF);
+	assert_int_equal(loop_watch_add(loop, &watch, fd, EPOLLIN, source_ready), -EPERM);
+	loop_watch_remove(&watch);	/* never added: nothing, above all not descriptor 0 */
+	source(0);
+	assert_int_equal(loop_watch_add(loop, &watch, sources[0].fd, EPOLLIN, source_ready),
+			 -EEXIST);
+	loop_watch_remove(&watch);
+	sources[0].quit_after = 1;
+	assert_int_equal(loop_run(loop), 0);
+	close(fd);
+}
+
+/* Two that remove each other: only the first is called, whichever it is. */
+static void fetched_event_of_removed_watch_is_dropped(void **state)
+{
+	struct source *a = source(0), *b = source(1);
+
+	(void)state;
+	a->remove = b;
+	b->remove = a;
+	a->quit_after = 1;
+	b->quit_after = 1;
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(a->fired + b->fired, 1);
+}
+
+static void watch_removes_itself(void **state)
+{
+	struct source *s = source(0);
+
+	(void)state;
+	s->remove = s;
+	s->quit_after = 1;
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(s->watch.fd, -1);
+}
+
+static struct source *reused;
+
+static void remove_and_add_again(struct loop_watch *watch, uint32_t events)
+{
+	(void)events;
+	loop_watch_remove(watch);
+	loop_watch_remove(&reused->watch);
+	/* Same structure, another descriptor that is not ready: the old event is not its. */
+	close(reused->fd);
+	reused->fd = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(loop_watch_add(loop, &reused->watch, reused->fd, EPOLLIN,
+					source_ready), 0);
+	loop_quit(loop);
+}
+
+static void watch_used_again_gets_no_old_event(void **state)
+{
+	struct source *a = source(0), *b = source(1);
+
+	(void)state;
+	a->watch.ready = remove_and_add_again;
+	reused = b;
+	assert_int_equal(loop_run(loop), 0);
+	/* epoll keeps the order of readiness: a came first, so b's event was dropped. */
+	assert_int_equal(b->fired, 0);
+}
+
+static void many_watches_are_all_served(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		source(i)->quit_after = 400;	/* more than one fetch holds */
+	assert_int_equal(loop_run(loop), 0);
+	for (int i = 0; i < 100; i++)
+		assert_true(sources[i].fired >= 2);
+}
+
+/* --- Timers ----------------------------------------------------------------- */
+
+#define TIMERS 200
+
+static struct loop_timer timers[TIMERS];
+static uint64_t started[TIMERS], last_when;
+static int fired[TIMERS];
+
+static void timer_fired(struct loop_timer *timer)
+{
+	int i = timer - timers;
+
+	assert_int_equal(timer->when, 0);
+	assert_true(real_ms() >= started[i]);	/* the wanted time: never early */
+	assert_true(loop_now(loop) >= started[i]);
+	assert_true(started[i] >= last_when);	/* in order */
+	last_when = started[i];
+	fired[i]++;
+	calls++;
+}
+
+static void quit_now(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_quit(loop);
+}
+
+static void timers_fire_in_order_and_never_early(void **state)
+{
+	struct loop_timer end;
+
+	(void)state;
+	last_when = 0;
+	memset(fired, 0, sizeof(fired));
+	for (int i = 0; i < TIMERS; i++) {
+		loop_timer_init(loop, &timers[i], timer_fired);
+		assert_int_equal(loop_timer_start(&timers[i], 1000 + i), 0);
+	}
+	srand(1);
+	for (int i = 0; i < TIMERS; i++) {
+		assert_int_equal(loop_timer_start(&timers[i], rand() % 50), 0);
+		started[i] = timers[i].when;
+		assert_true(started[i] > loop_now(loop));
+	}
+	for (int i = 0; i < TIMERS; i += 3) {
+		loop_timer_stop(&timers[i]);
+		loop_timer_stop(&timers[i]);
+	}
+	loop_timer_init(loop, &end, quit_now);
+	assert_int_equal(loop_timer_start(&end, 60), 0);
+	assert_int_equal(loop_run(loop), 0);
+	for (int i = 0; i < TIMERS; i++)
+		assert_int_equal(fired[i], i % 3 != 0);
+}
+
+static struct loop_timer *freed;
+
+static void stop_and_free_other(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_timer_stop(freed);
+	free(freed);
+	calls++;
+}
+
+static void timer_stops_another_that_is_due(void **state)
+{
+	struct loop_timer first, end;
+
+	(void)state;
+	freed = malloc(sizeof(*freed));
+	loop_timer_init(loop, &first, stop_and_free_other);
+	loop_timer_init(loop, freed, too_late);
+	loop_timer_init(loop, &end, quit_now);
+	loop_timer_start(&first, 1);
+	loop_timer_start(freed, 2);
+	loop_timer_start(&end, 3);
+	while (real_ms() < end.when)
+		;			/* all are due in one round */
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(calls, 1);
+}
+
+static void start_again(struct loop_timer *timer)
+{
+	calls++;
+	assert_int_equal(loop_timer_start(timer, 0), 0);
+}
+
+/* A timer that starts itself with 0 lets the others run: the watch ends the loop. */
+static void timer_that_starts_itself_starves_nobody(void **state)
+{
+	struct loop_timer timer, end;
+
+	(void)state;
+	loop_timer_init(loop, &timer, start_again);
+	loop_timer_init(loop, &end, quit_now);
+	loop_timer_start(&timer, 0);
+	loop_timer_start(&end, 10);
+	assert_int_equal(loop_run(loop), 0);
+	assert_true(calls >= 2 && calls <= 12);
+	loop_timer_stop(&timer);
+	assert_int_equal(loop_timer_start(&timer, UINT64_MAX), 0);
+	assert_true(timer.when == UINT64_MAX);
+	loop_timer_stop(&timer);
+}
+
+/* --- Tasks ------------------------------------------------------------------ */
+
+static struct loop_task tasks[4];
+static char order[64];
+
+static void note(struct loop_task *task)
+{
+	char c[2] = { (char)('a' + (task - tasks)), 0 };
+
+	strcat(order, c);
+}
+
+static void quit_task(struct loop_task *task)
+{
+	note(task);
+	loop_quit(loop);
+}
+
+static void init_tasks(void)
+{
+	order[0] = '\0';
+	for (int i = 0; i < 4; i++)
+		loop_task_init(loop, &tasks[i], note);
+}
+
+static void tasks_run_once_in_order(void **state)
+{
+	(void)state;
+	init_tasks();
+	tasks[3].run = quit_task;
+	for (int i = 0; i < 4; i++) {
+		loop_task_queue(&tasks[i]);
+		loop_task_queue(&tasks[0]);
+	}
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "abcd");
+	loop_task_cancel(&tasks[0]);
+}
+
+static void cancelled_tasks_do_not_run(void **state)
+{
+	(void)state;
+	init_tasks();
+	tasks[1].run = quit_task;
+	for (int i = 0; i < 4; i++)
+		loop_task_queue(&tasks[i]);
+	loop_task_cancel(&tasks[3]);	/* the last: the list's end moves */
+	loop_task_cancel(&tasks[0]);
+	loop_task_cancel(&tasks[0]);
+	loop_task_queue(&tasks[0]);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "bca");
+}
+
+static void cancel_the_next_and_queue_again(struct loop_task *task)
+{
+	note(task);
+	loop_task_cancel(&tasks[1]);
+	loop_task_cancel(&tasks[3]);
+	if (strlen(order) < 4)
+		loop_task_queue(task);	/* next round, which does not wait */
+	else
+		loop_quit(loop);
+}
+
+static void task_changes_the_list_it_runs_in(void **state)
+{
+	(void)state;
+	init_tasks();
+	tasks[0].run = cancel_the_next_and_queue_again;
+	for (int i = 0; i < 4; i++)
+		loop_task_queue(&tasks[i]);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "acaa");
+}
+
+static void again_for_ever(struct loop_task *task)
+{
+	loop_task_queue(task);
+}
+
+/* A task that queues itself for ever does not keep watches and timers from running. */
+static void task_that_queues_itself_starves_nobody(void **state)
+{
+	struct source *s = source(0);
+
+	(void)state;
+	init_tasks();
+	tasks[0].run = again_for_ever;
+	loop_task_queue(&tasks[0]);
+	s->quit_after = 10;
+	assert_int_equal(loop_run(loop), 0);
+	loop_destroy(loop);	/* queued still: forgotten, not touched later */
+	assert_null(tasks[0].prev);
+	loop_task_cancel(&tasks[0]);
+	assert_int_equal(guard.when, 0);
+	sources[0].watch.loop = NULL;
+	loop = NULL;
+}
+
+static void quit_before_run_counts(void **state)
+{
+	(void)state;
+	loop_quit(loop);
+	assert_int_equal(loop_run(loop), 0);
+	loop_destroy(NULL);
+}
+
+#define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(watch_reports_events),
+		LOOP_TEST(watch_errors),
+		LOOP_TEST(fetched_event_of_removed_watch_is_dropped),
+		LOOP_TEST(watch_removes_itself),
+		LOOP_TEST(watch_used_again_gets_no_old_event),
+		LOOP_TEST(many_watches_are_all_served),
+		LOOP_TEST(timers_fire_in_order_and_never_early),
+		LOOP_TEST(timer_stops_another_that_is_due),
+		LOOP_TEST(timer_that_starts_itself_starves_nobody),
+		LOOP_TEST(tasks_run_once_in_order),
+		LOOP_TEST(cancelled_tasks_do_not_run),
+		LOOP_TEST(task_changes_the_list_it_runs_in),
+		LOOP_TEST(task_that_queues_itself_starves_nobody),
+		LOOP_TEST(quit_before_run_counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
