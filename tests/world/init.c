@@ -338,27 +338,39 @@ static void end_all_processes(void)
 		;
 }
 
+/* One line into the kernel's log; dprintf() would seek, which that refuses. */
+static void log_line(const char *line)
+{
+	char text[256];
+	int len = snprintf(text, sizeof(text), "<4>kmemleak: %s\n", line);
+	int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (len >= (int)sizeof(text))
+		len = sizeof(text) - 1;
+	if (log < 0 || write(log, text, len) != len)
+		fault("write to", "/dev/kmsg");
+	close(log);
+}
+
 /*
  * Puts kmemleak's report into the kernel log, where the boot script finds it.
- * Two scans, because an object that changed since the last one is not
- * reported, and the second only when the youngest leak is old enough.
+ * The first scan notes what is unreferenced, once the youngest leak is old
+ * enough to count; the second reports what has not changed since.
  */
 static void report_leaks(void)
 {
 	static const char path[] = "/sys/kernel/debug/kmemleak";
 	char *report, *line;
-	int log;
 
 	if (getenv("world_leaks") || access(path, W_OK))
 		return;
-	write_file(path, "scan");
 	sleep(LEAK_AGE_SECONDS);
 	write_file(path, "scan");
+	write_file(path, "scan");
 	report = read_file(path, NULL);
-	log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-	while (log >= 0 && (line = strsep(&report, "\n")))
+	while ((line = strsep(&report, "\n")))
 		if (*line)
-			dprintf(log, "<4>kmemleak: %s\n", line);
+			log_line(line);
 }
 
 int main(void)

@@ -141,41 +141,6 @@ recent()
 	cat "$file"
 }
 
-# configure_kernel FRAGMENT...: applies them to .config in the current folder
-# (MAKE_ARCH says for which architecture) and fails when a line of them does
-# not survive.
-configure_kernel()
-{
-	local line name lost=0
-
-	scripts/kconfig/merge_config.sh -m .config "$@"
-	make "$MAKE_ARCH" olddefconfig
-	while IFS= read -r line; do
-		case $line in
-		CONFIG_*)
-			grep -qxF "$line" .config && continue ;;
-		'# CONFIG_'*' is not set')
-			name=${line#'# '}
-			grep -q "^${name%% *}=" .config || continue ;;
-		*)
-			continue ;;
-		esac
-		echo "configuration line has no effect: $line"
-		lost=1
-	done < <(last_settings "$@")
-	return "$lost"
-}
-
-# The last setting of each option in the given fragments.
-last_settings()
-{
-	awk 'match($0, /CONFIG_[A-Z0-9_a-z]+/) &&
-		/^(# )?CONFIG_[A-Z0-9_a-z]+(=| is not set)/ {
-			last[substr($0, RSTART, RLENGTH)] = $0
-		}
-		END { for (name in last) print last[name] }' "$@"
-}
-
 # forky_folder FOLDER PACKAGE...: a small Debian forky with these packages and
 # what they depend on, without what they only recommend.
 forky_folder()
