@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Channels: one per open.
+ *
+ * Lifetime: mp_channel_open() gives the file its reference, each request in
+ * flight holds another, the port's slot table a third. release() drops the file's and sees
+ * to it that CLOSE is sent once nothing is in flight on the transmit queue [protocol.md 8.3].
+ * The table's goes when the device says CLOSED, when there was never a
+ * CONNECT, or with the port. The last one frees, from a work item, because it
+ * may be dropped in an interrupt.
+ */
+#include <linux/slab.h>
+
+#include "manyport.h"
+
+static void close_done(struct mp_req *req);
+
+static void channel_free_work(struct work_struct *work)
+{
+	struct mp_channel *ch = container_of(work, struct mp_channel, free_work);
+	struct mp_port *port = ch->port;
+
+	mp_write_drop_locked(ch);	/* nobody else is left: no lock needed */
+	mp_read_forget_locked(ch);
+	mp_port_uncharge_open(port, ch->account);
+	put_cred(ch->cred);
+	kfree(ch->close_req);
+	kfree(ch->name);
+	kfree(ch);
+	put_device(&port->dev);
+}
+
+static void channel_release_ref(struct kref *ref)
+{
+	struct mp_channel *ch = container_of(ref, struct mp_channel, ref);
+
+	queue_work(mp_workqueue, &ch->free_work);
+}
+
+void mp_channel_get(struct mp_channel *ch)
+{
+	kref_get(&ch->ref);
+}
+
+void mp_channel_put(struct mp_channel *ch)
+{
+	kref_put(&ch->ref, channel_release_ref);
+}
+
+/* A reference to the channel in @slot if it is of @generation, else NULL. */
+struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generation)
+{
+	struct mp_channel *ch;
+	unsigned long flags;
+
+	xa_lock_irqsave(&port->channels, flags);
+	ch = xa_load(&port->channels, slot);
+	if (ch && READ_ONCE(ch->generation) == generation)
+		mp_channel_get(ch);
+	else
+		ch = NULL;
+	xa_unlock_irqrestore(&port->channels, flags);
+	return ch;
+}
+
+/* Gives the slot back; drops the table's reference. Once. */
+static void slot_free(struct mp_channel *ch)
+{
+	struct mp_port *port = ch->port;
+	struct mp_channel *old;
+	unsigned long flags;
+
+	xa_lock_irqsave(&port->channels, flags);
+	old = xa_load(&port->channels, ch->slot);
+	if (old == ch)
+		__xa_erase(&port->channels, ch->slot);
+	xa_unlock_irqrestore(&port->channels, flags);
+	if (old == ch)
+		mp_channel_put(ch);
+}
+
+static struct mp_channel *channel_alloc(struct mp_port *port)
+{
+	struct mp_channel *ch = kzalloc(sizeof(*ch), GFP_KERNEL_ACCOUNT);
+
+	if (!ch)
+		return NULL;
+	ch->close_req = kzalloc(sizeof(*ch->close_req), GFP_KERNEL_ACCOUNT);
+	if (!ch->close_req) {
+		kfree(ch);
+		return NULL;
+	}
+	kref_init(&ch->ref);
+	ch->port = port;
+	ch->cred = get_current_cred();
+	ch->pid = task_tgid_nr_ns(current, &init_pid_ns);
+	get_task_comm(ch->comm, current);
+	INIT_WORK(&ch->free_work, channel_free_work);
+	mutex_init(&ch->read_mutex);
+	mutex_init(&ch->write_mutex);
+	init_waitqueue_head(&ch->wait);
+	spin_lock_init(&ch->lock);
+	INIT_LIST_HEAD(&ch->out_chunks);
+	ch->generation = mp_port_next_generation(port);
+	return ch;
+}
+
+/*
+ * A new channel on @port: local, no round trip. Returns it with the caller's
+ * reference, or ERR_PTR: -EBUSY (a limit), -ENODEV (port gone), -ENOMEM.
+ */
+struct mp_channel *mp_channel_open(struct mp_port *port)
+{
+	struct mp_account *account;
+	struct mp_channel *ch;
+	int ret;
+
+	account = mp_port_charge_open(port);
+	if (IS_ERR(account))
+		return ERR_CAST(account);
+	ch = channel_alloc(port);
+	if (!ch) {
+		mp_port_uncharge_open(port, account);
+		return ERR_PTR(-ENOMEM);
+	}
+	ch->account = account;
+	get_device(&port->dev);
+	mp_channel_get(ch);	/* the table's */
+	ret = xa_alloc_cyclic_irq(&port->channels, &ch->slot, ch,
+				  XA_LIMIT(0, port->max_channels - 1), &port->slot_hint,
+				  GFP_KERNEL_ACCOUNT);
+	if (ret < 0) {
+		mp_channel_put(ch);
+		mp_channel_put(ch);
+		return ERR_PTR(ret == -ENOMEM ? ret : -EBUSY);
+	}
+	if (READ_ONCE(port->is_gone)) {
+		slot_free(ch);
+		mp_channel_put(ch);
+		return ERR_PTR(-ENODEV);
+	}
+	return ch;
+}
+
+void mp_channel_wake(struct mp_channel *ch, __poll_t mask)
+{
+	if (!mask)
+		return;
+	if (mask & EPOLLIN)
+		mask |= EPOLLRDNORM | EPOLLRDHUP;
+	if (mask & EPOLLOUT)
+		mask |= EPOLLWRNORM;
+	wake_up_interruptible_poll(&ch->wait, mask);
+	if (mask & EPOLLIN)
+		kill_fasync(&ch->fasync, SIGIO, POLL_IN);
+	if (mask & EPOLLOUT)
+		kill_fasync(&ch->fasync, SIGIO, POLL_OUT);
+}
+
+/*
+ * Fills in who @req is from and hands it to the device. The request holds a
+ * reference until it is over. Returns 0 or -ESHUTDOWN (still the caller's).
+ */
+int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req)
+{
+	int ret;
+
+	lockdep_assert_held(&ch->lock);
+	req->header.channel = cpu_to_le32(ch->slot);
+	req->header.generation = cpu_to_le32(ch->generation);
+	mp_channel_get(ch);
+	ret = mp_queue_submit(queue, req);
+	if (ret < 0) {
+		mp_channel_put(ch);	/* never the last: the caller has one */
+		return ret;
+	}
+	ch->requests++;
+	ch->kicks += ret;
+	return 0;
+}
+
+/* The channel is over: every call gets @error from now on. Returns what to wake. */
+__poll_t mp_channel_fail_locked(struct mp_channel *ch, int error)
+{
+	lockdep_assert_held(&ch->lock);
+	if (ch->error == -ENODEV || ch->error == error)
+		return 0;
+	ch->error = error;
+	mp_write_drop_locked(ch);
+	return EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP;
+}
+
+/*
+ * The device broke a rule: the channel ends with ECONNRESET, and the device is
+ * told to forget it [protocol.md 10.7]. Returns what to wake.
+ */
+__poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what)
+{
+	pr_warn_ratelimited("%s: channel %u: the host broke the protocol: %s\n",
+			    dev_name(&ch->port->dev), ch->slot, what);
+	return mp_channel_fail_locked(ch, -ECONNRESET);
+}
+
+/*
+ * Sends CLOSE for the current generation. What was accepted and not sent yet
+ * follows it, up to the final offset, unless @abort. Returns 0, -EBUSY (the
+ * one of the generation before is still at the device), -ESHUTDOWN.
+ */
+int mp_channel_send_close_locked(struct mp_channel *ch, bool abort)
+{
+	struct mp_req *req = ch->close_req;
+	int ret;
+
+	lockdep_assert_held(&ch->lock);
+	if (ch->close_busy)
+		return -EBUSY;
+	mp_req_init(req, ch, MP_OP_CLOSE, close_done);
+	req->header.offset = cpu_to_le64(ch->out_offset);
+	req->header.flags = cpu_to_le16(abort ? MP_CLOSE_ABORT : 0);
+	ret = mp_channel_submit_locked(ch, ch->port->tx, req);
+	ch->close_busy = !ret;
+	return ret;
+}
+
+static void close_try_locked(struct mp_channel *ch)
+{
+	bool abort = ch->error || ch->phase != MP_PHASE_CONNECTED;
+
+	if (ch->is_released && !ch->is_closed && !ch->close_sent &&
+	    mp_channel_is_idle_locked(ch))
+		ch->close_sent = !mp_channel_send_close_locked(ch, abort);
+}
+
+/*
+ * The end of every handler of this channel: wakes, closes a released channel,
+ * and gives its slot back when the device has said CLOSED.
+ */
+void mp_channel_settle(struct mp_channel *ch, __poll_t wake)
+{
+	unsigned long flags;
+	bool is_over;
+
+	spin_lock_irqsave(&ch->lock, flags);
+	close_try_locked(ch);
+	is_over = ch->is_released && (ch->is_closed || ch->error == -ENODEV);
+	if (is_over)
+		mp_write_drop_locked(ch);
+	spin_unlock_irqrestore(&ch->lock, flags);
+	mp_channel_wake(ch, wake);
+	if (is_over)
+		slot_free(ch);
+}
+
+/* Takes over the state that came with an answer, if it is of the current generation. */
+__poll_t mp_channel_apply_answer_locked(struct mp_channel *ch, const struct mp_req *req,
+					const struct mp_result *answer)
+{
+	if (!mp_channel_is_current_locked(ch, req) || le32_to_cpu(answer->status) == MP_STALE)
+		return 0;
+	return mp_channel_apply_locked(ch, &answer->state);
+}
+
+/*
+ * CLOSE was answered. CLOSED is a state, now or in an event to come; a device
+ * that does not know the channel any more has closed it.
+ */
+static void close_done(struct mp_req *req)
+{
+	struct mp_channel *ch = req->channel;
+	struct mp_result answer;
+	unsigned long flags;
+	__poll_t wake = 0;
+	int ret = mp_req_answer(req, &answer);
+
+	spin_lock_irqsave(&ch->lock, flags);
+	ch->close_busy = false;
+	if (mp_channel_is_current_locked(ch, req)) {
+		if (ret || le32_to_cpu(answer.status) != MP_OK)
+			ch->is_closed = true;
+		else
+			wake = mp_channel_apply_answer_locked(ch, req, &answer);
+	}
+	wake |= mp_channel_progress_locked(ch);
+	spin_unlock_irqrestore(&ch->lock, flags);
+	mp_channel_settle(ch, wake);
+	mp_channel_put(ch);
+}
+
+/* The file is gone. Never waits. */
+void mp_channel_release(struct mp_channel *ch)
+{
+	spin_lock_irq(&ch->lock);
+	ch->is_released = true;
+	mp_read_forget_locked(ch);
+	if (ch->phase == MP_PHASE_UNNAMED)
+		ch->is_closed = true;	/* the device never heard of it */
+	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, 0);
+	mp_channel_put(ch);
+}

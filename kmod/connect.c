@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Naming: from an open to a connected channel, and again for fixed ports.
+ *
+ * CONNECT is sent once; its outcome is a state [protocol.md 4.4]. The call that
+ * named the service collects the outcome: at once when it may wait, else when it is
+ * repeated with the same name. Nothing of a naming write is consumed before.
+ */
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "manyport.h"
+
+#define MP_NAME_PREFIX "pipe:"
+/* Prefix, the longest name, its end mark: what a naming write may hold of a name. */
+#define MP_NAMING_MAX (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 1)
+
+static void connect_done(struct mp_req *req)
+{
+	struct mp_channel *ch = req->channel;
+	struct mp_result answer;
+	unsigned long flags;
+	__poll_t wake = 0;
+	u32 status;
+	int ret = mp_req_answer(req, &answer);
+
+	spin_lock_irqsave(&ch->lock, flags);
+	ch->connect_busy = false;
+	if (mp_channel_is_current_locked(ch, req) && ret != -ESHUTDOWN) {
+		status = ret ? MP_STATUS_MAX + 1 : le32_to_cpu(answer.status);
+		if (status == MP_OK) {
+			wake |= mp_channel_apply_locked(ch, &answer.state);
+		} else if (status == MP_BUSY && ch->phase == MP_PHASE_NAMING) {
+			ch->phase = MP_PHASE_REFUSED;
+			ch->reason = MP_REASON_BUSY;
+			ch->is_closed = true;	/* the device made no channel */
+			wake |= EPOLLIN | EPOLLOUT | EPOLLERR;
+		} else {
+			wake |= mp_channel_protocol_error_locked(ch, "connect");
+		}
+	}
+	wake |= mp_channel_progress_locked(ch);
+	spin_unlock_irqrestore(&ch->lock, flags);
+	if (container_of(req, struct mp_connect_req, req) != ch->connect_req)
+		kfree(container_of(req, struct mp_connect_req, req));
+	mp_channel_settle(ch, wake);
+	mp_channel_put(ch);
+}
+
+static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const char *name, size_t len)
+{
+	struct mp_connect_req *connect = kzalloc(sizeof(*connect), GFP_KERNEL_ACCOUNT);
+
+	if (!connect)
+		return NULL;
+	connect->connect.uid = cpu_to_le32(from_kuid(&init_user_ns, ch->cred->fsuid));
+	connect->connect.gid = cpu_to_le32(from_kgid(&init_user_ns, ch->cred->fsgid));
+	connect->connect.pid = cpu_to_le32(ch->pid);
+	connect->connect.name_len = cpu_to_le32(len);
+	memcpy(connect->connect.comm, ch->comm,
+	       min(sizeof(connect->connect.comm), sizeof(ch->comm)));
+	memcpy(connect->name, name, len);
+	return connect;
+}
+
+/* Sends CONNECT for the current generation. Returns 0 or -ESHUTDOWN. */
+static int connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect)
+{
+	u32 name_len = le32_to_cpu(connect->connect.name_len);
+	int ret;
+
+	lockdep_assert_held(&ch->lock);
+	mp_req_init(&connect->req, ch, MP_OP_CONNECT, connect_done);
+	mp_req_payload(&connect->req, &connect->connect, sizeof(connect->connect) + name_len,
+		       false);
+	ch->bits &= ~MP_ST_REFUSED;
+	ch->reason = MP_REASON_NONE;
+	ch->phase = MP_PHASE_NAMING;
+	ch->is_collected = false;
+	ret = mp_channel_submit_locked(ch, ch->port->tx, &connect->req);
+	ch->connect_busy = !ret;
+	return ret;
+}
+
+/* The device's state says how it went. Returns what to wake. */
+__poll_t mp_connect_answered_locked(struct mp_channel *ch)
+{
+	lockdep_assert_held(&ch->lock);
+	if (ch->bits & MP_ST_REFUSED) {
+		ch->phase = MP_PHASE_REFUSED;
+		return EPOLLIN | EPOLLOUT | EPOLLERR;
+	}
+	ch->phase = MP_PHASE_CONNECTED;
+	if (ch->port->is_fixed) {
+		ch->is_collected = true;
+		ch->was_connected = true;
+	}
+	return EPOLLOUT;
+}
+
+/* A fixed port's channel is connected from the start. Never waits. */
+int mp_connect_fixed(struct mp_channel *ch)
+{
+	int ret;
+
+	ch->connect_req = connect_alloc(ch, "", 0);
+	if (!ch->connect_req)
+		return -ENOMEM;
+	spin_lock_irq(&ch->lock);
+	ret = connect_send_locked(ch, ch->connect_req);
+	spin_unlock_irq(&ch->lock);
+	return ret == -ESHUTDOWN ? -ENODEV : ret;
+}
+
+/*
+ * A fixed port goes on after an end: the next generation, from offset 0, what was
+ * left of the last is dropped [protocol.md 4.6]. Only when both streams are over, a
+ * call has met the end, and nothing of the old generation is on its way out.
+ */
+__poll_t mp_connect_again_locked(struct mp_channel *ch)
+{
+	lockdep_assert_held(&ch->lock);
+	if (!ch->end_seen || !(ch->bits & MP_ST_OUT_END) || ch->error || ch->is_released ||
+	    ch->phase != MP_PHASE_CONNECTED || !mp_channel_is_idle_locked(ch) || ch->in_batch)
+		return 0;
+	if (mp_channel_send_close_locked(ch, true))
+		return 0;	/* the last one is not back: its end comes here again */
+	mp_write_drop_locked(ch);
+	mp_read_forget_locked(ch);
+	ch->out_error = 0;
+	ch->end_seen = false;
+	ch->shut_in = false;
+	ch->shut_out = false;
+	ch->in_offset = 0;
+	ch->out_offset = 0;
+	ch->bits = 0;
+	ch->seq = 0;
+	WRITE_ONCE(ch->generation, mp_port_next_generation(ch->port));
+	connect_send_locked(ch, ch->connect_req);
+	return 0;
+}
+
+/* What a naming call gets now that the channel is in this phase; 1: wait. */
+static int naming_outcome_locked(struct mp_channel *ch, bool same)
+{
+	if (ch->error)
+		return ch->error;
+	switch (ch->phase) {
+	case MP_PHASE_NAMING:
+		return same ? 1 : -EALREADY;
+	case MP_PHASE_CONNECTED:
+		if (ch->is_collected)
+			return -EISCONN;
+		if (!same)
+			return -EALREADY;
+		ch->is_collected = true;
+		return 0;
+	case MP_PHASE_REFUSED:
+		ch->is_collected = true;
+		return mp_reason_to_errno(ch->reason);
+	default:
+		return -ENOTCONN;
+	}
+}
+
+static bool is_answered(struct mp_channel *ch)
+{
+	bool ret;
+
+	spin_lock_irq(&ch->lock);
+	ret = ch->phase != MP_PHASE_NAMING || ch->error;
+	if (!ret)
+		ch->waits++;
+	spin_unlock_irq(&ch->lock);
+	return ret;
+}
+
+/* May this call begin an attempt, rather than collect the outcome of the last? */
+static bool may_start_locked(const struct mp_channel *ch, bool same, bool may_retry)
+{
+	if (ch->error)
+		return false;
+	if (ch->phase == MP_PHASE_UNNAMED)
+		return true;
+	return ch->phase == MP_PHASE_REFUSED && may_retry && !ch->connect_busy &&
+	       (ch->is_collected || !same);
+}
+
+/*
+ * Connects @ch to the service @name (valid, @len bytes). @may_retry: a refused
+ * channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and @nonblock),
+ * -EALREADY (another name is under way), -EISCONN, -ERESTARTSYS, -ENOMEM.
+ */
+int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool nonblock,
+		    bool may_retry)
+{
+	struct mp_connect_req *connect = connect_alloc(ch, name, len);
+	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
+	bool same;
+	int ret;
+
+	if (!connect || !copy) {
+		kfree(connect);
+		kfree(copy);
+		return -ENOMEM;
+	}
+	spin_lock_irq(&ch->lock);
+	same = ch->name && strlen(ch->name) == len && !memcmp(ch->name, name, len);
+	if (may_start_locked(ch, same, may_retry)) {
+		swap(ch->name, copy);
+		ch->is_closed = false;
+		same = true;
+		if (connect_send_locked(ch, connect))
+			ch->error = -ENODEV;
+		else
+			connect = NULL;
+	}
+	ret = naming_outcome_locked(ch, same);
+	spin_unlock_irq(&ch->lock);
+	kfree(connect);
+	kfree(copy);
+	if (ret <= 0)
+		return ret;
+	if (nonblock)
+		return -EAGAIN;
+	ret = wait_event_interruptible(ch->wait, is_answered(ch));
+	if (ret)
+		return ret;
+	spin_lock_irq(&ch->lock);
+	ret = naming_outcome_locked(ch, true);
+	spin_unlock_irq(&ch->lock);
+	/* Another holder of the channel has collected it: it is ours as well. */
+	return ret == -EISCONN ? 0 : ret;
+}
+
+/*
+ * Finds the name in the first bytes of a write: up to a NUL, else the whole
+ * write without one trailing newline. @have: bytes in @buf; @total: in the write.
+ * Returns how many bytes of the write the name takes, or -errno.
+ */
+static ssize_t find_name(const char *buf, size_t have, size_t total, const char **name,
+			 size_t *len)
+{
+	const size_t prefix = sizeof(MP_NAME_PREFIX) - 1;
+	const char *nul = memchr(buf, 0, have);
+	size_t consumed = nul ? nul - buf + 1 : total;
+
+	*name = buf;
+	*len = nul ? nul - buf : have;
+	if (!nul && total <= have && have && buf[have - 1] == '\n')
+		--*len;
+	if (*len >= prefix && !memcmp(buf, MP_NAME_PREFIX, prefix)) {
+		*name += prefix;
+		*len -= prefix;
+	}
+	if ((!nul && total > have) || *len > MP_NAME_MAX)
+		return -ENAMETOOLONG;
+	return mp_name_is_valid(*name, *len) ? consumed : -EINVAL;
+}
+
+/*
+ * The first write of a channel. Returns how many bytes the name took, and
+ * @from is behind them; or -errno and @from is untouched.
+ */
+ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
+{
+	size_t total = iov_iter_count(from), have, len;
+	char buf[MP_NAMING_MAX];
+	ssize_t consumed;
+	const char *name;
+	int ret;
+
+	have = copy_from_iter(buf, min(total, sizeof(buf)), from);
+	iov_iter_revert(from, have);
+	if (have < min(total, sizeof(buf)))
+		return -EFAULT;
+	consumed = find_name(buf, have, total, &name, &len);
+	if (consumed < 0)
+		return consumed;
+	ret = mp_connect_name(ch, name, len, nonblock, false);
+	if (ret)
+		return ret;
+	iov_iter_advance(from, consumed);
+	return consumed;
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The control queues: HELLO, and ports that come and go [protocol.md 3].
+ *
+ * Messages from the device are handled in order by one work item. Messages to the
+ * device are sent and forgotten; they are freed when the device has returned
+ * them, at the next message or at the end.
+ */
+#include <linux/delay.h>
+#include <linux/slab.h>
+
+#include "manyport.h"
+
+#define MP_CONTROL_BUFS	16
+#define MP_CONTROL_SIZE	512	/* a header and the longest payload: a name */
+#define MP_CONTROL_BATCH 64	/* messages before others get the processor */
+#define MP_BYE_MS	500
+
+/* A message in either direction; on device->control_bufs until it is freed. */
+struct control_buf {
+	struct list_head node;
+	u8 data[];
+};
+
+static struct control_buf *control_buf_alloc(struct mp_device *device, size_t len)
+{
+	struct control_buf *buf = kzalloc(sizeof(*buf) + len, GFP_KERNEL);
+
+	if (!buf)
+		return NULL;
+	spin_lock_irq(&device->control_lock);
+	list_add(&buf->node, &device->control_bufs);
+	spin_unlock_irq(&device->control_lock);
+	return buf;
+}
+
+static void control_buf_free_locked(struct control_buf *buf)
+{
+	list_del(&buf->node);
+	kfree(buf);
+}
+
+static void control_buf_free(struct mp_device *device, struct control_buf *buf)
+{
+	spin_lock_irq(&device->control_lock);
+	control_buf_free_locked(buf);
+	spin_unlock_irq(&device->control_lock);
+}
+
+/* Gives one receive buffer to the device. Returns 0 or -errno; then @buf is the caller's. */
+static int control_post(struct mp_device *device, struct control_buf *buf)
+{
+	struct scatterlist sg;
+	int ret;
+
+	sg_init_one(&sg, buf->data, MP_CONTROL_SIZE);
+	spin_lock_irq(&device->control_lock);
+	ret = virtqueue_add_inbuf(device->control_in, &sg, 1, buf, GFP_ATOMIC);
+	if (!ret)
+		virtqueue_kick(device->control_in);
+	spin_unlock_irq(&device->control_lock);
+	return ret;
+}
+
+static void control_reap_locked(struct mp_device *device)
+{
+	struct control_buf *buf;
+	unsigned int len;
+
+	lockdep_assert_held(&device->control_lock);
+	while ((buf = virtqueue_get_buf(device->control_out, &len)))
+		control_buf_free_locked(buf);
+}
+
+/* Sends a message with a payload. Does not wait. Returns 0 or -errno. */
+static int control_send_with(struct mp_device *device, u32 id, u16 event, u16 value,
+			     const void *payload, size_t len)
+{
+	struct virtio_console_control *message;
+	struct control_buf *buf = control_buf_alloc(device, sizeof(*message) + len);
+	struct scatterlist sg;
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+	message = (struct virtio_console_control *)buf->data;
+	message->id = cpu_to_virtio32(device->vdev, id);
+	message->event = cpu_to_virtio16(device->vdev, event);
+	message->value = cpu_to_virtio16(device->vdev, value);
+	memcpy(message + 1, payload, len);
+	sg_init_one(&sg, message, sizeof(*message) + len);
+	spin_lock_irq(&device->control_lock);
+	control_reap_locked(device);
+	ret = virtqueue_add_outbuf(device->control_out, &sg, 1, buf, GFP_ATOMIC);
+	if (ret)
+		control_buf_free_locked(buf);
+	else
+		virtqueue_kick(device->control_out);
+	spin_unlock_irq(&device->control_lock);
+	if (ret)
+		dev_warn_ratelimited(&device->vdev->dev,
+				     "control message %u was not sent: error %d\n", event, ret);
+	return ret;
+}
+
+static int control_send(struct mp_device *device, u32 id, u16 event, u16 value)
+{
+	return control_send_with(device, id, event, value, NULL, 0);
+}
+
+int mp_control_start(struct mp_device *device)
+{
+	struct control_buf *buf;
+	unsigned int i, posted = 0;
+
+	for (i = 0; i < MP_CONTROL_BUFS; i++) {
+		buf = control_buf_alloc(device, MP_CONTROL_SIZE);
+		if (!buf)
+			break;
+		if (control_post(device, buf)) {
+			control_buf_free(device, buf);
+			break;
+		}
+		posted++;
+	}
+	if (!posted)
+		return -ENOMEM;
+	return control_send(device, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+}
+
+static void handle_hello(struct mp_device *device, const void *payload, size_t len)
+{
+	struct mp_hello hello;
+
+	if (device->is_confirmed)
+		return;
+	if (len < sizeof(hello))
+		goto invalid;
+	memcpy(&hello, payload, sizeof(hello));
+	if (!mp_hello_is_valid(&hello, len))
+		goto invalid;
+	device->max_channels = le32_to_cpu(hello.max_channels);
+	device->max_io = le32_to_cpu(hello.max_io);
+	device->max_segments = le32_to_cpu(hello.max_segments);
+	device->linger_ms = le32_to_cpu(hello.linger_ms);
+	hello.version = cpu_to_le16(MP_VERSION);
+	hello.size = cpu_to_le16(sizeof(hello));
+	device->is_confirmed = !control_send_with(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO,
+						  0, &hello, sizeof(hello));
+	return;
+
+invalid:
+	dev_err(&device->vdev->dev, "the host's HELLO makes no sense: is it a manyport device?\n");
+}
+
+static void handle_port_mode(struct mp_device *device, u32 id, u16 kind, const void *payload,
+			     size_t len)
+{
+	struct mp_port_mode mode;
+
+	if (len < sizeof(mode))
+		return;
+	memcpy(&mode, payload, sizeof(mode));
+	if (device->ports[id] || !mp_port_mode_is_valid(kind, &mode, len))
+		return;
+	device->kinds[id] = kind;
+	device->modes[id] = mode;
+}
+
+/*
+ * PORT_READY goes first: nothing is put into the queues before it
+ * [protocol.md 3.3], and the node may be opened as soon as it exists.
+ */
+static void handle_port_add(struct mp_device *device, u32 id)
+{
+	struct mp_port *port = device->ports[id];
+	int ret;
+
+	if (!device->is_confirmed || device->kinds[id] == MP_PORT_CLASSIC) {
+		dev_warn(&device->vdev->dev,
+			 "port %u is a classic port: this driver serves multi-open and fixed ports\n",
+			 id);
+		control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 0);
+		return;
+	}
+	control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 1);
+	ret = mp_queue_post_events(mp_device_rx(device, id));
+	if (!ret && !port) {
+		port = mp_port_create(device, id, device->kinds[id],
+				      le32_to_cpu(device->modes[id].max_channels));
+		ret = PTR_ERR_OR_ZERO(port);
+	}
+	if (ret) {
+		dev_err(&device->vdev->dev, "port %u cannot be made: error %d\n", id, ret);
+		control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 0);
+		return;
+	}
+	WRITE_ONCE(device->ports[id], port);
+}
+
+static void handle_port_remove(struct mp_device *device, u32 id)
+{
+	struct mp_port *port = device->ports[id];
+
+	if (!port)
+		return;
+	WRITE_ONCE(device->ports[id], NULL);
+	device->kinds[id] = MP_PORT_CLASSIC;
+	mp_port_remove(port);
+}
+
+/* @message is in memory that the device has returned; each field is read once. */
+static void handle_message(struct mp_device *device, const void *message, size_t len)
+{
+	struct virtio_console_control header;
+	const void *payload = message + sizeof(header);
+	u32 id;
+	u16 value;
+
+	if (len < sizeof(header) || len > MP_CONTROL_SIZE)
+		return;
+	memcpy(&header, message, sizeof(header));
+	len -= sizeof(header);
+	id = virtio32_to_cpu(device->vdev, header.id);
+	value = virtio16_to_cpu(device->vdev, header.value);
+	if (virtio16_to_cpu(device->vdev, header.event) == MP_CONTROL_HELLO) {
+		handle_hello(device, payload, len);
+		return;
+	}
+	if (id >= device->max_ports)
+		return;
+	switch (virtio16_to_cpu(device->vdev, header.event)) {
+	case MP_CONTROL_PORT_MODE:
+		handle_port_mode(device, id, value, payload, len);
+		break;
+	case VIRTIO_CONSOLE_PORT_ADD:
+		handle_port_add(device, id);
+		break;
+	case VIRTIO_CONSOLE_PORT_NAME:
+		if (device->ports[id])
+			mp_port_set_name(device->ports[id], payload, strnlen(payload, len));
+		break;
+	case VIRTIO_CONSOLE_PORT_REMOVE:
+		handle_port_remove(device, id);
+		break;
+	default:
+		break;	/* unknown, or of classic ports only: ignored [protocol.md 3.6] */
+	}
+}
+
+void mp_control_work(struct work_struct *work)
+{
+	struct mp_device *device = container_of(work, struct mp_device, control_work);
+	unsigned int len, budget = MP_CONTROL_BATCH;
+	struct control_buf *buf;
+
+	mutex_lock(&device->ports_mutex);
+	while (!device->is_going && budget--) {
+		spin_lock_irq(&device->control_lock);
+		buf = virtqueue_get_buf(device->control_in, &len);
+		spin_unlock_irq(&device->control_lock);
+		if (!buf)
+			break;
+		handle_message(device, buf->data, len);
+		memset(buf->data, 0, MP_CONTROL_SIZE);
+		if (control_post(device, buf))
+			control_buf_free(device, buf);
+	}
+	if (!device->is_going && budget == UINT_MAX)
+		queue_work(mp_workqueue, &device->control_work);
+	mutex_unlock(&device->ports_mutex);
+}
+
+void mp_control_interrupt(struct virtqueue *vq)
+{
+	struct mp_device *device = vq->vdev->priv;
+
+	queue_work(mp_workqueue, &device->control_work);
+}
+
+/*
+ * Tells the device to forget every channel, and waits until it has taken that, because
+ * the reset that follows may not be seen [protocol.md 3.4]. Bounded.
+ */
+void mp_control_bye(struct mp_device *device)
+{
+	unsigned int ms;
+	bool is_taken;
+
+	if (!device->is_confirmed ||
+	    control_send(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_BYE, 0))
+		return;
+	for (ms = 0; ms < MP_BYE_MS; ms++) {
+		spin_lock_irq(&device->control_lock);
+		control_reap_locked(device);
+		is_taken = device->control_out->num_free ==
+			   virtqueue_get_vring_size(device->control_out) ||
+			   virtqueue_is_broken(device->control_out);
+		spin_unlock_irq(&device->control_lock);
+		if (is_taken)
+			return;
+		usleep_range(900, 1100);
+	}
+}
+
+/* The device has been reset: undo the mappings, while the virtqueues exist. */
+void mp_control_detach(struct mp_device *device)
+{
+	while (virtqueue_detach_unused_buf(device->control_in))
+		;	/* device->control_bufs knows them all */
+	while (virtqueue_detach_unused_buf(device->control_out))
+		;
+}
+
+/* The virtqueues are deleted: nobody touches a buffer any more. */
+void mp_control_free(struct mp_device *device)
+{
+	struct control_buf *buf, *next;
+
+	cancel_work_sync(&device->control_work);
+	list_for_each_entry_safe(buf, next, &device->control_bufs, node)
+		control_buf_free_locked(buf);
+}

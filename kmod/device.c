@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The virtio driver: probe, remove, suspend.
+ *
+ * Order at the end, which is what keeps a silent device from writing to freed memory:
+ * ports fail (processes leave), BYE, queues die, the device is reset, mappings are undone,
+ * the virtqueues are deleted, and only then the requests are freed [protocol.md 10.5].
+ */
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/virtio_ring.h>
+
+#include "compat.h"
+#include "manyport.h"
+
+#define MP_MAX_PORTS 0x8000
+
+static unsigned int queue_count(const struct mp_device *device)
+{
+	return (device->max_ports + 1) * 2;
+}
+
+/* Virtqueue number of port @id's receive queue [protocol.md 11.1]; transmit is the next. */
+static unsigned int rx_number(unsigned int id)
+{
+	return id ? 2 * id + 2 : 0;
+}
+
+/* Finds all virtqueues and ties them to our queues. The device may use them from now on. */
+static int queues_find(struct mp_device *device)
+{
+	unsigned int count = queue_count(device), id;
+	struct mp_vq_request *requests;
+	int ret;
+
+	requests = kcalloc(count, sizeof(*requests), GFP_KERNEL);
+	if (!requests)
+		return -ENOMEM;
+	for (id = 0; id < device->max_ports; id++) {
+		requests[rx_number(id)].name = "receive";
+		requests[rx_number(id)].callback = mp_queue_interrupt;
+		requests[rx_number(id) + 1].name = "transmit";
+		requests[rx_number(id) + 1].callback = mp_queue_interrupt;
+	}
+	requests[2].name = "control-receive";
+	requests[2].callback = mp_control_interrupt;
+	requests[3].name = "control-transmit";
+	ret = mp_find_vqs(device->vdev, count, device->vqs, requests);
+	kfree(requests);
+	if (ret)
+		return ret;
+	for (id = 0; id < device->max_ports; id++) {
+		mp_queue_attach(mp_device_rx(device, id), device->vqs[rx_number(id)]);
+		mp_queue_attach(mp_device_tx(device, id), device->vqs[rx_number(id) + 1]);
+	}
+	device->control_in = device->vqs[2];
+	device->control_out = device->vqs[3];
+	return 0;
+}
+
+/* The device stops, and everything it held is over. */
+static void queues_delete(struct mp_device *device)
+{
+	unsigned int i;
+
+	mp_control_bye(device);
+	for (i = 0; i < 2 * device->max_ports; i++)
+		mp_queue_kill(&device->queues[i]);
+	virtio_reset_device(device->vdev);
+	for (i = 0; i < 2 * device->max_ports; i++)
+		mp_queue_detach(&device->queues[i]);
+	mp_control_detach(device);
+	device->vdev->config->del_vqs(device->vdev);
+	mp_control_free(device);
+	for (i = 0; i < 2 * device->max_ports; i++)
+		mp_queue_flush(&device->queues[i]);
+}
+
+/* Refuses what is not ours before anything was negotiated, so that the next driver can. */
+static int manyport_validate(struct virtio_device *vdev)
+{
+	if (!virtio_has_feature(vdev, MP_F_MULTI_OPEN) ||
+	    !virtio_has_feature(vdev, VIRTIO_CONSOLE_F_MULTIPORT) ||
+	    !virtio_has_feature(vdev, VIRTIO_F_VERSION_1))
+		return -ENODEV;
+	return 0;
+}
+
+static int device_alloc(struct mp_device *device)
+{
+	unsigned int i, count = 2 * device->max_ports;
+	int ret;
+
+	device->vqs = kcalloc(queue_count(device), sizeof(*device->vqs), GFP_KERNEL);
+	device->queues = kvcalloc(count, sizeof(*device->queues), GFP_KERNEL);
+	device->ports = kcalloc(device->max_ports, sizeof(*device->ports), GFP_KERNEL);
+	device->modes = kcalloc(device->max_ports, sizeof(*device->modes), GFP_KERNEL);
+	device->kinds = kcalloc(device->max_ports, sizeof(*device->kinds), GFP_KERNEL);
+	if (!device->vqs || !device->queues || !device->ports || !device->modes || !device->kinds)
+		return -ENOMEM;
+	for (i = 0; i < count; i++) {
+		ret = mp_queue_init(&device->queues[i], device, i / 2, !(i & 1));
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static void device_free(struct mp_device *device)
+{
+	unsigned int i;
+
+	for (i = 0; device->queues && i < 2 * device->max_ports; i++)
+		mp_queue_destroy(&device->queues[i]);
+	kfree(device->kinds);
+	kfree(device->modes);
+	kfree(device->ports);
+	kvfree(device->queues);
+	kfree(device->vqs);
+	kfree(device);
+}
+
+/* From a fresh device to one that announces its ports. */
+static int device_start(struct mp_device *device)
+{
+	int ret = queues_find(device);
+
+	if (ret)
+		return ret;
+	device->is_going = false;
+	device->is_confirmed = false;
+	virtio_device_ready(device->vdev);
+	ret = mp_control_start(device);
+	if (ret)
+		queues_delete(device);
+	return ret;
+}
+
+static int manyport_probe(struct virtio_device *vdev)
+{
+	struct mp_device *device;
+	u32 max_ports;
+	int ret;
+
+	virtio_cread(vdev, struct virtio_console_config, max_nr_ports, &max_ports);
+	if (!max_ports || max_ports > MP_MAX_PORTS) {
+		dev_err(&vdev->dev, "the host offers %u ports: not 1 to %u\n", max_ports,
+			MP_MAX_PORTS);
+		return -EINVAL;
+	}
+	device = kzalloc(sizeof(*device), GFP_KERNEL);
+	if (!device)
+		return -ENOMEM;
+	device->vdev = vdev;
+	device->max_ports = max_ports;
+	device->has_indirect = virtio_has_feature(vdev, VIRTIO_RING_F_INDIRECT_DESC);
+	spin_lock_init(&device->control_lock);
+	INIT_LIST_HEAD(&device->control_bufs);
+	mutex_init(&device->ports_mutex);
+	INIT_WORK(&device->control_work, mp_control_work);
+	ret = device_alloc(device);
+	if (ret)
+		goto err_free;
+	ret = alloc_chrdev_region(&device->devt, 0, max_ports, "virtio-portsdev");
+	if (ret)
+		goto err_free;
+	vdev->priv = device;
+	ret = device_start(device);
+	if (ret)
+		goto err_chrdev;
+	return 0;
+
+err_chrdev:
+	unregister_chrdev_region(device->devt, max_ports);
+err_free:
+	device_free(device);
+	return ret;
+}
+
+/* No more control messages are handled: nobody adds or removes ports but the caller. */
+static void control_quiesce(struct mp_device *device)
+{
+	mutex_lock(&device->ports_mutex);
+	device->is_going = true;
+	mutex_unlock(&device->ports_mutex);
+	cancel_work_sync(&device->control_work);
+}
+
+static void manyport_remove(struct virtio_device *vdev)
+{
+	struct mp_device *device = vdev->priv;
+	struct mp_port *port;
+	unsigned int id;
+
+	control_quiesce(device);
+	for (id = 0; id < device->max_ports; id++) {
+		port = device->ports[id];
+		WRITE_ONCE(device->ports[id], NULL);
+		if (port)
+			mp_port_remove(port);
+	}
+	queues_delete(device);
+	unregister_chrdev_region(device->devt, device->max_ports);
+	device_free(device);
+}
+
+#ifdef CONFIG_PM_SLEEP
+/* Suspend is a reset: channels end with ECONNRESET, nodes stay [protocol.md 10.2]. */
+static int manyport_freeze(struct virtio_device *vdev)
+{
+	struct mp_device *device = vdev->priv;
+	unsigned int id;
+
+	control_quiesce(device);
+	for (id = 0; id < device->max_ports; id++)
+		if (device->ports[id])
+			mp_port_fail_channels(device->ports[id], -ECONNRESET);
+	queues_delete(device);
+	return 0;
+}
+
+static int manyport_restore(struct virtio_device *vdev)
+{
+	return device_start(vdev->priv);
+}
+#endif
+
+static const struct virtio_device_id id_table[] = {
+	{ VIRTIO_ID_CONSOLE, VIRTIO_DEV_ANY_ID },
+	{ 0 },
+};
+MODULE_DEVICE_TABLE(virtio, id_table);
+
+static const unsigned int features[] = {
+	VIRTIO_CONSOLE_F_MULTIPORT,
+	MP_F_MULTI_OPEN,
+};
+
+static struct virtio_driver manyport_driver = {
+	.feature_table = features,
+	.feature_table_size = ARRAY_SIZE(features),
+	.driver.name = "manyport",
+	.driver.owner = THIS_MODULE,
+	.id_table = id_table,
+	.validate = manyport_validate,
+	.probe = manyport_probe,
+	.remove = manyport_remove,
+#ifdef CONFIG_PM_SLEEP
+	.freeze = manyport_freeze,
+	.restore = manyport_restore,
+#endif
+};
+
+int mp_device_register_driver(void)
+{
+	return register_virtio_driver(&manyport_driver);
+}
+
+void mp_device_unregister_driver(void)
+{
+	unregister_virtio_driver(&manyport_driver);
+}

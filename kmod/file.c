@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The file operations of a port's node: each open is a channel.
+ */
+#include <linux/compat.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/uaccess.h>
+#include <asm/ioctls.h>
+
+#include "compat.h"
+#include "manyport.h"
+
+static int mp_file_open(struct inode *inode, struct file *file)
+{
+	struct mp_port *port = container_of(inode->i_cdev, struct mp_port, cdev);
+	struct mp_channel *ch;
+	int ret;
+
+	ch = mp_channel_open(port);
+	if (IS_ERR(ch))
+		return PTR_ERR(ch);
+	if (port->is_fixed) {
+		ret = mp_connect_fixed(ch);
+		if (ret) {
+			mp_channel_release(ch);
+			return ret;
+		}
+	}
+	file->private_data = ch;
+	file->f_mode |= FMODE_NOWAIT;
+	return nonseekable_open(inode, file);
+}
+
+static int mp_file_release(struct inode *inode, struct file *file)
+{
+	mp_channel_release(file->private_data);
+	return 0;
+}
+
+/* May this call not wait? Then the channel is one that the driver fetches for. */
+static bool is_nonblocking(struct kiocb *iocb, struct mp_channel *ch)
+{
+	bool nonblock = (iocb->ki_flags & IOCB_NOWAIT) || (iocb->ki_filp->f_flags & O_NONBLOCK);
+
+	if (nonblock && !READ_ONCE(ch->is_polled)) {
+		spin_lock_irq(&ch->lock);
+		ch->is_polled = true;
+		spin_unlock_irq(&ch->lock);
+	}
+	return nonblock;
+}
+
+static ssize_t mp_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct mp_channel *ch = iocb->ki_filp->private_data;
+
+	return mp_read(ch, to, is_nonblocking(iocb, ch));
+}
+
+static ssize_t mp_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct mp_channel *ch = iocb->ki_filp->private_data;
+
+	return mp_write(ch, from, is_nonblocking(iocb, ch));
+}
+
+/* The table of [protocol.md 7.5]. */
+static __poll_t poll_mask_locked(const struct mp_channel *ch)
+{
+	bool in_end, out_end, failed;
+	__poll_t mask = 0;
+
+	if (ch->error)
+		return EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP |
+		       EPOLLERR;
+	switch (ch->phase) {
+	case MP_PHASE_UNNAMED:
+		return EPOLLOUT | EPOLLWRNORM;
+	case MP_PHASE_NAMING:
+		return ch->was_connected ? EPOLLIN | EPOLLRDNORM | EPOLLHUP : 0;
+	case MP_PHASE_REFUSED:
+		return EPOLLOUT | EPOLLWRNORM | EPOLLERR;
+	case MP_PHASE_CONNECTED:
+		break;
+	}
+	failed = ch->bits & MP_ST_FAILED;
+	in_end = ch->shut_in || failed ||
+		 ((ch->bits & MP_ST_IN_END) && !ch->fetch_busy && !ch->in_batch);
+	out_end = ch->shut_out || failed || (ch->bits & MP_ST_OUT_END);
+	if (ch->port->is_fixed && (ch->bits & MP_ST_OUT_END) && in_end &&
+	    !mp_read_buffered_locked(ch))
+		return EPOLLIN | EPOLLRDNORM | EPOLLHUP;
+
+	if (mp_read_is_ready_locked(ch))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (in_end)
+		mask |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+	if (out_end || (mp_write_has_room_locked(ch) && !ch->out_batch))
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	if (in_end && out_end)
+		mask |= EPOLLHUP;
+	if (failed || ch->out_error)
+		mask |= EPOLLERR;
+	return mask;
+}
+
+static __poll_t mp_file_poll(struct file *file, poll_table *wait)
+{
+	struct mp_channel *ch = file->private_data;
+	__poll_t mask;
+
+	poll_wait(file, &ch->wait, wait);
+	spin_lock_irq(&ch->lock);
+	ch->is_polled = true;
+	if (ch->bits & MP_ST_IN)
+		mp_read_fetch_locked(ch, GFP_ATOMIC);
+	mask = poll_mask_locked(ch);
+	/* No memory to fetch into: the read that follows may wait for some. */
+	if ((ch->bits & MP_ST_IN) && !ch->fetch)
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (!(mask & EPOLLOUT))
+		ch->out_wanted = true;
+	spin_unlock_irq(&ch->lock);
+	return mask;
+}
+
+static int mp_file_fasync(int fd, struct file *file, int on)
+{
+	struct mp_channel *ch = file->private_data;
+
+	spin_lock_irq(&ch->lock);
+	ch->is_polled = true;
+	ch->out_wanted = true;
+	spin_unlock_irq(&ch->lock);
+	return fasync_helper(fd, file, on, &ch->fasync);
+}
+
+static int mp_file_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	return mp_write_flush(file->private_data);
+}
+
+static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __user *arg)
+{
+	struct manyport_connect *connect;
+	size_t len;
+	long ret;
+
+	if (ch->port->is_fixed)
+		return -EOPNOTSUPP;
+	connect = memdup_user(arg, sizeof(*connect));
+	if (IS_ERR(connect))
+		return PTR_ERR(connect);
+	len = strnlen(connect->name, sizeof(connect->name));
+	if (len > MP_NAME_MAX)
+		ret = -ENAMETOOLONG;
+	else if (!mp_name_is_valid(connect->name, len))
+		ret = -EINVAL;
+	else
+		ret = mp_connect_name(ch, connect->name, len, nonblock, true);
+	kfree(connect);
+	return ret == -EAGAIN ? -EINPROGRESS : ret;
+}
+
+static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *info)
+{
+	static const u8 states[] = {
+		[MP_PHASE_UNNAMED]	= MANYPORT_UNNAMED,
+		[MP_PHASE_NAMING]	= MANYPORT_CONNECTING,
+		[MP_PHASE_CONNECTED]	= MANYPORT_CONNECTED,
+		[MP_PHASE_REFUSED]	= MANYPORT_REFUSED,
+	};
+	const u16 ends = MP_ST_IN_END | MP_ST_OUT_END;
+
+	info->size = sizeof(*info);
+	info->state = states[ch->phase];
+	if (ch->phase == MP_PHASE_REFUSED) {
+		info->error = -mp_reason_to_errno(ch->reason);
+	} else if (ch->bits & MP_ST_FAILED) {
+		info->state = MANYPORT_FAILED;
+		info->error = ECONNRESET;
+	} else if ((ch->bits & ends) == ends) {
+		info->state = MANYPORT_ENDED;
+	}
+	if (ch->error) {
+		info->state = MANYPORT_GONE;
+		info->error = -ch->error;
+	}
+	info->channel = ch->slot;
+	info->generation = ch->generation;
+	info->readable = mp_read_buffered_locked(ch);
+	info->unsent = ch->out_bytes;
+	info->flags = (ch->bits & MP_ST_IN_END || ch->shut_in ? MANYPORT_INFO_IN_ENDED : 0) |
+		      (ch->bits & MP_ST_OUT_END || ch->shut_out ? MANYPORT_INFO_OUT_ENDED : 0) |
+		      (ch->port->is_fixed ? MANYPORT_INFO_FIXED : 0);
+	info->bytes_in = ch->bytes_in;
+	info->bytes_out = ch->bytes_out;
+	info->zero_copy_in = ch->zero_copy_in;
+	info->zero_copy_out = ch->zero_copy_out;
+	info->requests = ch->requests;
+	info->kicks = ch->kicks;
+	info->events = ch->events;
+	info->waits = ch->waits;
+	if (ch->name)
+		strscpy(info->service, ch->name, sizeof(info->service));
+}
+
+static long ioctl_info(struct mp_channel *ch, void __user *arg)
+{
+	struct manyport_info *info = kzalloc(sizeof(*info), GFP_KERNEL);
+	long ret = 0;
+
+	if (!info)
+		return -ENOMEM;
+	spin_lock_irq(&ch->lock);
+	fill_info_locked(ch, info);
+	spin_unlock_irq(&ch->lock);
+	if (copy_to_user(arg, info, sizeof(*info)))
+		ret = -EFAULT;
+	kfree(info);
+	return ret;
+}
+
+static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
+{
+	u32 bytes;
+
+	spin_lock_irq(&ch->lock);
+	bytes = is_out ? ch->out_bytes : mp_read_buffered_locked(ch);
+	spin_unlock_irq(&ch->lock);
+	return put_user((int)min_t(u32, bytes, INT_MAX), arg);
+}
+
+static long mp_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct mp_channel *ch = file->private_data;
+	bool nonblock = file->f_flags & O_NONBLOCK;
+
+	switch (cmd) {
+	case MANYPORT_IOC_CONNECT:
+		return ioctl_connect(ch, nonblock, (const void __user *)arg);
+	case MANYPORT_IOC_SHUTDOWN:
+		return mp_shutdown(ch, arg);
+	case MANYPORT_IOC_INFO:
+		return ioctl_info(ch, (void __user *)arg);
+	case FIONREAD:
+		return ioctl_count(ch, false, (int __user *)arg);
+	case TIOCOUTQ:
+		return ioctl_count(ch, true, (int __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/* SHUTDOWN passes its argument by value: not a pointer, but small enough for either. */
+const struct file_operations mp_file_operations = {
+	.owner = THIS_MODULE,
+	.open = mp_file_open,
+	.release = mp_file_release,
+	.read_iter = mp_file_read_iter,
+	.write_iter = mp_file_write_iter,
+	.splice_read = mp_splice_read,
+	.splice_write = iter_file_splice_write,
+	.poll = mp_file_poll,
+	.fasync = mp_file_fasync,
+	.fsync = mp_file_fsync,
+	.unlocked_ioctl = mp_file_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * manyport: a virtio-serial port that any number of processes open at once,
+ * each open a channel of its own to a host service that the first write names.
+ *
+ * This file: module parameters, init and exit. docs/protocol.md is what
+ * travels, docs/architecture.md how it is built.
+ */
+#include <linux/module.h>
+
+#include "compat.h"
+#include "manyport.h"
+
+uint mp_zero_copy_min = 32768;
+module_param_named(zero_copy_min, mp_zero_copy_min, uint, 0644);
+MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages are used (32768)");
+
+uint mp_send_buffer = 256 << 10;
+module_param_named(send_buffer, mp_send_buffer, uint, 0644);
+MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (262144)");
+
+uint mp_receive_buffer = 64 << 10;
+module_param_named(receive_buffer, mp_receive_buffer, uint, 0644);
+MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (65536)");
+
+uint mp_max_channels = 65536;
+module_param_named(max_channels, mp_max_channels, uint, 0644);
+MODULE_PARM_DESC(max_channels, "open channels per port; the host may allow less (65536)");
+
+uint mp_max_channels_per_user = 16384;
+module_param_named(max_channels_per_user, mp_max_channels_per_user, uint, 0644);
+MODULE_PARM_DESC(max_channels_per_user, "open channels per port and user (16384)");
+
+ulong mp_max_bytes = 256UL << 20;
+module_param_named(max_bytes, mp_max_bytes, ulong, 0644);
+MODULE_PARM_DESC(max_bytes, "bytes pinned or buffered per port (268435456)");
+
+ulong mp_max_bytes_per_user = 64UL << 20;
+module_param_named(max_bytes_per_user, mp_max_bytes_per_user, ulong, 0644);
+MODULE_PARM_DESC(max_bytes_per_user, "bytes pinned or buffered per port and user (67108864)");
+
+struct class *mp_class;
+struct workqueue_struct *mp_workqueue;
+
+static int __init manyport_init(void)
+{
+	int ret;
+
+	mp_workqueue = alloc_workqueue("manyport", WQ_UNBOUND, 0);
+	if (!mp_workqueue)
+		return -ENOMEM;
+	/*
+	 * A class of our own: the stock driver may come later, for other devices, and
+	 * could not register "virtio-ports" if we held it.
+	 */
+	mp_class = mp_class_create("manyport");
+	if (IS_ERR(mp_class)) {
+		ret = PTR_ERR(mp_class);
+		goto err_workqueue;
+	}
+	ret = mp_device_register_driver();
+	if (ret)
+		goto err_class;
+	return 0;
+
+err_class:
+	class_destroy(mp_class);
+err_workqueue:
+	destroy_workqueue(mp_workqueue);
+	return ret;
+}
+
+static void __exit manyport_exit(void)
+{
+	mp_device_unregister_driver();
+	destroy_workqueue(mp_workqueue);	/* the last channels are freed here */
+	class_destroy(mp_class);
+}
+
+module_init(manyport_init);
+module_exit(manyport_exit);
+
+MODULE_DESCRIPTION("virtio-serial port with many channels");
+MODULE_AUTHOR("The manyport authors");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * manyport: what the files of the module share.
+ *
+ * Objects and who owns them:
+ *
+ *   mp_device   one virtio device; lives from probe to remove
+ *   mp_queue    one virtqueue of it, with every request the device holds
+ *   mp_port     one /dev/vportNpM; a struct device, referenced by its channels
+ *   mp_channel  one open; referenced by its file and by each request in flight
+ *   mp_req      one request; belongs to whoever made it, and to the queue from
+ *               mp_queue_submit() until done() is called, exactly once
+ *
+ * Lock order: port->open_mutex, channel->read_mutex or write_mutex (never
+ * both), channel->lock, queue->lock. The two spinlocks are taken in interrupts.
+ *
+ * Teardown: mark dead under the lock, wake, wait for the device (reset and
+ * deletion of the queues), and only then free what it might have touched.
+ */
+#ifndef KMOD_MANYPORT_H
+#define KMOD_MANYPORT_H
+
+#include <linux/cdev.h>
+#include <linux/completion.h>
+#include <linux/cred.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/poll.h>
+#include <linux/mutex.h>
+#include <linux/scatterlist.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/uio.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_console.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <manyport/ioctl.h>
+#include <manyport/wire.h>
+#include <manyport/wire_check.h>
+
+struct mp_port;
+struct mp_channel;
+
+/* ---- requests and queues (queue.c) ---- */
+
+/* What the virtqueue gives back: first in requests and in event buffers. */
+struct mp_token {
+	bool is_event;
+};
+
+struct mp_req {
+	struct mp_token token;
+	struct list_head node;		/* queue->inflight, ->waiting or ->urgent */
+	struct mp_channel *channel;	/* a reference, dropped by mp_req_finish() */
+	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
+	struct scatterlist *sg;		/* the payload, or NULL */
+	unsigned int sg_count;
+	bool payload_in;		/* the device writes the payload */
+	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
+	bool is_dead;			/* the queue went away before an answer */
+	u32 used;			/* bytes written, as the device says */
+	struct scatterlist one;		/* for a payload in one piece */
+	struct mp_request header;	/* the device reads */
+	struct mp_result result;	/* the device writes: copy before use */
+};
+
+#define MP_EVENTS_MAX 64
+
+/* An event buffer; belongs to its queue from setup to flush. */
+struct mp_event_buf {
+	struct mp_token token;
+	bool is_posted;
+	struct mp_event event;		/* the device writes: copy before use */
+};
+
+struct mp_queue {
+	struct mp_device *device;
+	unsigned int id;		/* port id */
+	bool is_rx;
+
+	spinlock_t lock;		/* guards all below */
+	struct virtqueue *vq;
+	bool is_dead;			/* nothing may be added any more */
+	struct list_head inflight;	/* the device holds them */
+	struct list_head urgent, waiting; /* they wait for a descriptor, in order */
+	unsigned int event_count, events_posted;
+	struct mp_event_buf *events;	/* rx only */
+
+	struct work_struct drain_work;	/* goes on where an interrupt stopped */
+};
+
+int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx);
+void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
+int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
+bool mp_queue_withdraw(struct mp_queue *queue, struct mp_req *req);
+int mp_queue_post_events(struct mp_queue *queue);
+void mp_queue_interrupt(struct virtqueue *vq);
+void mp_queue_kill(struct mp_queue *queue);
+void mp_queue_detach(struct mp_queue *queue);
+void mp_queue_flush(struct mp_queue *queue);
+void mp_queue_destroy(struct mp_queue *queue);
+
+void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *));
+void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in);
+int mp_req_answer(const struct mp_req *req, struct mp_result *answer);
+
+/* ---- device and control (device.c, control.c) ---- */
+
+struct mp_device {
+	struct virtio_device *vdev;
+	dev_t devt;			/* first of max_ports numbers */
+	u32 max_ports;
+	bool has_indirect;
+
+	/* Limits from HELLO [protocol.md 9.1]; constant once ports exist. */
+	u32 max_channels, max_io, max_segments, linger_ms;
+
+	struct virtqueue **vqs;
+	struct mp_queue *queues;	/* 2 * id: rx, 2 * id + 1: tx */
+
+	spinlock_t control_lock;	/* guards the control queues and their buffers */
+	struct virtqueue *control_in, *control_out;
+	struct list_head control_bufs;
+	struct work_struct control_work;
+	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
+	struct mp_port **ports;		/* by id */
+	struct mp_port_mode *modes;	/* by id, from PORT_MODE */
+	u16 *kinds;
+	bool is_confirmed;		/* HELLO was exchanged */
+	bool is_going;
+};
+
+static inline struct mp_queue *mp_device_rx(struct mp_device *device, unsigned int id)
+{
+	return &device->queues[2 * id];
+}
+
+static inline struct mp_queue *mp_device_tx(struct mp_device *device, unsigned int id)
+{
+	return &device->queues[2 * id + 1];
+}
+
+int mp_device_register_driver(void);
+void mp_device_unregister_driver(void);
+
+int mp_control_start(struct mp_device *device);
+void mp_control_work(struct work_struct *work);
+void mp_control_interrupt(struct virtqueue *vq);
+void mp_control_bye(struct mp_device *device);
+void mp_control_detach(struct mp_device *device);
+void mp_control_free(struct mp_device *device);
+
+/* ---- ports (port.c) ---- */
+
+/* What one uid holds on one port; lives while it holds anything. */
+struct mp_account {
+	kuid_t uid;
+	unsigned int channels;		/* guarded by port->open_mutex */
+	atomic_long_t bytes;		/* pinned or buffered */
+	struct list_head node;		/* port->accounts */
+};
+
+struct mp_port {
+	struct device dev;
+	struct cdev cdev;
+	struct mp_device *device;	/* not valid once is_gone */
+	struct mp_queue *rx, *tx;	/* likewise */
+	unsigned int id;
+	bool is_fixed;
+	u32 max_channels;
+	u32 max_io, max_segments;
+	char *name;			/* set once, by PORT_NAME */
+
+	struct mutex open_mutex;	/* guards is_gone (writes), accounts, channel_count */
+	bool is_gone;
+	unsigned int channel_count;
+	struct list_head accounts;
+	atomic_long_t bytes;		/* pinned or buffered, all uids */
+
+	struct xarray channels;		/* slot -> channel; its lock is taken in interrupts */
+	u32 slot_hint;
+	atomic_t generation;		/* last one given [protocol.md 4.1] */
+};
+
+extern struct class *mp_class;
+
+struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind, u32 max_channels);
+void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
+void mp_port_remove(struct mp_port *port);
+void mp_port_fail_channels(struct mp_port *port, int error);
+struct mp_account *mp_port_charge_open(struct mp_port *port);
+void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account);
+bool mp_port_charge(struct mp_port *port, struct mp_account *account, size_t bytes, bool force);
+void mp_port_uncharge(struct mp_port *port, struct mp_account *account, size_t bytes);
+u32 mp_port_next_generation(struct mp_port *port);
+
+/* ---- channels (channel.c, event.c) ---- */
+
+/* What the process asked for and has been told; the device's view is ->bits. */
+enum mp_phase {
+	MP_PHASE_UNNAMED,
+	MP_PHASE_NAMING,	/* CONNECT sent; a first write or ioctl collects the answer */
+	MP_PHASE_CONNECTED,
+	MP_PHASE_REFUSED,
+};
+
+/* A piece of small writes, in driver memory until the service has it. */
+struct mp_chunk {
+	struct list_head node;		/* channel->out_chunks, in order */
+	u64 offset;			/* of the first byte not yet taken */
+	u32 start, end, size;		/* data[start..end) is not yet taken */
+	bool is_sent;			/* the device has it */
+	struct mp_req req;
+	u8 data[];
+};
+
+/* Driver memory that a READ fills. */
+struct mp_fetch {
+	u32 size;
+	u32 start, end;			/* data[start..end) is unread */
+	struct mp_req req;
+	u8 data[];
+};
+
+/* CONNECT and its payload. */
+struct mp_connect_req {
+	struct mp_req req;
+	struct mp_connect connect;
+	char name[MP_NAME_MAX];
+};
+
+struct mp_batch;
+
+struct mp_channel {
+	struct kref ref;
+	struct mp_port *port;		/* a reference */
+	struct mp_account *account;
+	const struct cred *cred;	/* the opener's */
+	u32 pid;
+	char comm[TASK_COMM_LEN];
+	u32 slot;
+	struct work_struct free_work;
+
+	struct mutex read_mutex;	/* one call moves bytes to a process */
+	struct mutex write_mutex;	/* one write at a time, so that none interleave */
+	wait_queue_head_t wait;
+	struct fasync_struct *fasync;
+
+	spinlock_t lock;		/* guards all below */
+	enum mp_phase phase;
+	bool is_collected;		/* the naming call has given the answer */
+	bool is_polled;			/* IN makes the driver fetch [protocol.md 7.4] */
+	bool is_released;		/* the file is gone */
+	bool close_sent;		/* for good, after release */
+	bool close_busy, connect_busy, cancel_busy; /* that request is at the device */
+	bool is_closed;			/* the device has forgotten the channel */
+	bool was_connected;		/* fixed port: the service has been there before */
+	bool end_seen;			/* fixed port: a call met the end, so connect again */
+	u32 generation;
+	int error;			/* -ENODEV, -ECONNRESET: the end of everything */
+	char *name;			/* name[+argument], NULL before naming */
+
+	u32 seq;			/* newest state of the device [protocol.md 7.1] */
+	u16 bits, reason;
+
+	/* in: from the service */
+	u64 in_offset;			/* next byte to ask for */
+	struct mp_fetch *fetch;		/* NULL until needed */
+	bool fetch_busy;		/* a READ fills it */
+	bool in_retry;			/* a parked READ came back with nothing: ask again */
+	bool shut_in;
+	unsigned int in_waiters;	/* calls that sleep for bytes */
+	struct mp_batch *in_batch;	/* a READ into user pages, or its bytes left behind */
+
+	/* out: to the service */
+	u64 out_offset;			/* end of what was accepted from callers */
+	struct list_head out_chunks;
+	u32 out_bytes;			/* in out_chunks, not taken yet */
+	size_t out_memory;		/* what out_chunks cost */
+	unsigned int out_sent;		/* chunks at the device */
+	bool out_stopped;		/* one came back short: wait for the others */
+	bool out_wanted;		/* somebody found no room */
+	bool shut_out;
+	int out_error;			/* of bytes taken early, to be reported once */
+	struct mp_batch *out_batch;	/* a WRITE from user pages */
+
+	struct mp_req *close_req;	/* made at open [protocol.md 8.4] */
+	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
+	struct mp_req cancel_req;
+
+	u64 bytes_in, bytes_out, zero_copy_in, zero_copy_out;
+	u64 requests, events, kicks, waits;
+};
+
+struct mp_channel *mp_channel_open(struct mp_port *port);
+void mp_channel_release(struct mp_channel *ch);
+void mp_channel_get(struct mp_channel *ch);
+void mp_channel_put(struct mp_channel *ch);
+struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generation);
+
+/* What the caller of a _locked function must wake after unlocking: EPOLL bits. */
+void mp_channel_wake(struct mp_channel *ch, __poll_t mask);
+__poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *state);
+__poll_t mp_channel_fail_locked(struct mp_channel *ch, int error);
+__poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what);
+__poll_t mp_channel_apply_answer_locked(struct mp_channel *ch, const struct mp_req *req,
+					const struct mp_result *answer);
+int mp_channel_send_close_locked(struct mp_channel *ch, bool abort);
+void mp_channel_settle(struct mp_channel *ch, __poll_t wake);
+__poll_t mp_channel_progress_locked(struct mp_channel *ch);
+int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req);
+void mp_event_received(struct mp_port *port, const struct mp_event *event, u32 used);
+int mp_reason_to_errno(u16 reason);
+
+/* Nothing of this channel is at the device on the transmit queue [protocol.md 8.3]. */
+static inline bool mp_channel_is_idle_locked(const struct mp_channel *ch)
+{
+	return !ch->out_sent && !ch->out_batch && !ch->connect_busy;
+}
+
+/* Is @req of the generation that the channel is in? Else its answer says nothing. */
+static inline bool mp_channel_is_current_locked(const struct mp_channel *ch,
+						const struct mp_req *req)
+{
+	return le32_to_cpu(req->header.generation) == ch->generation;
+}
+
+/* ---- naming and half-close (connect.c, shutdown.c) ---- */
+
+int mp_connect_fixed(struct mp_channel *ch);
+int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool nonblock,
+		    bool may_retry);
+ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);
+__poll_t mp_connect_answered_locked(struct mp_channel *ch);
+__poll_t mp_connect_again_locked(struct mp_channel *ch);
+
+int mp_shutdown(struct mp_channel *ch, unsigned long how);
+
+/* ---- data (read.c, write.c, pages.c) ---- */
+
+ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock);
+void mp_read_fetch_locked(struct mp_channel *ch, gfp_t gfp);
+bool mp_read_is_ready_locked(const struct mp_channel *ch);
+u32 mp_read_buffered_locked(const struct mp_channel *ch);
+void mp_read_forget_locked(struct mp_channel *ch);
+
+ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);
+int mp_write_flush(struct mp_channel *ch);
+bool mp_write_has_room_locked(const struct mp_channel *ch);
+__poll_t mp_write_pump_locked(struct mp_channel *ch);
+void mp_write_drop_locked(struct mp_channel *ch);
+
+/*
+ * Up to MP_BATCH_MAX requests on the caller's own pages, in flight together.
+ * The pages stay pinned until every one has come back (or the queue is gone).
+ */
+#define MP_BATCH_MAX 4
+
+struct mp_batch_req {
+	struct mp_req req;
+	struct mp_batch *batch;
+	u32 len, count;			/* bytes offered, bytes moved */
+	unsigned int page_count;
+	struct page **pages;
+	struct scatterlist *sg;
+};
+
+struct mp_batch {
+	struct mp_channel *channel;	/* a reference */
+	bool is_read;
+	bool is_orphan;			/* its caller was killed; guarded by channel->lock */
+	bool is_done;			/* all came back; guarded by channel->lock */
+	unsigned int pending;		/* guarded by channel->lock */
+	unsigned int count;
+	u64 offset;			/* of the first byte */
+	u32 total;			/* bytes moved without a gap, once done */
+	u32 eaten;			/* orphan: bytes given to other readers */
+	int error;
+	size_t charged;
+	struct completion done;
+	struct work_struct free_work;
+	struct mp_batch_req reqs[MP_BATCH_MAX];
+};
+
+ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read);
+size_t mp_pages_copy_orphan(struct mp_batch *batch, struct iov_iter *to);
+void mp_pages_free_later(struct mp_batch *batch);
+bool mp_pages_want(const struct iov_iter *iter);
+
+/* ---- parameters (main.c) ---- */
+
+extern const struct file_operations mp_file_operations;
+extern struct workqueue_struct *mp_workqueue; /* what may not be done in interrupts */
+extern uint mp_zero_copy_min;		/* bytes from which a call's own pages are used */
+extern uint mp_send_buffer;		/* bytes per channel */
+extern uint mp_receive_buffer;		/* bytes per channel */
+extern uint mp_max_channels;		/* per port */
+extern uint mp_max_channels_per_user;	/* per port and uid */
+extern ulong mp_max_bytes;		/* pinned or buffered per port */
+extern ulong mp_max_bytes_per_user;	/* likewise, per uid */
+
+#endif

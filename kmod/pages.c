@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Large transfers on the caller's own pages: no copy between the process and
+ * the service's socket.
+ *
+ * A batch is up to MP_BATCH_MAX requests in flight together, in order by offset. The device
+ * answers each at once (all, part or nothing), so pages are pinned for a
+ * moment only. The caller waits for all answers, and only SIGKILL ends that wait: then
+ * the batch is an orphan, and what it brought stays as the head of the
+ * channel's data for its other holders. Pages are unpinned when every request has come
+ * back or the virtqueue is deleted, never before.
+ */
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "manyport.h"
+
+/* Is the next piece of @iter user memory and large enough? */
+bool mp_pages_want(const struct iov_iter *iter)
+{
+	return user_backed_iter(iter) && mp_zero_copy_min &&
+	       iov_iter_single_seg_count(iter) >= mp_zero_copy_min;
+}
+
+static void batch_free(struct mp_batch *batch)
+{
+	struct mp_channel *ch = batch->channel;
+	unsigned int i;
+
+	for (i = 0; i < batch->count; i++) {
+		struct mp_batch_req *part = &batch->reqs[i];
+
+		unpin_user_pages_dirty_lock(part->pages, part->page_count,
+					    batch->is_read && part->count);
+		kfree(part->pages);
+		kfree(part->sg);
+	}
+	mp_port_uncharge(ch->port, ch->account, batch->charged);
+	kfree(batch);
+	mp_channel_put(ch);
+}
+
+static void batch_free_work(struct work_struct *work)
+{
+	batch_free(container_of(work, struct mp_batch, free_work));
+}
+
+/* From where pages may not be unpinned. */
+void mp_pages_free_later(struct mp_batch *batch)
+{
+	queue_work(mp_workqueue, &batch->free_work);
+}
+
+/* Neighbouring pages share one entry: fewer descriptors. */
+static void build_sg(struct mp_batch_req *part, size_t offset)
+{
+	struct scatterlist *sg = part->sg;
+	size_t left = part->len;
+	unsigned int i, used = 0;
+
+	sg_init_table(sg, part->page_count);
+	for (i = 0; i < part->page_count; i++) {
+		size_t bytes = min_t(size_t, left, PAGE_SIZE - offset);
+
+		if (used && page_to_pfn(part->pages[i]) == page_to_pfn(part->pages[i - 1]) + 1)
+			sg[used - 1].length += bytes;
+		else
+			sg_set_page(&sg[used++], part->pages[i], bytes, offset);
+		left -= bytes;
+		offset = 0;
+	}
+	sg_mark_end(&sg[used - 1]);
+	part->req.sg = sg;
+	part->req.sg_count = used;
+}
+
+/* Pins up to @bytes at @addr. Returns bytes pinned or -errno. */
+static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t bytes, bool is_read)
+{
+	size_t offset = offset_in_page(addr);
+	unsigned int count = DIV_ROUND_UP(offset + bytes, PAGE_SIZE);
+	int pinned;
+
+	part->pages = kmalloc_array(count, sizeof(*part->pages), GFP_KERNEL);
+	part->sg = kmalloc_array(count, sizeof(*part->sg), GFP_KERNEL);
+	pinned = part->pages && part->sg ?
+		 pin_user_pages_fast(addr - offset, count, is_read ? FOLL_WRITE : 0, part->pages) :
+		 -ENOMEM;
+	if (pinned <= 0) {
+		kfree(part->pages);
+		kfree(part->sg);
+		return pinned ? pinned : -EFAULT;
+	}
+	part->page_count = pinned;
+	part->len = min_t(size_t, bytes, (size_t)pinned * PAGE_SIZE - offset);
+	build_sg(part, offset);
+	return part->len;
+}
+
+/* The most bytes at @addr that one request may carry [protocol.md 9.2]. */
+static size_t part_limit(const struct mp_port *port, unsigned long addr)
+{
+	unsigned int segments = min(port->max_segments,
+				    virtqueue_get_vring_size(port->tx->vq)) -
+				2 - MP_RESERVED_DESCS;
+
+	return min_t(size_t, port->max_io, (size_t)segments * PAGE_SIZE - offset_in_page(addr));
+}
+
+/* Pins the head of @iter. Returns the batch or ERR_PTR. */
+static struct mp_batch *batch_alloc(struct mp_channel *ch, struct iov_iter *iter, bool is_read,
+				    size_t limit)
+{
+	unsigned long addr = (unsigned long)mp_iter_address(iter);
+	size_t left = iov_iter_single_seg_count(iter), bytes;
+	struct mp_batch *batch = kzalloc(sizeof(*batch), GFP_KERNEL);
+	ssize_t ret = 0;
+
+	if (!batch)
+		return ERR_PTR(-ENOMEM);
+	mp_channel_get(ch);
+	batch->channel = ch;
+	batch->is_read = is_read;
+	init_completion(&batch->done);
+	INIT_WORK(&batch->free_work, batch_free_work);
+	while (left && batch->count < MP_BATCH_MAX) {
+		struct mp_batch_req *part = &batch->reqs[batch->count];
+
+		bytes = min(left, limit);
+		mp_req_init(&part->req, ch, is_read ? MP_OP_READ : MP_OP_WRITE, NULL);
+		part->batch = batch;
+		ret = part_pin(part, addr, bytes, is_read);
+		if (ret <= 0)
+			break;
+		part->req.payload_in = is_read;
+		part->req.header.length = cpu_to_le32(part->len);
+		batch->count++;
+		addr += ret;
+		left -= ret;
+		if (ret < bytes)
+			break;
+	}
+	if (batch->count)
+		return batch;
+	batch_free(batch);
+	return ERR_PTR(ret);
+}
+
+/* All parts are back: what moved without a gap. Returns what to wake. */
+static __poll_t batch_settle_locked(struct mp_channel *ch, struct mp_batch *batch)
+{
+	struct mp_batch **slot = batch->is_read ? &ch->in_batch : &ch->out_batch;
+	bool gap = false;
+	unsigned int i;
+	__poll_t wake = 0;
+
+	for (i = 0; i < batch->count; i++) {
+		if (gap && batch->reqs[i].count)
+			wake |= mp_channel_protocol_error_locked(ch, "bytes behind a gap");
+		if (!gap)
+			batch->total += batch->reqs[i].count;
+		gap |= batch->reqs[i].count < batch->reqs[i].len;
+	}
+	if (batch->is_read) {
+		ch->in_offset += batch->total;
+		ch->bytes_in += batch->total;
+		ch->zero_copy_in += batch->total;
+	} else {
+		ch->out_offset += batch->total;
+		ch->bytes_out += batch->total;
+		ch->zero_copy_out += batch->total;
+	}
+	batch->is_done = true;
+	if (!batch->is_orphan) {
+		*slot = NULL;
+	} else if (!batch->is_read || !batch->total || ch->is_released) {
+		*slot = NULL;
+		mp_pages_free_later(batch);
+	}
+	return wake | EPOLLIN | EPOLLOUT;
+}
+
+/* Looks at one answer. Returns what to wake. */
+static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *part,
+				   const struct mp_result *answer)
+{
+	u64 offset = le64_to_cpu(part->req.header.offset);
+	u32 count = le32_to_cpu(answer->count);
+
+	switch (le32_to_cpu(answer->status)) {
+	case MP_OK:
+		if (le64_to_cpu(answer->offset) != offset + count)
+			return mp_channel_protocol_error_locked(ch, "offset");
+		part->count = count;
+		return 0;
+	case MP_AGAIN:
+	case MP_ORDER:
+	case MP_ENDED:
+	case MP_BAD_STATE:
+		return 0;	/* nothing moved; the state says what next */
+	default:
+		return mp_channel_protocol_error_locked(ch, "status");
+	}
+}
+
+static void part_done(struct mp_req *req)
+{
+	struct mp_batch_req *part = container_of(req, struct mp_batch_req, req);
+	struct mp_channel *ch = req->channel;
+	struct mp_batch *batch = part->batch;
+	struct mp_result answer;
+	unsigned long flags;
+	__poll_t wake = 0;
+	int ret = mp_req_answer(req, &answer);
+
+	spin_lock_irqsave(&ch->lock, flags);
+	if (!ret) {
+		wake |= part_answer_locked(ch, part, &answer);
+		wake |= mp_channel_apply_answer_locked(ch, req, &answer);
+	} else if (ret == -EPROTO) {
+		wake |= mp_channel_protocol_error_locked(ch, "result");
+	}
+	if (!--batch->pending) {
+		wake |= batch_settle_locked(ch, batch);
+		wake |= mp_channel_progress_locked(ch);
+		complete(&batch->done);	/* under the lock: the waiter frees the batch */
+	}
+	spin_unlock_irqrestore(&ch->lock, flags);
+	mp_channel_settle(ch, wake);
+	mp_channel_put(ch);
+}
+
+/* May a batch go out in that direction now? The callers hold the direction's mutex. */
+static bool may_move_locked(const struct mp_channel *ch, bool is_read)
+{
+	if (ch->phase != MP_PHASE_CONNECTED || ch->error || (ch->bits & MP_ST_FAILED))
+		return false;
+	if (is_read)
+		return !ch->in_batch && !ch->fetch_busy && !mp_read_buffered_locked(ch) &&
+		       !ch->shut_in && (ch->bits & MP_ST_IN);
+	return !ch->out_batch && list_empty(&ch->out_chunks) && !ch->out_sent && !ch->shut_out &&
+	       (ch->bits & MP_ST_OUT);
+}
+
+/* Sends all parts. Returns false when the channel cannot take them now. */
+static bool batch_submit(struct mp_channel *ch, struct mp_batch *batch)
+{
+	u64 offset;
+	unsigned int i, sent = 0;
+
+	spin_lock_irq(&ch->lock);
+	if (!may_move_locked(ch, batch->is_read)) {
+		spin_unlock_irq(&ch->lock);
+		return false;
+	}
+	offset = batch->is_read ? ch->in_offset : ch->out_offset;
+	batch->offset = offset;
+	batch->pending = batch->count;
+	for (i = 0; i < batch->count; i++) {
+		struct mp_batch_req *part = &batch->reqs[i];
+
+		part->req.done = part_done;
+		part->req.header.offset = cpu_to_le64(offset);
+		if (mp_channel_submit_locked(ch, ch->port->tx, &part->req))
+			break;
+		offset += part->len;
+		sent++;
+	}
+	batch->pending -= batch->count - sent;
+	if (sent && batch->is_read)
+		ch->in_batch = batch;
+	else if (sent)
+		ch->out_batch = batch;
+	spin_unlock_irq(&ch->lock);
+	return sent;
+}
+
+/* Waits for the answers. Returns 0, or -EINTR when the caller was killed first. */
+static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
+{
+	int ret;
+
+	if (!wait_for_completion_killable(&batch->done))
+		return 0;
+	spin_lock_irq(&ch->lock);
+	ret = batch->is_done ? 0 : -EINTR;
+	batch->is_orphan = !batch->is_done;
+	spin_unlock_irq(&ch->lock);
+	return ret;
+}
+
+/*
+ * Moves the head of @iter on its own pages. Returns bytes, -EAGAIN (nothing
+ * moved: the state says what to wait for), -EINTR (killed), or another error
+ * (no memory, a bound is reached, pages that cannot be pinned): copy instead.
+ */
+ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read)
+{
+	struct mp_batch *batch;
+	size_t limit = 0, charge;
+	ssize_t ret;
+
+	charge = min_t(size_t, iov_iter_single_seg_count(iter),
+		       (size_t)MP_BATCH_MAX * ch->port->max_io);
+	if (!mp_port_charge(ch->port, ch->account, charge, false))
+		return -ENOBUFS;
+	spin_lock_irq(&ch->lock);
+	if (may_move_locked(ch, is_read))
+		limit = part_limit(ch->port, (unsigned long)mp_iter_address(iter));
+	spin_unlock_irq(&ch->lock);
+	batch = limit ? batch_alloc(ch, iter, is_read, limit) : ERR_PTR(-EAGAIN);
+	if (IS_ERR(batch)) {
+		mp_port_uncharge(ch->port, ch->account, charge);
+		return PTR_ERR(batch);
+	}
+	batch->charged = charge;
+	if (!batch_submit(ch, batch)) {
+		batch_free(batch);
+		return -EAGAIN;
+	}
+	ret = batch_wait(ch, batch);
+	if (ret)
+		return ret;	/* the batch is on its own now */
+	ret = batch->total;
+	batch_free(batch);
+	iov_iter_advance(iter, ret);
+	return ret ? ret : -EAGAIN;
+}
+
+/* Gives what a killed reader's pages hold to another reader. Returns bytes. */
+size_t mp_pages_copy_orphan(struct mp_batch *batch, struct iov_iter *to)
+{
+	u32 skip = batch->eaten, left = batch->total - batch->eaten;
+	size_t copied = 0, bytes, done;
+	struct scatterlist *sg;
+	unsigned int i, n;
+
+	for (i = 0; i < batch->count; i++) {
+		u32 part_left = min(batch->reqs[i].count, batch->total);
+
+		for_each_sg(batch->reqs[i].sg, sg, batch->reqs[i].req.sg_count, n) {
+			u32 have = min_t(u32, sg->length, part_left), at = min(skip, have);
+
+			part_left -= have;
+			skip -= at;
+			for (; at < have && left && iov_iter_count(to); at += done) {
+				bytes = min3(have - at, left,
+					     (u32)(PAGE_SIZE - offset_in_page(sg->offset + at)));
+				done = copy_page_to_iter(
+					pfn_to_page(page_to_pfn(sg_page(sg)) +
+						    ((sg->offset + at) >> PAGE_SHIFT)),
+					offset_in_page(sg->offset + at), bytes, to);
+				copied += done;
+				left -= done;
+				if (done < bytes)
+					goto out;
+			}
+		}
+	}
+out:
+	batch->eaten += copied;
+	return copied;
+}

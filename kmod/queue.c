@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One virtqueue and everything that the device holds of it.
+ *
+ * A request is owned by its queue from mp_queue_submit() until its done() is
+ * called. It is on exactly one list: waiting or urgent (no descriptor yet) or
+ * inflight (the device may touch it). Nothing on inflight is freed before the
+ * device has given it back or the virtqueue has been deleted: some transports
+ * reset without telling the device [protocol.md 10.5].
+ *
+ * Everything that the device writes is hostile. One interrupt handles at most
+ * a few rings full; a device that goes on and on is handled from a work item,
+ * so that it costs processor time but never a processor.
+ */
+#include <linux/slab.h>
+
+#include "manyport.h"
+
+#define MP_DRAIN_PASSES 4
+
+static void mp_queue_drain_work(struct work_struct *work);
+
+int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx)
+{
+	queue->device = device;
+	queue->id = id;
+	queue->is_rx = is_rx;
+	queue->is_dead = true;
+	spin_lock_init(&queue->lock);
+	INIT_LIST_HEAD(&queue->inflight);
+	INIT_LIST_HEAD(&queue->urgent);
+	INIT_LIST_HEAD(&queue->waiting);
+	INIT_WORK(&queue->drain_work, mp_queue_drain_work);
+	return 0;
+}
+
+/* The device begins a life: @vq is fresh. */
+void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
+{
+	queue->vq = vq;
+	queue->is_dead = false;
+	queue->events_posted = 0;
+	vq->priv = queue;
+}
+
+void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *))
+{
+	memset(req, 0, sizeof(*req));
+	INIT_LIST_HEAD(&req->node);
+	req->channel = ch;
+	req->done = done;
+	req->is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;
+	req->header.op = cpu_to_le16(op);
+}
+
+/* The payload in one piece of kmalloc memory. */
+void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in)
+{
+	sg_init_one(&req->one, data, len);
+	req->sg = &req->one;
+	req->sg_count = 1;
+	req->payload_in = in;
+	req->header.length = cpu_to_le32(len);
+}
+
+/*
+ * The device's answer, copied out of memory that it can still write to and
+ * checked. Returns 0, -ESHUTDOWN (none will come), -EPROTO (it makes no sense).
+ */
+int mp_req_answer(const struct mp_req *req, struct mp_result *answer)
+{
+	u32 asked = le32_to_cpu(req->header.length);
+
+	if (req->is_dead)
+		return -ESHUTDOWN;
+	memcpy(answer, &req->result, sizeof(*answer));
+	barrier();	/* only the copy is looked at from here on */
+	return mp_result_is_valid(answer, asked, req->used, req->payload_in ? asked : 0) ?
+		0 : -EPROTO;
+}
+
+/*
+ * How many descriptors must stay free of this request: those for CANCEL and CLOSE
+ * on the transmit queue [protocol.md 8.4], those of the event buffers that are
+ * about to go back on the receive queue [protocol.md 11.3].
+ */
+static unsigned int kept_locked(const struct mp_queue *queue, const struct mp_req *req)
+{
+	if (queue->is_rx)
+		return queue->event_count - queue->events_posted;
+	return req->is_urgent ? 0 : MP_RESERVED_DESCS;
+}
+
+static int add_locked(struct mp_queue *queue, struct mp_req *req)
+{
+	struct scatterlist header, result, *sgs[4];
+	unsigned int out = 0, in = 0, need;
+
+	lockdep_assert_held(&queue->lock);
+	sg_init_one(&header, &req->header, sizeof(req->header));
+	sg_init_one(&result, &req->result, sizeof(req->result));
+	sgs[out++] = &header;
+	if (req->sg && !req->payload_in)
+		sgs[out++] = req->sg;
+	sgs[out + in++] = &result;
+	if (req->sg && req->payload_in)
+		sgs[out + in++] = req->sg;
+
+	need = queue->device->has_indirect ? 1 : 2 + req->sg_count;
+	if (queue->vq->num_free < need + kept_locked(queue, req))
+		return -ENOSPC;
+	return virtqueue_add_sgs(queue->vq, sgs, out, in, &req->token, GFP_ATOMIC);
+}
+
+/* Moves what waits into the ring as far as there is room. */
+static void add_waiting_locked(struct mp_queue *queue, struct list_head *list)
+{
+	struct mp_req *req, *next;
+
+	list_for_each_entry_safe(req, next, list, node) {
+		if (add_locked(queue, req))
+			return;
+		list_move_tail(&req->node, &queue->inflight);
+	}
+}
+
+static void post_events_locked(struct mp_queue *queue)
+{
+	struct scatterlist sg;
+	unsigned int i;
+
+	for (i = 0; i < queue->event_count; i++) {
+		struct mp_event_buf *buf = &queue->events[i];
+
+		if (buf->is_posted)
+			continue;
+		sg_init_one(&sg, &buf->event, sizeof(buf->event));
+		if (virtqueue_add_inbuf(queue->vq, &sg, 1, &buf->token, GFP_ATOMIC))
+			return;
+		buf->is_posted = true;
+		queue->events_posted++;
+	}
+}
+
+static void fill_locked(struct mp_queue *queue)
+{
+	if (queue->is_dead)
+		return;
+	if (queue->events_posted < queue->event_count)
+		post_events_locked(queue);
+	add_waiting_locked(queue, &queue->urgent);
+	if (list_empty(&queue->urgent))
+		add_waiting_locked(queue, &queue->waiting);
+}
+
+/*
+ * Hands @req to the device, now or when there is a descriptor. Returns 1 when the
+ * device was notified, 0 when it need not be, -ESHUTDOWN when the queue is
+ * dead: then @req is still the caller's and done() is not called.
+ */
+int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
+{
+	unsigned long flags;
+	bool kick;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (queue->is_dead) {
+		spin_unlock_irqrestore(&queue->lock, flags);
+		return -ESHUTDOWN;
+	}
+	req->is_dead = false;
+	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
+	fill_locked(queue);
+	kick = virtqueue_kick_prepare(queue->vq);
+	/* Under the lock: the virtqueue is not deleted before it is dead. */
+	if (kick)
+		virtqueue_notify(queue->vq);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return kick;
+}
+
+/*
+ * Takes @req back if the device has not got it yet. Returns true when it is
+ * the caller's again; false when done() will be, or has been, called.
+ */
+bool mp_queue_withdraw(struct mp_queue *queue, struct mp_req *req)
+{
+	struct mp_req *each;
+	unsigned long flags;
+	bool found = false;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	list_for_each_entry(each, &queue->waiting, node) {
+		if (each == req) {
+			list_del_init(&req->node);
+			found = true;
+			break;
+		}
+	}
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return found;
+}
+
+/* Gives the device its event buffers: at most a quarter of the ring. */
+int mp_queue_post_events(struct mp_queue *queue)
+{
+	unsigned int count = clamp(virtqueue_get_vring_size(queue->vq) / 4, 1U, MP_EVENTS_MAX + 0U);
+	unsigned long flags;
+	unsigned int i;
+
+	if (!queue->events) {
+		queue->events = kcalloc(count, sizeof(*queue->events), GFP_KERNEL);
+		if (!queue->events)
+			return -ENOMEM;
+		for (i = 0; i < count; i++)
+			queue->events[i].token.is_event = true;
+	}
+	spin_lock_irqsave(&queue->lock, flags);
+	if (!queue->is_dead) {
+		queue->event_count = count;
+		fill_locked(queue);
+		if (virtqueue_kick_prepare(queue->vq))
+			virtqueue_notify(queue->vq);
+	}
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return 0;
+}
+
+static void handle_event(struct mp_queue *queue, struct mp_event_buf *buf, u32 used)
+{
+	struct mp_event event;
+	struct mp_port *port;
+
+	memcpy(&event, &buf->event, sizeof(event));
+	barrier();	/* only the copy is looked at from here on */
+	rcu_read_lock();	/* pairs with mp_port_remove(): the port stays while we look */
+	port = READ_ONCE(queue->device->ports[queue->id]);
+	if (port)
+		mp_event_received(port, &event, used);
+	rcu_read_unlock();
+}
+
+/*
+ * Takes one used buffer and handles it with the lock dropped. Returns false
+ * when there is none.
+ */
+static bool drain_one(struct mp_queue *queue)
+{
+	struct mp_token *token = NULL;
+	struct mp_event_buf *buf;
+	struct mp_req *req;
+	unsigned long flags;
+	u32 used;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (!queue->is_dead)
+		token = virtqueue_get_buf(queue->vq, &used);
+	if (token && !token->is_event) {
+		req = container_of(token, struct mp_req, token);
+		list_del_init(&req->node);
+		req->used = used;
+	}
+	spin_unlock_irqrestore(&queue->lock, flags);
+	if (!token)
+		return false;
+	if (!token->is_event) {
+		req = container_of(token, struct mp_req, token);
+		req->done(req);
+		return true;
+	}
+	buf = container_of(token, struct mp_event_buf, token);
+	handle_event(queue, buf, used);
+	spin_lock_irqsave(&queue->lock, flags);
+	buf->is_posted = false;
+	queue->events_posted--;
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return true;
+}
+
+/* One pass: at most a ring full of buffers. Returns true when more may be there. */
+static bool drain_pass(struct mp_queue *queue)
+{
+	unsigned long flags;
+	unsigned int budget;
+	bool more = false;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	budget = queue->is_dead ? 0 : virtqueue_get_vring_size(queue->vq);
+	if (budget)
+		virtqueue_disable_cb(queue->vq);
+	spin_unlock_irqrestore(&queue->lock, flags);
+
+	while (budget && drain_one(queue))
+		budget--;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (!queue->is_dead) {
+		fill_locked(queue);
+		if (virtqueue_kick_prepare(queue->vq))
+			virtqueue_notify(queue->vq);
+		/* A broken virtqueue reports "more" for ever. */
+		more = !virtqueue_enable_cb(queue->vq) && !virtqueue_is_broken(queue->vq);
+	}
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return more;
+}
+
+static void mp_queue_drain(struct mp_queue *queue)
+{
+	int pass;
+
+	for (pass = 0; pass < MP_DRAIN_PASSES; pass++)
+		if (!drain_pass(queue))
+			return;
+	queue_work(system_unbound_wq, &queue->drain_work);
+}
+
+static void mp_queue_drain_work(struct work_struct *work)
+{
+	mp_queue_drain(container_of(work, struct mp_queue, drain_work));
+	cond_resched();
+}
+
+void mp_queue_interrupt(struct virtqueue *vq)
+{
+	mp_queue_drain(vq->priv);
+}
+
+/* From the return on nothing is added, taken or notified. */
+void mp_queue_kill(struct mp_queue *queue)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	queue->is_dead = true;
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+/* The device has been reset: undo the mappings, while the virtqueue exists. */
+void mp_queue_detach(struct mp_queue *queue)
+{
+	cancel_work_sync(&queue->drain_work);
+	while (virtqueue_detach_unused_buf(queue->vq))
+		;	/* our own lists know what it was */
+	queue->vq = NULL;
+}
+
+/*
+ * The virtqueues are deleted and the device touches nothing any more: every request
+ * is over. Runs in process context, without locks.
+ */
+void mp_queue_flush(struct mp_queue *queue)
+{
+	struct mp_req *req, *next;
+	unsigned int i;
+	LIST_HEAD(over);
+
+	spin_lock_irq(&queue->lock);
+	list_splice_tail_init(&queue->inflight, &over);
+	list_splice_tail_init(&queue->urgent, &over);
+	list_splice_tail_init(&queue->waiting, &over);
+	for (i = 0; i < queue->event_count; i++)
+		queue->events[i].is_posted = false;
+	queue->events_posted = 0;
+	queue->event_count = 0;
+	spin_unlock_irq(&queue->lock);
+
+	list_for_each_entry_safe(req, next, &over, node) {
+		list_del_init(&req->node);
+		req->is_dead = true;
+		req->done(req);
+	}
+}
+
+void mp_queue_destroy(struct mp_queue *queue)
+{
+	kfree(queue->events);
+	queue->events = NULL;
+}
