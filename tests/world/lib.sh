@@ -46,17 +46,22 @@ as_root()
 }
 
 # A short hash of the arguments: of a file's content where the argument names
-# a file, else of the argument itself.
+# a file, else of the argument itself.  A script's comments do not count.
 hash_of()
 {
 	local arg
 
 	for arg; do
-		if [ -f "$arg" ]; then
-			cat "$arg"
-		else
-			printf '%s\n' "$arg"
-		fi
+		case $arg in
+		*.c | *.h | *.config | *.patch)
+			cat "$arg" ;;
+		*)
+			if [ -f "$arg" ]; then
+				sed '/^[[:space:]]*#/d' "$arg"
+			else
+				printf '%s\n' "$arg"
+			fi ;;
+		esac
 	done | sha256sum | cut -c1-12
 }
 
