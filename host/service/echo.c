@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+/*
+ * echo: gives back what was written, at most BUFFER_MAX bytes behind. Many
+ * idle streams cost no buffer.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/iov.h"
+#include "service/buffer.h"
+#include "service/local.h"
+#include "service/registry.h"
+
+struct echo_stream {
+	struct local_stream local;
+	struct buffer buffer;
+};
+
+static ssize_t echo_readv(struct mp_stream *stream, const struct iovec *iov, int count)
+{
+	struct echo_stream *echo = (struct echo_stream *)stream;
+	ssize_t len = buffer_take(&echo->buffer, iov, count, SIZE_MAX);
+
+	if (len) {
+		local_wake(&echo->local);
+		return len;
+	}
+	return echo->local.shut_write ? 0 : local_read_later(&echo->local);
+}
+
+static ssize_t echo_writev(struct mp_stream *stream, const struct iovec *iov, int count)
+{
+	struct echo_stream *echo = (struct echo_stream *)stream;
+	ssize_t len;
+
+	if (echo->local.shut_write)
+		return -EPIPE;
+	if (echo->local.shut_read)	/* nobody will read it back */
+		return iov_size(iov, count);
+	len = buffer_put(&echo->buffer, iov, count, SIZE_MAX);
+	if (len > 0)
+		local_wake(&echo->local);
+	return len ? len : local_write_later(&echo->local);
+}
+
+static void echo_shutdown(struct mp_stream *stream, uint16_t how)
+{
+	struct echo_stream *echo = (struct echo_stream *)stream;
+
+	if (how & MP_SHUT_READ)
+		buffer_clear(&echo->buffer);
+	local_shutdown(&echo->local, how);
+}
+
+static void echo_close(struct mp_stream *stream, bool abort)
+{
+	struct echo_stream *echo = (struct echo_stream *)stream;
+
+	(void)abort;
+	local_fini(&echo->local);
+	buffer_clear(&echo->buffer);
+	free(echo);
+}
+
+static const struct mp_stream_ops echo_stream_ops = {
+	.readv = echo_readv,
+	.writev = echo_writev,
+	.shutdown = echo_shutdown,
+	.close = echo_close,
+};
+
+static int echo_open(struct mp_service *service, struct mp_peer *peer,
+		     const struct mp_opener *opener, struct mp_stream **stream)
+{
+	struct local_service *owner = (struct local_service *)service;
+	struct echo_stream *echo = calloc(1, sizeof(*echo));
+
+	(void)opener;
+	if (!echo)
+		return -MP_REASON_BUSY;
+	local_init(&echo->local, owner->loop, &echo_stream_ops, peer);
+	*stream = &echo->local.stream;
+	return 1;
+}
+
+static const struct mp_service_ops echo_ops = {
+	.open = echo_open,
+	.destroy = local_service_destroy,
+};
+
+struct mp_service *echo_create(struct service_setup *setup, const char *rest)
+{
+	if (*rest)
+		return service_fail(setup, "echo takes nothing behind it");
+	return local_service_create(setup, &echo_ops, 0);
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "service/registry.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct scheme {
+	const char *name, *form, *help;
+	struct mp_service *(*create)(struct service_setup *setup, const char *rest);
+} schemes[] = {
+	{ "unix", "unix:PATH", "connect to a unix socket (@NAME: abstract)", unix_create },
+	{ "unix-listen", "unix-listen:PATH[,mode=0660]",
+	  "wait for a client on a unix socket (fixed ports)", unix_listen_create },
+	{ "tcp", "tcp:HOST:PORT", "connect to a TCP server", tcp_create },
+	{ "exec", "exec:COMMAND [ARG...]", "run a program on each channel", exec_create },
+	{ "echo", "echo", "give back what was written", echo_create },
+	{ "zero", "zero[:SIZE]", "give zeros, take anything", zero_create },
+	{ "null", "null", "take anything, give nothing", null_create },
+	{ "pingpong", "pingpong[:SIZE]", "answer each SIZE bytes with SIZE bytes",
+	  pingpong_create },
+	{ "throttle", "throttle:RATE", "echo, at most RATE bytes per second",
+	  throttle_create },
+};
+#define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
+
+static void set_text(char *dst, size_t size, const char *format, va_list args)
+{
+	vsnprintf(dst, size, format, args);
+}
+
+struct mp_service *service_fail(struct service_setup *setup, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	set_text(setup->error, sizeof(setup->error), format, args);
+	va_end(args);
+	return NULL;
+}
+
+void service_warn(struct service_setup *setup, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	set_text(setup->warning, sizeof(setup->warning), format, args);
+	va_end(args);
+}
+
+static const struct scheme *find_scheme(const char *text)
+{
+	size_t len = strcspn(text, ":");
+
+	for (size_t i = 0; i < SCHEME_COUNT; i++) {
+		if (strlen(schemes[i].name) == len && !strncmp(schemes[i].name, text, len))
+			return &schemes[i];
+	}
+	return NULL;
+}
+
+bool service_uri_is_known(const char *text)
+{
+	return find_scheme(text);
+}
+
+const char *service_scheme_form(unsigned int index)
+{
+	return index < SCHEME_COUNT ? schemes[index].form : NULL;
+}
+
+const char *service_scheme_help(unsigned int index)
+{
+	return index < SCHEME_COUNT ? schemes[index].help : NULL;
+}
+
+static struct mp_service *fail_unknown(struct service_setup *setup, const char *uri)
+{
+	char known[192] = "";
+
+	for (size_t i = 0; i < SCHEME_COUNT; i++) {
+		size_t len = strlen(known);
+
+		snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", schemes[i].name);
+	}
+	return service_fail(setup, "'%.*s' is not a kind of service; known are %s",
+			    (int)strcspn(uri, ":"), uri, known);
+}
+
+struct mp_service *service_create(struct service_setup *setup, const char *uri)
+{
+	const struct scheme *scheme = find_scheme(uri);
+	size_t len = strcspn(uri, ":");
+
+	setup->error[0] = setup->warning[0] = 0;
+	if (!scheme)
+		return fail_unknown(setup, uri);
+	return scheme->create(setup, uri[len] ? uri + len + 1 : "");
+}
+
+void service_destroy(struct mp_service *service)
+{
+	if (service)
+		service->ops->destroy(service);
+}

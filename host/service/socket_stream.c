@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/iov.h"
+#include "base/list.h"
+#include "service/socket_stream.h"
+
+/*
+ * A large send buffer lets one write of a guest be one system call, but what
+ * a service does not read lies in kernel memory of this process. So only
+ * streams that write in bulk get one, and only so many at a time.
+ */
+#define WIDE_BYTES	(4 << 20)
+#define WIDE_FROM	(64U << 10)
+#define WIDE_STREAMS	64
+static unsigned int wide_streams;
+
+void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops *ops,
+			struct mp_peer *peer)
+{
+	memset(stream, 0, sizeof(*stream));
+	stream->stream.ops = ops;
+	stream->peer = peer;
+	stream->fd = -1;
+	stream->watch.fd = -1;
+	/* Connecting arms IN [protocol.md 7.2], so the first call is owed at once. */
+	stream->owes_readable = true;
+}
+
+/* Whose peer is being called, until it is closed. Calls of peers never nest (service.h). */
+static struct socket_stream *reporting;
+
+static void report(struct socket_stream *stream, bool readable, bool writable)
+{
+	readable = readable && stream->owes_readable;
+	writable = writable && stream->owes_writable;
+	if (readable)
+		stream->owes_readable = false;
+	if (writable)
+		stream->owes_writable = false;
+	reporting = stream;
+	if (readable)
+		stream->peer->ops->readable(stream->peer);
+	if (writable && reporting == stream)
+		stream->peer->ops->writable(stream->peer);
+	reporting = NULL;
+}
+
+void socket_stream_report_readable(struct socket_stream *stream)
+{
+	report(stream, true, false);
+}
+
+static void socket_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct socket_stream *stream = container_of(watch, struct socket_stream, watch);
+
+	/* An end or a failure moves both directions. */
+	report(stream, events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR),
+	       events & (EPOLLOUT | EPOLLHUP | EPOLLERR));
+}
+
+int socket_stream_attach(struct socket_stream *stream, struct loop *loop, int fd)
+{
+	int family = 0;
+	socklen_t len = sizeof(family);
+	int ret = loop_watch_add(loop, &stream->watch, fd,
+				 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, socket_ready);
+
+	if (ret)
+		return ret;
+	stream->fd = fd;
+	stream->local = !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) && family == AF_UNIX;
+	return 0;
+}
+
+void socket_stream_detach(struct socket_stream *stream, bool abort)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	if (reporting == stream)
+		reporting = NULL;
+	if (stream->wide)
+		wide_streams--;
+	stream->wide = false;
+	if (stream->fd < 0)
+		return;
+	loop_watch_remove(&stream->watch);
+	/* A reset instead of an end, where the family has one. */
+	if (abort && !stream->local)
+		setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(stream->fd);
+	stream->fd = -1;
+}
+
+ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int count)
+{
+	struct socket_stream *stream = (struct socket_stream *)base;
+	struct msghdr message = { .msg_iov = (struct iovec *)iov };
+	ssize_t len;
+
+	/* More than one call can describe is a short count, not an error. */
+	message.msg_iovlen = count < IOV_MAX ? count : IOV_MAX;
+	do {
+		len = recvmsg(stream->fd, &message, MSG_DONTWAIT);
+	} while (len < 0 && errno == EINTR);
+	if (len > 0)
+		return len;
+	if (!len)
+		return -stream->error;
+	if (errno == EAGAIN)
+		stream->owes_readable = true;
+	return -errno;
+}
+
+static void widen(struct socket_stream *stream)
+{
+	const int bytes = WIDE_BYTES;
+
+	if (stream->wide || wide_streams >= WIDE_STREAMS)
+		return;
+	stream->wide = true;
+	wide_streams++;
+	/* Beyond the system's limit only with privilege; else up to that limit. */
+	if (setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
+		setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+ssize_t socket_stream_writev(struct mp_stream *base, const struct iovec *iov, int count)
+{
+	struct socket_stream *stream = (struct socket_stream *)base;
+	struct msghdr message = { .msg_iov = (struct iovec *)iov };
+	ssize_t len;
+
+	message.msg_iovlen = count < IOV_MAX ? count : IOV_MAX;
+	/* TCP sizes its own buffers. */
+	if (stream->local && !stream->wide && iov_size(iov, count) > WIDE_FROM)
+		widen(stream);
+	do {
+		len = sendmsg(stream->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (len < 0 && errno == EINTR);
+	if (len >= 0)
+		return len;
+	if (errno == EAGAIN) {
+		stream->owes_writable = true;
+		return -EAGAIN;
+	}
+	/*
+	 * The kernel reports a failure once, and this call took it. What the
+	 * service said before may still be there to read, so writing has ended
+	 * and reading meets the failure behind the last byte [protocol.md 6.6].
+	 */
+	if (errno != EPIPE && errno != EFAULT) {
+		stream->error = errno;
+		return -EPIPE;
+	}
+	return -errno;
+}
+
+void socket_stream_shutdown(struct mp_stream *base, uint16_t how)
+{
+	struct socket_stream *stream = (struct socket_stream *)base;
+
+	if (stream->fd < 0)
+		return;
+	if (how & MP_SHUT_READ)
+		shutdown(stream->fd, SHUT_RD);
+	if (how & MP_SHUT_WRITE)
+		shutdown(stream->fd, SHUT_WR);
+}
+
+enum mp_reason socket_reason(int error)
+{
+	switch (error) {
+	case EACCES:
+	case EPERM:
+		return MP_REASON_DENIED;
+	case ETIMEDOUT:
+		return MP_REASON_TIMED_OUT;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ENOBUFS:
+	case ENOSPC:
+	case EAGAIN:
+	case EADDRNOTAVAIL:	/* no local port is left */
+		return MP_REASON_BUSY;
+	default:
+		return MP_REASON_NOT_LISTENING;
+	}
+}

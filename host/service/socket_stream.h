@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stream whose service is a stream socket: unix, tcp, unix-listen, exec.
+ *
+ * Data goes between the iovecs and the socket in one system call. The socket
+ * is watched once, edge-triggered, for both directions; a direction that
+ * returned -EAGAIN gets its call at the next edge.
+ */
+#ifndef HOST_SERVICE_SOCKET_STREAM_H
+#define HOST_SERVICE_SOCKET_STREAM_H
+
+#include <stdbool.h>
+
+#include <manyport/service.h>
+
+#include "loop/loop.h"
+
+struct socket_stream {
+	struct mp_stream stream;	/* first: what the core holds */
+	struct mp_peer *peer;
+	struct loop_watch watch;	/* of the socket, once connected */
+	int fd;				/* the socket, or -1 */
+	int error;			/* a write met this failure: due after the data */
+	bool owes_readable, owes_writable;	/* returned -EAGAIN since the last call */
+	bool wide;			/* holds one of the large send buffers */
+	bool local;			/* an AF_UNIX socket */
+};
+
+/* A stream without a socket yet; its operations find nothing to do. */
+void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops *ops,
+			struct mp_peer *peer);
+
+/*
+ * Gives the stream its connected, non-blocking socket, which it owns from a
+ * return of 0 on. Returns 0 or -errno.
+ */
+int socket_stream_attach(struct socket_stream *stream, struct loop *loop, int fd);
+
+/* Closes the socket, if there is one. The caller frees. */
+void socket_stream_detach(struct socket_stream *stream, bool abort);
+
+/* The operations of mp_stream_ops; close() is the service's own. */
+ssize_t socket_stream_readv(struct mp_stream *stream, const struct iovec *iov, int count);
+ssize_t socket_stream_writev(struct mp_stream *stream, const struct iovec *iov, int count);
+void socket_stream_shutdown(struct mp_stream *stream, uint16_t how);
+
+/* Calls readable() if it is owed. The stream may be gone afterwards. */
+void socket_stream_report_readable(struct socket_stream *stream);
+
+/* Which reason a guest is told when connecting failed with @error (positive). */
+enum mp_reason socket_reason(int error);
+
+#endif

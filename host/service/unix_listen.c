@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+/*
+ * unix-listen:PATH waits for host tools on a unix socket, for fixed ports.
+ *
+ * Channels wait in the order in which they were opened; each gets the next
+ * client. Without a waiting channel nothing is accepted, and clients wait in
+ * the socket's backlog.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "service/registry.h"
+#include "service/socket_stream.h"
+#include "service/unix_address.h"
+
+#define DEFAULT_MODE	0660
+#define PAUSE_MS	100	/* after accept() failed for want of descriptors */
+
+struct listen_service {
+	struct mp_service service;
+	struct loop *loop;
+	const char *name;
+	struct unix_listener listener;
+	struct loop_watch watch;	/* of the listener, while a channel waits */
+	struct loop_timer pause;
+	struct list waiting;		/* struct listen_stream, oldest first */
+	struct log_limit limit;
+};
+
+struct listen_stream {
+	struct socket_stream socket;	/* first: what the core holds */
+	struct listen_service *owner;
+	struct list link;		/* in owner->waiting, until connected */
+};
+
+static void accept_clients(struct listen_service *owner);
+
+static void client_waits(struct loop_watch *watch, uint32_t events)
+{
+	(void)events;
+	accept_clients(container_of(watch, struct listen_service, watch));
+}
+
+static void pause_ends(struct loop_timer *timer)
+{
+	accept_clients(container_of(timer, struct listen_service, pause));
+}
+
+/* Watches the listener exactly while a channel waits and accepting is not paused. */
+static void update_watch(struct listen_service *owner)
+{
+	bool wanted = !list_is_empty(&owner->waiting) && !owner->pause.when;
+
+	if (!wanted) {
+		loop_watch_remove(&owner->watch);
+	} else if (owner->watch.fd < 0 &&
+		   loop_watch_add(owner->loop, &owner->watch, owner->listener.fd, EPOLLIN,
+				  client_waits)) {
+		loop_timer_start(&owner->pause, PAUSE_MS);
+	}
+}
+
+/* The next client's socket; -EAGAIN: none, or none can be had now. */
+static int accept_client(struct listen_service *owner)
+{
+	int fd;
+
+	do {
+		fd = accept4(owner->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+	if (fd >= 0)
+		return fd;
+	if (errno != EAGAIN) {
+		log_limited(&owner->limit, LOG_LEVEL_WARNING, "service %s: accept: %s", owner->name,
+			    strerror(errno));
+		loop_timer_start(&owner->pause, PAUSE_MS);
+	}
+	return -EAGAIN;
+}
+
+/* Gives the next client to @stream. Returns 0 or -errno; a client may be lost to -ENOMEM. */
+static int serve(struct listen_service *owner, struct listen_stream *stream)
+{
+	int fd = accept_client(owner), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = socket_stream_attach(&stream->socket, owner->loop, fd);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	list_del(&stream->link);
+	return 0;
+}
+
+/* connected() may close any stream and open others: the list is looked at anew each time. */
+static void accept_clients(struct listen_service *owner)
+{
+	struct listen_stream *stream;
+
+	while ((stream = list_first(&owner->waiting, struct listen_stream, link)) &&
+	       !serve(owner, stream))
+		stream->socket.peer->ops->connected(stream->socket.peer);
+	update_watch(owner);
+}
+
+static void listen_close(struct mp_stream *base, bool abort)
+{
+	struct listen_stream *stream = (struct listen_stream *)base;
+
+	list_del(&stream->link);
+	socket_stream_detach(&stream->socket, abort);
+	update_watch(stream->owner);
+	free(stream);
+}
+
+static const struct mp_stream_ops listen_stream_ops = {
+	.readv = socket_stream_readv,
+	.writev = socket_stream_writev,
+	.shutdown = socket_stream_shutdown,
+	.close = listen_close,
+};
+
+static int listen_open(struct mp_service *service, struct mp_peer *peer,
+		       const struct mp_opener *opener, struct mp_stream **result)
+{
+	struct listen_service *owner = (struct listen_service *)service;
+	struct listen_stream *stream = calloc(1, sizeof(*stream));
+	bool first = list_is_empty(&owner->waiting);
+
+	(void)opener;
+	if (!stream)
+		return -MP_REASON_BUSY;
+	socket_stream_init(&stream->socket, &listen_stream_ops, peer);
+	stream->owner = owner;
+	list_init(&stream->link);
+	list_add_tail(&owner->waiting, &stream->link);
+	*result = &stream->socket.stream;
+	/* Who waits longer goes first. */
+	if (first && !serve(owner, stream))
+		return 1;
+	update_watch(owner);
+	return 0;
+}
+
+static void listen_destroy(struct mp_service *service)
+{
+	struct listen_service *owner = (struct listen_service *)service;
+
+	loop_timer_stop(&owner->pause);
+	loop_watch_remove(&owner->watch);
+	unix_listener_close(&owner->listener);
+	free(owner);
+}
+
+static const struct mp_service_ops listen_ops = {
+	.open = listen_open,
+	.destroy = listen_destroy,
+};
+
+/* Cuts ",mode=0660" off @path. Returns 0 or -EINVAL. */
+static int take_mode(char *path, mode_t *mode)
+{
+	char *option = strrchr(path, ','), *end;
+
+	*mode = DEFAULT_MODE;
+	if (!option)
+		return 0;
+	if (strncmp(option, ",mode=", 6) || !option[6])
+		return -EINVAL;
+	*mode = strtoul(option + 6, &end, 8);
+	*option = 0;
+	return *end || *mode > 0777 ? -EINVAL : 0;
+}
+
+static struct mp_service *listen_start(struct service_setup *setup, const char *path, mode_t mode)
+{
+	struct listen_service *owner = calloc(1, sizeof(*owner));
+	int ret = 0;
+
+	if (!owner)
+		return service_fail(setup, "out of memory");
+	owner->service.ops = &listen_ops;
+	owner->loop = setup->loop;
+	owner->name = setup->name;
+	owner->watch.fd = owner->listener.fd = -1;
+	list_init(&owner->waiting);
+	loop_timer_init(setup->loop, &owner->pause, pause_ends);
+	if (!setup->check_only)
+		ret = unix_listener_open(&owner->listener, path, mode);
+	if (ret) {
+		free(owner);
+		return service_fail(setup, "cannot listen on %s: %s", path, strerror(-ret));
+	}
+	return &owner->service;
+}
+
+struct mp_service *unix_listen_create(struct service_setup *setup, const char *rest)
+{
+	struct sockaddr_un address;
+	struct mp_service *service;
+	socklen_t len;
+	char *path = strdup(rest);
+	mode_t mode;
+
+	if (!path)
+		return service_fail(setup, "out of memory");
+	if (take_mode(path, &mode))
+		service = service_fail(setup, "'%s': only ,mode=OCTAL may follow the path", rest);
+	else if (unix_address_set(&address, &len, path))
+		service = service_fail(setup, "'%s' is not the path of a unix socket", path);
+	else
+		service = listen_start(setup, path, mode);
+	free(path);
+	return service;
+}
