@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The actors of vhost-user messages; see request.h. They trust message_check(): sizes,
+ * numbers of descriptors, and indices of queues are right.
+ *
+ * Front ends differ in what they say and when; what is relied on here was
+ * measured with QEMU 11 and User Mode Linux 6.1 and 7.2, and is replayed in
+ * tests/unit/test_vhost_orders.c.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device/device.h"
+#include "vhost/message.h"
+#include "vhost/request.h"
+#include "vhost/state.h"
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+/* A status bit of virtio [virtio-1.2 2.1]. */
+#define STATUS_NEEDS_RESET 0x40
+
+/*
+ * Only what is implemented: QEMU's generic device acknowledges whatever it is offered.
+ * INBAND_NOTIFICATIONS would turn each kick of User Mode Linux into a round trip.
+ * BACKEND_REQ must be there: virtio_uml of Linux 6.1 does not probe without it.
+ */
+uint64_t request_protocol_features(void)
+{
+	return BIT(VHOST_USER_PROTOCOL_MQ) | BIT(VHOST_USER_PROTOCOL_REPLY_ACK) |
+	       BIT(VHOST_USER_PROTOCOL_BACKEND_REQ) | BIT(VHOST_USER_PROTOCOL_CONFIG) |
+	       BIT(VHOST_USER_PROTOCOL_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_STATUS);
+}
+
+static uint64_t offered_features(const struct session *s)
+{
+	return device_features(s->device) | BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+}
+
+static void answer_u64(struct request_reply *reply, uint64_t value)
+{
+	reply->size = sizeof(value);
+	reply->payload.u64 = value;
+}
+
+/* --- Rings -------------------------------------------------------------- */
+
+/* A broken device serves no queue until its next reset [protocol.md 10.7]. */
+static int start_ring(struct session *s, struct virtqueue *vq)
+{
+	int ret = s->broken ? 0 : virtqueue_start(vq, s->features);
+
+	/* Not from inside a message: the answer must not wait for the ring's content. */
+	if (vq->look)
+		loop_task_queue(&s->task);
+	return ret;
+}
+
+void request_pause_rings(struct session *s)
+{
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		virtqueue_stop(&s->vqs[i]);
+}
+
+/* A ring whose memory is not there waits for the next change of memory. */
+void request_resume_rings(struct session *s)
+{
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		start_ring(s, &s->vqs[i]);
+}
+
+static void set_device_features(struct session *s)
+{
+	device_set_features(s->device, s->features & ~BIT(VHOST_USER_F_PROTOCOL_FEATURES));
+}
+
+/* What was negotiated stays: the front end does not know that this happens. */
+static void reset_device(struct session *s)
+{
+	request_pause_rings(s);
+	device_reset(s->device);
+	set_device_features(s);
+	s->broken = false;
+}
+
+static bool any_ring_runs(const struct session *s)
+{
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		if (s->vqs[i].running)
+			return true;
+	return false;
+}
+
+static struct virtqueue *vq_of_state(struct session *s, const struct message *m)
+{
+	return &s->vqs[m->payload.state.index];
+}
+
+static struct virtqueue *vq_of_fd(struct session *s, const struct message *m)
+{
+	return &s->vqs[m->payload.u64 & VHOST_USER_VRING_INDEX_MASK];
+}
+
+static int set_vring_num(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)reply;
+	virtqueue_set_num(vq_of_state(s, m), m->payload.state.num);
+	return 0;
+}
+
+/* The first message of a ring's next life, and so of a broken device's. */
+static int set_vring_base(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)reply;
+	if (s->broken)
+		reset_device(s);
+	virtqueue_set_base(vq_of_state(s, m), m->payload.state.num);
+	return 0;
+}
+
+static int set_vring_addr(struct session *s, struct message *m, struct request_reply *reply)
+{
+	struct virtqueue *vq = &s->vqs[m->payload.addr.index];
+
+	(void)reply;
+	virtqueue_set_addr(vq, &m->payload.addr);
+	return start_ring(s, vq);
+}
+
+static int get_vring_base(struct session *s, struct message *m, struct request_reply *reply)
+{
+	reply->size = sizeof(reply->payload.state);
+	reply->payload.state.index = m->payload.state.index;
+	reply->payload.state.num = virtqueue_get_base(vq_of_state(s, m));
+	return 0;
+}
+
+/* Without a descriptor the ring would have to be polled. */
+static int set_vring_kick(struct session *s, struct message *m, struct request_reply *reply)
+{
+	struct virtqueue *vq = vq_of_fd(s, m);
+	int ret;
+
+	(void)reply;
+	if (m->payload.u64 & VHOST_USER_VRING_NO_FD)
+		return -EOPNOTSUPP;
+	ret = virtqueue_set_kick(vq, message_take_fd(m, 0));
+	return ret < 0 ? ret : start_ring(s, vq);
+}
+
+static int set_vring_call(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)reply;
+	return virtqueue_set_call(vq_of_fd(s, m), message_take_fd(m, 0));
+}
+
+static int set_vring_err(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)reply;
+	return virtqueue_set_error(vq_of_fd(s, m), message_take_fd(m, 0));
+}
+
+static int set_vring_enable(struct session *s, struct message *m, struct request_reply *reply)
+{
+	struct virtqueue *vq = vq_of_state(s, m);
+
+	(void)reply;
+	virtqueue_set_enabled(vq, m->payload.state.num);
+	return start_ring(s, vq);
+}
+
+/* --- Features, ownership, status ---------------------------------------- */
+
+static int get_features(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)m;
+	answer_u64(reply, offered_features(s));
+	return 0;
+}
+
+/* Without bit 30 the front end knows no SET_VRING_ENABLE [vhost-user "Ring states"]. */
+static int set_features(struct session *s, struct message *m, struct request_reply *reply)
+{
+	uint64_t features = m->payload.u64;
+
+	(void)reply;
+	if (features & ~offered_features(s))
+		return -EINVAL;
+	if (any_ring_runs(s))
+		return features == s->features ? 0 : -EBUSY;
+	s->features = features;
+	set_device_features(s);
+	if (!(features & BIT(VHOST_USER_F_PROTOCOL_FEATURES))) {
+		for (unsigned int i = 0; i < s->queue_count; i++)
+			virtqueue_set_enabled(&s->vqs[i], true);
+		request_resume_rings(s);
+	}
+	return 0;
+}
+
+static int get_protocol_features(struct session *s, struct message *m,
+				 struct request_reply *reply)
+{
+	(void)s;
+	(void)m;
+	answer_u64(reply, request_protocol_features());
+	return 0;
+}
+
+static int set_protocol_features(struct session *s, struct message *m,
+				 struct request_reply *reply)
+{
+	(void)reply;
+	if (m->payload.u64 & ~request_protocol_features())
+		return -EINVAL;
+	s->protocol_features = m->payload.u64;
+	return 0;
+}
+
+static int get_queue_num(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)m;
+	answer_u64(reply, s->queue_count);
+	return 0;
+}
+
+static int set_owner(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)s;
+	(void)m;
+	(void)reply;
+	return 0;
+}
+
+/* Deprecated; "disable all rings" is all that it may mean. */
+static int reset_owner(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)m;
+	(void)reply;
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		virtqueue_set_enabled(&s->vqs[i], false);
+	return 0;
+}
+
+/* DRIVER_OK need not come: rings start by KICK and ENABLE. But 0 is a reset. */
+static int set_status(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)reply;
+	s->status = m->payload.u64;
+	if (!s->status)
+		reset_device(s);
+	return 0;
+}
+
+static int get_status(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)m;
+	answer_u64(reply, s->status | (s->broken ? STATUS_NEEDS_RESET : 0));
+	return 0;
+}
+
+/* --- Memory ------------------------------------------------------------- */
+
+static int add_region(struct mem *mem, const struct vhost_user_region *r, int fd)
+{
+	return mem_add(mem, r->guest, r->user, r->size, r->offset, fd);
+}
+
+/*
+ * The new table is complete before the old one is given up: a bad one changes nothing. Rings are
+ * paused meanwhile rather than translated again, so that parked chains go back into
+ * the memory that they came from. Their ends are the driver's to send again [protocol.md 10.3].
+ */
+static int set_mem_table(struct session *s, struct message *m, struct request_reply *reply)
+{
+	const struct vhost_user_mem_table *table = &m->payload.table;
+	struct mem fresh;
+	int ret = 0;
+
+	(void)reply;
+	mem_init(&fresh);
+	for (unsigned int i = 0; i < table->count && ret == 0; i++)
+		ret = add_region(&fresh, &table->regions[i], m->fds[i]);
+	if (ret < 0) {
+		mem_clear(&fresh);
+		return ret;
+	}
+	request_pause_rings(s);
+	mem_clear(&s->mem);
+	s->mem = fresh;
+	request_resume_rings(s);
+	return 0;
+}
+
+static int get_max_mem_slots(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)s;
+	(void)m;
+	answer_u64(reply, MEM_MAX_REGIONS);
+	return 0;
+}
+
+/* Rings go on: the mappings that they use stay where they are. */
+static int add_mem_reg(struct session *s, struct message *m, struct request_reply *reply)
+{
+	int ret = add_region(&s->mem, &m->payload.slot.region, m->fds[0]);
+
+	(void)reply;
+	if (ret == 0)
+		request_resume_rings(s);
+	return ret;
+}
+
+static int rem_mem_reg(struct session *s, struct message *m, struct request_reply *reply)
+{
+	const struct vhost_user_region *r = &m->payload.slot.region;
+	int ret;
+
+	(void)reply;
+	request_pause_rings(s);
+	ret = mem_remove(&s->mem, r->guest, r->user, r->size);
+	request_resume_rings(s);
+	return ret;
+}
+
+/* --- Configuration ------------------------------------------------------ */
+
+/* The answer has exactly the size of the question: both front ends insist. */
+static int get_config(struct session *s, struct message *m, struct request_reply *reply)
+{
+	const struct vhost_user_config *asked = &m->payload.config;
+	struct vhost_user_config *config = &reply->payload.config;
+
+	config->offset = asked->offset;
+	config->size = asked->size;
+	config->flags = asked->flags;
+	device_read_config(s->device, asked->offset, config->data, asked->size);
+	reply->size = VHOST_USER_CONFIG_HEADER + asked->size;
+	return 0;
+}
+
+/* Nothing in it can be written; QEMU sends the whole space if the guest tries. */
+static int set_config(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)s;
+	(void)m;
+	(void)reply;
+	return 0;
+}
+
+static int set_backend_req_fd(struct session *s, struct message *m, struct request_reply *reply)
+{
+	(void)reply;
+	return backend_channel_set(&s->backend, message_take_fd(m, 0));
+}
+
+/* --- Dispatch ----------------------------------------------------------- */
+
+typedef int (*actor)(struct session *s, struct message *m, struct request_reply *reply);
+
+static const actor actors[VHOST_USER_REQUEST_COUNT] = {
+	[VHOST_USER_GET_FEATURES] = get_features,
+	[VHOST_USER_SET_FEATURES] = set_features,
+	[VHOST_USER_SET_OWNER] = set_owner,
+	[VHOST_USER_RESET_OWNER] = reset_owner,
+	[VHOST_USER_SET_MEM_TABLE] = set_mem_table,
+	[VHOST_USER_SET_VRING_NUM] = set_vring_num,
+	[VHOST_USER_SET_VRING_ADDR] = set_vring_addr,
+	[VHOST_USER_SET_VRING_BASE] = set_vring_base,
+	[VHOST_USER_GET_VRING_BASE] = get_vring_base,
+	[VHOST_USER_SET_VRING_KICK] = set_vring_kick,
+	[VHOST_USER_SET_VRING_CALL] = set_vring_call,
+	[VHOST_USER_SET_VRING_ERR] = set_vring_err,
+	[VHOST_USER_GET_PROTOCOL_FEATURES] = get_protocol_features,
+	[VHOST_USER_SET_PROTOCOL_FEATURES] = set_protocol_features,
+	[VHOST_USER_GET_QUEUE_NUM] = get_queue_num,
+	[VHOST_USER_SET_VRING_ENABLE] = set_vring_enable,
+	[VHOST_USER_SET_BACKEND_REQ_FD] = set_backend_req_fd,
+	[VHOST_USER_GET_CONFIG] = get_config,
+	[VHOST_USER_SET_CONFIG] = set_config,
+	[VHOST_USER_GET_MAX_MEM_SLOTS] = get_max_mem_slots,
+	[VHOST_USER_ADD_MEM_REG] = add_mem_reg,
+	[VHOST_USER_REM_MEM_REG] = rem_mem_reg,
+	[VHOST_USER_SET_STATUS] = set_status,
+	[VHOST_USER_GET_STATUS] = get_status,
+};
+
+int request_act(struct session *session, struct message *message, struct request_reply *reply)
+{
+	reply->size = 0;
+	return actors[message->header.request](session, message, reply);
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+/* One virtqueue of a front end; see virtqueue.h. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_ring.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "device/device.h"
+#include "vhost/virtqueue.h"
+
+void virtqueue_init(struct virtqueue *vq)
+{
+	vq->ring = (struct ring){ .size = 0 };
+	vq->kick = (struct loop_watch){ .fd = -1 };
+	vq->kick_fd = -1;
+	vq->call = (struct virtqueue_signal){ .fd = -1 };
+	vq->error = (struct virtqueue_signal){ .fd = -1 };
+	vq->enabled = false;
+	vq->has_addr = false;
+	vq->held = false;
+	vq->running = false;
+	vq->look = false;
+	vq->base = 0;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void virtqueue_fini(struct virtqueue *vq)
+{
+	virtqueue_stop(vq);
+	close_fd(&vq->kick_fd);
+	close_fd(&vq->call.fd);
+	close_fd(&vq->error.fd);
+	virtqueue_init(vq);
+}
+
+/* --- Signals ------------------------------------------------------------ */
+
+/* The type bits of @fd: 0 for an eventfd and others of its kind, S_IFSOCK, ... */
+static int fd_type(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? -errno : (int)(st.st_mode & S_IFMT);
+}
+
+static int set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+/*
+ * Takes @fd over. An eventfd whose counter is full would make write() wait; the
+ * flag that prevents it belongs to the open file, so a front end that takes
+ * it away again harms the process that serves it, and no other.
+ */
+static int signal_set(struct virtqueue_signal *signal, int fd)
+{
+	int type, ret;
+
+	close_fd(&signal->fd);
+	if (fd < 0)
+		return 0;
+	type = fd_type(fd);
+	ret = type < 0 ? type : type && type != S_IFSOCK ? -EINVAL : set_nonblocking(fd);
+	if (ret < 0) {
+		close(fd);
+		return ret;
+	}
+	signal->fd = fd;
+	signal->is_socket = type == S_IFSOCK;
+	return 0;
+}
+
+/*
+ * Eight bytes either way: User Mode Linux gives a stream socket in place of an
+ * eventfd, and reads exactly so many. EAGAIN: a signal is pending already. Any
+ * other error is the front end's own loss.
+ */
+static void signal_send(const struct virtqueue_signal *signal)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	if (signal->fd < 0)
+		return;
+	do {
+		if (signal->is_socket)
+			n = send(signal->fd, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			n = write(signal->fd, &one, sizeof(one));
+	} while (n < 0 && errno == EINTR);
+}
+
+void virtqueue_call(struct virtqueue *vq)
+{
+	signal_send(&vq->call);
+}
+
+void virtqueue_signal_error(struct virtqueue *vq)
+{
+	signal_send(&vq->error);
+}
+
+/* --- Kicks -------------------------------------------------------------- */
+
+/*
+ * The counter is not read: the watch is edge-triggered, every write to an
+ * eventfd is an edge, and a counter that is never read overflows after 2^64 of them.
+ */
+static void on_kick(struct loop_watch *watch, uint32_t events)
+{
+	struct virtqueue *vq = container_of(watch, struct virtqueue, kick);
+
+	(void)events;
+	device_kick(vq->device, vq->queue);
+	vq->kicked(vq);
+}
+
+static int watch_kick(struct virtqueue *vq)
+{
+	return loop_watch_add(vq->loop, &vq->kick, vq->kick_fd, EPOLLIN | EPOLLET,
+			      on_kick);
+}
+
+/* --- Start and stop ----------------------------------------------------- */
+
+static bool should_run(const struct virtqueue *vq)
+{
+	return vq->kick_fd >= 0 && vq->enabled && vq->has_addr && vq->ring.size &&
+	       !vq->held;
+}
+
+int virtqueue_start(struct virtqueue *vq, uint64_t features)
+{
+	int ret;
+
+	if (vq->running || !should_run(vq))
+		return 0;
+	vq->ring.event_idx = features >> VIRTIO_RING_F_EVENT_IDX & 1;
+	vq->ring.indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
+	ret = ring_start(&vq->ring, vq->mem, vq->base);
+	if (ret < 0)
+		return ret;
+	ret = watch_kick(vq);
+	if (ret < 0) {
+		ring_stop(&vq->ring);
+		return ret;
+	}
+	vq->running = true;
+	vq->look = true;
+	device_ring_start(vq->device, vq->queue, &vq->ring);
+	return 0;
+}
+
+/* The device first: it gives parked chains back while the ring still runs [protocol.md 10.3]. */
+void virtqueue_stop(struct virtqueue *vq)
+{
+	if (!vq->running)
+		return;
+	loop_watch_remove(&vq->kick);
+	device_ring_stop(vq->device, vq->queue);
+	vq->base = ring_stop(&vq->ring);
+	vq->running = false;
+	vq->look = false;
+}
+
+void virtqueue_look(struct virtqueue *vq)
+{
+	if (!vq->look)
+		return;
+	vq->look = false;
+	device_kick(vq->device, vq->queue);
+}
+
+/* --- What the front end says -------------------------------------------- */
+
+/* The ring waits for the rest of its new description. */
+static void hold(struct virtqueue *vq)
+{
+	if (!vq->running)
+		return;
+	virtqueue_stop(vq);
+	vq->held = true;
+}
+
+void virtqueue_set_num(struct virtqueue *vq, uint32_t num)
+{
+	hold(vq);
+	vq->ring.size = num;
+}
+
+void virtqueue_set_base(struct virtqueue *vq, uint16_t base)
+{
+	hold(vq);
+	vq->base = base;
+}
+
+void virtqueue_set_addr(struct virtqueue *vq, const struct vhost_user_vring_addr *addr)
+{
+	virtqueue_stop(vq);
+	vq->ring.desc_addr = addr->desc;
+	vq->ring.avail_addr = addr->avail;
+	vq->ring.used_addr = addr->used;
+	vq->has_addr = true;
+	vq->held = false;
+}
+
+void virtqueue_set_enabled(struct virtqueue *vq, bool enabled)
+{
+	if (!enabled)
+		virtqueue_stop(vq);
+	else
+		vq->held = false;
+	vq->enabled = enabled;
+}
+
+/* A ring that runs goes on with the new descriptor; it is looked at in between. */
+int virtqueue_set_kick(struct virtqueue *vq, int fd)
+{
+	int type = fd_type(fd), ret = 0;
+
+	if (type) {
+		close(fd);
+		return type < 0 ? type : -EINVAL;
+	}
+	loop_watch_remove(&vq->kick);
+	close_fd(&vq->kick_fd);
+	vq->kick_fd = fd;
+	vq->held = false;
+	if (vq->running) {
+		vq->look = true;
+		ret = watch_kick(vq);
+		if (ret < 0)
+			virtqueue_stop(vq);
+	}
+	return ret;
+}
+
+/* A call may have gone to the old descriptor after the front end last looked there. */
+int virtqueue_set_call(struct virtqueue *vq, int fd)
+{
+	int ret = signal_set(&vq->call, fd);
+
+	if (ret == 0 && vq->running)
+		virtqueue_call(vq);
+	return ret;
+}
+
+int virtqueue_set_error(struct virtqueue *vq, int fd)
+{
+	return signal_set(&vq->error, fd);
+}
+
+/* The call descriptor stays: User Mode Linux warns when it is closed. */
+uint16_t virtqueue_get_base(struct virtqueue *vq)
+{
+	virtqueue_stop(vq);
+	vq->held = false;
+	close_fd(&vq->kick_fd);
+	return vq->base;
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What real front ends say, in their order, as it was recorded from QEMU 11
+ * (vhost-user-test-device) and User Mode Linux 6.1 and 7.2.
+ */
+
+#include "front_end.h"
+
+static void assert_running(struct front_end *fe, bool running)
+{
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		assert_int_equal(fe->device.queues[i].ring != NULL, running);
+}
+
+static uint64_t ask_u64(struct front_end *fe, uint32_t request, uint64_t value, int fd)
+{
+	return fe_ask(fe, request, &value, sizeof(value), &fd, fd >= 0);
+}
+
+static uint64_t ask_state(struct front_end *fe, uint32_t request, uint32_t index, uint32_t num)
+{
+	struct vhost_user_vring_state state = { index, num };
+
+	return fe_ask(fe, request, &state, sizeof(state), NULL, 0);
+}
+
+static void get_config(struct front_end *fe, uint32_t size)
+{
+	struct vhost_user_config config = { .size = size };
+	struct fe_reply reply;
+
+	fe_send(fe, VHOST_USER_GET_CONFIG, &config, VHOST_USER_CONFIG_HEADER + size);
+	assert_true(fe_receive(fe, &reply));
+	assert_int_equal(reply.header.size, VHOST_USER_CONFIG_HEADER + size);
+	assert_int_equal(reply.payload.config.size, size);
+	for (uint32_t i = 0; i < size; i++)
+		assert_int_equal(reply.payload.config.data[i], i < 12 ? 0xc0 + i : 0);
+}
+
+/* --- User Mode Linux ---------------------------------------------------- */
+
+/* At device probe. Its own mask keeps what the kernel knows. */
+static void uml_probe(struct front_end *fe, int request_fd, bool newer)
+{
+	uint64_t mask = 1 << 3 | 1 << 5 | 1 << 9 | 1 << 14 | (newer ? 1 : 0), protocol;
+
+	fe_send(fe, VHOST_USER_SET_OWNER, NULL, 0);
+	assert_int_equal(fe_get_u64(fe, VHOST_USER_GET_FEATURES), FAKE_FEATURES | 1 << 30);
+	protocol = fe_get_u64(fe, VHOST_USER_GET_PROTOCOL_FEATURES) & mask;
+	assert_false(protocol & 1 << 14);
+	/* NEED_REPLY before the guest has REPLY_ACK. */
+	assert_int_equal(ask_u64(fe, VHOST_USER_SET_PROTOCOL_FEATURES, protocol, -1), 0);
+	assert_int_equal(fe_ask(fe, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &request_fd, 1), 0);
+	if (newer)
+		assert_int_equal(fe_get_u64(fe, VHOST_USER_GET_QUEUE_NUM), FAKE_QUEUES);
+}
+
+/* At driver probe; 6.1 sends a table with room for two regions. */
+static void uml_bind(struct front_end *fe, int *calls, bool newer)
+{
+	struct vhost_user_mem_table table = fe_table();
+
+	assert_int_equal(ask_u64(fe, VHOST_USER_SET_FEATURES, FAKE_FEATURES | 1 << 30, -1), 0);
+	get_config(fe, 8);
+	assert_int_equal(fe_ask(fe, VHOST_USER_SET_MEM_TABLE, &table, newer ? 40 : 72,
+				&fe->memfd, 1), 0);
+	for (int i = 0; i < FAKE_QUEUES; i++) {
+		struct vhost_user_vring_addr addr = fe_addr(i);
+
+		assert_int_equal(ask_u64(fe, VHOST_USER_SET_VRING_CALL, i, calls[i]), 0);
+		assert_int_equal(ask_state(fe, VHOST_USER_SET_VRING_NUM, i, FE_RING_SIZE), 0);
+		assert_int_equal(ask_state(fe, VHOST_USER_SET_VRING_BASE, i, 0), 0);
+		assert_int_equal(fe_ask(fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr),
+					NULL, 0), 0);
+	}
+	assert_running(fe, false);
+	for (int i = 0; i < FAKE_QUEUES; i++) {
+		assert_int_equal(ask_u64(fe, VHOST_USER_SET_VRING_KICK, i, fe->kicks[i]), 0);
+		assert_null(fe->device.queues[i].ring);
+		assert_int_equal(ask_state(fe, VHOST_USER_SET_VRING_ENABLE, i, 1), 0);
+		assert_non_null(fe->device.queues[i].ring);
+	}
+}
+
+static void uml_unbind(struct front_end *fe)
+{
+	for (int i = FAKE_QUEUES - 1; i >= 0; i--)
+		assert_int_equal(ask_state(fe, VHOST_USER_SET_VRING_ENABLE, i, 0), 0);
+	fe_get_u64(fe, VHOST_USER_GET_FEATURES);
+	assert_running(fe, false);
+}
+
+static void clear_rings(struct front_end *fe)
+{
+	memset(fe->mem, 0, FAKE_QUEUES * FE_RING_STRIDE);
+}
+
+static void run_uml(bool newer)
+{
+	struct front_end fe;
+	int calls[FAKE_QUEUES][2], theirs[FAKE_QUEUES], channel[2];
+	uint64_t value;
+	char byte;
+
+	fe_start(&fe);
+	socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
+	for (int i = 0; i < FAKE_QUEUES; i++) {
+		socketpair(AF_UNIX, SOCK_STREAM, 0, calls[i]);
+		theirs[i] = calls[i][1];
+	}
+	uml_probe(&fe, channel[1], newer);
+	close(channel[1]);
+	uml_bind(&fe, theirs, newer);
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		close(theirs[i]);
+
+	/* Each call is eight bytes; nobody reads, and nothing waits. */
+	for (int i = 0; i < 5000; i++)
+		session_call(fe.session, 3);
+	assert_int_equal(recv(calls[3][0], &value, sizeof(value), MSG_DONTWAIT), sizeof(value));
+
+	/* A configuration change reaches the request channel. */
+	session_config_changed(fe.session);
+	struct vhost_user_header header;
+	assert_int_equal(recv(channel[0], &header, sizeof(header), MSG_DONTWAIT), sizeof(header));
+	assert_int_equal(header.request, VHOST_USER_BACKEND_CONFIG_CHANGE);
+	assert_int_equal(header.size, 0);
+
+	/* Unbind and bind again: no reset, no GET_VRING_BASE; the ring begins anew. */
+	fe_put(&fe, 3);
+	fe_put(&fe, 3);
+	fe_kick(&fe, 3);
+	assert_int_equal(fe.device.queues[3].chains, 2);
+	uml_unbind(&fe);
+	for (int i = 0; i < FAKE_QUEUES; i++) {
+		/* Not closed: a guest warns about that. */
+		ssize_t n;
+
+		do {
+			n = recv(calls[i][0], &value, sizeof(value), MSG_DONTWAIT);
+		} while (n > 0);
+		assert_int_equal(n, -1);
+		assert_int_equal(errno, EAGAIN);
+		close(calls[i][0]);
+		socketpair(AF_UNIX, SOCK_STREAM, 0, calls[i]);
+		theirs[i] = calls[i][1];
+	}
+	assert_int_equal(recv(channel[0], &byte, 1, MSG_DONTWAIT), -1);
+	clear_rings(&fe);
+	uml_bind(&fe, theirs, newer);
+	assert_int_equal(fe.device.queues[3].base, 0);
+	fe_put(&fe, 3);
+	fe_kick(&fe, 3);
+	assert_int_equal(fe.device.queues[3].chains, 3);
+	assert_int_equal(fe_used(&fe, 3)->idx, 1);
+
+	/* Suspend: off and on again without a base; kicks are suppressed meanwhile. */
+	ask_state(&fe, VHOST_USER_SET_VRING_ENABLE, 3, 0);
+	fe_put(&fe, 3);
+	ask_state(&fe, VHOST_USER_SET_VRING_ENABLE, 3, 1);
+	assert_int_equal(fe.device.queues[3].base, 1);
+	assert_int_equal(fe.device.queues[3].chains, 4);
+	assert_int_equal(fe_used(&fe, 3)->idx, 2);
+
+	for (int i = 0; i < FAKE_QUEUES; i++) {
+		close(calls[i][0]);
+		close(calls[i][1]);
+	}
+	close(channel[0]);
+	fe_stop(&fe);
+}
+
+static void test_uml_6_1(void **state)
+{
+	(void)state;
+	run_uml(false);
+}
+
+static void test_uml_7_2(void **state)
+{
+	(void)state;
+	run_uml(true);
+}
+
+/* --- QEMU --------------------------------------------------------------- */
+
+/* realize */
+static void qemu_realize(struct front_end *fe, int request_fd)
+{
+	uint64_t protocol;
+
+	fe_get_u64(fe, VHOST_USER_GET_FEATURES);
+	protocol = fe_get_u64(fe, VHOST_USER_GET_PROTOCOL_FEATURES);
+	/* It acknowledges all that it is offered. */
+	fe_set_u64(fe, VHOST_USER_SET_PROTOCOL_FEATURES, protocol);
+	assert_int_equal(fe_get_u64(fe, VHOST_USER_GET_QUEUE_NUM), FAKE_QUEUES);
+	assert_int_equal(fe_get_u64(fe, VHOST_USER_GET_MAX_MEM_SLOTS), MEM_MAX_REGIONS);
+	assert_int_equal(fe_ask(fe, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &request_fd, 1), 0);
+	fe_send(fe, VHOST_USER_SET_OWNER, NULL, 0);
+	fe_get_u64(fe, VHOST_USER_GET_FEATURES);
+	for (int i = 0; i < FAKE_QUEUES; i++) {
+		assert_int_equal(ask_u64(fe, VHOST_USER_SET_VRING_CALL, i, fe->calls[i]), 0);
+		assert_int_equal(ask_u64(fe, VHOST_USER_SET_VRING_ERR, i, fe->errors[i]), 0);
+	}
+	get_config(fe, 12);
+}
+
+/* DRIVER_OK, which itself is never sent. */
+static void qemu_start(struct front_end *fe, uint32_t *bases)
+{
+	struct vhost_user_mem_slot slot = { .region = fe_table().regions[0] };
+
+	fe_set_u64(fe, VHOST_USER_SET_FEATURES, FAKE_FEATURES | 1 << 30);
+	fe_set_u64(fe, VHOST_USER_SET_STATUS, fe_get_u64(fe, VHOST_USER_GET_STATUS) | 8);
+	assert_int_equal(fe_get_u64(fe, VHOST_USER_GET_STATUS), 8);
+	assert_int_equal(fe_ask(fe, VHOST_USER_ADD_MEM_REG, &slot, sizeof(slot), &fe->memfd, 1), 0);
+	for (int i = 0; i < FAKE_QUEUES; i++) {
+		struct vhost_user_vring_addr addr = fe_addr(i);
+
+		fe_set_state(fe, VHOST_USER_SET_VRING_NUM, i, FE_RING_SIZE);
+		fe_set_state(fe, VHOST_USER_SET_VRING_BASE, i, bases[i]);
+		fe_send(fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr));
+		assert_int_equal(ask_u64(fe, VHOST_USER_SET_VRING_KICK, i, fe->kicks[i]), 0);
+		assert_int_equal(ask_u64(fe, VHOST_USER_SET_VRING_CALL, i, fe->calls[i]), 0);
+	}
+	assert_running(fe, false);
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		assert_int_equal(ask_state(fe, VHOST_USER_SET_VRING_ENABLE, i, 1), 0);
+	/* One without a vector: there is no descriptor then. */
+	assert_int_equal(ask_u64(fe, VHOST_USER_SET_VRING_CALL, 1 | VHOST_USER_VRING_NO_FD, -1),
+			 0);
+	assert_running(fe, true);
+}
+
+static void qemu_stop(struct front_end *fe, uint32_t *bases)
+{
+	struct vhost_user_mem_slot slot = { .region = fe_table().regions[0] };
+
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		assert_int_equal(ask_state(fe, VHOST_USER_SET_VRING_ENABLE, i, 0), 0);
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		bases[i] = fe_get_base(fe, i);
+	assert_running(fe, false);
+	assert_int_equal(fe_ask(fe, VHOST_USER_REM_MEM_REG, &slot, sizeof(slot), NULL, 0), 0);
+}
+
+static void test_qemu(void **state)
+{
+	uint32_t bases[FAKE_QUEUES] = { 0 };
+	struct front_end fe;
+	int channel[2];
+
+	(void)state;
+	fe_start(&fe);
+	socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
+	qemu_realize(&fe, channel[1]);
+	close(channel[1]);
+	qemu_start(&fe, bases);
+	/* A queue without a call descriptor works like any other. */
+	fe_put(&fe, 1);
+	fe_kick(&fe, 1);
+	session_call(fe.session, 1);
+	assert_int_equal(fe_used(&fe, 1)->idx, 1);
+
+	/* Paused and resumed: the indices go on. */
+	qemu_stop(&fe, bases);
+	assert_int_equal(bases[1], 1);
+	fe_put(&fe, 1);
+	fe_kick(&fe, 1);
+	assert_int_equal(fe_used(&fe, 1)->idx, 1);
+	qemu_start(&fe, bases);
+	assert_int_equal(fe_used(&fe, 1)->idx, 2);
+
+	/* The guest reboots. */
+	qemu_stop(&fe, bases);
+	memset(bases, 0, sizeof(bases));
+	clear_rings(&fe);
+	qemu_start(&fe, bases);
+	fe_put(&fe, 1);
+	fe_kick(&fe, 1);
+	assert_int_equal(fe_used(&fe, 1)->idx, 1);
+	assert_false(fe.ended);
+
+	close(channel[0]);
+	fe_stop(&fe);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_uml_6_1),
+		cmocka_unit_test(test_uml_7_2),
+		cmocka_unit_test(test_qemu),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
