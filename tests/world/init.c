@@ -277,7 +277,8 @@ static void become_terminal(int fd)
 	struct termios modes;
 
 	ioctl(fd, TIOCSCTTY, 1);
-	if (size && sscanf(size, "%hux%hu", &window.ws_row, &window.ws_col) == 2)
+	if (size && sscanf(size, "%hux%hu", &window.ws_row, &window.ws_col) == 2
+	    && window.ws_row && window.ws_col)
 		ioctl(fd, TIOCSWINSZ, &window);
 	if (tcgetattr(fd, &modes))
 		return;
