@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One guest: its device, the front end that is attached, and what lies
+ * between them and the loop.
+ *
+ * The device lives as long as the daemon; a front end comes and goes, and each
+ * finds the device as new.
+ */
+#ifndef HOST_DAEMON_GUEST_H
+#define HOST_DAEMON_GUEST_H
+
+#include <sys/types.h>
+
+struct config;
+struct guest;
+struct loop;
+
+/* Makes the device. The configuration, checked and started, outlives the guest. NULL: no memory. */
+struct guest *guest_create(struct loop *loop, const struct config *config);
+/* Ends everything, the front end's session too. Accepts NULL. */
+void guest_destroy(struct guest *guest);
+
+/* Waits for front ends, one at a time, on the socket @path. Returns 0 or -errno. */
+int guest_listen(struct guest *guest, const char *path, mode_t mode);
+
+/* Serves the front end at @fd; the loop quits when it goes. Returns 0 or -errno. */
+int guest_attach(struct guest *guest, int fd);
+
+/* How the session of guest_attach() ended: 0 or -errno. */
+int guest_result(const struct guest *guest);
+
+unsigned int guest_queue_count(const struct guest *guest);
+
+#endif

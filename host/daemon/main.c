@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+/*
+ * manyportd: options, configuration, signals, and the loop.
+ *
+ * Exit status: 0 done, 1 a failure, 64 wrong options, 78 wrong configuration.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/config.h"
+#include "daemon/guest.h"
+#include "daemon/options.h"
+#include "loop/loop.h"
+#include "mem/mem.h"
+
+/* Descriptors that are not a channel's: rings, memory, the log, the loop. */
+#define OTHER_FDS	256
+/* exec: has a socket, a pipe and a process. */
+#define FDS_PER_CHANNEL 3
+
+static const char capabilities[] =
+	"{\n"
+	"  \"type\": \"console\"\n"
+	"}\n";
+
+/* Programs that are started get 0 to 2; none of ours may lie there. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void apply_settings(struct config *config, const struct options *options)
+{
+	for (int i = 0; i < options->setting_count; i++) {
+		const struct option_setting *setting = &options->settings[i];
+		const struct config_origin origin = { CONFIG_COMMAND_LINE, setting->origin };
+
+		if (setting->key)
+			config_set(config, &origin, setting->section, setting->key, setting->value);
+		else
+			config_begin(config, &origin, setting->section);
+	}
+}
+
+/* The configuration with its services, or NULL after messages. */
+static struct config *make_config(const struct options *options, struct loop *loop)
+{
+	struct config *config = config_create(stderr);
+
+	if (!config)
+		return NULL;
+	if (options->config_file)
+		config_read_file(config, options->config_file);
+	apply_settings(config, options);
+	config_check(config);
+	/* What the services have to say is said even if something else is wrong. */
+	config_start(config, loop, options->check || config->errors);
+	if (!config->errors)
+		return config;
+	fprintf(stderr, "manyportd: %d error%s in the configuration\n", config->errors,
+		config->errors == 1 ? "" : "s");
+	config_destroy(config);
+	return NULL;
+}
+
+/* As many descriptors as we may have; says so if that may be too few. */
+static void raise_fd_limit(const struct config *config)
+{
+	uint64_t wanted = (uint64_t)config->guest.max_channels * FDS_PER_CHANNEL + OTHER_FDS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max < wanted)
+		log_warning("at most %llu descriptors (LimitNOFILE=, ulimit -n), but %u channels may "
+			    "want up to %llu: some may be refused as busy",
+			    (unsigned long long)limit.rlim_max, config->guest.max_channels,
+			    (unsigned long long)wanted);
+}
+
+static void say_how_to_attach(const struct config *config, const struct guest *guest,
+			      const char *path)
+{
+	unsigned int queues = guest_queue_count(guest);
+
+	log_info("guest %s: %d port%s, %d service%s, %u queues", config->guest.name,
+		 config->port_count, config->port_count == 1 ? "" : "s", config->service_count,
+		 config->service_count == 1 ? "" : "s", queues);
+	if (!path)
+		return;
+	log_info("listening on %s", path);
+	log_info("QEMU: -object memory-backend-memfd,id=mem,size=RAM,share=on "
+		 "-machine memory-backend=mem -chardev socket,id=manyport,path=%s "
+		 "-device vhost-user-test-device-pci,chardev=manyport,virtio-id=3,num_vqs=%u,"
+		 "config_size=12,vq_size=1024", path, queues);
+	log_info("User Mode Linux: virtio_uml.device=%s:3", path);
+}
+
+/* --- Signals -------------------------------------------------------------------- */
+
+static void signal_came(struct loop_watch *watch, uint32_t events)
+{
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	log_info("signal %u: ending", info.ssi_signo);
+	loop_quit(watch->loop);
+}
+
+/* SIGTERM and SIGINT end the loop; SIGPIPE never comes to anybody. Returns 0 or -errno. */
+static int watch_signals(struct loop *loop, struct loop_watch *watch)
+{
+	sigset_t signals;
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN);
+	/* Programs are waited for: their end must not vanish. */
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL))
+		return -errno;
+	fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return loop_watch_add(loop, watch, fd, EPOLLIN, signal_came);
+}
+
+/* --- Serving -------------------------------------------------------------------- */
+
+/* A front end at a descriptor that we were given. Returns 0 or -errno. */
+static int attach_given(struct guest *guest, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, O_NONBLOCK))
+		return -errno;
+	return guest_attach(guest, fd);
+}
+
+static int serve(struct loop *loop, struct guest *guest, const struct options *options)
+{
+	int ret;
+
+	if (options->socket_path)
+		ret = guest_listen(guest, options->socket_path, options->socket_mode);
+	else
+		ret = attach_given(guest, options->fd);
+	if (ret) {
+		if (options->socket_path)
+			log_error("cannot listen on %s: %s", options->socket_path, strerror(-ret));
+		else
+			log_error("cannot serve descriptor %d: %s", options->fd, strerror(-ret));
+		return ret;
+	}
+	return loop_run(loop);
+}
+
+static int run(struct loop *loop, const struct config *config, const struct options *options)
+{
+	struct loop_watch signals = { .fd = -1 };
+	struct guest *guest = NULL;
+	int ret = watch_signals(loop, &signals);
+
+	if (!ret)
+		ret = mem_guard_install();
+	if (!ret) {
+		guest = guest_create(loop, config);
+		ret = guest ? 0 : -ENOMEM;
+	}
+	if (ret) {
+		log_error("cannot start: %s", strerror(-ret));
+	} else {
+		say_how_to_attach(config, guest, options->socket_path);
+		ret = serve(loop, guest, options);
+		if (!ret)
+			ret = guest_result(guest);
+	}
+	guest_destroy(guest);
+	if (signals.fd >= 0) {
+		int fd = signals.fd;
+
+		loop_watch_remove(&signals);
+		close(fd);
+	}
+	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct config *config = NULL;
+	struct loop *loop = NULL;
+	int status = EXIT_FAILURE;
+
+	open_standard_fds();
+	options_parse(&options, argc, argv);
+	if (options.print_capabilities) {
+		fputs(capabilities, stdout);
+		status = fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+		goto out;
+	}
+	log_setup(options.log_level);
+	loop = loop_create();
+	if (!loop) {
+		log_error("cannot start: %s", strerror(errno));
+		goto out;
+	}
+	config = make_config(&options, loop);
+	if (!config) {
+		status = EX_CONFIG;
+	} else if (options.check) {
+		printf("guest %s: the configuration is valid\n", config->guest.name);
+		status = EXIT_SUCCESS;
+	} else {
+		raise_fd_limit(config);
+		status = run(loop, config, &options);
+	}
+	config_destroy(config);
+	loop_destroy(loop);
+out:
+	options_free(&options);
+	return status;
+}

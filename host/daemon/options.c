@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+#include <argp.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/options.h"
+#include "service/registry.h"
+#include "service/text.h"
+
+#define VERSION "0.1"
+
+const char *argp_program_version = "manyportd " VERSION;
+
+enum {
+	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_FD, OPTION_CAPABILITIES,
+	OPTION_GUEST, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
+};
+
+static const struct argp_option table[] = {
+	{ NULL, 0, NULL, 0, "The front end (QEMU, User Mode Linux), one of:", 1 },
+	{ "socket-path", OPTION_SOCKET_PATH, "PATH", 0,
+	  "listen on this unix socket and serve one front end after the other", 1 },
+	{ "fd", OPTION_FD, "N", 0,
+	  "serve the front end that is connected to this descriptor, then exit", 1 },
+	{ "socket-mode", OPTION_SOCKET_MODE, "MODE", 0, "permissions of the socket (0600)", 1 },
+	{ NULL, 0, NULL, 0, "What the guest gets:", 2 },
+	{ "config", 'c', "FILE", 0, "read this file; the options below win over it", 2 },
+	{ "guest", OPTION_GUEST, "NAME", 0, "name of the guest, for the log and for programs", 2 },
+	{ "port", OPTION_PORT, "NAME[,id=N][,max-channels=N][,fixed=SERVICE]", 0,
+	  "a port; SERVICE ties it to one service, and comes last (default: one port, manyport)",
+	  2 },
+	{ "service", OPTION_SERVICE, "[PORT/]NAME=URI", 0,
+	  "what NAME leads to, on all ports or on one", 2 },
+	{ NULL, 0, NULL, 0, "Other:", 3 },
+	{ "check", OPTION_CHECK, NULL, 0, "look at the configuration and exit", 3 },
+	{ "log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 3 },
+	{ "print-capabilities", OPTION_CAPABILITIES, NULL, 0,
+	  "say as JSON what this back end can do, and exit", 3 },
+	{ 0 }
+};
+
+static void *no_memory(struct argp_state *state, void *result)
+{
+	if (!result)
+		argp_failure(state, EXIT_FAILURE, ENOMEM, "options");
+	return result;
+}
+
+static char *format_text(struct argp_state *state, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static char *format_text(struct argp_state *state, const char *format, ...)
+{
+	char *text;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	return no_memory(state, text);
+}
+
+/* Takes @section; copies the rest. */
+static void add_setting(struct argp_state *state, const char *origin, const char *section,
+			const char *key, const char *value)
+{
+	struct options *options = state->input;
+	struct option_setting *list = reallocarray(options->settings, options->setting_count + 1,
+						   sizeof(*list));
+
+	options->settings = no_memory(state, list);
+	list[options->setting_count++] = (struct option_setting){
+		.origin = format_text(state, "%s", origin),
+		.section = format_text(state, "%s", section),
+		.key = key ? format_text(state, "%s", key) : NULL,
+		.value = format_text(state, "%s", value),
+	};
+}
+
+/* [PORT/]NAME=URI */
+static void parse_service(struct argp_state *state, const char *arg)
+{
+	const char *equals = strchr(arg, '=');
+	char *origin, *section;
+
+	if (!equals || equals == arg || !equals[1])
+		argp_error(state, "--service=%s: should be [PORT/]NAME=URI, such as "
+			   "db=unix:/run/db.sock", arg);
+	else {
+		origin = format_text(state, "--service=%s", arg);
+		section = format_text(state, "Service %.*s", (int)(equals - arg), arg);
+		add_setting(state, origin, section, "Connect", equals + 1);
+		free(origin);
+		free(section);
+	}
+}
+
+/* One "key=value" of --port. */
+static void parse_port_part(struct argp_state *state, const char *origin, const char *section,
+			    const char *part)
+{
+	static const char *const keys[][2] = {
+		{ "id=", "Id" }, { "max-channels=", "MaxChannels" }, { "fixed=", "Service" },
+	};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		size_t len = strlen(keys[i][0]);
+
+		if (strncmp(part, keys[i][0], len))
+			continue;
+		add_setting(state, origin, section, keys[i][1], part + len);
+		if (!strcmp(keys[i][1], "Service"))
+			add_setting(state, origin, section, "Kind", "fixed");
+		return;
+	}
+	argp_error(state, "%s: '%s' is none of id=, max-channels=, fixed=", origin, part);
+}
+
+/* NAME[,id=N][,max-channels=N][,fixed=SERVICE]; a URI in SERVICE may hold commas. */
+static void parse_port(struct argp_state *state, const char *arg)
+{
+	char *origin = format_text(state, "--port=%s", arg);
+	char *copy = format_text(state, "%s", arg), *rest = copy, *part = strsep(&rest, ",");
+	char *section = format_text(state, "Port %s", part);
+
+	add_setting(state, origin, section, NULL, "");
+	while (rest) {
+		part = rest;
+		if (strncmp(rest, "fixed=", 6))
+			strsep(&rest, ",");
+		else
+			rest = NULL;
+		parse_port_part(state, origin, section, part);
+	}
+	free(section);
+	free(copy);
+	free(origin);
+}
+
+static void parse_log_level(struct argp_state *state, const char *arg)
+{
+	static const char *const levels[] = { "error", "warning", "info", "debug" };
+	struct options *options = state->input;
+
+	for (int i = 0; i < 4; i++) {
+		if (!strcmp(arg, levels[i])) {
+			options->log_level = (enum log_level)i;
+			return;
+		}
+	}
+	argp_error(state, "--log-level=%s: allowed are error, warning, info, debug", arg);
+}
+
+static void parse_fd(struct argp_state *state, const char *arg)
+{
+	struct options *options = state->input;
+	uint64_t fd;
+
+	if (text_number(arg, 0, 1 << 20, &fd))
+		argp_error(state, "--fd=%s: not the number of a descriptor", arg);
+	else
+		options->fd = fd;
+}
+
+static void parse_mode(struct argp_state *state, const char *arg)
+{
+	struct options *options = state->input;
+	char *end;
+
+	options->socket_mode = strtoul(arg, &end, 8);
+	if (!*arg || *end || options->socket_mode > 0777)
+		argp_error(state, "--socket-mode=%s: not octal permissions such as 0660", arg);
+}
+
+/* After the last option: does it all together make sense? */
+static void check_all(struct argp_state *state)
+{
+	struct options *options = state->input;
+	bool serve = !options->check && !options->print_capabilities;
+
+	if (options->socket_path && options->fd >= 0)
+		argp_error(state, "--socket-path and --fd exclude each other");
+	else if (serve && !options->socket_path && options->fd < 0)
+		argp_error(state, "--socket-path=PATH or --fd=N is needed");
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case OPTION_SOCKET_PATH:
+		options->socket_path = arg;
+		break;
+	case OPTION_SOCKET_MODE:
+		parse_mode(state, arg);
+		break;
+	case OPTION_FD:
+		parse_fd(state, arg);
+		break;
+	case 'c':
+		options->config_file = arg;
+		break;
+	case OPTION_GUEST:
+		add_setting(state, "--guest", "Guest", "Name", arg);
+		break;
+	case OPTION_PORT:
+		parse_port(state, arg);
+		break;
+	case OPTION_SERVICE:
+		parse_service(state, arg);
+		break;
+	case OPTION_LOG_LEVEL:
+		parse_log_level(state, arg);
+		break;
+	case OPTION_CHECK:
+		options->check = true;
+		break;
+	case OPTION_CAPABILITIES:
+		options->print_capabilities = true;
+		break;
+	case ARGP_KEY_ARG:
+		argp_error(state, "'%s': there are only options", arg);
+		break;
+	case ARGP_KEY_END:
+		check_all(state);
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/* The kinds of URI come from the services themselves. */
+static char *filter_help(int key, const char *text, void *input)
+{
+	char *help = NULL;
+	size_t size;
+	FILE *out;
+
+	(void)input;
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)text;
+	out = open_memstream(&help, &size);
+	if (!out)
+		return (char *)text;
+	fputs("A URI is one of:\n", out);
+	for (unsigned int i = 0; service_scheme_form(i); i++)
+		fprintf(out, "  %-30s %s\n", service_scheme_form(i), service_scheme_help(i));
+	fputs("\nExample:\n"
+	      "  manyportd --socket-path=/run/vm1.sock --service=db=unix:/run/db.sock\n", out);
+	fclose(out);
+	return help;
+}
+
+void options_parse(struct options *options, int argc, char **argv)
+{
+	static const struct argp parser = {
+		.options = table,
+		.parser = parse,
+		.doc = "The host side of manyport: a vhost-user back end that gives a guest ports which "
+		       "many processes open at once, each open a channel to a service of the host."
+		       "\vx",
+		.help_filter = filter_help,
+	};
+
+	memset(options, 0, sizeof(*options));
+	options->fd = -1;
+	options->socket_mode = OPTIONS_DEFAULT_MODE;
+	options->log_level = LOG_LEVEL_INFO;
+	argp_parse(&parser, argc, argv, 0, NULL, options);
+}
+
+void options_free(struct options *options)
+{
+	for (int i = 0; i < options->setting_count; i++) {
+		free(options->settings[i].origin);
+		free(options->settings[i].section);
+		free(options->settings[i].key);
+		free(options->settings[i].value);
+	}
+	free(options->settings);
+}

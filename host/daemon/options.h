@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line. */
+#ifndef HOST_DAEMON_OPTIONS_H
+#define HOST_DAEMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+
+#define OPTIONS_DEFAULT_MODE 0600
+
+/* One setting of the configuration, as config_set() takes it. */
+struct option_setting {
+	char *origin;		/* the option as given */
+	char *section, *key, *value;	/* key NULL: the section is only mentioned */
+};
+
+struct options {
+	const char *socket_path;	/* NULL: not given */
+	mode_t socket_mode;
+	int fd;				/* -1: not given */
+	const char *config_file;
+	enum log_level log_level;
+	bool check, print_capabilities;
+	struct option_setting *settings;
+	int setting_count;
+};
+
+/* Exits after --help, --version or a wrong option (status 64), as argp does. */
+void options_parse(struct options *options, int argc, char **argv);
+void options_free(struct options *options);
+
+#endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/config.h"
+#include "daemon/policy.h"
+
+/*
+ * Channels are counted by service and user. A guest can claim any user, so the
+ * counters live in a table that holds only those above zero: there are never
+ * more than there are channels.
+ */
+#define BUCKETS 1024
+
+struct counter {
+	struct counter *next;
+	const struct config_service *service;	/* NULL: of the user in all services */
+	uint32_t uid;
+	uint32_t channels;
+};
+
+struct policy {
+	const struct config *config;
+	uint32_t *channels;		/* of each service */
+	struct counter *buckets[BUCKETS];
+};
+
+/* --- Counters --------------------------------------------------------------- */
+
+static struct counter **find_counter(struct policy *policy, const struct config_service *service,
+				     uint32_t uid)
+{
+	uint32_t hash = (uid ^ (uint32_t)((uintptr_t)service >> 5)) * 2654435761U;
+	struct counter **place = &policy->buckets[(hash >> 16) % BUCKETS];
+
+	while (*place && ((*place)->service != service || (*place)->uid != uid))
+		place = &(*place)->next;
+	return place;
+}
+
+static uint32_t counter_get(struct policy *policy, const struct config_service *service,
+			    uint32_t uid)
+{
+	struct counter *counter = *find_counter(policy, service, uid);
+
+	return counter ? counter->channels : 0;
+}
+
+static bool counter_up(struct policy *policy, const struct config_service *service, uint32_t uid)
+{
+	struct counter **place = find_counter(policy, service, uid);
+
+	if (!*place) {
+		*place = calloc(1, sizeof(**place));
+		if (!*place)
+			return false;
+		(*place)->service = service;
+		(*place)->uid = uid;
+	}
+	(*place)->channels++;
+	return true;
+}
+
+static bool counter_down(struct policy *policy, const struct config_service *service, uint32_t uid)
+{
+	struct counter **place = find_counter(policy, service, uid), *counter = *place;
+
+	if (!counter)
+		return false;
+	if (!--counter->channels) {
+		*place = counter->next;
+		free(counter);
+	}
+	return true;
+}
+
+/* --- Services --------------------------------------------------------------- */
+
+static bool is_listed(char **names, const char *name)
+{
+	for (; names && *names; names++) {
+		if (!strcmp(*names, name))
+			return true;
+	}
+	return false;
+}
+
+static bool is_fixed_elsewhere(const struct config *config, const struct config_service *service)
+{
+	for (int i = 0; i < config->port_count; i++) {
+		if (config->ports[i]->fixed == service)
+			return true;
+	}
+	return false;
+}
+
+static bool leads_to(const struct config *config, const struct config_port *port,
+		     const struct config_service *service)
+{
+	if (service->own_port)
+		return service->own_port == port;
+	if (service->ports)
+		return is_listed(service->ports, port->item.title);
+	return !is_fixed_elsewhere(config, service);
+}
+
+/* The service's place in the configuration, or -1. */
+static int find_service(const struct config *config, const struct config_port *port,
+			const char *name)
+{
+	int found = -1;
+
+	for (int i = 0; i < config->service_count; i++) {
+		const struct config_service *service = config->services[i];
+
+		if (port->kind == MP_PORT_FIXED) {
+			if (port->fixed == service)
+				return i;
+			continue;
+		}
+		if (strcmp(service->name, name) || !leads_to(config, port, service))
+			continue;
+		if (service->own_port)
+			return i;
+		found = i;
+	}
+	return found;
+}
+
+static bool has_user(const struct config_users *users, uint32_t uid)
+{
+	for (int i = 0; i < users->count; i++) {
+		if (uid >= users->ranges[i].first && uid <= users->ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
+static bool user_is_allowed(const struct config_service *service, uint32_t uid)
+{
+	if (uid == UINT32_MAX)
+		return !service->allow.count && !service->deny.count;
+	if (has_user(&service->deny, uid))
+		return false;
+	return !service->allow.count || has_user(&service->allow, uid);
+}
+
+static bool is_full(uint32_t limit, uint32_t channels)
+{
+	return limit && channels >= limit;
+}
+
+static bool has_room(struct policy *policy, int index, uint32_t uid)
+{
+	const struct config_service *service = policy->config->services[index];
+
+	return !is_full(service->max_channels, policy->channels[index]) &&
+	       !is_full(service->max_channels_per_user, counter_get(policy, service, uid)) &&
+	       !is_full(policy->config->guest.max_channels_per_user,
+			counter_get(policy, NULL, uid));
+}
+
+/* --- Admission -------------------------------------------------------------- */
+
+enum mp_reason policy_admit(struct policy *policy, const struct mp_opener *opener,
+			    struct mp_service **result, const char **service_name)
+{
+	const struct config *config = policy->config;
+	const struct config_port *port = config_find_port(config, opener->port);
+	int index = port ? find_service(config, port, opener->service) : -1;
+	struct config_service *service;
+
+	if (index < 0 || !config->services[index]->service)
+		return MP_REASON_NO_SERVICE;
+	service = config->services[index];
+	if (!user_is_allowed(service, opener->uid))
+		return MP_REASON_DENIED;
+	if (!has_room(policy, index, opener->uid))
+		return MP_REASON_BUSY;
+	if (!counter_up(policy, service, opener->uid))
+		return MP_REASON_BUSY;
+	if (!counter_up(policy, NULL, opener->uid)) {
+		counter_down(policy, service, opener->uid);
+		return MP_REASON_BUSY;
+	}
+	policy->channels[index]++;
+	*result = service->service;
+	*service_name = service->name;
+	return MP_REASON_NONE;
+}
+
+void policy_release(struct policy *policy, struct mp_service *handle, uint32_t uid)
+{
+	const struct config *config = policy->config;
+
+	for (int i = 0; i < config->service_count; i++) {
+		const struct config_service *service = config->services[i];
+
+		if (service->service != handle)
+			continue;
+		/* What was not admitted is not released: a mistake of ours, not of a guest. */
+		if (!counter_down(policy, service, uid) || !counter_down(policy, NULL, uid))
+			log_error("service %s: a channel was released twice", service->item.title);
+		else
+			policy->channels[i]--;
+		return;
+	}
+}
+
+/* --- Lifetime ---------------------------------------------------------------- */
+
+struct policy *policy_create(const struct config *config)
+{
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	if (!policy)
+		return NULL;
+	policy->config = config;
+	policy->channels = calloc(config->service_count + 1, sizeof(*policy->channels));
+	if (!policy->channels) {
+		free(policy);
+		return NULL;
+	}
+	return policy;
+}
+
+void policy_destroy(struct policy *policy)
+{
+	if (!policy)
+		return;
+	for (int i = 0; i < BUCKETS; i++) {
+		while (policy->buckets[i]) {
+			struct counter *counter = policy->buckets[i];
+
+			policy->buckets[i] = counter->next;
+			free(counter);
+		}
+	}
+	free(policy->channels);
+	free(policy);
+}
