@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Kernel differences, all in one place. Each HAVE_ comes from a compile probe
- * (probe/), never from a version number: stable kernels backport interfaces.
+ * in Kbuild (probe/), never from a version number: stable kernels backport interfaces.
  */
 #ifndef KMOD_COMPAT_H
 #define KMOD_COMPAT_H
@@ -13,7 +13,6 @@
 #include <linux/uio.h>
 #include <linux/virtio_config.h>
 
-#include "compat_probed.h"
 
 static inline struct class *mp_class_create(const char *name)
 {
