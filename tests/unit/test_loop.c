@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The loop: watches, timers and tasks that start and remove one another. */
+/* The loop: watches and tasks that start and remove one another. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -62,14 +61,6 @@ static int teardown(void **state)
 	}
 	loop_destroy(loop);
 	return 0;
-}
-
-static uint64_t real_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
 /* --- Watches ---------------------------------------------------------------- */
@@ -198,113 +189,6 @@ static void many_watches_are_all_served(void **state)
 		assert_true(sources[i].fired >= 2);
 }
 
-/* --- Timers ----------------------------------------------------------------- */
-
-#define TIMERS 200
-
-static struct loop_timer timers[TIMERS];
-static uint64_t started[TIMERS], last_when;
-static int fired[TIMERS];
-
-static void timer_fired(struct loop_timer *timer)
-{
-	int i = timer - timers;
-
-	assert_int_equal(timer->when, 0);
-	assert_true(real_ms() >= started[i]);	/* the wanted time: never early */
-	assert_true(loop_now(loop) >= started[i]);
-	assert_true(started[i] >= last_when);	/* in order */
-	last_when = started[i];
-	fired[i]++;
-	calls++;
-}
-
-static void quit_now(struct loop_timer *timer)
-{
-	(void)timer;
-	loop_quit(loop);
-}
-
-static void timers_fire_in_order_and_never_early(void **state)
-{
-	struct loop_timer end;
-
-	(void)state;
-	last_when = 0;
-	memset(fired, 0, sizeof(fired));
-	for (int i = 0; i < TIMERS; i++) {
-		loop_timer_init(loop, &timers[i], timer_fired);
-		assert_int_equal(loop_timer_start(&timers[i], 1000 + i), 0);
-	}
-	srand(1);
-	for (int i = 0; i < TIMERS; i++) {
-		assert_int_equal(loop_timer_start(&timers[i], rand() % 50), 0);
-		started[i] = timers[i].when;
-		assert_true(started[i] > loop_now(loop));
-	}
-	for (int i = 0; i < TIMERS; i += 3) {
-		loop_timer_stop(&timers[i]);
-		loop_timer_stop(&timers[i]);
-	}
-	loop_timer_init(loop, &end, quit_now);
-	assert_int_equal(loop_timer_start(&end, 60), 0);
-	assert_int_equal(loop_run(loop), 0);
-	for (int i = 0; i < TIMERS; i++)
-		assert_int_equal(fired[i], i % 3 != 0);
-}
-
-static struct loop_timer *freed;
-
-static void stop_and_free_other(struct loop_timer *timer)
-{
-	(void)timer;
-	loop_timer_stop(freed);
-	free(freed);
-	calls++;
-}
-
-static void timer_stops_another_that_is_due(void **state)
-{
-	struct loop_timer first, end;
-
-	(void)state;
-	freed = malloc(sizeof(*freed));
-	loop_timer_init(loop, &first, stop_and_free_other);
-	loop_timer_init(loop, freed, too_late);
-	loop_timer_init(loop, &end, quit_now);
-	loop_timer_start(&first, 1);
-	loop_timer_start(freed, 2);
-	loop_timer_start(&end, 3);
-	while (real_ms() < end.when)
-		;			/* all are due in one round */
-	assert_int_equal(loop_run(loop), 0);
-	assert_int_equal(calls, 1);
-}
-
-static void start_again(struct loop_timer *timer)
-{
-	calls++;
-	assert_int_equal(loop_timer_start(timer, 0), 0);
-}
-
-/* A timer that starts itself with 0 lets the others run: the watch ends the loop. */
-static void timer_that_starts_itself_starves_nobody(void **state)
-{
-	struct loop_timer timer, end;
-
-	(void)state;
-	loop_timer_init(loop, &timer, start_again);
-	loop_timer_init(loop, &end, quit_now);
-	loop_timer_start(&timer, 0);
-	loop_timer_start(&end, 10);
-	assert_int_equal(loop_run(loop), 0);
-	assert_true(calls >= 2 && calls <= 12);
-	loop_timer_stop(&timer);
-	assert_int_equal(loop_timer_start(&timer, UINT64_MAX), 0);
-	assert_true(timer.when == UINT64_MAX);
-	loop_timer_stop(&timer);
-}
-
 /* --- Tasks ------------------------------------------------------------------ */
 
 static struct loop_task tasks[4];
@@ -424,9 +308,6 @@ int main(void)
 		LOOP_TEST(watch_removes_itself),
 		LOOP_TEST(watch_used_again_gets_no_old_event),
 		LOOP_TEST(many_watches_are_all_served),
-		LOOP_TEST(timers_fire_in_order_and_never_early),
-		LOOP_TEST(timer_stops_another_that_is_due),
-		LOOP_TEST(timer_that_starts_itself_starves_nobody),
 		LOOP_TEST(tasks_run_once_in_order),
 		LOOP_TEST(cancelled_tasks_do_not_run),
 		LOOP_TEST(task_changes_the_list_it_runs_in),

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -265,12 +266,25 @@ static void send_bus(void)
 	kill(getpid(), SIGBUS);
 }
 
+/* As if another process knew where a region is mapped. */
+static void send_bus_with_an_address(void)
+{
+	siginfo_t info = { .si_signo = SIGBUS, .si_code = SI_QUEUE };
+
+	if (ftruncate(fd, PAGE) < 0 || add(0x10000, PAGE, 0) < 0)
+		return;
+	info.si_addr = mem_at(&mem, gpa(0x10000), 1);
+	syscall(SYS_rt_sigqueueinfo, getpid(), SIGBUS, &info);
+}
+
 static void other_bus_errors_stay_fatal(void **state)
 {
-	void (*const children[])(void) = { touch_foreign_hole, touch_removed_region, send_bus };
+	void (*const children[])(void) = {
+		touch_foreign_hole, touch_removed_region, send_bus, send_bus_with_an_address,
+	};
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		int status = status_of(children[i]);
 
 		assert_true(WIFSIGNALED(status));

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -263,6 +264,112 @@ static void nothing_lost(bool event_idx)
 	close(call_fd);
 }
 
+/*
+ * One entry and one side that never sleeps, so that each chain is a race between the
+ * other side's "I go to sleep" and this side's "here is something": what the
+ * full barriers are for.
+ */
+static atomic_bool over;
+
+/* Sweeps the time between the two sides, up to a microsecond or so. */
+static void delay(unsigned long i)
+{
+	for (volatile unsigned int left = i * 7919 % 1024; left; left--)
+		;
+}
+
+static void *drive_and_sleep(void *unused)
+{
+	const char *verdict = NULL;
+
+	(void)unused;
+	for (unsigned long i = 0; i < CHAINS && !verdict; i++) {
+		uint16_t seen = drv.avail->idx;
+
+		offer_and_kick(0);
+		delay(i);
+		store(driver_used_event(&drv), seen);
+		driver_barrier();
+		while (load(&drv.used->idx) == seen && !verdict)
+			verdict = wait_for(call_fd) ? NULL : "a call was lost";
+	}
+	atomic_store(&over, true);
+	return (void *)verdict;
+}
+
+static void *drive_and_spin(void *unused)
+{
+	(void)unused;
+	for (unsigned long i = 0; i < CHAINS && !atomic_load(&over); i++) {
+		uint16_t seen = drv.avail->idx;
+
+		offer_and_kick(0);
+		while (load(&drv.used->idx) == seen && !atomic_load(&over))
+			;
+	}
+	return NULL;
+}
+
+static bool serve_one(void)
+{
+	if (ring_take(&ring, &chain) != 1)
+		return false;
+	ring_give(&ring, chain.head, 4);
+	if (ring_publish(&ring))
+		notify(call_fd);
+	return true;
+}
+
+static bool serve_and_sleep(void)
+{
+	for (unsigned long served = 0; served < CHAINS;) {
+		delay(served);
+		if (serve_one())
+			served++;
+		else if (!ring_want_kick(&ring, true) && !wait_for(kick_fd))
+			return false;
+	}
+	return true;
+}
+
+static void race(void *(*drive_it)(void *), bool sleep)
+{
+	bool lost = false;
+	void *verdict;
+	pthread_t thread;
+
+	driver_create(&drv, &ring, &mem, 1);
+	with_event_idx = true;
+	kick_fd = eventfd(0, EFD_CLOEXEC);
+	call_fd = eventfd(0, EFD_CLOEXEC);
+	start(0, true);
+	atomic_store(&over, false);
+	assert_int_equal(pthread_create(&thread, NULL, drive_it, NULL), 0);
+	if (sleep)
+		lost = !serve_and_sleep();
+	else
+		while (!atomic_load(&over))
+			serve_one();
+	atomic_store(&over, true);
+	pthread_join(thread, &verdict);
+	assert_null(verdict);
+	assert_false(lost);
+	close(kick_fd);
+	close(call_fd);
+}
+
+static void no_call_lost_in_a_race(void **state)
+{
+	(void)state;
+	race(drive_and_sleep, false);
+}
+
+static void no_kick_lost_in_a_race(void **state)
+{
+	(void)state;
+	race(drive_and_spin, true);
+}
+
 static void nothing_lost_with_event_idx(void **state)
 {
 	(void)state;
@@ -286,6 +393,8 @@ int main(void)
 		RING_TEST(calls_across_the_wrap),
 		RING_TEST(nothing_lost_with_event_idx),
 		RING_TEST(nothing_lost_with_flags),
+		RING_TEST(no_call_lost_in_a_race),
+		RING_TEST(no_kick_lost_in_a_race),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+/* The loop's timers: never early, in order, and free to start and stop one another. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "loop/loop.h"
+
+static struct loop *loop;
+static int calls;
+
+static int setup(void **state)
+{
+	(void)state;
+	calls = 0;
+	loop = loop_create();
+	return loop ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	loop_destroy(loop);
+	return 0;
+}
+
+static uint64_t real_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+#define TIMERS 200
+
+static struct loop_timer timers[TIMERS];
+static uint64_t wanted_us[TIMERS], when[TIMERS], last_when;
+static int fired[TIMERS];
+
+static void timer_fired(struct loop_timer *timer)
+{
+	int i = timer - timers;
+
+	assert_int_equal(timer->when, 0);
+	assert_true(real_us() >= wanted_us[i]);
+	assert_true(loop_now(loop) >= when[i]);
+	assert_true(when[i] >= last_when);
+	last_when = when[i];
+	fired[i]++;
+}
+
+static void quit_now(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_quit(loop);
+}
+
+static void timers_fire_in_order_and_never_early(void **state)
+{
+	struct loop_timer end;
+
+	(void)state;
+	last_when = 0;
+	memset(fired, 0, sizeof(fired));
+	for (int i = 0; i < TIMERS; i++) {
+		loop_timer_init(loop, &timers[i], timer_fired);
+		assert_int_equal(loop_timer_start(&timers[i], 1000 + i), 0);
+	}
+	srand(1);
+	for (int i = 0; i < TIMERS; i++) {
+		uint64_t ms = rand() % 50;
+
+		wanted_us[i] = real_us() + ms * 1000;
+		assert_int_equal(loop_timer_start(&timers[i], ms), 0);
+		when[i] = timers[i].when;
+		assert_true(when[i] > loop_now(loop));
+	}
+	for (int i = 0; i < TIMERS; i += 3) {
+		loop_timer_stop(&timers[i]);
+		loop_timer_stop(&timers[i]);
+	}
+	loop_timer_init(loop, &end, quit_now);
+	assert_int_equal(loop_timer_start(&end, 60), 0);
+	assert_int_equal(loop_run(loop), 0);
+	for (int i = 0; i < TIMERS; i++)
+		assert_int_equal(fired[i], i % 3 != 0);
+}
+
+static struct loop_timer *freed;
+
+static void never(struct loop_timer *timer)
+{
+	(void)timer;
+	fail_msg("a timer that was stopped fired");
+}
+
+static void stop_and_free_other(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_timer_stop(freed);
+	free(freed);
+	calls++;
+}
+
+static void timer_stops_another_that_is_due(void **state)
+{
+	struct loop_timer first, end;
+
+	(void)state;
+	freed = malloc(sizeof(*freed));
+	loop_timer_init(loop, &first, stop_and_free_other);
+	loop_timer_init(loop, freed, never);
+	loop_timer_init(loop, &end, quit_now);
+	loop_timer_start(&first, 1);
+	loop_timer_start(freed, 2);
+	loop_timer_start(&end, 3);
+	while (real_us() < end.when * 1000)
+		;			/* all are due in one round */
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(calls, 1);
+}
+
+static void start_again(struct loop_timer *timer)
+{
+	calls++;
+	assert_int_equal(loop_timer_start(timer, 0), 0);
+}
+
+/* A timer that starts itself with 0 lets the others run: another one ends the loop. */
+static void timer_that_starts_itself_starves_nobody(void **state)
+{
+	struct loop_timer timer, end;
+
+	(void)state;
+	loop_timer_init(loop, &timer, start_again);
+	loop_timer_init(loop, &end, quit_now);
+	loop_timer_start(&timer, 0);
+	loop_timer_start(&end, 10);
+	assert_int_equal(loop_run(loop), 0);
+	assert_true(calls >= 2 && calls <= 12);
+	loop_timer_stop(&timer);
+	assert_int_equal(loop_timer_start(&timer, UINT64_MAX), 0);
+	assert_true(timer.when == UINT64_MAX);
+	loop_timer_stop(&timer);
+}
+
+#define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(timers_fire_in_order_and_never_early),
+		LOOP_TEST(timer_stops_another_that_is_due),
+		LOOP_TEST(timer_that_starts_itself_starves_nobody),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
