@@ -105,17 +105,22 @@ static void overlaps_are_refused(void **state)
 	assert_int_equal(mem.count, 3);
 }
 
+/* Each index once, in no order. */
+static uint64_t scattered(int i)
+{
+	return (i * 7 % MEM_MAX_REGIONS) * 2 * PAGE;
+}
+
 static void regions_are_sorted_and_bounded(void **state)
 {
 	(void)state;
 	for (int i = 0; i < MEM_MAX_REGIONS; i++)
-		assert_int_equal(add((uint64_t)(i * 7 % MEM_MAX_REGIONS) * 2 * PAGE, PAGE, i * PAGE), 0);
+		assert_int_equal(add(scattered(i), PAGE, i * PAGE), 0);
 	for (unsigned int i = 1; i < mem.count; i++)
 		assert_true(mem.regions[i - 1].guest < mem.regions[i].guest);
 	assert_int_equal(add(0x10000000, PAGE, 0), -ENOSPC);
 	for (int i = 0; i < MEM_MAX_REGIONS; i++)
-		assert_file_byte(mem_at(&mem, gpa((uint64_t)(i * 7 % MEM_MAX_REGIONS) * 2 * PAGE), 1),
-				 i * PAGE);
+		assert_file_byte(mem_at(&mem, gpa(scattered(i)), 1), i * PAGE);
 }
 
 static void remove_wants_the_exact_region(void **state)

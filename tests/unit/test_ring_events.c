@@ -212,8 +212,7 @@ static void *drive(void *unused)
 		if (!with_event_idx)
 			store(&drv.avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 		while (seen != load(&drv.used->idx)) {
-			volatile struct vring_used_elem *elem = &drv.used->ring[seen & (drv.size - 1)];
-			uint16_t head = elem->id;
+			uint16_t head = drv.used->ring[seen & (drv.size - 1)].id;
 
 			seen++;
 			back++;
