@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/log.h"
 #include "loop/loop.h"
 #include "mem/mem.h"
 #include "vhost/backend_channel.h"
@@ -41,7 +40,6 @@ struct session {
 	struct virtqueue *vqs;
 
 	struct loop_task task;		/* looks at started rings; tells the owner of the end */
-	struct log_limit limit;
 	bool broken;			/* the device is; its rings are stopped until it is reset */
 	bool over;			/* everything above is closed */
 	int why;			/* once over: for ended() */

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "fake_device.h"
 #include "loop/loop.h"
 #include "vhost/session.h"

@@ -293,5 +293,6 @@ int main(void)
 		cmocka_unit_test(test_qemu),
 	};
 
+	log_setup(LOG_LEVEL_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
