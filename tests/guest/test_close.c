@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+/* close: what was written still arrives, the end always does, and nobody waits for it. */
+#include "channel.h"
+
+TEST(bytes_before_it_arrive)
+{
+	for (int i = 0; i < 10; i++) {
+		struct puppet p = puppet_open(0);
+
+		for (int k = 0; k < 50; k++)
+			write_pattern(p.fd, 100, 1, k * 100);
+		close(p.fd);
+		expect_arrived(&p, 5000, 1);
+	}
+}
+
+TEST(large_write_before_it_arrives)
+{
+	struct puppet p = puppet_open(0);
+
+	ctl("expect %u 1", p.index);
+	ctl("read %u all", p.index);
+	write_pattern(p.fd, MUCH, 1, 0);
+	close(p.fd);
+	expect_arrived(&p, MUCH, 1);
+}
+
+TEST(does_not_wait_and_lingers)
+{
+	struct puppet p = puppet_open(0);
+	uint64_t len = fill(p.fd, 1, 0);
+
+	set_nonblock(p.fd, false);
+	/* Nobody reads until it has returned. */
+	CHECK_OK(close(p.fd));
+	expect_arrived(&p, len, 1);
+}
+
+TEST(what_the_service_still_says_is_drained)
+{
+	struct puppet p = puppet_open(0);
+
+	close(p.fd);
+	ctl("read %u all", p.index);
+	ctl("eof %u", p.index);
+	ctl("send %u 3000000 1", p.index);
+	CHECK(!strcmp(ctl("sent %u", p.index), "3000000"));
+}
+
+TEST(unread_bytes_do_not_matter)
+{
+	struct puppet p = puppet_open(0);
+
+	ctl("send %u 3000000 1", p.index);
+	AWAIT_POLL(p.fd, POLLIN | POLLOUT);
+	write_pattern(p.fd, 100, 1, 0);
+	close(p.fd);
+	expect_arrived(&p, 100, 1);
+	CHECK(!strcmp(ctl("sent %u", p.index), "3000000"));
+}
+
+TEST(the_linger_limit_ends_it)
+{
+	struct puppet p = puppet_open(0);
+
+	fill(p.fd, 1, 0);
+	close(p.fd);
+	/* The service never reads, yet it is left alone in the end. */
+	ctl("hup %u", p.index);
+}
+
+TEST(a_service_that_never_ends_is_left)
+{
+	struct puppet p = puppet_open(0);
+
+	close(p.fd);
+	ctl("read %u all", p.index);
+	ctl("eof %u", p.index);
+	/* It stays and talks; after the limit nobody takes what it says. */
+	do {
+		ctl("send %u 1000000 1", p.index);
+	} while (ctl_try("sent %u", p.index));
+}
+
+TEST(the_last_holder_closes)
+{
+	struct puppet p = puppet_open(0);
+	int copy = CHECK_OK(dup(p.fd));
+
+	write_pattern(p.fd, 10, 1, 0);
+	close(p.fd);
+	p.fd = copy;
+	expect_got(&p, 10, 1);
+	write_pattern(p.fd, 10, 1, 10);
+	close(p.fd);
+	expect_arrived(&p, 20, 1);
+}
+
+TEST(gets_through_when_every_queue_is_full)
+{
+	struct puppet p[100], last = puppet_open(0);
+	char *page = calloc(1, 4096);
+
+	/* A hundred channels with all the bytes that they may have on the way. */
+	for (int i = 0; i < 100; i++) {
+		p[i] = puppet_open(0);
+		set_nonblock(p[i].fd, true);
+		while (write(p[i].fd, page, 4096) > 0)
+			;
+		CHECK_EQ(errno, EAGAIN);
+	}
+	close(last.fd);
+	expect_arrived(&last, 0, 1);
+	for (int i = 0; i < 100; i++)
+		close(p[i].fd);
+	for (int i = 0; i < 100; i++) {
+		ctl("read %u all", p[i].index);
+		ctl("eof %u", p[i].index);
+	}
+}
+
+TEST(unnamed)
+{
+	for (int i = 0; i < 100; i++)
+		close(port_open(PORT_MULTI, 0));
+	echo_once(channel_open("echo", 0), "data");
+}
+
+TEST(refused)
+{
+	for (int i = 0; i < 20; i++) {
+		int fd = port_open(PORT_MULTI, 0);
+
+		CHECK_FAILS(write(fd, "nothing", 8), ENOENT);
+		close(fd);
+	}
+	echo_once(channel_open("echo", 0), "data");
+}
+
+TEST(after_the_service)
+{
+	struct puppet p = puppet_open(0);
+
+	ctl("close %u", p.index);
+	expect_end(p.fd);
+	close(p.fd);
+	p = puppet_open(0);
+	ctl("abort %u", p.index);
+	close(p.fd);
+	echo_once(channel_open("echo", 0), "data");
+}
+
+static void write_for_ever(void *arg)
+{
+	char *buf = calloc(1, MUCH);
+
+	for (;;)
+		if (write(*(int *)arg, buf, MUCH) < 0)
+			_exit(0);
+}
+
+/* The file lives until the call of the other process returns. */
+TEST(while_another_process_writes)
+{
+	struct puppet p = puppet_open(0);
+	pid_t pid = spawn(write_for_ever, &p.fd);
+
+	ctl("read %u 1000000", p.index);
+	ctl("got %u 1000000", p.index);
+	close(p.fd);
+	ctl("read %u 1000000", p.index);
+	ctl("got %u 2000000", p.index);
+	kill_and_wait(pid);
+	ctl("read %u all", p.index);
+	CHECK(strstr(ctl("eof %u", p.index), "end"));
+}

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: MIT
+/* Signals: SIGIO, interrupted calls, and kill -9 at any moment. */
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "channel.h"
+
+/* ---- SIGIO ---- */
+
+static void want_sigio(int fd)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	sigaddset(&set, SIGIO);
+	CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+	CHECK_OK(fcntl(fd, F_SETOWN, getpid()));
+	CHECK_OK(fcntl(fd, F_SETSIG, SIGRTMIN));
+	CHECK_OK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC));
+}
+
+/* Waits for a signal of @fd that says one of @band. */
+static void await_sigio(int fd, long band)
+{
+	siginfo_t info;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	do {
+		while (sigwaitinfo(&set, &info) < 0)
+			CHECK_EQ(errno, EINTR);
+		CHECK_EQ(info.si_fd, fd);
+	} while (!(info.si_band & band));
+}
+
+TEST(sigio_when_bytes_come)
+{
+	struct puppet p = puppet_open(O_NONBLOCK);
+
+	want_sigio(p.fd);
+	for (int i = 0; i < 10; i++) {
+		ctl("send %u 10 1 %d", p.index, i * 10);
+		await_sigio(p.fd, POLLIN);
+		read_pattern(p.fd, 10, 1, i * 10);
+	}
+}
+
+TEST(sigio_on_a_blocking_file)
+{
+	struct puppet p = puppet_open(0);
+
+	want_sigio(p.fd);
+	ctl("send %u 10 1", p.index);
+	await_sigio(p.fd, POLLIN);
+	read_pattern(p.fd, 10, 1, 0);
+}
+
+TEST(sigio_when_there_is_room)
+{
+	struct puppet p = puppet_open(0);
+	uint64_t len = fill(p.fd, 1, 0);
+
+	want_sigio(p.fd);
+	ctl("read %u all", p.index);
+	await_sigio(p.fd, POLLOUT);
+	expect_got(&p, len, 1);
+}
+
+TEST(sigio_at_the_end)
+{
+	struct puppet p = puppet_open(O_NONBLOCK);
+
+	want_sigio(p.fd);
+	ctl("end %u", p.index);
+	await_sigio(p.fd, POLLIN | POLLHUP | POLLRDHUP);
+	AWAIT_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP);
+}
+
+TEST(sigio_goes_with_the_file)
+{
+	struct puppet p = puppet_open(O_NONBLOCK);
+
+	/* A file that is closed while it signals must leave nothing behind. */
+	want_sigio(p.fd);
+	ctl("send %u 10 1", p.index);
+	close(p.fd);
+	barrier();
+}
+
+/* ---- interrupted calls ---- */
+
+struct shared {
+	int fd;
+	volatile int is_done;
+	volatile ssize_t count;
+	volatile uint64_t total;
+	char data[];
+};
+
+static void read_until_interrupted(void *arg)
+{
+	struct shared *shared = arg;
+	char buf[100];
+
+	catch_usr1(false);
+	CHECK_FAILS(read(shared->fd, buf, sizeof(buf)), EINTR);
+	shared->is_done = 1;
+}
+
+TEST(read_ends_with_eintr)
+{
+	struct shared *shared = shared_alloc(4096);
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+
+	signal(SIGUSR1, SIG_IGN);
+	shared->fd = p.fd;
+	pid = spawn(read_until_interrupted, shared);
+	nag(pid, &shared->is_done);
+	JOIN(pid);
+	/* The read that was given up has taken nothing. */
+	ctl("send %u 1000 1", p.index);
+	read_pattern(p.fd, 1000, 1, 0);
+}
+
+static void read_large_until_interrupted(void *arg)
+{
+	struct shared *shared = arg;
+	char *buf = malloc(1 << 20);
+
+	catch_usr1(false);
+	CHECK_FAILS(read(shared->fd, buf, 1 << 20), EINTR);
+	shared->is_done = 1;
+}
+
+TEST(large_read_ends_with_eintr)
+{
+	struct shared *shared = shared_alloc(4096);
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+
+	signal(SIGUSR1, SIG_IGN);
+	shared->fd = p.fd;
+	pid = spawn(read_large_until_interrupted, shared);
+	nag(pid, &shared->is_done);
+	JOIN(pid);
+	ctl("send %u 3000000 1", p.index);
+	read_pattern(p.fd, 3000000, 1, 0);
+}
+
+static void write_until_interrupted(void *arg)
+{
+	struct shared *shared = arg;
+	char *buf = malloc(MUCH);
+	ssize_t ret;
+
+	catch_usr1(false);
+	pattern_fill(buf, MUCH, 1, 0);
+	/* Nobody reads: it never ends by itself. */
+	do {
+		pattern_fill(buf, MUCH, 1, shared->total);
+		ret = write(shared->fd, buf, MUCH);
+		if (ret > 0)
+			shared->total += ret;
+		CHECK_LE(ret, MUCH - 1);
+	} while (ret > 0);
+	CHECK_EQ(errno, EINTR);
+	shared->is_done = 1;
+}
+
+TEST(write_ends_with_its_count)
+{
+	struct shared *shared = shared_alloc(4096);
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+
+	signal(SIGUSR1, SIG_IGN);
+	shared->fd = p.fd;
+	pid = spawn(write_until_interrupted, shared);
+	nag(pid, &shared->is_done);
+	JOIN(pid);
+	/* What the counts admit is what arrives, and all else goes on behind it. */
+	write_pattern(p.fd, 0, 1, 0);
+	ctl("expect %u 1", p.index);
+	ctl("read %u all", p.index);
+	write_pattern(p.fd, 5000, 1, shared->total);
+	close(p.fd);
+	expect_arrived(&p, shared->total + 5000, 1);
+}
+
+static void read_with_restart(void *arg)
+{
+	struct shared *shared = arg;
+
+	catch_usr1(true);
+	shared->count = 1;		/* ready to be disturbed */
+	shared->count = read(shared->fd, shared->data, 100);
+	shared->is_done = 1;
+}
+
+TEST(sa_restart_goes_on)
+{
+	struct shared *shared = shared_alloc(8192);
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+
+	shared->fd = p.fd;
+	pid = spawn(read_with_restart, shared);
+	while (!shared->count)
+		sched_yield();
+	for (int i = 0; i < 100; i++) {
+		CHECK_OK(kill(pid, SIGUSR1));
+		barrier();
+		CHECK_EQ(shared->is_done, 0);
+	}
+	ctl("send %u 1 1", p.index);
+	nag(pid, &shared->is_done);
+	JOIN(pid);
+	CHECK_EQ(shared->count, 1);
+}
+
+static void stop_and_go(pid_t pid)
+{
+	int status;
+
+	CHECK_OK(kill(pid, SIGSTOP));
+	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	CHECK(WIFSTOPPED(status));
+	CHECK_OK(kill(pid, SIGCONT));
+}
+
+static void read_some(void *arg)
+{
+	struct shared *shared = arg;
+
+	read_pattern(shared->fd, 100000, 1, 0);
+}
+
+TEST(stop_and_continue)
+{
+	struct shared *shared = shared_alloc(4096);
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+
+	shared->fd = p.fd;
+	pid = spawn(read_some, shared);
+	for (int i = 0; i < 10; i++) {
+		stop_and_go(pid);
+		ctl("send %u 10000 1 %d", p.index, i * 10000);
+	}
+	JOIN(pid);
+}
+
+/* ---- kill -9 ---- */
+
+static void read_for_ever(void *arg)
+{
+	struct shared *shared = arg;
+	char *buf = malloc(1 << 20);
+
+	shared->count = 1;
+	for (;;)
+		CHECK_OK(read(shared->fd, buf, 1 << 20));
+}
+
+TEST(killed_reader_takes_nothing)
+{
+	struct puppet p = puppet_open(0);
+	uint64_t offset = 0;
+
+	for (int i = 0; i < 20; i++) {
+		struct shared *shared = shared_alloc(4096);
+		pid_t pid;
+
+		shared->fd = p.fd;
+		pid = spawn(read_for_ever, shared);
+		while (!shared->count)
+			sched_yield();
+		barrier();
+		/* It sleeps, or is about to; its buffer is not the channel's. */
+		kill_and_wait(pid);
+		ctl("send %u 300000 1 %llu", p.index, (unsigned long long)offset);
+		read_pattern(p.fd, 300000, 1, offset);
+		offset += 300000;
+	}
+}
+
+/* Reads the stream and says how far it is, after each call. */
+static void read_and_count(void *arg)
+{
+	struct shared *shared = arg;
+	ssize_t ret;
+
+	for (;;) {
+		ret = CHECK_OK(read(shared->fd, shared->data, 1 << 20));
+		CHECK_GT(ret, 0);
+		CHECK_EQ(pattern_check(shared->data, ret, 1, shared->total), ret);
+		shared->total += ret;
+	}
+}
+
+/*
+ * The word that the channel gives next must be one of the stream, behind what the
+ * dead reader had counted, by no more than its last call. Returns its offset.
+ */
+static uint64_t find_offset(int fd, uint64_t counted)
+{
+	char buf[64];
+
+	read_all(fd, buf, sizeof(buf));
+	for (uint64_t at = counted; at <= counted + (1 << 20); at++)
+		if (pattern_check(buf, sizeof(buf), 1, at) == sizeof(buf))
+			return at;
+	FAIL("bytes were lost or doubled behind %llu", (unsigned long long)counted);
+}
+
+TEST(killed_while_bytes_move)
+{
+	struct shared *shared = shared_alloc((1 << 20) + 4096);
+	struct puppet p = puppet_open(0);
+	uint64_t offset = 0, chunk = 16 << 20;
+	pid_t pid;
+
+	ctl("send %u %llu 1", p.index, (unsigned long long)chunk * 8);
+	shared->fd = p.fd;
+	for (int i = 0; i < 30; i++) {
+		shared->total = offset;
+		pid = spawn(read_and_count, shared);
+		while (shared->total < offset + i * 10000)
+			sched_yield();
+		kill_and_wait(pid);
+		offset = find_offset(p.fd, shared->total) + 64;
+		CHECK_LE(offset, chunk * 7);
+	}
+	/* The rest comes to the last holder, without a gap. */
+	read_pattern(p.fd, chunk * 8 - offset, 1, offset);
+}
+
+static void write_and_count(void *arg)
+{
+	struct shared *shared = arg;
+	char *buf = malloc(1 << 20);
+
+	for (;;) {
+		pattern_fill(buf, 1 << 20, 1, shared->total);
+		CHECK_EQ(write(shared->fd, buf, 1 << 20), 1 << 20);
+		shared->total += 1 << 20;
+	}
+}
+
+TEST(killed_writer_leaves_a_prefix)
+{
+	for (int i = 0; i < 20; i++) {
+		struct shared *shared = shared_alloc(4096);
+		struct puppet p = puppet_open(0);
+		unsigned long long got;
+		pid_t pid;
+
+		ctl("expect %u 1", p.index);
+		ctl("read %u %d", p.index, i * 100000);
+		shared->fd = p.fd;
+		pid = spawn(write_and_count, shared);
+		ctl("got %u %d", p.index, i * 100000);
+		kill_and_wait(pid);
+		close(p.fd);
+		/* All right, nothing that was not written, nothing acknowledged lost. */
+		ctl("read %u all", p.index);
+		const char *text = ctl("eof %u", p.index);
+
+		CHECK(strstr(text, "end good"));
+		got = strtoull(text, NULL, 10);
+		CHECK_GE(got, shared->total);
+		CHECK_LE(got, shared->total + (1 << 20));
+	}
+}
+
+static void sleep_in_poll(void *arg)
+{
+	struct shared *shared = arg;
+
+	shared->count = 1;
+	wait_poll(shared->fd, POLLIN);
+}
+
+TEST(killed_in_poll)
+{
+	struct puppet p = puppet_open(0);
+	struct shared *shared = shared_alloc(4096);
+	pid_t pid;
+
+	shared->fd = p.fd;
+	pid = spawn(sleep_in_poll, shared);
+	while (!shared->count)
+		sched_yield();
+	kill_and_wait(pid);
+	ctl("send %u 10 1", p.index);
+	read_pattern(p.fd, 10, 1, 0);
+}
+
+static void hold_channel(void *arg)
+{
+	struct shared *shared = arg;
+
+	close(shared->fd);
+	channel_open("puppet", 0);
+	shared->count = 1;
+	for (;;)
+		pause();
+}
+
+TEST(killed_process_closes_its_channels)
+{
+	struct shared *shared = shared_alloc(4096);
+	unsigned int index = puppet_next();
+	pid_t pid;
+
+	shared->fd = -1;
+	pid = spawn(hold_channel, shared);
+	puppet_await(index);
+	kill_and_wait(pid);
+	ctl("read %u all", index);
+	CHECK(!strcmp(ctl("eof %u", index), "0 end good"));
+}
+
+static void fsync_for_ever(void *arg)
+{
+	struct shared *shared = arg;
+
+	shared->count = 1;
+	fsync(shared->fd);
+}
+
+TEST(killed_in_fsync)
+{
+	struct shared *shared = shared_alloc(4096);
+	struct puppet p = puppet_open(0);
+	uint64_t len = fill(p.fd, 1, 0);
+	pid_t pid;
+
+	set_nonblock(p.fd, false);
+	shared->fd = p.fd;
+	pid = spawn(fsync_for_ever, shared);
+	while (!shared->count)
+		sched_yield();
+	kill_and_wait(pid);
+	close(p.fd);
+	expect_arrived(&p, len, 1);
+}
