@@ -13,7 +13,6 @@
 #include <linux/uio.h>
 #include <linux/virtio_config.h>
 
-
 static inline struct class *mp_class_create(const char *name)
 {
 #ifdef HAVE_CLASS_CREATE_ONE_ARGUMENT

@@ -8,7 +8,8 @@
  */
 #include "manyport.h"
 
-#define MP_ST_FOR_EVER (MP_ST_CONNECTED | MP_ST_IN_END | MP_ST_OUT_END | MP_ST_FAILED | MP_ST_CLOSED)
+#define MP_ST_FOR_EVER (MP_ST_CONNECTED | MP_ST_IN_END | MP_ST_OUT_END | MP_ST_FAILED | \
+			MP_ST_CLOSED)
 
 int mp_reason_to_errno(u16 reason)
 {

@@ -190,7 +190,8 @@ struct mp_port {
 
 extern struct class *mp_class;
 
-struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind, u32 max_channels);
+struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind,
+			       u32 max_channels);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
 void mp_port_remove(struct mp_port *port);
 void mp_port_fail_channels(struct mp_port *port, int error);

@@ -329,34 +329,50 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 	return ret ? ret : -EAGAIN;
 }
 
-/* Gives what a killed reader's pages hold to another reader. Returns bytes. */
+/* Copies up to @bytes at @offset of one entry. Returns bytes. */
+static size_t copy_entry(struct scatterlist *sg, size_t offset, size_t bytes, struct iov_iter *to)
+{
+	unsigned long pfn = page_to_pfn(sg_page(sg));
+	size_t done = 0, step, at, copied;
+
+	while (done < bytes && iov_iter_count(to)) {
+		at = sg->offset + offset + done;
+		step = min_t(size_t, bytes - done, PAGE_SIZE - offset_in_page(at));
+		copied = copy_page_to_iter(pfn_to_page(pfn + (at >> PAGE_SHIFT)),
+					   offset_in_page(at), step, to);
+		done += copied;
+		if (copied < step)
+			break;
+	}
+	return done;
+}
+
+/*
+ * Gives what a killed reader's pages hold to another reader, from where the last one
+ * stopped. Returns bytes.
+ */
 size_t mp_pages_copy_orphan(struct mp_batch *batch, struct iov_iter *to)
 {
-	u32 skip = batch->eaten, left = batch->total - batch->eaten;
-	size_t copied = 0, bytes, done;
+	size_t skip = batch->eaten, copied = 0, have, bytes, done;
 	struct scatterlist *sg;
 	unsigned int i, n;
 
 	for (i = 0; i < batch->count; i++) {
-		u32 part_left = min(batch->reqs[i].count, batch->total);
+		size_t left = batch->reqs[i].count;
 
 		for_each_sg(batch->reqs[i].sg, sg, batch->reqs[i].req.sg_count, n) {
-			u32 have = min_t(u32, sg->length, part_left), at = min(skip, have);
-
-			part_left -= have;
-			skip -= at;
-			for (; at < have && left && iov_iter_count(to); at += done) {
-				bytes = min3(have - at, left,
-					     (u32)(PAGE_SIZE - offset_in_page(sg->offset + at)));
-				done = copy_page_to_iter(
-					pfn_to_page(page_to_pfn(sg_page(sg)) +
-						    ((sg->offset + at) >> PAGE_SHIFT)),
-					offset_in_page(sg->offset + at), bytes, to);
-				copied += done;
-				left -= done;
-				if (done < bytes)
-					goto out;
+			have = min_t(size_t, sg->length, left);
+			left -= have;
+			if (skip >= have) {
+				skip -= have;
+				continue;
 			}
+			bytes = min_t(size_t, have - skip, batch->total - batch->eaten - copied);
+			done = copy_entry(sg, skip, bytes, to);
+			skip = 0;
+			copied += done;
+			if (done < bytes)
+				goto out;
 		}
 	}
 out:

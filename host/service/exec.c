@@ -121,8 +121,10 @@ static int find_program(const char *name, char *path, size_t size)
 	const char *dir = SEARCH_PATH;
 
 	if (strchr(name, '/')) {
-		snprintf(path, size, "%s", name);
-		return strlen(name) < size && is_program(path) ? 0 : -ENOENT;
+		if (strlen(name) >= size)
+			return -ENOENT;
+		strcpy(path, name);
+		return is_program(path) ? 0 : -ENOENT;
 	}
 	while (*dir) {
 		size_t len = strcspn(dir, ":");

@@ -26,6 +26,7 @@
 struct manyport_connect {
 	char name[MANYPORT_NAME_SIZE];
 };
+
 #define MANYPORT_IOC_CONNECT	_IOW('M', 0x50, struct manyport_connect)
 
 /*
@@ -63,6 +64,7 @@ struct manyport_info {
 	__u64 waits;			/* times a caller slept */
 	char service[MANYPORT_NAME_SIZE]; /* name[+argument], "" when unnamed or fixed */
 };
+
 #define MANYPORT_IOC_INFO	_IOR('M', 0x52, struct manyport_info)
 
 #endif

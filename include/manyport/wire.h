@@ -107,13 +107,14 @@ struct mp_connect {
 enum mp_state_bits {
 	MP_ST_CONNECTED		= 0x0001,	/* the service has been reached */
 	MP_ST_REFUSED		= 0x0002,	/* it has not, see reason */
-	MP_ST_IN		= 0x0004,	/* a READ may bring bytes or the end; clear: armed */
-	MP_ST_OUT		= 0x0008,	/* a WRITE may be taken; clear: armed */
-	MP_ST_IN_END		= 0x0010,	/* all that the service sent was delivered, no more comes */
+	MP_ST_IN		= 0x0004,	/* READ may bring bytes or end; clear: armed */
+	MP_ST_OUT		= 0x0008,	/* WRITE may be taken; clear: armed */
+	MP_ST_IN_END		= 0x0010,	/* all was delivered, no more comes */
 	MP_ST_OUT_END		= 0x0020,	/* the service takes no more */
-	MP_ST_FAILED		= 0x0040,	/* the service broke, see reason; implies both ends */
+	MP_ST_FAILED		= 0x0040,	/* broke, see reason; implies both ends */
 	MP_ST_CLOSED		= 0x0080,	/* the slot is free again */
 };
+
 #define MP_ST_ALL		0x00ff
 
 enum mp_reason {
@@ -133,12 +134,12 @@ enum mp_reason {
 enum mp_status {
 	MP_OK			= 0,	/* done; count says how much */
 	MP_AGAIN		= 1,	/* nothing moved; an event will follow */
-	MP_ORDER		= 2,	/* not the expected offset; nothing changed, nothing armed */
+	MP_ORDER		= 2,	/* not the expected offset; nothing changed or armed */
 	MP_STALE		= 3,	/* no such channel, or another generation */
 	MP_BAD_STATE		= 4,	/* not in this state of the channel */
 	MP_INVALID		= 5,	/* the request is malformed */
-	MP_BUSY			= 6,	/* CONNECT: slot in use or no room; READ: one is parked already */
-	MP_CANCELLED		= 7,	/* a parked read came back by CANCEL, CLOSE or a ring stop */
+	MP_BUSY			= 6,	/* CONNECT: slot in use; READ: one is parked */
+	MP_CANCELLED		= 7,	/* parked read back by CANCEL, CLOSE, ring stop */
 	MP_UNSUPPORTED		= 8,	/* unknown op */
 	MP_ENDED		= 9,	/* WRITE: service takes no more; READ: channel failed */
 	MP_STATUS_MAX		= MP_ENDED,

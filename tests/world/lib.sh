@@ -146,6 +146,18 @@ recent()
 	cat "$file"
 }
 
+# The folder of a world's kernel.
+kernel_of()
+{
+	case $1 in
+	qemu) "$world_dir/cloud-kernel" ;;
+	uml) "$world_dir/uml-kernel" plain ;;
+	uml-debug) "$world_dir/uml-kernel" debug ;;
+	smp-debug) "$world_dir/smp-kernel" ;;
+	*) die -2 "unknown world '$1': qemu, uml, uml-debug or smp-debug" ;;
+	esac
+}
+
 # forky_folder FOLDER PACKAGE...: a small Debian forky with these packages and
 # what they depend on, without what they only recommend.
 forky_folder()
