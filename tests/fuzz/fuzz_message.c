@@ -228,6 +228,77 @@ static void send_shaped(struct input *in)
 	}
 }
 
+static void send_fd(uint32_t request, uint64_t value, int fd)
+{
+	struct { struct vhost_user_header h; uint64_t v; } __attribute__((packed)) raw = {
+		{ request, VHOST_USER_VERSION, 8 }, value,
+	};
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { .iov_base = &raw, .iov_len = sizeof(raw) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* A ring as it should be, so that what follows meets one that runs. */
+static void send_ring(struct input *in)
+{
+	uint32_t index = get(in, 1) % FAKE_QUEUES;
+	uint64_t at = RAM_USER + index * 0x1000;
+	struct {
+		struct vhost_user_header h;
+		struct vhost_user_mem_table t;
+	} __attribute__((packed)) table = {
+		{ VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, 40 },
+		{ .count = 1, .regions = { { RAM_GUEST, RAM_SIZE, RAM_USER, 0 } } },
+	};
+	struct { struct vhost_user_header h; uint32_t v[2]; } state = {
+		{ VHOST_USER_SET_VRING_NUM, VHOST_USER_VERSION, 8 }, { index, 16 },
+	};
+	struct {
+		struct vhost_user_header h;
+		struct vhost_user_vring_addr a;
+	} __attribute__((packed)) addr = {
+		{ VHOST_USER_SET_VRING_ADDR, VHOST_USER_VERSION, 40 },
+		{ .index = index, .desc = at, .avail = at + 0x400, .used = at + 0x800 },
+	};
+	static const uint8_t ram_only[8];
+	struct input first = { ram_only, ram_only + 8 };
+
+	send_bytes(&table, sizeof(table.h) + 40, &first, 1);
+	send_bytes(&state, sizeof(state), in, 0);
+	send_bytes(&addr, sizeof(addr), in, 0);
+	send_fd(VHOST_USER_SET_VRING_KICK, index, fds[FD_KICK]);
+	send_fd(VHOST_USER_SET_VRING_CALL, index, fds[get(in, 1) % 2 ? FD_CALL : FD_SOCKET]);
+	state.h.request = VHOST_USER_SET_VRING_ENABLE;
+	state.v[1] = 1;
+	send_bytes(&state, sizeof(state), in, 0);
+	device.queues[index].hold = get(in, 1) % 2;
+}
+
+/* A chain of the driver's in ring @index, mostly sound. */
+static void put_chain(struct input *in)
+{
+	uint32_t index = get(in, 1) % FAKE_QUEUES, flags = get(in, 1);
+	struct vring_desc *desc = (void *)(ram + index * 0x1000);
+	struct vring_avail *avail = (void *)(ram + index * 0x1000 + 0x400);
+	uint16_t head = get(in, 1) % 17;
+
+	desc[head % 16].addr = RAM_GUEST + get(in, 2);
+	desc[head % 16].len = 1 + get(in, 1);
+	desc[head % 16].flags = flags < 0xc0 ? VRING_DESC_F_WRITE : flags;
+	avail->ring[avail->idx % 16] = head;
+	avail->idx++;
+}
+
 static void send_anything(struct input *in)
 {
 	uint8_t buf[256];
@@ -252,8 +323,12 @@ static void step(struct input *in)
 {
 	unsigned int op = get(in, 1);
 
-	if (op < 0xa0) {
+	if (op < 0x80) {
 		send_shaped(in);
+	} else if (op < 0x90) {
+		send_ring(in);
+	} else if (op < 0xa0) {
+		put_chain(in);
 	} else if (op < 0xb0) {
 		send_anything(in);
 	} else if (op < 0xd0) {
