@@ -39,18 +39,20 @@ static uint64_t get(struct input *in, unsigned int bytes)
 	return value;
 }
 
-/* Addresses around every edge of the memory map, and now and then any. */
+/* Addresses at and around every edge of the memory map, and now and then any. */
 static uint64_t get_addr(struct input *in)
 {
-	static const uint64_t edges[] = {
+	const uint64_t edges[] = {
 		DRIVER_DATA, RAM_A, RAM_B, RAM_HOLE, RAM_C, RAM_C + RAM_C_SIZE, RAM_TOP,
-		RAM_TOP + RAM_TOP_SIZE, 0, DRIVER_DESC, DRIVER_DATA + 0x100,
+		RAM_TOP + RAM_TOP_SIZE, 0, ring.desc_addr - RAM_USER, DRIVER_DATA + 0x100,
 	};
 	unsigned int which = get(in, 1);
 
 	if (which % 16 >= sizeof(edges) / sizeof(edges[0]))
 		return get(in, 8);
-	return edges[which % 16] + (int8_t)get(in, 1) * (which & 0x80 ? 16 : 1);
+	if (which < 128)
+		return edges[which % 16];
+	return edges[which % 16] + (int8_t)get(in, 1) * (which & 0x40 ? 16 : 1);
 }
 
 static uint32_t get_len(struct input *in)
