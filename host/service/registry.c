@@ -11,7 +11,7 @@ static const struct scheme {
 } schemes[] = {
 	{ "unix", "unix:PATH", "connect to a unix socket (@NAME: abstract)", unix_create },
 	{ "unix-listen", "unix-listen:PATH[,mode=0660]",
-	  "wait for a client on a unix socket (fixed ports)", unix_listen_create },
+	  "wait for a client (fixed ports)", unix_listen_create },
 	{ "tcp", "tcp:HOST:PORT", "connect to a TCP server", tcp_create },
 	{ "exec", "exec:COMMAND [ARG...]", "run a program on each channel", exec_create },
 	{ "echo", "echo", "give back what was written", echo_create },
