@@ -25,6 +25,8 @@
  *	eof K			wait for the end: ok TOTAL end|reset good|bad AT
  *	hup K			wait until the other side is gone, without reading
  *	state K			ok RECEIVED SENT open|end|reset
+ *	stress begin|go|count|idle  count from 0; end the stall; ok ACTIVE FINISHED BAD; the same
+ *				when none is active any more
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -248,6 +250,20 @@ static bool run_state(struct call *call)
 		      p->has_failed ? "reset" : p->has_end ? "end" : "open");
 }
 
+static bool run_stress(struct call *call)
+{
+	unsigned int active, finished, bad;
+
+	if (!strcmp(call->word, "begin"))
+		stress_forget();
+	else if (!strcmp(call->word, "go"))
+		stress_go();
+	stress_counts(&active, &finished, &bad);
+	if (!strcmp(call->word, "idle") && active)
+		return false;
+	return answer(call, "ok %u %u %u", active, finished, bad);
+}
+
 static const struct command {
 	const char *name;
 	bool (*run)(struct call *call);
@@ -264,6 +280,7 @@ static const struct command {
 	{ "abort", run_abort, true, 1 },	{ "noread", run_noread, true, 1 },
 	{ "got", run_got, true, 2 },		{ "eof", run_eof, true, 1 },
 	{ "hup", run_hup, true, 1 },		{ "state", run_state, true, 1 },
+	{ "stress", run_stress, false, 1 },
 };
 
 static const struct command *find_command(const char *name)

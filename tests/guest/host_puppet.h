@@ -5,6 +5,7 @@
  *	host_service.c	sockets, the loop, programs that an exec: service runs
  *	host_puppet.c	puppets: connections that do only what they are told
  *	host_control.c	the commands, one line each
+ *	host_stress.c	the service of the stress program
  *
  * A test in the guest opens a channel to the service "control" and tells the host's
  * side of its other channels what to do and what to report. Nothing here waits for time.
@@ -78,5 +79,12 @@ void forget_pending(void);		/* close what waits in backlogs */
 
 void control_create(int fd);
 void control_retry_all(void);		/* after each round of events */
+
+/* The service "stress" (host_stress.c). */
+void stressed_create(int fd);
+bool stress_round(void);		/* true: somebody waits for the next round */
+void stress_go(void);
+void stress_counts(unsigned int *active, unsigned int *finished, unsigned int *bad);
+void stress_forget(void);		/* counts from 0 again */
 
 #endif

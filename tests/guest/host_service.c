@@ -7,6 +7,7 @@
  *					smallest backlog, and can be filled
  *	    tcp.port			a file with the TCP port of another puppet listener
  *	    control.sock		takes commands (host_control.c)
+ *	    stress.sock			the service of the stress program (host_stress.c)
  *	    refused.sock		a socket that nobody listens on
  *	  and prints "ready" when all are there. Ends at SIGTERM.
  *	host-service --fail BYTES [STATUS]  prints the pattern of seed 1 and exits with STATUS (3)
@@ -112,6 +113,15 @@ static void control_waits(struct watch *watch, uint32_t events)
 		control_create(fd);
 }
 
+static void stress_waits(struct watch *watch, uint32_t events)
+{
+	int fd;
+
+	(void)events;
+	while ((fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		stressed_create(fd);
+}
+
 static struct listener listeners[] = {
 	{ .name = "puppet" },
 	{ .name = "backlog" },
@@ -199,21 +209,27 @@ static void watch_listener(struct watch *watch, int fd,
 	watch_set(watch, EPOLLIN);
 }
 
-static void serve(void)
+static void listen_all(void)
 {
-	static struct watch control;
-	struct epoll_event events[64];
-	int count;
+	static struct watch control, stress;
 
 	watch_listener(&listeners[0].watch, listen_unix("puppet", 4096), puppet_waits);
 	watch_listener(&listeners[1].watch, listen_unix("backlog", 0), puppet_waits);
 	watch_listener(&listeners[2].watch, listen_tcp(), puppet_waits);
 	watch_listener(&control, listen_unix("control", 128), control_waits);
+	watch_listener(&stress, listen_unix("stress", 4096), stress_waits);
 	listen_unix("refused", -1);
-	puts("ready");
-	fflush(stdout);
+}
+
+static void __attribute__((noreturn)) serve(void)
+{
+	struct epoll_event events[64];
+	bool is_waiting = false;
+	int count;
+
 	for (;;) {
-		count = epoll_wait(epoll, events, 64, -1);
+		/* Who looks away for some rounds must not sleep for ever. */
+		count = epoll_wait(epoll, events, 64, is_waiting ? 1 : -1);
 		if (count < 0 && errno != EINTR)
 			fail("epoll_wait");
 		for (int i = 0; i < count; i++) {
@@ -221,6 +237,7 @@ static void serve(void)
 
 			watch->ready(watch, events[i].events);
 		}
+		is_waiting = stress_round();
 		control_retry_all();
 	}
 }
@@ -268,5 +285,8 @@ int main(int argc, char **argv)
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll < 0)
 		fail("epoll_create1");
+	listen_all();
+	puts("ready");
+	fflush(stdout);
 	serve();
 }
