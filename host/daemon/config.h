@@ -67,7 +67,7 @@ struct config_port {
 struct config_service {
 	struct config_item item;	/* title: [PORT/]NAME */
 	char *connect;			/* the URI */
-	char **ports;			/* NULL: see policy.h */
+	char **ports;			/* NULL: every multi-open port */
 	struct config_users allow, deny;
 	uint32_t max_channels, max_channels_per_user;
 	const struct config_port *own_port;	/* PORT of the title, or the fixed port */

@@ -86,23 +86,11 @@ static bool is_listed(char **names, const char *name)
 	return false;
 }
 
-static bool is_fixed_elsewhere(const struct config *config, const struct config_service *service)
-{
-	for (int i = 0; i < config->port_count; i++) {
-		if (config->ports[i]->fixed == service)
-			return true;
-	}
-	return false;
-}
-
-static bool leads_to(const struct config *config, const struct config_port *port,
-		     const struct config_service *service)
+static bool leads_to(const struct config_port *port, const struct config_service *service)
 {
 	if (service->own_port)
 		return service->own_port == port;
-	if (service->ports)
-		return is_listed(service->ports, port->item.title);
-	return !is_fixed_elsewhere(config, service);
+	return !service->ports || is_listed(service->ports, port->item.title);
 }
 
 /* The service's place in the configuration, or -1. */
@@ -119,7 +107,7 @@ static int find_service(const struct config *config, const struct config_port *p
 				return i;
 			continue;
 		}
-		if (strcmp(service->name, name) || !leads_to(config, port, service))
+		if (strcmp(service->name, name) || !leads_to(port, service))
 			continue;
 		if (service->own_port)
 			return i;

@@ -3,9 +3,9 @@
  * Who may have a channel to what.
  *
  * On a multi-open port a name leads to [Service PORT/NAME], else to [Service
- * NAME] if its Ports= lists the port, or is not given and the service is not
- * tied to a fixed port. Nothing else is reachable. Then the user must be allowed, and
- * the limits of the service, of the user in the service and of the user must have room.
+ * NAME] if its Ports= lists the port or is not given; a fixed port leads to its one
+ * service. Nothing else is reachable. Then the user must be allowed, and the limits
+ * of the service, of the user in the service and of the user must have room.
  *
  * The user is what the guest's kernel claims. UINT32_MAX is "not known" (the
  * stock driver does not say): such a channel is let in only where no user is

@@ -76,6 +76,11 @@ static void names_lead_where_they_should(void **state)
 	set("Port b", "Id", "2");
 	set("Port f", "Kind", "fixed");
 	set("Port f", "Service", "agent");
+	set("Port g", "Kind", "fixed");
+	set("Port g", "Service", "g/own");
+	set("Port h", "Kind", "fixed");
+	set("Port h", "Service", "zero");
+	set("Service g/own", "Connect", "null");
 	set("Service everywhere", "Connect", "echo");
 	set("Service some", "Connect", "echo");
 	set("Service some", "Ports", "b");
@@ -93,23 +98,17 @@ static void names_lead_where_they_should(void **state)
 	assert_int_equal(admit("a", "nothing", 0), MP_REASON_NO_SERVICE);
 	assert_int_equal(admit("a", "", 0), MP_REASON_NO_SERVICE);
 	assert_int_equal(admit("x", "everywhere", 0), MP_REASON_NO_SERVICE);
-	/* The service of a fixed port is reached there, under any name, and only there. */
+	/* A fixed port leads to its service under any name. */
 	assert_int_equal(admit("f", "", 0), 0);
 	assert_ptr_equal(last, handle("agent"));
-	assert_int_equal(admit("a", "agent", 0), MP_REASON_NO_SERVICE);
-}
-
-static void fixed_service_on_request(void **state)
-{
-	(void)state;
-	set("Port a", "Id", "1");
-	set("Port f", "Kind", "fixed");
-	set("Port f", "Service", "agent");
-	set("Service agent", "Connect", "null");
-	set("Service agent", "Ports", "a");
-	start();
+	assert_int_equal(admit("f", "some", 0), 0);
+	assert_ptr_equal(last, handle("agent"));
+	/* Others reach the service by name, unless it is the port's own. */
 	assert_int_equal(admit("a", "agent", 0), 0);
-	assert_int_equal(admit("f", "agent", 0), 0);
+	assert_int_equal(admit("g", "own", 0), 0);
+	assert_int_equal(admit("a", "own", 0), MP_REASON_NO_SERVICE);
+	assert_int_equal(admit("h", "h", 0), 0);
+	assert_int_equal(admit("a", "h", 0), MP_REASON_NO_SERVICE);
 }
 
 static void users_are_checked(void **state)
@@ -186,7 +185,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(names_lead_where_they_should, setup, teardown),
-		cmocka_unit_test_setup_teardown(fixed_service_on_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(users_are_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_users, setup, teardown),
