@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A channel: its state machine [protocol.md 4.2], its level state [protocol.md 7.1],
+ * the way to its service and what its stream reports.
+ *
+ *	create -> connect -> CONNECTING -> CONNECTED -> CLOSING -> CLOSED -> delivered: free
+ *			  \-> REFUSED -> connect	(the same generation)
+ *	CONNECTED -> FAILED -> CLOSED; CONNECTING, REFUSED -> CLOSED
+ *
+ * A stream exists in CONNECTING (not while a fixed port waits to try again),
+ * CONNECTED and CLOSING. The level bits are a function of phase and flags, so
+ * nobody sets a bit: channel_refresh() numbers what has become of them.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/internal.h"
+
+static const struct mp_peer_ops peer_ops;
+
+struct channel *channel_create(struct port *port, uint32_t slot, uint32_t generation)
+{
+	struct channel *ch = calloc(1, sizeof(*ch));
+
+	if (!ch)
+		return NULL;
+	ch->port = port;
+	ch->peer.ops = &peer_ops;
+	ch->slot = slot;
+	ch->generation = generation;
+	ch->out_final = OFFSET_NONE;
+	ch->is_classic = port->device->life == LIFE_CLASSIC;
+	list_init(&ch->owed);
+	list_init(&ch->timer);
+	list_init(&ch->drain);
+	list_init(&ch->member);
+	if (!ch->is_classic && port_insert(port, ch) < 0) {
+		free(ch);
+		return NULL;
+	}
+	port->device->stats.channels++;
+	return ch;
+}
+
+void channel_end_stream(struct channel *ch, bool abort)
+{
+	struct mp_stream *stream = ch->stream;
+
+	ch->stream = NULL;
+	if (stream)
+		stream->ops->close(stream, abort);
+}
+
+void channel_release(struct channel *ch)
+{
+	struct device *device = ch->port->device;
+
+	if (ch->service)
+		device->env.release(device->env.context, ch->service, ch->uid);
+	ch->service = NULL;
+	if (ch->is_counted)
+		device->live--;
+	ch->is_counted = false;
+}
+
+static void forget_owed(struct channel *ch)
+{
+	if (!list_is_linked(&ch->owed))
+		return;
+	list_del(&ch->owed);
+	ch->port->device->stats.owed--;
+}
+
+void channel_free(struct channel *ch)
+{
+	channel_end_stream(ch, true);
+	channel_release(ch);
+	transfer_forget(ch);
+	forget_owed(ch);
+	list_del(&ch->timer);
+	list_del(&ch->drain);
+	list_del(&ch->member);
+	if (!ch->is_classic)
+		port_remove(ch->port, ch);
+	ch->port->device->stats.channels--;
+	free(ch);
+}
+
+/* --- Level state --------------------------------------------------------- */
+
+static uint16_t flag(bool is_set, enum mp_state_bits bits)
+{
+	return is_set ? bits : 0;
+}
+
+static uint16_t level_bits(const struct channel *ch)
+{
+	uint16_t out = flag(!ch->out_wait || ch->out_end, MP_ST_OUT) |
+		       flag(ch->out_end, MP_ST_OUT_END);
+	uint16_t in = flag(!ch->in_wait || ch->in_end, MP_ST_IN) |
+		      flag(ch->in_end, MP_ST_IN_END);
+
+	switch (ch->phase) {
+	case CHANNEL_CONNECTING:
+		return 0;
+	case CHANNEL_REFUSED:
+		return MP_ST_REFUSED;
+	case CHANNEL_CONNECTED:
+		return MP_ST_CONNECTED | in | out;
+	case CHANNEL_FAILED:
+		return MP_ST_CONNECTED | MP_ST_FAILED | MP_ST_IN | MP_ST_OUT | MP_ST_IN_END |
+		       MP_ST_OUT_END;
+	case CHANNEL_CLOSING:
+		/* What is thrown away is no news for the driver. */
+		return MP_ST_CONNECTED | (ch->bits & (MP_ST_IN | MP_ST_IN_END)) | out;
+	case CHANNEL_CLOSED:
+		return MP_ST_CLOSED;
+	}
+	return 0;
+}
+
+void channel_refresh(struct channel *ch)
+{
+	struct port *port = ch->port;
+	uint16_t bits = level_bits(ch);
+	uint16_t reason = bits & (MP_ST_REFUSED | MP_ST_FAILED | MP_ST_CLOSED) ? ch->cause : 0;
+
+	/* A record's first state has number 1: a driver begins with 0. */
+	if (ch->is_classic || (ch->seq && bits == ch->bits && reason == ch->reason))
+		return;
+	ch->bits = bits;
+	ch->reason = reason;
+	ch->seq++;
+	if (!list_is_linked(&ch->owed)) {
+		list_add_tail(&port->owed, &ch->owed);
+		port->device->stats.owed++;
+	}
+	if (!list_is_linked(&port->owing))
+		list_add_tail(&port->device->owing, &port->owing);
+}
+
+void channel_get_state(const struct channel *ch, struct mp_state *state)
+{
+	state->seq = htole32(ch->seq);
+	state->bits = htole16(ch->bits);
+	state->reason = htole16(ch->reason);
+}
+
+void channel_delivered(struct channel *ch)
+{
+	forget_owed(ch);
+	if (ch->phase == CHANNEL_CLOSED)
+		channel_free(ch);
+}
+
+/* --- Time limits --------------------------------------------------------- */
+
+void channel_start_timer(struct channel *ch, enum timer_kind kind)
+{
+	struct device *device = ch->port->device;
+	struct list *timers = &device->timers[kind];
+	const uint32_t ms[TIMER_COUNT] = {
+		[TIMER_CONNECT] = device->config.connect_ms,
+		[TIMER_LINGER] = device->config.linger_ms,
+		[TIMER_RETRY] = RETRY_MS,
+	};
+	bool is_first = list_is_empty(timers);
+
+	list_del(&ch->timer);
+	ch->deadline = device_now(device) + ms[kind];
+	list_add_tail(timers, &ch->timer);
+	if (is_first)
+		device->env.rearm(device->env.context);
+}
+
+/* --- Connecting ---------------------------------------------------------- */
+
+static const char *reason_text(enum mp_reason reason)
+{
+	static const char *const text[] = {
+		[MP_REASON_NO_SERVICE] = "no such service",
+		[MP_REASON_DENIED] = "denied",
+		[MP_REASON_BUSY] = "a limit is reached",
+		[MP_REASON_NOT_LISTENING] = "the service does not answer",
+		[MP_REASON_TIMED_OUT] = "the service does not answer in time",
+		[MP_REASON_NAME_TOO_LONG] = "the name is too long",
+		[MP_REASON_NAME_INVALID] = "the name is not valid",
+	};
+	bool is_known = reason < sizeof(text) / sizeof(*text) && text[reason];
+
+	return is_known ? text[reason] : "the service failed";
+}
+
+static void refuse(struct channel *ch, enum mp_reason reason)
+{
+	list_del(&ch->timer);
+	channel_end_stream(ch, true);
+	channel_log(ch, LOG_LEVEL_WARNING, "refused: %s", reason_text(reason));
+	channel_release(ch);
+	ch->phase = CHANNEL_REFUSED;
+	ch->cause = reason;
+	ch->port->device->stats.refused++;
+	channel_refresh(ch);
+	if (ch->is_classic)
+		classic_gone(ch);
+}
+
+void channel_connect_later(struct channel *ch)
+{
+	channel_end_stream(ch, true);
+	ch->phase = CHANNEL_CONNECTING;
+	channel_start_timer(ch, TIMER_RETRY);
+	channel_refresh(ch);
+}
+
+/* The service is not there. A fixed port waits for it [protocol.md 4.6]. */
+static void not_reached(struct channel *ch, int reason)
+{
+	if (reason <= MP_REASON_NONE || reason > MP_REASON_MAX)
+		reason = MP_REASON_NOT_LISTENING;
+	if (ch->port->config.kind != MP_PORT_FIXED) {
+		refuse(ch, reason);
+		return;
+	}
+	if (!ch->is_retrying)
+		channel_log(ch, LOG_LEVEL_INFO, "waits: %s", reason_text(reason));
+	ch->is_retrying = true;
+	channel_connect_later(ch);
+}
+
+static void reached(struct channel *ch)
+{
+	list_del(&ch->timer);
+	ch->phase = CHANNEL_CONNECTED;
+	ch->port->device->stats.opened++;
+	channel_log(ch, LOG_LEVEL_DEBUG, "opened");
+	channel_refresh(ch);
+	if (ch->is_classic)
+		classic_connected(ch);
+}
+
+static void open_stream(struct channel *ch, struct mp_service *service,
+			const struct mp_opener *opener)
+{
+	int ret = service->ops->open(service, &ch->peer, opener, &ch->stream);
+
+	if (ret < 0)
+		ch->stream = NULL;
+	else if (!ch->stream)
+		ret = -MP_REASON_NOT_LISTENING;	/* a plugin's mistake */
+	if (ret < 0)
+		not_reached(ch, -ret);
+	else if (ret > 0)
+		reached(ch);
+	else if (ch->port->config.kind != MP_PORT_FIXED)
+		channel_start_timer(ch, TIMER_CONNECT);
+}
+
+static void fill_opener(const struct channel *ch, struct mp_opener *opener)
+{
+	memset(opener, 0, sizeof(*opener));
+	opener->uid = ch->uid;
+	opener->gid = ch->gid;
+	opener->pid = ch->pid;
+	log_escape(opener->comm, sizeof(opener->comm), ch->comm, strlen(ch->comm));
+	opener->guest = ch->port->device->config.guest;
+	opener->port = ch->port->config.name;
+	opener->argument = "";
+	opener->channel = ch->slot;
+	opener->generation = ch->generation;
+}
+
+/* Counts the channel, or says that there are too many. */
+static bool count_live(struct channel *ch)
+{
+	struct device *device = ch->port->device;
+
+	if (!ch->is_counted && device->live >= device->config.max_channels)
+		return false;
+	if (!ch->is_counted)
+		device->live++;
+	ch->is_counted = true;
+	return true;
+}
+
+/* Asks the policy, unless it has said yes before: a fixed port tries more than once. */
+static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
+{
+	const struct device_env *env = &ch->port->device->env;
+	enum mp_reason reason;
+
+	if (!count_live(ch))
+		return MP_REASON_BUSY;
+	if (ch->service)
+		return MP_REASON_NONE;
+	reason = env->admit(env->context, opener, &ch->service, &ch->service_name);
+	if (reason == MP_REASON_NONE)
+		return ch->service ? MP_REASON_NONE : MP_REASON_NO_SERVICE;
+	ch->service = NULL;
+	return reason;
+}
+
+static void connect_service(struct channel *ch, const char *name, const char *argument)
+{
+	struct mp_opener opener;
+	enum mp_reason reason;
+
+	fill_opener(ch, &opener);
+	opener.service = name;
+	opener.argument = argument;
+	reason = admit(ch, &opener);
+	if (reason == MP_REASON_NONE) {
+		open_stream(ch, ch->service, &opener);
+		return;
+	}
+	ch->service_name = name;	/* for the log line */
+	/* A classic fixed port has nobody to tell. */
+	if (ch->is_classic && ch->port->config.kind == MP_PORT_FIXED)
+		not_reached(ch, reason);
+	else
+		refuse(ch, reason);
+	ch->service_name = NULL;
+}
+
+static void connect_fixed(struct channel *ch)
+{
+	const char *name = ch->port->config.service_name;
+
+	connect_service(ch, name ? name : "", "");
+}
+
+/* @name is the guest's text: valid, so printable, and cut in two here. */
+static void connect_named(struct channel *ch, const char *name, size_t len)
+{
+	char text[MP_NAME_MAX + 1];
+	char *plus;
+
+	memcpy(text, name, len);
+	text[len] = '\0';
+	plus = strchr(text, '+');
+	if (plus)
+		*plus++ = '\0';
+	connect_service(ch, text, plus ? plus : "");
+}
+
+void channel_connect(struct channel *ch, const char *name, size_t len)
+{
+	ch->phase = CHANNEL_CONNECTING;
+	ch->cause = MP_REASON_NONE;
+	ch->service_name = NULL;
+	/* Connecting arms IN, and the stream knows it; OUT starts set [protocol.md 7.2]. */
+	ch->in_wait = true;
+	ch->out_wait = false;
+	if (ch->port->config.kind == MP_PORT_FIXED)
+		connect_fixed(ch);
+	else if (mp_name_is_valid(name, len))
+		connect_named(ch, name, len);
+	else
+		refuse(ch, MP_REASON_NAME_INVALID);
+	channel_refresh(ch);
+}
+
+/* --- Failing ------------------------------------------------------------- */
+
+void channel_fail(struct channel *ch)
+{
+	channel_log(ch, LOG_LEVEL_WARNING, "the service failed");
+	if (ch->phase == CHANNEL_CLOSING) {
+		close_finish(ch, true, MP_REASON_RESET);
+		return;
+	}
+	channel_end_stream(ch, true);
+	ch->phase = CHANNEL_FAILED;
+	ch->cause = MP_REASON_RESET;
+	channel_refresh(ch);
+	transfer_unpark(ch, MP_ENDED);
+}
+
+void channel_expired(struct channel *ch, enum timer_kind kind)
+{
+	switch (kind) {
+	case TIMER_CONNECT:
+		refuse(ch, MP_REASON_TIMED_OUT);
+		break;
+	case TIMER_LINGER:
+		channel_log(ch, LOG_LEVEL_WARNING, "aborted: the service did not end in time");
+		ch->port->device->stats.aborted++;
+		close_finish(ch, true, MP_REASON_LINGER);
+		break;
+	case TIMER_RETRY:
+		connect_fixed(ch);
+		break;
+	case TIMER_COUNT:
+		break;
+	}
+}
+
+/* --- What a stream reports; each is an entry ----------------------------- */
+
+static struct channel *peer_channel(struct mp_peer *peer)
+{
+	return container_of(peer, struct channel, peer);
+}
+
+static void peer_connected(struct mp_peer *peer)
+{
+	struct channel *ch = peer_channel(peer);
+	struct device *device = ch->port->device;
+
+	if (ch->phase == CHANNEL_CONNECTING && ch->stream)
+		reached(ch);
+	device_settle(device);
+}
+
+static void peer_refused(struct mp_peer *peer, enum mp_reason reason)
+{
+	struct channel *ch = peer_channel(peer);
+	struct device *device = ch->port->device;
+
+	if (ch->phase == CHANNEL_CONNECTING && ch->stream)
+		not_reached(ch, reason);
+	device_settle(device);
+}
+
+static void peer_readable(struct mp_peer *peer)
+{
+	struct channel *ch = peer_channel(peer);
+	struct device *device = ch->port->device;
+
+	ch->in_wait = false;	/* also before connected(): then IN is set from the start */
+	if (ch->phase == CHANNEL_CLOSING)
+		close_advance(ch);
+	else if (ch->phase == CHANNEL_CONNECTED && ch->is_classic)
+		classic_readable(ch);
+	else if (ch->phase == CHANNEL_CONNECTED)
+		transfer_readable(ch);
+	device_settle(device);
+}
+
+static void peer_writable(struct mp_peer *peer)
+{
+	struct channel *ch = peer_channel(peer);
+	struct device *device = ch->port->device;
+
+	ch->out_wait = false;
+	channel_refresh(ch);
+	if (ch->is_classic)
+		classic_writable(ch);
+	device_settle(device);
+}
+
+static const struct mp_peer_ops peer_ops = {
+	.connected = peer_connected,
+	.refused = peer_refused,
+	.readable = peer_readable,
+	.writable = peer_writable,
+};
+
+/* --- The log ------------------------------------------------------------- */
+
+void channel_log(struct channel *ch, enum log_level level, const char *format, ...)
+{
+	struct device *device = ch->port->device;
+	struct log_limit *limit = level == LOG_LEVEL_DEBUG ? &device->chatter : &device->trouble;
+	char text[128], comm[4 * MP_COMM_LEN + 1], who[160] = "unknown opener";
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* The guest kernel's claims, and under the stock driver not even those. */
+	if (!ch->is_classic)
+		snprintf(who, sizeof(who), "uid %u, pid %u, %s", ch->uid, ch->pid,
+			 log_escape(comm, sizeof(comm), ch->comm, strlen(ch->comm)));
+	log_limited(limit, level, "%s: port %s: channel %u.%u: %s (%s): %s", device->config.guest,
+		    ch->port->config.name, ch->slot, ch->generation,
+		    ch->service_name ? ch->service_name : "-", who, text);
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The control queues [protocol.md 3].
+ *
+ * What the device has to say is kept as level state (HELLO is due, these
+ * messages are due for that port, PORT_OPEN should say this), not as a list of
+ * messages, so a driver that asks much and offers no buffers costs no memory.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "device/internal.h"
+
+/* A header and the longest payload: a name. */
+struct message {
+	struct virtio_console_control header;
+	uint8_t payload[256];
+	size_t len;		/* of the payload */
+};
+
+/* --- To the driver ------------------------------------------------------- */
+
+static void make_hello(const struct device *device, struct message *message)
+{
+	const struct device_config *config = &device->config;
+	struct mp_hello hello = {
+		.magic = htole32(MP_MAGIC),
+		.version = htole16(MP_VERSION),
+		.size = htole16(sizeof(hello)),
+		.max_channels = htole32(config->max_channels),
+		.max_io = htole32(config->max_io),
+		.max_segments = htole32(MP_MAX_SEGMENTS),
+		.linger_ms = htole32(config->linger_ms),
+	};
+
+	_Static_assert(MP_MAX_SEGMENTS <= RING_MAX_SEGMENTS, "what is offered must be taken");
+	message->header.id = htole32(VIRTIO_CONSOLE_BAD_ID);
+	message->header.event = htole16(MP_CONTROL_HELLO);
+	memcpy(message->payload, &hello, sizeof(hello));
+	message->len = sizeof(hello);
+}
+
+static void make_mode(const struct port *port, struct message *message)
+{
+	struct mp_port_mode mode = { .max_channels = htole32(port->config.max_channels) };
+
+	message->header.event = htole16(MP_CONTROL_PORT_MODE);
+	message->header.value = htole16(port->config.kind);
+	memcpy(message->payload, &mode, sizeof(mode));
+	message->len = sizeof(mode);
+}
+
+static void make_name(const struct port *port, struct message *message)
+{
+	size_t len = strlen(port->config.name);
+
+	message->len = len < sizeof(message->payload) ? len : sizeof(message->payload);
+	message->header.event = htole16(VIRTIO_CONSOLE_PORT_NAME);
+	message->header.value = htole16(1);
+	/* Without the NUL [virtio-1.2 5.3.6.2]. */
+	memcpy(message->payload, port->config.name, message->len);
+}
+
+/* The next message that is due for @port, which has one. */
+static void make_port_message(struct port *port, struct message *message)
+{
+	unsigned int due = port->due & -port->due;
+
+	port->due &= ~due;
+	message->header.id = htole32(port->id);
+	switch ((enum port_due)due) {
+	case PORT_DUE_MODE:
+		make_mode(port, message);
+		break;
+	case PORT_DUE_ADD:
+		message->header.event = htole16(VIRTIO_CONSOLE_PORT_ADD);
+		message->header.value = htole16(1);
+		break;
+	case PORT_DUE_NAME:
+		make_name(port, message);
+		break;
+	case PORT_DUE_OPEN:
+		message->header.event = htole16(VIRTIO_CONSOLE_PORT_OPEN);
+		message->header.value = htole16(port->classic.host_open);
+		port->classic.told_open = port->classic.host_open;
+		break;
+	}
+}
+
+static bool make_next(struct device *device, struct message *message)
+{
+	struct port *port = list_first(&device->due, struct port, due_link);
+
+	memset(message, 0, sizeof(*message));
+	if (device->hello_due) {
+		device->hello_due = false;
+		make_hello(device, message);
+		return true;
+	}
+	if (!port)
+		return false;
+	make_port_message(port, message);
+	if (!port->due)
+		list_del(&port->due_link);
+	return true;
+}
+
+/* The next buffer that a header fits into. Returns 1, 0 or -EPROTO. */
+static int take_buffer(struct queue *queue, struct ring_chain *chain)
+{
+	int ret;
+
+	do {
+		ret = ring_take(queue->ring, chain);
+		if (ret == 0 && ring_want_kick(queue->ring, true))
+			ret = ring_take(queue->ring, chain);
+		if (ret <= 0)
+			return ret;
+		if (chain->writable_len >= sizeof(struct virtio_console_control))
+			return 1;
+		queue_give(queue, chain->head, 0);
+	} while (true);
+}
+
+static void send_next(struct device *device, struct queue *queue, const struct ring_chain *chain)
+{
+	struct message message;
+	uint8_t bytes[sizeof(message.header) + sizeof(message.payload)];
+	size_t len = 0;
+
+	if (make_next(device, &message)) {
+		len = sizeof(message.header) + message.len;
+		memcpy(bytes, &message.header, sizeof(message.header));
+		memcpy(bytes + sizeof(message.header), message.payload, message.len);
+		if (len > chain->writable_len)
+			len = chain->writable_len;
+	}
+	if (map_write(queue->ring->mem, chain->segments + chain->readable,
+		      chain->writable, bytes, len) < 0)
+		device_break(device, "a control buffer is not in its memory");
+	queue_give(queue, chain->head, len);
+}
+
+void control_send(struct device *device)
+{
+	struct queue *queue = &device->queues[2];
+	/* No request is being handled when an entry settles. */
+	struct ring_chain *chain = &device->rx_request.chain;
+	int ret;
+
+	while (queue->ring && !device->is_broken &&
+	       (device->hello_due || !list_is_empty(&device->due))) {
+		ret = take_buffer(queue, chain);
+		if (ret < 0)
+			device_break(device, "the control receive queue breaks the rules");
+		if (ret <= 0)
+			return;
+		send_next(device, queue, chain);
+	}
+}
+
+void control_due(struct port *port, unsigned int due)
+{
+	port->due |= due;
+	if (!list_is_linked(&port->due_link))
+		list_add_tail(&port->device->due, &port->due_link);
+}
+
+/* --- From the driver ----------------------------------------------------- */
+
+static void announce_ports(struct device *device)
+{
+	for (unsigned int id = 0; id < device->port_count; id++)
+		if (device->ports[id])
+			control_due(device->ports[id], device->life == LIFE_MULTI ?
+				    PORT_DUE_MODE | PORT_DUE_ADD : PORT_DUE_ADD);
+}
+
+static void receive_device_ready(struct device *device, uint16_t value)
+{
+	device_end_life(device);	/* [protocol.md 3.5] */
+	if (!value || !device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT))
+		return;
+	if (device_has_feature(device, MP_F_MULTI_OPEN)) {
+		device->life = LIFE_HELLO;
+		device->hello_due = true;
+		return;
+	}
+	device->life = LIFE_CLASSIC;
+	announce_ports(device);
+}
+
+static void receive_hello(struct device *device, const struct mp_hello *hello, size_t len)
+{
+	if (device->life != LIFE_HELLO || device->hello_due)
+		return;		/* none was asked for, or it is not the first */
+	if (!mp_hello_answer_is_valid(hello, len)) {
+		device->life = LIFE_ABSENT;
+		log_limited(&device->trouble, LOG_LEVEL_WARNING,
+			    "%s: the guest's driver answers HELLO wrongly: it gets no ports",
+			    device->config.guest);
+		return;
+	}
+	device->life = LIFE_MULTI;
+	announce_ports(device);
+}
+
+static void receive_port_ready(struct port *port, uint16_t value)
+{
+	struct device *device = port->device;
+	bool was_ready = port->is_ready;
+
+	/*
+	 * A driver that comes back from suspend says only PORT_READY; then the start of
+	 * its queues began a new life, and without the feature that is enough.
+	 */
+	if (device->life == LIFE_NONE && device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT) &&
+	    !device_has_feature(device, MP_F_MULTI_OPEN))
+		device->life = LIFE_CLASSIC;
+	if (device->life != LIFE_MULTI && device->life != LIFE_CLASSIC)
+		return;
+	port->is_ready = value;
+	if (!value) {
+		log_limited(&device->trouble, LOG_LEVEL_WARNING,
+			    "%s: port %s: the guest's driver cannot use it", device->config.guest,
+			    port->config.name);
+		return;
+	}
+	if (*port->config.name)
+		control_due(port, PORT_DUE_NAME);
+	if (device->life == LIFE_CLASSIC && !was_ready)
+		classic_start(port);
+	queue_defer(port->rx);
+	queue_defer(port->tx);
+}
+
+static void receive_port_message(struct device *device, uint32_t id, uint16_t event,
+				 uint16_t value)
+{
+	struct port *port = id < device->port_count ? device->ports[id] : NULL;
+
+	if (!port)
+		return;
+	if (event == VIRTIO_CONSOLE_PORT_READY)
+		receive_port_ready(port, value);
+	if (event == VIRTIO_CONSOLE_PORT_OPEN && device->life == LIFE_CLASSIC && port->is_ready)
+		classic_set_guest_open(port, value);
+}
+
+void control_receive(struct queue *queue, const struct ring_chain *chain)
+{
+	struct device *device = queue->device;
+	struct {
+		struct virtio_console_control header;
+		struct mp_hello hello;
+	} message;
+	ssize_t len = map_read(queue->ring->mem, chain, &message, sizeof(message));
+	uint16_t event;
+
+	/* At once, whatever it holds: a driver may be spinning on it [protocol.md 3.6]. */
+	queue_give(queue, chain->head, 0);
+	if (len < (ssize_t)sizeof(message.header))
+		return;
+	event = le16toh(message.header.event);
+	switch (event) {
+	case VIRTIO_CONSOLE_DEVICE_READY:
+		receive_device_ready(device, le16toh(message.header.value));
+		break;
+	case MP_CONTROL_HELLO:
+		receive_hello(device, &message.hello, len - sizeof(message.header));
+		break;
+	case MP_CONTROL_BYE:
+		device_end_life(device);
+		break;
+	default:
+		receive_port_message(device, le32toh(message.header.id), event,
+				     le16toh(message.header.value));
+	}
+}

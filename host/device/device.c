@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The device as its owner sees it: made, given rings, kicked, run, reset; see
+ * device.h and internal.h.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/internal.h"
+
+#define FEATURES (UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT | UINT64_C(1) << 28 | \
+		  UINT64_C(1) << 29 | UINT64_C(1) << 32 | UINT64_C(1) << MP_F_MULTI_OPEN)
+
+#define MIN_IO 4096U	/* what mp_hello_is_valid() asks for */
+
+/* --- Life ---------------------------------------------------------------- */
+
+static uint32_t clamp(uint32_t value, uint32_t min, uint32_t max)
+{
+	return value < min ? min : value > max ? max : value;
+}
+
+/* Queues in the order of virtio-console [protocol.md 11.1]. */
+static void queue_init(struct device *device, unsigned int index)
+{
+	struct queue *queue = &device->queues[index];
+	unsigned int id = index < 2 ? 0 : (index - 2) / 2;
+	bool is_control = index == 2 || index == 3;
+
+	queue->device = device;
+	queue->index = index;
+	list_init(&queue->pending);
+	list_init(&queue->dirty);
+	if (is_control) {
+		queue->kind = index == 2 ? QUEUE_CONTROL_RX : QUEUE_CONTROL_TX;
+		return;
+	}
+	queue->kind = index & 1 ? QUEUE_TX : QUEUE_RX;
+	queue->port = id < device->port_count ? device->ports[id] : NULL;
+	if (!queue->port)
+		return;
+	if (queue->kind == QUEUE_RX)
+		queue->port->rx = queue;
+	else
+		queue->port->tx = queue;
+}
+
+static int create_ports(struct device *device)
+{
+	unsigned int highest = 0;
+
+	device->ports = calloc(device->port_count + 1, sizeof(*device->ports));
+	if (!device->ports)
+		return -ENOMEM;
+	for (unsigned int id = 0; id < device->port_count; id++) {
+		const struct device_port_config *config = &device->config.ports[id];
+
+		if (!config->name)
+			continue;
+		device->ports[id] = port_create(device, id, config);
+		if (!device->ports[id])
+			return -ENOMEM;
+		highest = id;
+	}
+	device->queue_count = 2 * (highest + 2);
+	device->queues = calloc(device->queue_count, sizeof(*device->queues));
+	if (!device->queues)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < device->queue_count; i++)
+		queue_init(device, i);
+	return 0;
+}
+
+struct device *device_create(const struct device_config *config, const struct device_env *env)
+{
+	struct device *device = calloc(1, sizeof(*device));
+
+	if (!device)
+		return NULL;
+	device->config = *config;
+	device->config.max_channels = clamp(config->max_channels, 1, MP_MAX_CHANNELS);
+	device->config.max_io = clamp(config->max_io, MIN_IO, MP_MAX_IO);
+	device->env = *env;
+	device->port_count = config->port_count;
+	list_init(&device->due);
+	list_init(&device->owing);
+	list_init(&device->pending);
+	list_init(&device->dirty);
+	list_init(&device->draining);
+	list_init(&device->dead);
+	for (int i = 0; i < TIMER_COUNT; i++)
+		list_init(&device->timers[i]);
+	if (create_ports(device) < 0) {
+		device_destroy(device);
+		return NULL;
+	}
+	return device;
+}
+
+void device_destroy(struct device *device)
+{
+	if (!device)
+		return;
+	for (unsigned int id = 0; device->ports && id < device->port_count; id++) {
+		if (device->ports[id])
+			port_reset(device->ports[id]);
+		port_destroy(device->ports[id]);
+	}
+	free(device->ports);
+	free(device->queues);
+	free(device);
+}
+
+void device_end_life(struct device *device)
+{
+	for (unsigned int id = 0; id < device->port_count; id++)
+		if (device->ports[id])
+			port_reset(device->ports[id]);
+	device->life = LIFE_NONE;
+	device->hello_due = false;
+}
+
+void device_reset(struct device *device)
+{
+	device_end_life(device);
+	device->is_broken = false;
+	device->is_down = false;
+	device_settle(device);
+}
+
+/* --- Features and configuration ------------------------------------------ */
+
+unsigned int device_queue_count(const struct device *device)
+{
+	return device->queue_count;
+}
+
+uint64_t device_features(const struct device *device)
+{
+	(void)device;
+	return FEATURES;
+}
+
+void device_set_features(struct device *device, uint64_t features)
+{
+	/* The extension stands on these two [protocol.md 2.2]. */
+	const uint64_t needed = UINT64_C(1) << 32 | UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT;
+
+	features &= FEATURES;
+	if ((features & needed) != needed)
+		features &= ~(UINT64_C(1) << MP_F_MULTI_OPEN);
+	device->features = features;
+}
+
+void device_read_config(const struct device *device, uint32_t offset, void *buf, size_t len)
+{
+	struct virtio_console_config config = {
+		.max_nr_ports = htole32(device->queue_count / 2 - 1),
+	};
+
+	_Static_assert(sizeof(config) == DEVICE_CONFIG_SIZE, "the space has no more fields");
+	memset(buf, 0, len);
+	if (offset >= sizeof(config))
+		return;
+	if (len > sizeof(config) - offset)
+		len = sizeof(config) - offset;
+	memcpy(buf, (const char *)&config + offset, len);
+}
+
+/* --- Rings --------------------------------------------------------------- */
+
+void device_ring_start(struct device *device, unsigned int queue, struct ring *ring)
+{
+	struct queue *q;
+
+	if (queue >= device->queue_count)
+		return;
+	q = &device->queues[queue];
+	if (q->ring)
+		device_ring_stop(device, queue);
+	/* A reset that nobody told us about [protocol.md 10.4]. */
+	if (q->kind == QUEUE_CONTROL_TX && !ring->last_avail)
+		device_reset(device);
+	q->ring = ring;
+	/* The driver may have filled it, and kicked, before. */
+	queue_defer(q);
+	device_settle(device);
+}
+
+void device_ring_stop(struct device *device, unsigned int queue)
+{
+	struct queue *q;
+
+	if (queue >= device->queue_count)
+		return;
+	q = &device->queues[queue];
+	if (q->ring && q->kind == QUEUE_RX && q->port && !device->is_broken)
+		port_return_held(q->port);
+	device_settle(device);
+	list_del(&q->pending);
+	list_del(&q->dirty);
+	q->ring = NULL;
+}
+
+void device_kick(struct device *device, unsigned int queue)
+{
+	if (queue >= device->queue_count)
+		return;
+	device->stats.kicks++;
+	queue_serve(&device->queues[queue]);
+	device_settle(device);
+}
+
+/* --- Work and time ------------------------------------------------------- */
+
+void device_run(struct device *device)
+{
+	struct list queues, channels, *link;
+
+	list_init(&queues);
+	list_init(&channels);
+	list_splice_tail(&device->pending, &queues);
+	list_splice_tail(&device->draining, &channels);
+	while ((link = list_pop(&queues)))
+		queue_serve(list_entry(link, struct queue, pending));
+	while ((link = list_pop(&channels)))
+		close_advance(list_entry(link, struct channel, drain));
+	device_settle(device);
+}
+
+uint64_t device_deadline(const struct device *device)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (int i = 0; i < TIMER_COUNT; i++) {
+		struct channel *ch = list_first(&device->timers[i], struct channel, timer);
+
+		if (ch && ch->deadline < first)
+			first = ch->deadline;
+	}
+	return first;
+}
+
+void device_tick(struct device *device)
+{
+	uint64_t now = device_now(device);
+	struct channel *ch;
+
+	for (int i = 0; i < TIMER_COUNT; i++) {
+		/* One that is started again comes due later than now. */
+		while ((ch = list_first(&device->timers[i], struct channel, timer)) &&
+		       ch->deadline <= now) {
+			list_del(&ch->timer);
+			channel_expired(ch, i);
+		}
+	}
+	device_settle(device);
+}
+
+/* --- The end of every entry ---------------------------------------------- */
+
+void device_break(struct device *device, const char *why)
+{
+	if (device->is_broken)
+		return;
+	device->is_broken = true;
+	log_limited(&device->trouble, LOG_LEVEL_WARNING,
+		    "%s: the device stops until its guest resets it: %s", device->config.guest, why);
+}
+
+bool device_is_broken(const struct device *device)
+{
+	return device->is_broken;
+}
+
+/* Nothing will be served again: let services and their clients go. */
+static void take_down(struct device *device)
+{
+	device->is_down = true;
+	device_end_life(device);
+}
+
+void device_settle(struct device *device)
+{
+	struct list *link;
+
+	if (device->is_broken && !device->is_down)
+		take_down(device);
+	control_send(device);
+	while ((link = list_pop(&device->owing)))
+		port_deliver(list_entry(link, struct port, owing));
+	/* Delivery maps what was held, and may find that the guest took it away. */
+	if (device->is_broken && !device->is_down)
+		take_down(device);
+	while ((link = list_pop(&device->dead)))
+		channel_free(list_entry(link, struct channel, member));
+	queue_publish_all(device);
+	if (!list_is_empty(&device->pending) || !list_is_empty(&device->draining))
+		device->env.wake(device->env.context);
+}
+
+void device_get_stats(const struct device *device, struct device_stats *stats)
+{
+	*stats = device->stats;
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One request: parse, validate, act, answer [protocol.md 5, 6].
+ *
+ * parse() copies the header and describes the rest of the chain; check() looks at the
+ * copy alone; the act_*() functions trust it. The guest may change its memory
+ * meanwhile: nothing is read from it again but payload bytes.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/iov.h"
+#include "device/internal.h"
+
+/* --- Parse --------------------------------------------------------------- */
+
+/*
+ * Describes the payload and the result. Returns MP_OK, MP_INVALID (no whole header; the
+ * result can be written) or -EPROTO (10.7).
+ */
+static int parse(struct request *request, struct mp_request *wire)
+{
+	const struct mem *mem = request->queue->ring->mem;
+	const struct ring_chain *chain = &request->chain;
+	struct iovec *iov = request->iov;
+	int readable, writable;
+
+	request->channel = NULL;
+	request->count = 0;
+	memset(wire, 0, sizeof(*wire));
+	if (chain->writable_len < sizeof(struct mp_result))
+		return -EPROTO;
+	readable = map_segments(mem, chain->segments, chain->readable, iov, REQUEST_IOVS);
+	if (readable < 0)
+		return -EPROTO;
+	writable = map_segments(mem, chain->segments + chain->readable, chain->writable,
+				iov + readable, REQUEST_IOVS - readable);
+	if (writable < 0)
+		return -EPROTO;
+	map_split(&request->map, iov + readable, writable);
+	if (iov_copy_out(iov, readable, 0, wire, sizeof(*wire)) < sizeof(*wire))
+		return MP_INVALID;
+	if (chain->readable_len > sizeof(*wire)) {
+		request->map.payload = iov;
+		request->map.payload_count = iov_advance(&request->map.payload, readable,
+							 sizeof(*wire));
+	}
+	return MP_OK;
+}
+
+/* --- Validate ------------------------------------------------------------ */
+
+static enum mp_status check(const struct request *request, const struct mp_request *wire)
+{
+	const struct ring_chain *chain = &request->chain;
+	enum mp_status status;
+
+	status = mp_request_check(wire, chain->readable_len - sizeof(*wire),
+				  chain->writable_len - sizeof(struct mp_result),
+				  request->port->device->config.max_io);
+	if (status != MP_OK || request->queue->kind == QUEUE_TX)
+		return status;
+	/* [protocol.md 5.2, 6.5] */
+	if (mp_op_is_tx_only(request->header.op) ||
+	    chain->readable + chain->writable > (int)MP_PARK_SEGMENTS)
+		return MP_INVALID;
+	return MP_OK;
+}
+
+/* --- Act ----------------------------------------------------------------- */
+
+struct connect {
+	struct mp_connect fixed;
+	char name[MP_NAME_MAX];
+};
+
+/* The channel that a CONNECT is for, new or refused before. Returns a status. */
+static enum mp_status connect_channel(struct request *request)
+{
+	const struct request_header *header = &request->header;
+	struct channel *channel = port_channel(request->port, header->slot);
+
+	if (channel) {
+		if (channel->generation != header->generation)
+			return MP_BUSY;
+		request->channel = channel;
+		return channel->phase == CHANNEL_REFUSED ? MP_OK : MP_BAD_STATE;
+	}
+	channel = channel_create(request->port, header->slot, header->generation);
+	if (!channel)
+		return MP_BUSY;
+	request->channel = channel;
+	return MP_OK;
+}
+
+static int act_connect(struct request *request)
+{
+	struct connect connect;
+	uint32_t len = request->header.length, name_len;
+	struct channel *channel;
+	enum mp_status status;
+
+	iov_copy_out(request->map.payload, request->map.payload_count, 0, &connect, len);
+	if (!mp_connect_is_valid(&connect.fixed, len))
+		return MP_INVALID;
+	name_len = le32toh(connect.fixed.name_len);
+	if ((request->port->config.kind == MP_PORT_FIXED) != !name_len ||
+	    request->header.slot >= request->port->config.max_channels)
+		return MP_INVALID;
+	status = connect_channel(request);
+	if (status != MP_OK)
+		return status;
+	channel = request->channel;
+	channel->uid = le32toh(connect.fixed.uid);
+	channel->gid = le32toh(connect.fixed.gid);
+	channel->pid = le32toh(connect.fixed.pid);
+	memcpy(channel->comm, connect.fixed.comm, MP_COMM_LEN);
+	channel_connect(channel, connect.name, name_len);
+	return MP_OK;
+}
+
+static int act_cancel(struct request *request)
+{
+	transfer_unpark(request->channel, MP_CANCELLED);
+	return MP_OK;
+}
+
+/*
+ * Takes everything that is visible in the port's receive queue [protocol.md 8.2]:
+ * as many chains as were there at the start, so that it ends.
+ */
+static void take_receive_queue(struct port *port)
+{
+	struct device *device = port->device;
+	struct request *request = &device->rx_request;
+	int left = port->rx->ring ? ring_waiting(port->rx->ring) : 0, ret = left;
+
+	for (; left > 0; left--) {
+		ret = ring_take(port->rx->ring, &request->chain);
+		if (ret <= 0)
+			break;
+		request->queue = port->rx;
+		request->port = port;
+		ret = request_handle(request);
+		if (ret < 0)
+			break;
+	}
+	if (ret < 0)
+		device_break(device, "the receive queue breaks the rules");
+}
+
+/* All but CONNECT need their channel. Returns a status or -EINPROGRESS. */
+static int act(struct request *request)
+{
+	const struct request_header *header = &request->header;
+	struct channel *channel;
+
+	if (header->op == MP_OP_CONNECT)
+		return act_connect(request);
+	if (header->op == MP_OP_CANCEL || header->op == MP_OP_CLOSE)
+		take_receive_queue(request->port);
+	channel = port_channel(request->port, header->slot);
+	if (!channel || channel->generation != header->generation)
+		return MP_STALE;
+	request->channel = channel;
+	switch ((enum mp_op)header->op) {
+	case MP_OP_READ:
+		return transfer_read(request);
+	case MP_OP_WRITE:
+		return transfer_write(request);
+	case MP_OP_SHUTDOWN:
+		return close_shutdown(request);
+	case MP_OP_CANCEL:
+		return act_cancel(request);
+	case MP_OP_CLOSE:
+		return close_close(request);
+	default:
+		return MP_UNSUPPORTED;
+	}
+}
+
+/* --- Answer -------------------------------------------------------------- */
+
+void request_answer(struct queue *queue, uint16_t head, const struct request_map *map,
+		    struct channel *channel, const struct mp_result *result, uint32_t payload)
+{
+	struct mp_result copy = *result;
+
+	if (channel)
+		channel_get_state(channel, &copy.state);
+	iov_copy_in(map->result, map->result_count, 0, &copy, sizeof(copy));
+	queue_give(queue, head, sizeof(copy) + payload);
+	queue->device->stats.results++;
+	if (channel)
+		channel_delivered(channel);
+}
+
+/* A malformed request may still name a channel, whose state then comes along. */
+static void find_named_channel(struct request *request, const struct mp_request *wire)
+{
+	struct channel *channel = port_channel(request->port, le32toh(wire->channel));
+
+	if (channel && channel->generation == le32toh(wire->generation))
+		request->channel = channel;
+}
+
+static void answer(struct request *request, enum mp_status status)
+{
+	const struct channel *channel = request->channel;
+	bool is_read = request->header.op == MP_OP_READ;
+	struct mp_result result = {
+		.status = htole32(status),
+		.count = htole32(request->count),
+	};
+
+	if (channel && is_read)
+		result.offset = htole64(channel->in_offset);
+	if (channel && request->header.op == MP_OP_WRITE)
+		result.offset = htole64(channel->out_offset);
+	request_answer(request->queue, request->chain.head, &request->map, request->channel,
+		       &result, is_read ? request->count : 0);
+}
+
+static bool is_event_buffer(const struct request *request)
+{
+	return request->queue->kind == QUEUE_RX && !request->chain.readable &&
+	       request->chain.writable_len == sizeof(struct mp_event);
+}
+
+int request_handle(struct request *request)
+{
+	struct request_header *header = &request->header;
+	struct mp_request wire;
+	int status;
+
+	if (is_event_buffer(request)) {
+		port_keep_event(request->port, &request->chain);
+		return 0;
+	}
+	request->port->device->stats.requests++;
+	status = parse(request, &wire);
+	if (status < 0)
+		return status;
+	header->op = le16toh(wire.op);
+	header->flags = le16toh(wire.flags);
+	header->length = le32toh(wire.length);
+	header->slot = le32toh(wire.channel);
+	header->generation = le32toh(wire.generation);
+	header->offset = le64toh(wire.offset);
+	if (status == MP_OK)
+		status = check(request, &wire);
+	if (status == MP_OK)
+		status = act(request);
+	else
+		find_named_channel(request, &wire);
+	if (status != -EINPROGRESS)
+		answer(request, status);
+	return 0;
+}

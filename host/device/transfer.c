@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Bytes: READ, WRITE and parked reads [protocol.md 6].
+ *
+ * in_wait and out_wait say that the stream has returned -EAGAIN and owes a
+ * call: until it comes, nobody asks it again. For a connected channel IN and OUT are just
+ * their opposites (or the ends), so "clear" always means that a call is owed: armed [protocol.md 7.2].
+ *
+ * A read is parked only while in_wait is set, and readable() serves it before
+ * anything else can read. So a parked read's offset is always the expected one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/iov.h"
+#include "device/internal.h"
+
+/* --- To and from the stream ---------------------------------------------- */
+
+/*
+ * Fills @iov until it is full or the stream has no more, ended or failed.
+ * Returns the bytes moved; what stopped it is in the channel.
+ */
+static uint32_t pull(struct channel *ch, struct iovec *iov, int count)
+{
+	uint32_t moved = 0;
+
+	while (count) {
+		ssize_t n = ch->stream->ops->readv(ch->stream, iov, count);
+
+		if (n > 0 && (size_t)n <= iov_size(iov, count)) {
+			moved += n;
+			count = iov_advance(&iov, count, n);
+			continue;
+		}
+		if (n == -EAGAIN)
+			ch->in_wait = true;
+		else if (n == 0)
+			ch->in_end = ch->is_drained = true;
+		else
+			channel_fail(ch);
+		break;
+	}
+	ch->in_offset += moved;
+	ch->port->device->moved += moved;
+	ch->port->device->stats.bytes_in += moved;
+	return moved;
+}
+
+uint32_t transfer_push(struct channel *ch, struct iovec *iov, int count)
+{
+	uint32_t moved = 0;
+
+	while (count) {
+		ssize_t n = ch->stream->ops->writev(ch->stream, iov, count);
+
+		if (n > 0 && (size_t)n <= iov_size(iov, count)) {
+			moved += n;
+			count = iov_advance(&iov, count, n);
+			continue;
+		}
+		if (n == -EAGAIN)
+			ch->out_wait = true;
+		else if (n == -EPIPE)
+			ch->out_end = true;
+		else
+			channel_fail(ch);
+		break;
+	}
+	ch->out_offset += moved;
+	ch->port->device->moved += moved;
+	ch->port->device->stats.bytes_out += moved;
+	return moved;
+}
+
+/* --- Parked reads -------------------------------------------------------- */
+
+/* Gives the chain of @held back; frees @held. */
+static void give_back(struct channel *ch, struct held *held, const struct request_map *map,
+		      enum mp_status status, uint32_t count)
+{
+	struct mp_result result = {
+		.status = htole32(status),
+		.count = htole32(count),
+		.offset = htole64(ch->in_offset),
+	};
+	uint16_t head = held->head;
+
+	free(held);
+	ch->port->parked--;
+	ch->port->device->stats.parked--;
+	request_answer(ch->port->rx, head, map, ch, &result, count);
+}
+
+/* Guest addresses to iovecs, once more. Returns false when they are gone. */
+static bool map_held(struct channel *ch, const struct held *held, struct request_map *map,
+		     struct iovec *iov)
+{
+	int count = map_segments(ch->port->rx->ring->mem, held->segments, held->count, iov,
+				 PARKED_IOVS);
+
+	if (count < 0) {
+		device_break(ch->port->device, "a parked read is not in guest memory any more");
+		return false;
+	}
+	map_split(map, iov, count);
+	return true;
+}
+
+static struct held *detach(struct channel *ch)
+{
+	struct held *held = ch->parked;
+
+	ch->parked = NULL;
+	return held;
+}
+
+void transfer_unpark(struct channel *ch, enum mp_status status)
+{
+	struct iovec iov[PARKED_IOVS];
+	struct request_map map;
+
+	/* Without a ring, or broken, it stays held until the life ends. */
+	if (!ch->parked || !ch->port->rx->ring || ch->port->device->is_broken)
+		return;
+	if (map_held(ch, ch->parked, &map, iov))
+		give_back(ch, detach(ch), &map, status, 0);
+}
+
+void transfer_forget(struct channel *ch)
+{
+	if (!ch->parked)
+		return;
+	free(detach(ch));
+	ch->port->parked--;
+	ch->port->device->stats.parked--;
+}
+
+/* Half of the receive queue at most, so that events and fetches have room [protocol.md 6.5]. */
+static int park(struct request *request)
+{
+	struct channel *ch = request->channel;
+	const struct ring_chain *chain = &request->chain;
+	struct held *held;
+
+	if (ch->port->parked >= request->queue->ring->size / 2U)
+		return MP_AGAIN;
+	held = malloc(sizeof(*held) + chain->writable * sizeof(*chain->segments));
+	if (!held)
+		return MP_AGAIN;
+	list_init(&held->link);
+	held->head = chain->head;
+	held->count = chain->writable;
+	memcpy(held->segments, chain->segments + chain->readable,
+	       chain->writable * sizeof(*chain->segments));
+	ch->parked = held;
+	ch->port->parked++;
+	ch->port->device->stats.parked++;
+	return -EINPROGRESS;
+}
+
+static void serve_parked(struct channel *ch)
+{
+	struct iovec iov[PARKED_IOVS];
+	struct request_map map;
+	struct held *held;
+	uint32_t moved;
+
+	if (!ch->port->rx->ring || !map_held(ch, ch->parked, &map, iov))
+		return;
+	held = detach(ch);
+	moved = pull(ch, map.payload, map.payload_count);
+	channel_refresh(ch);
+	if (moved || ch->in_end)
+		give_back(ch, held, &map, MP_OK, moved);
+	else if (ch->phase == CHANNEL_FAILED)
+		give_back(ch, held, &map, MP_ENDED, 0);
+	else
+		ch->parked = held;	/* a spurious call */
+}
+
+/* --- Requests ------------------------------------------------------------ */
+
+int transfer_read(struct request *request)
+{
+	struct channel *ch = request->channel;
+	bool may_park = request->queue->kind == QUEUE_RX;
+
+	if (ch->phase != CHANNEL_CONNECTED && ch->phase != CHANNEL_FAILED)
+		return MP_BAD_STATE;
+	if (request->header.offset != ch->in_offset)
+		return MP_ORDER;
+	if (ch->phase == CHANNEL_FAILED)
+		return MP_ENDED;
+	if (may_park && ch->parked)
+		return MP_BUSY;
+	if (!ch->in_end && !ch->in_wait) {
+		request->count = pull(ch, request->map.payload, request->map.payload_count);
+		channel_refresh(ch);
+	}
+	if (request->count || ch->in_end)
+		return MP_OK;
+	if (ch->phase == CHANNEL_FAILED)
+		return MP_ENDED;
+	return may_park ? park(request) : MP_AGAIN;
+}
+
+/* Not connected, or beyond the end that the driver set itself [protocol.md 6.3]. */
+static bool may_write(const struct channel *ch, const struct request_header *header)
+{
+	switch (ch->phase) {
+	case CHANNEL_FAILED:
+		return true;
+	case CHANNEL_CONNECTED:
+	case CHANNEL_CLOSING:
+		return ch->out_final == OFFSET_NONE ||
+		       header->offset + header->length <= ch->out_final;
+	default:
+		return false;
+	}
+}
+
+int transfer_write(struct request *request)
+{
+	struct channel *ch = request->channel;
+
+	if (!may_write(ch, &request->header))
+		return MP_BAD_STATE;
+	if (request->header.offset != ch->out_offset)
+		return MP_ORDER;
+	if (ch->phase == CHANNEL_FAILED || ch->out_end)
+		return MP_ENDED;
+	if (ch->out_wait)
+		return MP_AGAIN;
+	request->count = transfer_push(ch, request->map.payload, request->map.payload_count);
+	if (ch->phase == CHANNEL_CLOSING)
+		close_advance(ch);
+	else if (ch->phase == CHANNEL_CONNECTED)
+		close_reach_final(ch);
+	channel_refresh(ch);
+	if (request->count)
+		return MP_OK;
+	return ch->out_wait ? MP_AGAIN : MP_ENDED;
+}
+
+/* --- Readiness ----------------------------------------------------------- */
+
+void transfer_readable(struct channel *ch)
+{
+	if (ch->parked)
+		serve_parked(ch);
+	else
+		channel_refresh(ch);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A service whose every move the test decides: what it has to say, when it is
+ * full, how it ends. It checks the core's side of service.h: nothing is asked
+ * while a call is owed, nothing after close().
+ */
+#ifndef TESTS_UNIT_FAKE_SERVICE_H
+#define TESTS_UNIT_FAKE_SERVICE_H
+
+#include <stdio.h>
+
+#include "base/iov.h"
+#include "fake_driver.h"
+
+#define FAKE_STREAMS 32768
+
+struct fake_stream {
+	struct mp_stream stream;	/* first */
+	struct fake_service *service;
+	struct mp_peer *peer;
+	struct mp_opener opener;
+	char name[64], argument[64], comm[32];
+	uint8_t *in;			/* what the guest has not read */
+	size_t in_len, in_size;
+	bool in_end;
+	int in_error, out_error;	/* negative errno, once the bytes are gone */
+	size_t out_room;
+	uint8_t *out;			/* what the guest wrote */
+	size_t out_len, out_size;
+	size_t bite;			/* bytes moved in one call at most; 0: no bound */
+	bool owes_readable, owes_writable;
+	bool shut_read, shut_write;
+	bool echo;			/* out goes to in */
+	unsigned int reads, writes;
+};
+
+struct fake_service {
+	struct mp_service service;	/* first */
+	struct fake_driver *driver;
+	int answer;			/* what open() returns */
+	size_t out_room;		/* of a new stream */
+	bool echo;
+	unsigned int opened, closed, aborted;
+	unsigned int admitted, released;
+	enum mp_reason admission;
+	struct fake_stream *last;	/* opened; NULL once closed */
+};
+
+static inline ssize_t fake_readv(struct mp_stream *base, const struct iovec *iov, int count)
+{
+	struct fake_stream *s = (struct fake_stream *)base;
+	size_t len = iov_size(iov, count);
+
+	assert_true(count > 0 && count <= 1024 && len > 0);
+	assert_false(s->owes_readable);
+	s->reads++;
+	if (s->bite && len > s->bite)
+		len = s->bite;
+	if (len > s->in_len)
+		len = s->in_len;
+	if (len) {
+		assert_int_equal(iov_copy_in(iov, count, 0, s->in, len), len);
+		memmove(s->in, s->in + len, s->in_len - len);
+		s->in_len -= len;
+		return len;
+	}
+	if (s->in_error)
+		return s->in_error;
+	if (s->in_end || s->shut_read)
+		return 0;
+	s->owes_readable = true;
+	return -EAGAIN;
+}
+
+static inline void fake_append(uint8_t **buf, size_t *len, size_t *size, const void *bytes,
+			       size_t count)
+{
+	while (*len + count > *size) {
+		*size = *size ? *size * 2 : 256;
+		*buf = realloc(*buf, *size);
+		assert_non_null(*buf);
+	}
+	memcpy(*buf + *len, bytes, count);
+	*len += count;
+}
+
+static inline ssize_t fake_writev(struct mp_stream *base, const struct iovec *iov, int count)
+{
+	struct fake_stream *s = (struct fake_stream *)base;
+	size_t len = iov_size(iov, count), taken = 0;
+
+	assert_true(count > 0 && count <= 1024 && len > 0);
+	assert_false(s->owes_writable || s->shut_write);
+	s->writes++;
+	if (s->bite && len > s->bite)
+		len = s->bite;
+	if (len > s->out_room)
+		len = s->out_room;
+	if (!len && s->out_error)
+		return s->out_error;
+	if (!len) {
+		s->owes_writable = true;
+		return -EAGAIN;
+	}
+	for (int i = 0; i < count && taken < len; i++) {
+		size_t part = iov[i].iov_len < len - taken ? iov[i].iov_len : len - taken;
+
+		fake_append(&s->out, &s->out_len, &s->out_size, iov[i].iov_base, part);
+		if (s->echo)
+			fake_append(&s->in, &s->in_len, &s->in_size, iov[i].iov_base, part);
+		taken += part;
+	}
+	s->out_room -= len;
+	return len;
+}
+
+static inline void fake_shutdown(struct mp_stream *base, uint16_t how)
+{
+	struct fake_stream *s = (struct fake_stream *)base;
+
+	if (how & MP_SHUT_READ) {
+		assert_false(s->shut_read);
+		s->shut_read = true;
+	}
+	if (how & MP_SHUT_WRITE) {
+		assert_false(s->shut_write);
+		s->shut_write = true;
+	}
+}
+
+static inline void fake_close(struct mp_stream *base, bool abort)
+{
+	struct fake_stream *s = (struct fake_stream *)base;
+
+	s->service->closed++;
+	s->service->aborted += abort;
+	if (s->service->last == s)
+		s->service->last = NULL;
+	free(s->in);
+	free(s->out);
+	free(s);
+}
+
+static const struct mp_stream_ops fake_stream_ops = {
+	.readv = fake_readv, .writev = fake_writev, .shutdown = fake_shutdown, .close = fake_close,
+};
+
+static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
+			    const struct mp_opener *opener, struct mp_stream **stream)
+{
+	struct fake_service *service = (struct fake_service *)base;
+	struct fake_stream *s;
+
+	if (service->answer < 0) {
+		service->opened++;
+		service->closed++;
+		return service->answer;
+	}
+	s = calloc(1, sizeof(*s));
+	assert_non_null(s);
+	s->stream.ops = &fake_stream_ops;
+	s->service = service;
+	s->peer = peer;
+	s->opener = *opener;
+	snprintf(s->name, sizeof(s->name), "%s", opener->service);
+	snprintf(s->argument, sizeof(s->argument), "%s", opener->argument);
+	snprintf(s->comm, sizeof(s->comm), "%s", opener->comm);
+	s->out_room = service->out_room;
+	s->echo = service->echo;
+	s->owes_readable = true;	/* connecting arms IN */
+	service->opened++;
+	service->last = s;
+	*stream = &s->stream;
+	return service->answer;
+}
+
+static const struct mp_service_ops fake_service_ops = { .open = fake_open };
+
+/* --- What the test makes the service do ----------------------------------- */
+
+static inline void fake_notify(struct fake_stream *s)
+{
+	struct fake_driver *d = s->service->driver;
+	bool readable = s->owes_readable && (s->in_len || s->in_end || s->in_error || s->shut_read);
+	bool writable = s->owes_writable && (s->out_room || s->out_error);
+	struct fake_service *service = s->service;
+
+	if (readable)
+		s->owes_readable = false;
+	if (writable)
+		s->owes_writable = false;
+	if (readable)
+		s->peer->ops->readable(s->peer);
+	if (writable && service->last == s)
+		s->peer->ops->writable(s->peer);
+	fake_run(d);
+}
+
+static inline void fake_say(struct fake_stream *s, const void *bytes, size_t len)
+{
+	fake_append(&s->in, &s->in_len, &s->in_size, bytes, len);
+	fake_notify(s);
+}
+
+static inline void fake_end(struct fake_stream *s)
+{
+	s->in_end = true;
+	fake_notify(s);
+}
+
+static inline void fake_take(struct fake_stream *s, size_t room)
+{
+	s->out_room += room;
+	fake_notify(s);
+}
+
+#endif
