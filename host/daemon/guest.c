@@ -16,7 +16,8 @@
 #include "service/unix_address.h"
 #include "vhost/session.h"
 
-#define PAUSE_MS 100	/* after accept() failed for want of descriptors */
+#define PAUSE_MS	100	/* after accept() failed for want of descriptors */
+#define PATIENCE_ROUNDS	4	/* of the loop, for the end of the front end before */
 
 struct guest {
 	struct loop *loop;
@@ -29,6 +30,14 @@ struct guest {
 	struct unix_listener listener;
 	struct loop_watch watch;	/* of the listener */
 	struct loop_timer pause;
+	/*
+	 * A VMM that starts anew connects right after its forerunner has closed: both
+	 * may come in one round of the loop, in either order. So a second front
+	 * end is kept for a few rounds before it is refused.
+	 */
+	struct loop_task decide;
+	int second;			/* its socket, or -1 */
+	int rounds;			/* that it still may wait */
 	bool once;			/* the loop quits with the session */
 	int result;
 	struct log_limit limit;
@@ -115,22 +124,51 @@ static int begin_session(struct guest *guest, int fd)
 	return 0;
 }
 
-static void take_front_end(struct guest *guest, int fd)
+static void serve_front_end(struct guest *guest, int fd)
 {
-	int ret;
+	int ret = begin_session(guest, fd);
 
-	if (guest->session) {
-		log_limited(&guest->limit, LOG_LEVEL_WARNING,
-			    "guest %s: refused a second front end, one is attached",
-			    guest->config->guest.name);
-		close(fd);
+	if (!ret)
+		return;
+	log_error("guest %s: cannot serve the front end: %s", guest->config->guest.name,
+		  strerror(-ret));
+	close(fd);
+}
+
+static void refuse_front_end(struct guest *guest, int fd)
+{
+	log_limited(&guest->limit, LOG_LEVEL_WARNING,
+		    "guest %s: refused a second front end, one is attached",
+		    guest->config->guest.name);
+	close(fd);
+}
+
+static void decide_second(struct loop_task *task)
+{
+	struct guest *guest = container_of(task, struct guest, decide);
+	int fd = guest->second;
+
+	if (guest->session && guest->rounds--) {
+		loop_task_queue(task);
 		return;
 	}
-	ret = begin_session(guest, fd);
-	if (ret) {
-		log_error("guest %s: cannot serve the front end: %s", guest->config->guest.name,
-			  strerror(-ret));
-		close(fd);
+	guest->second = -1;
+	if (guest->session)
+		refuse_front_end(guest, fd);
+	else
+		serve_front_end(guest, fd);
+}
+
+static void take_front_end(struct guest *guest, int fd)
+{
+	if (guest->second >= 0) {
+		refuse_front_end(guest, fd);
+	} else if (guest->session) {
+		guest->second = fd;
+		guest->rounds = PATIENCE_ROUNDS;
+		loop_task_queue(&guest->decide);
+	} else {
+		serve_front_end(guest, fd);
 	}
 }
 
@@ -232,7 +270,8 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 		return NULL;
 	guest->loop = loop;
 	guest->config = config;
-	guest->watch.fd = guest->listener.fd = -1;
+	guest->watch.fd = guest->listener.fd = guest->second = -1;
+	loop_task_init(loop, &guest->decide, decide_second);
 	loop_task_init(loop, &guest->run, run_device);
 	loop_timer_init(loop, &guest->tick, tick_device);
 	loop_timer_init(loop, &guest->pause, pause_ends);
@@ -252,6 +291,9 @@ void guest_destroy(struct guest *guest)
 	loop_timer_stop(&guest->pause);
 	loop_watch_remove(&guest->watch);
 	unix_listener_close(&guest->listener);
+	loop_task_cancel(&guest->decide);
+	if (guest->second >= 0)
+		close(guest->second);
 	/* The session's rings first, then the device's channels, which still ask the policy. */
 	session_destroy(guest->session);
 	guest->session = NULL;
