@@ -41,6 +41,7 @@
 #include <unistd.h>
 
 #include "links.h"
+#include "watch.h"
 
 #define MAX_WORDS 256
 #define UNLOAD_SECONDS 10
@@ -294,7 +295,6 @@ static void __attribute__((noreturn)) run_child(char **argv, char **env)
 	int output = ports[PORT_COMMAND];
 	int input = terminal ? output : open("/dev/null", O_RDONLY);
 	int errors = terminal ? output : ports[PORT_ERRORS];
-	sigset_t none;
 
 	setsid();
 	if (terminal)
@@ -304,8 +304,6 @@ static void __attribute__((noreturn)) run_child(char **argv, char **env)
 	dup2(errors, STDERR_FILENO);
 	if (input > STDERR_FILENO && !terminal)
 		close(input);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 	environ = env;
 	execvp(argv[0], argv);
 	fprintf(stderr, "init: cannot run %s: %m\n", argv[0]);
@@ -378,11 +376,12 @@ int main(void)
 {
 	char *loaded[MAX_WORDS + 1] = { 0 };
 	char *insmod, *modules, **argv, **env;
-	int status;
+	int limit, status;
 
 	umask(022);
 	mount_all();
 	open_ports();
+	limit = getenv("world_limit") ? atoi(getenv("world_limit")) : 0;
 	nonce = take_file("/world/nonce", NULL);
 	nonce[strcspn(nonce, "\n")] = '\0';
 	mount_host_folder();
@@ -394,8 +393,8 @@ int main(void)
 	argv = take_words("/world/argv");
 	env = take_words("/world/environ");
 
-	if (links_start())
-		fault("watch", "devices");
+	if (links_start() || watch_start(limit))
+		fault("start", "helpers");
 	load_modules(insmod, NULL);
 	load_modules(modules, loaded);
 	if (chdir("/manyport"))
@@ -404,6 +403,8 @@ int main(void)
 	if (chdir("/"))
 		fault("enter", "/");
 	end_all_processes();
+	if (watch_start(limit))
+		fault("start", "helpers");
 	unload_modules(loaded);
 	report_leaks();
 	give_verdict("exit=%d", status);

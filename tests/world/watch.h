@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WORLD_WATCH_H
+#define WORLD_WATCH_H
+
+/*
+ * Starts a process that, when the guest has been up for so many seconds,
+ * writes to the kernel's log where every task waits, and ends the guest.
+ * With 0 it does nothing.  Returns 0 or -1 with errno.  The process ends when
+ * it is killed.
+ */
+int watch_start(int seconds);
+
+#endif
