@@ -14,6 +14,13 @@
 
 #include "daemon/config.h"
 
+/*
+ * Lines are as long as libinih was built for, 200 bytes by default. Debian's
+ * can be asked for more; another may not have the variable.
+ */
+#define LINE_MAX_BYTES 4096
+extern int ini_max_line __attribute__((weak));
+
 struct reader {
 	struct config *config;
 	FILE *file;
@@ -100,6 +107,8 @@ void config_read_file(struct config *config, const char *path)
 		config_error(config, path, "is a directory");
 		goto out;
 	}
+	if (&ini_max_line)
+		ini_max_line = LINE_MAX_BYTES;
 	line = ini_parse_stream(read_line, &reader, handle, &reader);
 	if (line > 0) {
 		set_where(&reader, line);
