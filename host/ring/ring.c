@@ -306,6 +306,16 @@ int ring_take(struct ring *ring, struct ring_chain *chain)
 	return 1;
 }
 
+/* The avail entry is read again then: what the driver has put there since is as good. */
+void ring_untake(struct ring *ring, uint16_t head)
+{
+	if (ring->broken || !ring->running || head >= ring->size || !is_out(ring, head))
+		return;
+	flip_out(ring, head);
+	ring->taken--;
+	ring->last_avail--;
+}
+
 /* --- Giving chains back ------------------------------------------------- */
 
 void ring_give(struct ring *ring, uint16_t head, uint32_t written)

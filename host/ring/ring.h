@@ -100,6 +100,13 @@ int ring_waiting(struct ring *ring);
 void ring_give(struct ring *ring, uint16_t head, uint32_t written);
 
 /*
+ * Undoes the last ring_take(): the chain with @head, taken by it and not given
+ * back, is the next to be taken again. So nobody needs to hold a chain only because
+ * there is nothing to put into it yet. Ignored for a head that is not out.
+ */
+void ring_untake(struct ring *ring, uint16_t head);
+
+/*
  * Makes what was given visible (one store for all) and says whether the
  * driver wants a call; false when nothing was given.
  */
