@@ -219,13 +219,15 @@ static void receive_port_ready(struct port *port, uint16_t value)
 		device->life = LIFE_CLASSIC;
 	if (device->life != LIFE_MULTI && device->life != LIFE_CLASSIC)
 		return;
-	port->is_ready = value;
 	if (!value) {
+		port_return_held(port);
+		port_reset(port);
 		log_limited(&device->trouble, LOG_LEVEL_WARNING,
 			    "%s: port %s: the guest's driver cannot use it", device->config.guest,
 			    port->config.name);
 		return;
 	}
+	port->is_ready = true;
 	if (*port->config.name)
 		control_due(port, PORT_DUE_NAME);
 	if (device->life == LIFE_CLASSIC && !was_ready)

@@ -12,9 +12,10 @@
  *	port	 slots, event buffers, owed events
  *	request	 take, check, act, answer
  *	transfer READ, WRITE, parked reads
- *	channel	 state machine, connecting, peer callbacks, time limits
+ *	channel	 state machine, level state, peer callbacks, time limits
+ *	connect	 limits, policy, the way to a stream
  *	close	 shutdown, close, linger, discard
- *	classic	 a port under a driver without MULTI_OPEN
+ *	classic, classic_ring	a port under a driver without MULTI_OPEN
  *
  * Entries are device_*() and the peer callbacks. Each ends in device_settle(),
  * which sends what became due: control messages, events, used entries, calls.
@@ -161,7 +162,8 @@ struct classic {
 	struct classic_open *current;	/* not ended; the last of opens, or NULL */
 	struct list channels;		/* all of the port, also without an open */
 	uint32_t channel_count;
-	uint32_t tx_skip;		/* bytes already taken of the next tx chain */
+	uint32_t generation;		/* of the last channel: only for the log */
+	uint64_t tx_skip;		/* bytes already taken of the next tx chain */
 	bool guest_open;		/* the driver said PORT_OPEN 1 */
 	bool host_open, told_open;	/* what PORT_OPEN should say; said last */
 };
@@ -303,16 +305,12 @@ void transfer_unpark(struct channel *channel, enum mp_status status);
 /* Drops it without a word: the ring is gone. */
 void transfer_forget(struct channel *channel);
 /* Hands bytes over until all are taken or the stream has had enough; returns how many. */
-uint32_t transfer_push(struct channel *channel, struct iovec *iov, int count);
+size_t transfer_push(struct channel *channel, struct iovec *iov, int count);
 
 /* channel.c */
 struct channel *channel_create(struct port *port, uint32_t slot, uint32_t generation);
 /* Ends the stream if there is one, gives back what it holds, frees. */
 void channel_free(struct channel *channel);
-/* Begins to connect, or connects again after a refusal; the outcome is in the state. */
-void channel_connect(struct channel *channel, const char *name, size_t len);
-/* Fixed ports: tries to connect after a while. */
-void channel_connect_later(struct channel *channel);
 /* The stream broke. The channel still exists when this returns. */
 void channel_fail(struct channel *channel);
 /* Ends the stream, if there is one. */
@@ -328,6 +326,17 @@ void channel_start_timer(struct channel *channel, enum timer_kind kind);
 void channel_expired(struct channel *channel, enum timer_kind kind);
 void channel_log(struct channel *channel, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* connect.c */
+/* Begins to connect, or connects again after a refusal; the outcome is in the state. */
+void connect_begin(struct channel *channel, const char *name, size_t len);
+/* Fixed ports: now, or after a while. */
+void connect_fixed(struct channel *channel);
+void connect_later(struct channel *channel);
+/* The outcomes. */
+void connect_reached(struct channel *channel);
+void connect_not_reached(struct channel *channel, int reason);
+void connect_refuse(struct channel *channel, enum mp_reason reason);
 
 /* close.c */
 int close_shutdown(struct request *request);

@@ -115,7 +115,7 @@ static int act_connect(struct request *request)
 	channel->gid = le32toh(connect.fixed.gid);
 	channel->pid = le32toh(connect.fixed.pid);
 	memcpy(channel->comm, connect.fixed.comm, MP_COMM_LEN);
-	channel_connect(channel, connect.name, name_len);
+	connect_begin(channel, connect.name, name_len);
 	return MP_OK;
 }
 

@@ -48,9 +48,9 @@ static uint32_t pull(struct channel *ch, struct iovec *iov, int count)
 	return moved;
 }
 
-uint32_t transfer_push(struct channel *ch, struct iovec *iov, int count)
+size_t transfer_push(struct channel *ch, struct iovec *iov, int count)
 {
-	uint32_t moved = 0;
+	size_t moved = 0;
 
 	while (count) {
 		ssize_t n = ch->stream->ops->writev(ch->stream, iov, count);
