@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "daemon/config.h"
-#include "daemon/config_value.h"
 #include "service/registry.h"
 
 #define NAME_MAX_LEN	64

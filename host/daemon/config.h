@@ -20,6 +20,8 @@
 
 #include <manyport/service.h>
 
+#include "daemon/config_value.h"
+
 struct loop;
 
 /* Port numbers: User Mode Linux has 64 queues, which is 31 ports. */
@@ -39,13 +41,6 @@ struct config_item {
 	char *title;			/* behind the section's kind; NULL for [Guest] */
 	char *origin;			/* where it was mentioned first */
 	uint8_t set[CONFIG_MAX_KEYS];	/* enum config_level of each key */
-};
-
-struct config_users {
-	struct config_range {
-		uint32_t first, last;
-	} *ranges;
-	int count;
 };
 
 struct config_guest {
@@ -114,8 +109,5 @@ void config_start(struct config *config, struct loop *loop, bool check_only);
 /* The port or service with this name, or NULL. */
 struct config_port *config_find_port(const struct config *config, const char *name);
 struct config_service *config_find_service(const struct config *config, const char *title);
-
-/* A name: letters, digits and any of "._-@~", at most @max bytes. */
-bool config_name_is_valid(const char *name, size_t len, size_t max);
 
 #endif

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <manyport/wire.h>
+
 #include "daemon/config_value.h"
 #include "service/text.h"
 

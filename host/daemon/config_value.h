@@ -3,10 +3,17 @@
 #ifndef HOST_DAEMON_CONFIG_VALUE_H
 #define HOST_DAEMON_CONFIG_VALUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/config.h"
+/* Users of the guest, as numbers. */
+struct config_users {
+	struct config_range {
+		uint32_t first, last;
+	} *ranges;
+	int count;
+};
 
 enum config_type {
 	CONFIG_TEXT,		/* char * */
@@ -26,6 +33,9 @@ struct config_key {
 	uint64_t min, max;
 	const char *allowed;	/* in words, for messages */
 };
+
+/* A name: letters, digits and any of "._-@~", at most @max bytes. */
+bool config_name_is_valid(const char *name, size_t len, size_t max);
 
 /* Sets the value at @field. Returns 0, -EINVAL or -ERANGE (not allowed), -ENOMEM. */
 int config_value_set(const struct config_key *key, void *field, const char *text);

@@ -120,7 +120,7 @@ static int begin_session(struct guest *guest, int fd)
 	guest->session = session_create(guest->loop, guest->device, fd, session_ended, guest);
 	if (!guest->session)
 		return errno ? -errno : -ENOMEM;
-	log_info("guest %s: a front end is attached", guest->config->guest.name);
+	log_info("%s: a front end is attached", guest->config->guest.name);
 	return 0;
 }
 
@@ -130,7 +130,7 @@ static void serve_front_end(struct guest *guest, int fd)
 
 	if (!ret)
 		return;
-	log_error("guest %s: cannot serve the front end: %s", guest->config->guest.name,
+	log_error("%s: cannot serve the front end: %s", guest->config->guest.name,
 		  strerror(-ret));
 	close(fd);
 }
@@ -138,7 +138,7 @@ static void serve_front_end(struct guest *guest, int fd)
 static void refuse_front_end(struct guest *guest, int fd)
 {
 	log_limited(&guest->limit, LOG_LEVEL_WARNING,
-		    "guest %s: refused a second front end, one is attached",
+		    "%s: refused a second front end, one is attached",
 		    guest->config->guest.name);
 	close(fd);
 }
@@ -181,7 +181,7 @@ static void front_end_waits(struct loop_watch *watch, uint32_t events)
 	if (fd >= 0) {
 		take_front_end(guest, fd);
 	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-		log_limited(&guest->limit, LOG_LEVEL_WARNING, "guest %s: accept: %s",
+		log_limited(&guest->limit, LOG_LEVEL_WARNING, "%s: accept: %s",
 			    guest->config->guest.name, strerror(errno));
 		/* The connection stays where it is: not a reason to spin. */
 		loop_watch_remove(&guest->watch);

@@ -26,8 +26,9 @@
 
 /* Descriptors that are not a channel's: rings, memory, the log, the loop. */
 #define OTHER_FDS	256
-/* exec: has a socket, a pipe and a process. */
-#define FDS_PER_CHANNEL 3
+/* Of one channel; of one with a program: a socket, a pipe and the process. */
+#define CHANNEL_FDS	1
+#define PROGRAM_FDS	3
 
 static const char capabilities[] =
 	"{\n"
@@ -80,10 +81,21 @@ static struct config *make_config(const struct options *options, struct loop *lo
 	return NULL;
 }
 
+static uint64_t count_fds(const struct config *config)
+{
+	uint64_t each = CHANNEL_FDS;
+
+	for (int i = 0; i < config->service_count; i++) {
+		if (!strncmp(config->services[i]->connect, "exec:", 5))
+			each = PROGRAM_FDS;
+	}
+	return config->guest.max_channels * each + OTHER_FDS;
+}
+
 /* As many descriptors as we may have; says so if that may be too few. */
 static void raise_fd_limit(const struct config *config)
 {
-	uint64_t wanted = (uint64_t)config->guest.max_channels * FDS_PER_CHANNEL + OTHER_FDS;
+	uint64_t wanted = count_fds(config);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit))

@@ -64,7 +64,7 @@ static char *format_text(struct argp_state *state, const char *format, ...)
 	return no_memory(state, text);
 }
 
-/* Takes @section; copies the rest. */
+/* Copies everything. */
 static void add_setting(struct argp_state *state, const char *origin, const char *section,
 			const char *key, const char *value)
 {
@@ -188,7 +188,8 @@ static void check_all(struct argp_state *state)
 		argp_error(state, "--socket-path=PATH or --fd=N is needed");
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+/* What is not a setting of the configuration. */
+static error_t parse_own(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
@@ -205,15 +206,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'c':
 		options->config_file = arg;
 		break;
-	case OPTION_GUEST:
-		add_setting(state, "--guest", "Guest", "Name", arg);
-		break;
-	case OPTION_PORT:
-		parse_port(state, arg);
-		break;
-	case OPTION_SERVICE:
-		parse_service(state, arg);
-		break;
 	case OPTION_LOG_LEVEL:
 		parse_log_level(state, arg);
 		break;
@@ -223,6 +215,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPTION_CAPABILITIES:
 		options->print_capabilities = true;
 		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	switch (key) {
+	case OPTION_GUEST:
+		add_setting(state, "--guest", "Guest", "Name", arg);
+		break;
+	case OPTION_PORT:
+		parse_port(state, arg);
+		break;
+	case OPTION_SERVICE:
+		parse_service(state, arg);
+		break;
 	case ARGP_KEY_ARG:
 		argp_error(state, "'%s': there are only options", arg);
 		break;
@@ -230,7 +240,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		check_all(state);
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_own(key, arg, state);
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,6 +41,7 @@ struct exec_service {
 	struct loop *loop;
 	const char *name;
 	char **words;
+	struct rlimit files;		/* as it was when the service was made */
 	struct list children;
 	unsigned int releasing;
 	struct log_limit limit;
@@ -142,7 +144,8 @@ static int start_in(struct exec_service *owner, struct exec_child *child,
 {
 	struct environment environment;
 	char path[4096];
-	struct exec_command command = { .path = path, .argv = owner->words, .stdio = stdio };
+	struct exec_command command = { .path = path, .argv = owner->words, .stdio = stdio,
+					.files = &owner->files };
 	int ret = find_program(owner->words[0], path, sizeof(path));
 
 	if (ret)
@@ -199,6 +202,19 @@ static const struct mp_stream_ops exec_stream_ops = {
 	.close = exec_close,
 };
 
+/* Which channel, in the core's words. */
+static void set_label(char *label, size_t size, const struct mp_opener *opener)
+{
+	char who[96] = "unknown opener";
+
+	if (opener->uid != UINT32_MAX)
+		snprintf(who, sizeof(who), "uid %" PRIu32 ", pid %" PRIu32 ", %s", opener->uid,
+			 opener->pid, opener->comm);
+	snprintf(label, size, "%s: port %s: channel %" PRIu32 ".%" PRIu32 ": %s (%s)",
+		 opener->guest, opener->port, opener->channel, opener->generation, opener->service,
+		 who);
+}
+
 static struct exec_child *child_create(struct exec_service *owner, struct exec_stream *stream,
 				       const struct mp_opener *opener)
 {
@@ -211,10 +227,7 @@ static struct exec_child *child_create(struct exec_service *owner, struct exec_s
 	child->releasing = &owner->releasing;
 	child->exit = program_exited;
 	child->context = stream;
-	snprintf(child->label, sizeof(child->label),
-		 "guest %s: port %s: channel %" PRIu32 ": service %s: uid %" PRId64 " (%s)",
-		 opener->guest, opener->port, opener->channel, opener->service,
-		 opener->uid == UINT32_MAX ? -1 : (int64_t)opener->uid, opener->comm);
+	set_label(child->label, sizeof(child->label), opener);
 	return child;
 }
 
@@ -300,5 +313,6 @@ struct mp_service *exec_create(struct service_setup *setup, const char *rest)
 	owner->loop = setup->loop;
 	owner->name = setup->name;
 	list_init(&owner->children);
+	getrlimit(RLIMIT_NOFILE, &owner->files);
 	return &owner->service;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -225,6 +226,7 @@ static int spawn(struct exec_child *child, const struct exec_command *command, i
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
+	struct rlimit own;
 	int ret = posix_spawn_file_actions_init(&files);
 
 	if (ret)
@@ -235,11 +237,15 @@ static int spawn(struct exec_child *child, const struct exec_command *command, i
 	ret = add_files(&files, command->stdio, err);
 	if (!ret)
 		ret = set_attributes(&attributes);
+	/* What we have raised for ourselves is too much for some: it is as we found it. */
+	getrlimit(RLIMIT_NOFILE, &own);
+	setrlimit(RLIMIT_NOFILE, command->files);
 	if (!ret)
 		ret = posix_spawn(&child->pid, command->path, &files, &attributes, command->argv,
 				  command->envp);
 	if (ret)
 		child->pid = 0;
+	setrlimit(RLIMIT_NOFILE, &own);
 	posix_spawnattr_destroy(&attributes);
 out_files:
 	posix_spawn_file_actions_destroy(&files);

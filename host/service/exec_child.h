@@ -18,8 +18,9 @@
 #include "loop/loop.h"
 
 struct log_limit;
+struct rlimit;
 
-#define EXEC_LABEL_SIZE 192
+#define EXEC_LABEL_SIZE 256
 #define EXEC_LINE_SIZE	512
 
 struct exec_child {
@@ -47,9 +48,13 @@ struct exec_command {
 	const char *path;
 	char **argv, **envp;
 	int stdio;
+	const struct rlimit *files;	/* its RLIMIT_NOFILE */
 };
 
-/* Starts @command. The caller has set loop, limit, exit, context, label, releasing. Returns 0 or -errno. */
+/*
+ * Starts @command. The caller has set loop, limit, exit, context, label and
+ * releasing. Returns 0 or -errno.
+ */
 int exec_child_start(struct exec_child *child, const struct exec_command *command);
 
 /* The stream is closed: the child ends, by force if need be, and frees itself. */

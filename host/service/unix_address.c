@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -11,7 +13,9 @@
 
 #include "service/unix_address.h"
 
-#define BACKLOG 1024
+#define BACKLOG		1024
+#define LOCK_TRIES	100
+#define LOCK_PAUSE_MS	10
 
 int unix_address_set(struct sockaddr_un *address, socklen_t *len, const char *path)
 {
@@ -59,22 +63,32 @@ static int bind_with_mode(int fd, const struct sockaddr_un *address, socklen_t l
 
 /*
  * Between the look at a stale file and its removal another process may do the
- * same and bind; the directory's lock keeps two of us apart. Without the lock
- * (not ours to open) it is done all the same.
+ * same and bind, and between bind() and listen() our own file looks stale: the
+ * directory's lock keeps two of us apart. Many of us may start at once in one
+ * directory, and the lock may be held by a stranger, so it is waited for, but
+ * not for ever; without it the same is done at that small risk. Nothing
+ * is served yet, so waiting holds nobody up.
  */
+static int lock_directory(const char *file)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+	int lock;
+
+	snprintf(path, sizeof(path), "%s", file);
+	lock = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; lock >= 0 && i < LOCK_TRIES; i++) {
+		if (!flock(lock, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
+			break;
+		poll(NULL, 0, LOCK_PAUSE_MS);
+	}
+	return lock;
+}
+
 static int bind_over_stale(int fd, const struct sockaddr_un *address, socklen_t len, mode_t mode)
 {
-	char path[sizeof(address->sun_path)];
-	int lock, ret;
+	int lock = lock_directory(address->sun_path);
+	int ret = bind_with_mode(fd, address, len, mode);
 
-	memcpy(path, address->sun_path, sizeof(path));
-	path[sizeof(path) - 1] = 0;
-	lock = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
-		close(lock);
-		return -EADDRINUSE;
-	}
-	ret = bind_with_mode(fd, address, len, mode);
 	if (ret == -EADDRINUSE && is_stale(address, len) && !unlink(address->sun_path))
 		ret = bind_with_mode(fd, address, len, mode);
 	if (!ret && listen(fd, BACKLOG))

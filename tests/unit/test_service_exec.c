@@ -207,6 +207,28 @@ static pid_t start_program(struct test_peer *peer, const char *command)
 	return atoi(number);
 }
 
+/* The daemon raises its limit of descriptors; programs get what it was. */
+static void limit_of_descriptors_is_old(void **state)
+{
+	struct rlimit limit, saved;
+	struct test_peer peer;
+
+	(void)state;
+	getrlimit(RLIMIT_NOFILE, &saved);
+	limit = saved;
+	limit.rlim_cur = 333;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	service = rig_service(&rig, "exec:sh -c 'ulimit -n'");
+	setrlimit(RLIMIT_NOFILE, &saved);
+	assert_int_equal(peer_open(&peer, service, NULL, 0), 1);
+	rig_wait(&rig, peer_has_ended, &peer);
+	assert_int_equal(peer.in_len, 4);
+	assert_memory_equal(peer.in, "333\n", 4);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	assert_int_equal(limit.rlim_cur, saved.rlim_cur);
+	peer_close(&peer, false);
+}
+
 /* close() is over at once; a program that takes no notice is killed later. */
 static void stubborn_program_is_killed(void **state)
 {
@@ -297,7 +319,7 @@ static void log_line_names_the_channel(void **state)
 	len = pread(file, text, sizeof(text) - 1, 0);
 	assert_true(len > 0);
 	text[len] = 0;
-	assert_non_null(strstr(text, "guest guest: port port: channel 3: service test: uid 1000 (cat)"));
+	assert_non_null(strstr(text, "guest: port port: channel 3.1: test (uid 1000, pid 42, cat): "));
 	assert_non_null(strstr(text, "stderr: bad\\x1b[1m\n"));
 	assert_non_null(strstr(text, "stderr: next\n"));
 	assert_non_null(strstr(text, "exited with status 7\n"));
@@ -394,6 +416,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(closed_output_waits_for_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(environment_is_clean, setup, teardown),
 		cmocka_unit_test_setup_teardown(program_starts_afresh, setup, teardown),
+		cmocka_unit_test_setup_teardown(limit_of_descriptors_is_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(stubborn_program_is_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(group_is_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(service_ends_with_programs, setup, teardown),

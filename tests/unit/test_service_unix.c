@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+/* unix: against real sockets. */
+#include "socket_rig.h"
+
+#include <sys/stat.h>
+
+static struct mp_service *unix_service(const char *path)
+{
+	char uri[160];
+
+	snprintf(uri, sizeof(uri), "unix:%s", path);
+	return rig_service(&rig, uri);
+}
+
+static void unix_both_ways(void **state)
+{
+	const char *paths[] = { rig_path(&rig, "s"), "@manyport-test" };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		int listener = listen_at(paths[i], 5);
+		struct mp_service *service = unix_service(paths[i]);
+		struct test_peer peer;
+
+		assert_int_equal(peer_open(&peer, service, "hello", 5), 1);
+		check_both_ways(&peer, accept(listener, NULL, NULL));
+		peer_close(&peer, false);
+		service_destroy(service);
+		close(listener);
+	}
+	unlink(paths[0]);
+}
+
+static void unix_refusals(void **state)
+{
+	char path[128];
+	struct mp_service *service;
+	struct test_peer peer;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	service = unix_service(path);
+	assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_NOT_LISTENING);
+	close(listen_at(path, 5));
+	assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_NOT_LISTENING);
+	unlink(path);
+	if (geteuid()) {
+		int listener = listen_at(path, 5);
+
+		chmod(path, 0);
+		assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_DENIED);
+		close(listener);
+		unlink(path);
+	}
+	service_destroy(service);
+}
+
+struct peers {
+	struct test_peer *peers;
+	int count, wanted;
+};
+
+static bool enough_connected(void *context)
+{
+	struct peers *some = context;
+	int connected = 0;
+
+	for (int i = 0; i < some->count; i++)
+		connected += some->peers[i].connected;
+	return connected >= some->wanted;
+}
+
+/* A full backlog: connect() says EAGAIN, and goes through once there is room. */
+static void unix_full_backlog(void **state)
+{
+	char path[128];
+	struct mp_service *service;
+	struct test_peer peers[4];
+	struct peers some = { peers, 4, 0 };
+	int listener, waiting = 0, accepted;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	listener = listen_at(path, 0);
+	service = unix_service(path);
+	for (int i = 0; i < 4; i++)
+		waiting += !peer_open(&peers[i], service, "hello", 5);
+	assert_true(waiting >= 2);
+	rig_rounds(&rig, 20);
+	assert_false(peers[3].connected);
+	assert_false(peers[3].refused);
+	/* One is closed while it waits: nothing more is heard of it. */
+	peer_close(&peers[2], true);
+	for (some.wanted = 1; some.wanted <= 3; some.wanted++) {
+		rig_wait(&rig, enough_connected, &some);
+		accepted = accept(listener, NULL, NULL);
+		assert_true(accepted >= 0);
+		close(accepted);
+	}
+	for (int i = 0; i < 4; i++)
+		peer_close(&peers[i], true);
+	service_destroy(service);
+	close(listener);
+	unlink(path);
+}
+
+/* The listener goes away while a connect waits. */
+static void unix_backlog_then_refused(void **state)
+{
+	char path[128];
+	struct mp_service *service;
+	struct test_peer peers[3];
+	int listener;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	listener = listen_at(path, 0);
+	service = unix_service(path);
+	for (int i = 0; i < 3; i++)
+		peer_open(&peers[i], service, NULL, 0);
+	assert_false(peers[2].connected);
+	close(listener);
+	rig_wait(&rig, peer_is_settled, &peers[2]);
+	assert_int_equal(peers[2].refused, MP_REASON_NOT_LISTENING);
+	for (int i = 0; i < 3; i++)
+		peer_close(&peers[i], true);
+	service_destroy(service);
+	unlink(path);
+}
+
+struct slow_reader {
+	struct test_peer *peer;
+	int fd;
+	size_t len;
+	const char *expect;
+};
+
+static bool reads_some(void *context)
+{
+	struct slow_reader *reader = context;
+	char bytes[50000];
+	ssize_t len = recv(reader->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (len > 0) {
+		assert_memory_equal(bytes, reader->expect + reader->len, len);
+		reader->len += len;
+	}
+	return !len;
+}
+
+/* A service that reads nothing stops the writer, without an error; then it reads. */
+static void unix_bulk_and_stall(void **state)
+{
+	const size_t len = 40 << 20;
+	char path[128], *bytes = rig_pattern(len);
+	struct mp_service *service;
+	struct test_peer peer;
+	struct slow_reader reader = { .peer = &peer, .expect = bytes };
+	size_t stalled;
+	int listener;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	listener = listen_at(path, 5);
+	service = unix_service(path);
+	assert_int_equal(peer_open(&peer, service, bytes, len), 1);
+	reader.fd = accept(listener, NULL, NULL);
+	rig_rounds(&rig, 20);
+	stalled = peer.out_done;
+	assert_true(stalled < 20 << 20);
+	rig_rounds(&rig, 20);
+	assert_int_equal(peer.out_done, stalled);
+	peer.shut_after = true;
+	rig_wait(&rig, reads_some, &reader);
+	assert_int_equal(reader.len, len);
+	close(reader.fd);
+	peer_close(&peer, false);
+	service_destroy(service);
+	close(listener);
+	unlink(path);
+	free(bytes);
+}
+
+/*
+ * A server that answers and closes without having read everything: the answer
+ * arrives, writing ends, and behind the answer comes a failure, not an end.
+ */
+static void unix_reset_keeps_the_answer(void **state)
+{
+	char path[128];
+	struct mp_service *service;
+	struct test_peer peer;
+	int listener, server;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	listener = listen_at(path, 5);
+	service = unix_service(path);
+	assert_int_equal(peer_open(&peer, service, "hello", 5), 1);
+	server = accept(listener, NULL, NULL);
+	assert_int_equal(write(server, "go away", 7), 7);
+	close(server);
+	/* This write meets the failure first. */
+	peer.out_len = 10;
+	peer.out = "hellohello";
+	peer_write(&peer);
+	assert_int_equal(peer.out_error, EPIPE);
+	rig_wait(&rig, peer_has_ended, &peer);
+	assert_int_equal(peer.in_len, 7);
+	assert_memory_equal(peer.in, "go away", 7);
+	assert_int_equal(peer.in_error, ECONNRESET);
+	peer_close(&peer, false);
+	service_destroy(service);
+	close(listener);
+	unlink(path);
+}
+
+static void unix_wrong_forms(void **state)
+{
+	static const char *const wrong[] = {
+		"unix:", "unix:@",
+		"unix:/123456789012345678901234567890123456789012345678901234567890"
+		"123456789012345678901234567890123456789012345678",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct service_setup make = { .loop = rig.loop, .name = "test" };
+
+		assert_null(service_create(&make, wrong[i]));
+		assert_true(make.error[0]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		socket_test(unix_both_ways),
+		socket_test(unix_refusals),
+		socket_test(unix_full_backlog),
+		socket_test(unix_backlog_then_refused),
+		socket_test(unix_bulk_and_stall),
+		socket_test(unix_reset_keeps_the_answer),
+		socket_test(unix_wrong_forms),
+	};
+
+	return cmocka_run_group_tests(tests, rig_setup_group, NULL);
+}
