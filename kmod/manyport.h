@@ -146,6 +146,12 @@ static inline struct mp_queue *mp_device_tx(struct mp_device *device, unsigned i
 	return &device->queues[2 * id + 1];
 }
 
+/* The queue behind virtqueue number @index, which is not a control queue [protocol.md 11.1]. */
+static inline struct mp_queue *mp_device_queue(struct mp_device *device, unsigned int index)
+{
+	return &device->queues[index < 2 ? index : index - 2];
+}
+
 int mp_device_register_driver(void);
 void mp_device_unregister_driver(void);
 

@@ -40,7 +40,6 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->vq = vq;
 	queue->is_dead = false;
 	queue->events_posted = 0;
-	vq->priv = queue;
 }
 
 void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *))
@@ -323,7 +322,7 @@ static void mp_queue_drain_work(struct work_struct *work)
 
 void mp_queue_interrupt(struct virtqueue *vq)
 {
-	mp_queue_drain(vq->priv);
+	mp_queue_drain(mp_device_queue(vq->vdev->priv, vq->index));
 }
 
 /* From the return on nothing is added, taken or notified. */

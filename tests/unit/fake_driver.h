@@ -55,6 +55,7 @@ struct fake_request {
 	uint32_t length;		/* of the payload */
 	uint64_t readable, writable;	/* guest addresses, one block each */
 	uint32_t readable_len, writable_len;
+	bool is_small;			/* control: too small for a message */
 	bool done;
 	uint32_t used;
 	struct mp_result result;	/* once done */
@@ -343,9 +344,9 @@ static inline void fake_done(struct fake_driver *d, struct fake_request *r, uint
 		fake_take_result(d, r);
 	else if (r->kind == FAKE_EVENT)
 		fake_take_event(d, r);
-	else if (r->queue == 2)
+	else if (r->queue == 2 && !r->is_small)
 		fake_take_control(d, r);
-	if (r->kind == FAKE_EVENT || r->queue == 2)
+	if (r->kind == FAKE_EVENT || (r->queue == 2 && !r->is_small))
 		fake_repost_event(d, r);
 }
 
@@ -454,11 +455,15 @@ static inline void fake_post_event(struct fake_driver *d, unsigned int port)
 /* An event or control buffer goes back at once, as long as its queue runs. */
 static inline void fake_repost_event(struct fake_driver *d, struct fake_request *r)
 {
+	unsigned int cut = d->cut;
+
 	if (!d->queues[r->queue].running || (r->kind == FAKE_EVENT && !d->event_buffers)) {
 		fake_drop(d, r);
 		return;
 	}
+	d->cut = 0;
 	fake_offer(d, r);
+	d->cut = cut;
 	fake_kick(d, r->queue);
 }
 
