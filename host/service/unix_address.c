@@ -111,11 +111,10 @@ int unix_listener_open(struct unix_listener *listener, const char *path, mode_t 
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (listener->address.sun_path[0]) {
+	if (listener->address.sun_path[0])
 		ret = bind_over_stale(fd, &listener->address, len, mode);
-	} else if (bind(fd, (struct sockaddr *)&listener->address, len) || listen(fd, BACKLOG)) {
+	else if (bind(fd, (struct sockaddr *)&listener->address, len) || listen(fd, BACKLOG))
 		ret = -errno;
-	}
 	if (ret) {
 		close(fd);
 		return ret;
