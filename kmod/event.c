@@ -69,8 +69,6 @@ __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *s
 		wake |= mp_connect_answered_locked(ch);
 	if (ch->bits & MP_ST_CLOSED)
 		ch->is_closed = true;
-	if (ch->bits & MP_ST_FAILED)
-		mp_write_drop_locked(ch);
 	bits = ch->bits & ~old;
 	if (bits & (MP_ST_IN | MP_ST_IN_END | MP_ST_FAILED))
 		wake |= EPOLLIN;
@@ -98,6 +96,6 @@ void mp_event_received(struct mp_port *port, const struct mp_event *event, u32 u
 		wake = mp_channel_apply_locked(ch, &event->state);
 	}
 	spin_unlock_irqrestore(&ch->lock, flags);
-	mp_channel_wake(ch, wake);
+	mp_channel_settle(ch, wake);
 	mp_channel_put(ch);
 }

@@ -158,6 +158,12 @@ __poll_t mp_write_pump_locked(struct mp_channel *ch)
 	if (list_empty(&ch->out_chunks) || ch->phase != MP_PHASE_CONNECTED || ch->error)
 		return 0;
 	if (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED | MP_ST_CLOSED)) {
+		/*
+		 * This state may have overtaken, on the other queue, the answers
+		 * that say that the service has these bytes.
+		 */
+		if (ch->out_sent)
+			return 0;
 		mp_write_drop_locked(ch);
 		return EPOLLOUT | EPOLLERR;
 	}

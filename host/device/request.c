@@ -27,7 +27,6 @@ static int parse(struct request *request, struct mp_request *wire)
 
 	request->channel = NULL;
 	request->count = 0;
-	memset(wire, 0, sizeof(*wire));
 	if (chain->writable_len < sizeof(struct mp_result))
 		return -EPROTO;
 	readable = map_segments(mem, chain->segments, chain->readable, iov, REQUEST_IOVS);
@@ -38,8 +37,10 @@ static int parse(struct request *request, struct mp_request *wire)
 	if (writable < 0)
 		return -EPROTO;
 	map_split(&request->map, iov + readable, writable);
-	if (iov_copy_out(iov, readable, 0, wire, sizeof(*wire)) < sizeof(*wire))
+	if (iov_copy_out(iov, readable, 0, wire, sizeof(*wire)) < sizeof(*wire)) {
+		memset(wire, 0, sizeof(*wire));	/* a part of a header says nothing */
 		return MP_INVALID;
+	}
 	if (chain->readable_len > sizeof(*wire)) {
 		request->map.payload = iov;
 		request->map.payload_count = iov_advance(&request->map.payload, readable,

@@ -376,6 +376,39 @@ struct manyport_info channel_info(int fd)
 	return info;
 }
 
+void await_state(int fd, uint32_t state)
+{
+	while (channel_info(fd).state != state)
+		sched_yield();
+}
+
+int port_channels(const char *name)
+{
+	static const char *const classes[] = { "manyport", "virtio-ports" };
+	char node[256], path[400], text[32] = "";
+	ssize_t len;
+	int fd = -1;
+
+	CHECK(realpath(port_path(name), node));
+	for (int i = 0; i < 2 && fd < 0; i++) {
+		snprintf(path, sizeof(path), "/sys/class/%s/%s/channels", classes[i],
+			 strrchr(node, '/') + 1);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		FAIL("no attribute 'channels' of %s", node);
+	len = CHECK_OK(read(fd, text, sizeof(text) - 1));
+	text[len] = '\0';
+	close(fd);
+	return atoi(text);
+}
+
+void await_port(const char *name, int channels)
+{
+	while (port_channels(name) > channels)
+		sched_yield();
+}
+
 void *shared_alloc(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -90,6 +90,12 @@ void check_poll_at(const char *file, int line, int fd, short mask);
 void wait_poll(int fd, short events);	/* for any of them */
 
 struct manyport_info channel_info(int fd);
+/* Waits until the channel is in this state (enum manyport_channel_state). */
+void await_state(int fd, uint32_t state);
+/* How many channels the port has: those of its files, and those that still drain. */
+int port_channels(const char *name);
+/* Waits until it has no more than that: the channels of an earlier test are gone. */
+void await_port(const char *name, int channels);
 
 /* Memory shared with processes that are spawned later. */
 void *shared_alloc(size_t size);

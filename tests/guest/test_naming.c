@@ -244,7 +244,8 @@ TEST(a_slow_answer_is_waited_for)
 		write_pattern(fd, 100, 3, 0);
 		_exit(0);
 	}
-	AWAIT_POLL(fd, 0);
+	await_state(fd, MANYPORT_CONNECTING);
+	CHECK_POLL(fd, 0);
 	ctl("drain backlog");
 	JOIN(pid);
 	puppet_await(0);
@@ -400,7 +401,7 @@ TEST(a_killed_namer_does_not_hurt_the_others)
 
 	ctl("fill backlog");
 	pid = spawn(name_backlog, &fd);
-	AWAIT_POLL(fd, 0);
+	await_state(fd, MANYPORT_CONNECTING);
 	kill_and_wait(pid);
 	ctl("drain backlog");
 	AWAIT_POLL(fd, POLLOUT);

@@ -82,6 +82,7 @@ static int open_to_limit(const char *name, int *fds, int max)
 	const char *path = port_path(name);
 	int count = 0;
 
+	await_port(name, 0);
 	while (count < max) {
 		fds[count] = open(path, O_RDWR | O_CLOEXEC);
 		if (fds[count] < 0)

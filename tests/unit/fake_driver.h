@@ -55,6 +55,7 @@ struct fake_request {
 	uint32_t length;		/* of the payload */
 	uint64_t readable, writable;	/* guest addresses, one block each */
 	uint32_t readable_len, writable_len;
+	uint64_t table;			/* indirect */
 	bool is_small;			/* control: too small for a message */
 	bool done;
 	uint32_t used;
@@ -89,6 +90,7 @@ struct fake_driver {
 	bool woken;
 	bool event_idx;
 	unsigned int cut;		/* bytes in a descriptor; 0: each part is one */
+	bool indirect;			/* requests and bytes go through an indirect table */
 	uint64_t next_free;
 	uint64_t free_lists[FAKE_CLASSES];
 	struct fake_queue queues[FAKE_QUEUES];
@@ -265,14 +267,30 @@ static inline void fake_block(struct fake_driver *d, struct fake_queue *q, int *
 	}
 }
 
+static inline int fake_table(struct fake_driver *d, struct fake_queue *q, struct fake_request *r)
+{
+	struct vring_desc *table;
+
+	if (!r->table)
+		r->table = fake_alloc(d, 2 * sizeof(*table));
+	table = fake_at(d, r->table);
+	table[0] = (struct vring_desc){ r->readable, r->readable_len, VRING_DESC_F_NEXT, 1 };
+	table[1] = (struct vring_desc){ r->writable, r->writable_len, VRING_DESC_F_WRITE, 0 };
+	return fake_desc(q, r->table, 2 * sizeof(*table), VRING_DESC_F_INDIRECT);
+}
+
 /* Makes the chain of @r visible. Does not kick. */
 static inline void fake_offer(struct fake_driver *d, struct fake_request *r)
 {
 	struct fake_queue *q = &d->queues[r->queue];
 	int head = -1, last = -1;
 
-	fake_block(d, q, &head, &last, r->readable, r->readable_len, 0);
-	fake_block(d, q, &head, &last, r->writable, r->writable_len, VRING_DESC_F_WRITE);
+	if (d->indirect && r->readable_len && r->writable_len) {
+		head = fake_table(d, q, r);
+	} else {
+		fake_block(d, q, &head, &last, r->readable, r->readable_len, 0);
+		fake_block(d, q, &head, &last, r->writable, r->writable_len, VRING_DESC_F_WRITE);
+	}
 	assert_true(head >= 0);
 	assert_null(q->by_head[head]);
 	r->head = head;
@@ -421,6 +439,7 @@ static inline void fake_drop(struct fake_driver *d, struct fake_request *r)
 	assert_true(r->done);
 	fake_free(d, r->readable, r->readable_len);
 	fake_free(d, r->writable, r->writable_len);
+	fake_free(d, r->table, 2 * sizeof(struct vring_desc));
 	free(r);
 }
 

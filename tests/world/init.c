@@ -7,6 +7,7 @@
  *	nonce     a word that the verdict must carry
  *	insmod    modules of the world itself, a path per line
  *	modules   modules under test, a path per line, parameters behind it
+ *	wait      what must be there before the command starts, a path per line
  *	argv      the command, each argument ended by a NUL
  *	environ   its environment, the same way
  * They are read and removed before the command runs, so that the command
@@ -45,6 +46,7 @@
 
 #define MAX_WORDS 256
 #define UNLOAD_SECONDS 10
+#define WAIT_SECONDS 20
 #define LEAK_AGE_SECONDS 6	/* kmemleak ignores what is younger than 5 */
 
 enum port { PORT_COMMAND, PORT_ERRORS, PORT_VERDICT, PORT_COUNT };
@@ -244,6 +246,22 @@ static void load_modules(char *list, char **loaded)
 	}
 }
 
+/* Ports appear when the device has announced them, not with the module. */
+static void wait_for_paths(char *list)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	int rounds = WAIT_SECONDS * 100;
+	char *path;
+
+	while ((path = strsep(&list, "\n"))) {
+		while (*path && access(path, F_OK)) {
+			if (!rounds--)
+				fault("find", path);
+			nanosleep(&pause, NULL);
+		}
+	}
+}
+
 static void unload_module(const char *name)
 {
 	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
@@ -375,7 +393,7 @@ static void report_leaks(void)
 int main(void)
 {
 	char *loaded[MAX_WORDS + 1] = { 0 };
-	char *insmod, *modules, **argv, **env;
+	char *insmod, *modules, *wait_list, **argv, **env;
 	int limit, status;
 
 	umask(022);
@@ -390,6 +408,7 @@ int main(void)
 
 	insmod = take_file("/world/insmod", NULL);
 	modules = take_file("/world/modules", NULL);
+	wait_list = take_file("/world/wait", NULL);
 	argv = take_words("/world/argv");
 	env = take_words("/world/environ");
 
@@ -397,6 +416,7 @@ int main(void)
 		fault("start", "helpers");
 	load_modules(insmod, NULL);
 	load_modules(modules, loaded);
+	wait_for_paths(wait_list);
 	if (chdir("/manyport"))
 		fault("enter", "/manyport");
 	status = run_command(argv, env);
