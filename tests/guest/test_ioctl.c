@@ -317,7 +317,7 @@ TEST(info_of_each_state)
 	CHECK_EQ(manyport_shutdown(p.fd, SHUT_WR), 0);
 	AWAIT_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
 	CHECK(channel_info(p.fd).flags & MANYPORT_INFO_OUT_ENDED);
-	CHECK_EQ(channel_info(p.fd).state, MANYPORT_ENDED);
+	await_state(p.fd, MANYPORT_ENDED);
 }
 
 TEST(info_of_a_failure)

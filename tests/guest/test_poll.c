@@ -178,7 +178,7 @@ TEST(both_ends)
 	AWAIT_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
 	expect_end(p.fd);
 	CHECK_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
-	CHECK_EQ(channel_info(p.fd).state, MANYPORT_ENDED);
+	await_state(p.fd, MANYPORT_ENDED);
 }
 
 TEST(both_ends_by_the_guest)

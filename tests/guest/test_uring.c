@@ -59,7 +59,8 @@ static struct io_uring_sqe *add(struct uring *ring, int op, int fd, void *buf, u
 	sqe->fd = fd;
 	sqe->addr = (uintptr_t)buf;
 	sqe->len = len;
-	sqe->off = -1;
+	/* A stream has no position; a poll wants no offset at all. */
+	sqe->off = op == IORING_OP_POLL_ADD ? 0 : -1;
 	sqe->user_data = data;
 	ring->sq_array[index] = index;
 	__atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
