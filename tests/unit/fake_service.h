@@ -44,6 +44,8 @@ struct fake_service {
 	unsigned int admitted, released;
 	enum mp_reason admission;
 	struct fake_stream *last;	/* opened; NULL once closed */
+	void (*on_open)(struct fake_stream *stream);	/* may be NULL */
+	void (*on_close)(struct fake_stream *stream, bool abort);
 };
 
 static inline ssize_t fake_readv(struct mp_stream *base, const struct iovec *iov, int count)
@@ -75,6 +77,8 @@ static inline ssize_t fake_readv(struct mp_stream *base, const struct iovec *iov
 static inline void fake_append(uint8_t **buf, size_t *len, size_t *size, const void *bytes,
 			       size_t count)
 {
+	if (!count)
+		return;
 	while (*len + count > *size) {
 		*size = *size ? *size * 2 : 256;
 		*buf = realloc(*buf, *size);
@@ -134,6 +138,8 @@ static inline void fake_close(struct mp_stream *base, bool abort)
 
 	s->service->closed++;
 	s->service->aborted += abort;
+	if (s->service->on_close)
+		s->service->on_close(s, abort);
 	if (s->service->last == s)
 		s->service->last = NULL;
 	free(s->in);
@@ -171,6 +177,8 @@ static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
 	service->opened++;
 	service->last = s;
 	*stream = &s->stream;
+	if (service->on_open)
+		service->on_open(s);
 	return service->answer;
 }
 
