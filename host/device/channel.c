@@ -264,11 +264,27 @@ static void peer_writable(struct mp_peer *peer)
 	device_settle(device);
 }
 
+/* Said before connected() it is said again by the first write. */
+static void peer_hung_up(struct mp_peer *peer)
+{
+	struct channel *ch = peer_channel(peer);
+	struct device *device = ch->port->device;
+
+	if (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING)
+		ch->out_end = true;
+	channel_refresh(ch);
+	close_advance(ch);
+	if (ch->is_classic)
+		classic_writable(ch);
+	device_settle(device);
+}
+
 static const struct mp_peer_ops peer_ops = {
 	.connected = peer_connected,
 	.refused = peer_refused,
 	.readable = peer_readable,
 	.writable = peer_writable,
+	.hung_up = peer_hung_up,
 };
 
 /* --- The log ------------------------------------------------------------- */

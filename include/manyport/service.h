@@ -7,7 +7,7 @@
  * holds the peer end of the stream.
  *
  *	core -> stream		readv, writev, shutdown, close
- *	stream -> core		connected, refused, readable, writable
+ *	stream -> core		connected, refused, readable, writable, hung_up
  *
  * Rules, which keep the core free of locks and of waiting:
  * - One thread, the loop's, calls everything. No call blocks, ever.
@@ -54,6 +54,8 @@ struct mp_peer_ops {
 	void (*refused)(struct mp_peer *peer, enum mp_reason reason);
 	void (*readable)(struct mp_peer *peer);
 	void (*writable)(struct mp_peer *peer);
+	/* The service takes no more, seen without a write: writev() would give -EPIPE. */
+	void (*hung_up)(struct mp_peer *peer);
 };
 
 struct mp_peer {

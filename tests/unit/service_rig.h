@@ -236,6 +236,14 @@ static inline void peer_readable(struct mp_peer *base)
 	peer_read(peer);
 }
 
+static inline void peer_hung_up(struct mp_peer *base)
+{
+	struct test_peer *peer = container_of(base, struct test_peer, peer);
+
+	assert_false(peer->inside);
+	assert_non_null(peer->stream);
+}
+
 static inline void peer_writable(struct mp_peer *base)
 {
 	struct test_peer *peer = container_of(base, struct test_peer, peer);
@@ -251,6 +259,7 @@ static const struct mp_peer_ops test_peer_ops = {
 	.refused = peer_refused,
 	.readable = peer_readable,
 	.writable = peer_writable,
+	.hung_up = peer_hung_up,
 };
 
 static const struct mp_opener test_opener = {
