@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: MIT
+/* A small honest driver; see driver.h. */
+
+#include <linux/virtio_console.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <manyport/wire_check.h>
+
+#include "driver.h"
+
+#define CONTROL_BUFFERS 32
+#define CONTROL_SIZE	512
+
+struct driver *driver_open(const char *path, uint32_t port)
+{
+	struct driver *driver = calloc(1, sizeof(*driver));
+
+	driver->peer = peer_open(path);
+	driver->port = port;
+	driver->keep_events = true;
+	driver->parked = -1;
+	driver->control = peer_alloc(driver->peer, CONTROL_SIZE);
+	driver->request = peer_alloc(driver->peer, sizeof(struct mp_request));
+	driver->result = peer_alloc(driver->peer, sizeof(struct mp_result));
+	driver->parked_result = peer_alloc(driver->peer, sizeof(struct mp_result));
+	driver->out = peer_alloc(driver->peer, DRIVER_BUFFER);
+	driver->in = peer_alloc(driver->peer, DRIVER_BUFFER);
+	driver->parked_in = peer_alloc(driver->peer, DRIVER_BUFFER);
+	return driver;
+}
+
+/* The device does not answer. Where that was to be expected, the attack is over. */
+static void lost(struct driver *driver, const char *what)
+{
+	struct pollfd fd = { .fd = driver->peer->sock, .events = POLLRDHUP };
+
+	if (driver->may_end && (peer_is_broken(driver->peer) || poll(&fd, 1, 0) == 1))
+		exit(0);
+	FAIL("%s", what);
+}
+
+/* --- Control ----------------------------------------------------------------- */
+
+void driver_control(struct driver *driver, uint32_t id, uint16_t event, uint16_t value,
+		    const void *payload, uint32_t len)
+{
+	struct virtio_console_control header = { htole32(id), htole16(event), htole16(value) };
+	const struct peer_segment segment = { peer_gpa(driver->control), sizeof(header) + len };
+	uint8_t *at = driver->peer->mem + driver->control;
+
+	CHECK(sizeof(header) + len <= CONTROL_SIZE);
+	memcpy(at, &header, sizeof(header));
+	if (len)
+		memcpy(at + sizeof(header), payload, len);
+	peer_add(driver->control_tx, &segment, 1, 0);
+	peer_kick(driver->control_tx);
+	/* [protocol.md 3.6] */
+	if (peer_wait_used(driver->peer, driver->control_tx, NULL, PEER_WAIT_MS) < 0)
+		lost(driver, "a control message was not returned");
+}
+
+static void add_control_buffer(struct driver *driver, uint32_t offset)
+{
+	const struct peer_segment segment = { peer_gpa(offset), CONTROL_SIZE };
+	uint16_t head = peer_add(driver->control_rx, &segment, 0, 1);
+
+	driver->control_buffers[head] = offset;
+}
+
+static void handle_control(struct driver *driver, const uint8_t *at, uint32_t len)
+{
+	struct virtio_console_control header;
+	struct mp_port_mode mode;
+	struct mp_hello hello;
+
+	CHECK(len >= sizeof(header));
+	memcpy(&header, at, sizeof(header));
+	at += sizeof(header);
+	len -= sizeof(header);
+	if (le16toh(header.event) == MP_CONTROL_HELLO) {
+		CHECK(len >= sizeof(hello));
+		memcpy(&hello, at, sizeof(hello));
+		CHECK(mp_hello_is_valid(&hello, len));
+		driver->max_io = le32toh(hello.max_io);
+	}
+	if (le32toh(header.id) != driver->port)
+		return;
+	if (le16toh(header.event) == MP_CONTROL_PORT_MODE) {
+		CHECK(len >= sizeof(mode));
+		memcpy(&mode, at, sizeof(mode));
+		driver->max_channels = le32toh(mode.max_channels);
+	}
+	driver->has_port |= le16toh(header.event) == VIRTIO_CONSOLE_PORT_ADD;
+	driver->has_name |= le16toh(header.event) == VIRTIO_CONSOLE_PORT_NAME;
+}
+
+/* Takes control messages until @what is true. */
+static void wait_control(struct driver *driver, const bool *what, const uint32_t *number)
+{
+	uint32_t len, offset;
+	int head;
+
+	while (what ? !*what : !*number) {
+		head = peer_wait_used(driver->peer, driver->control_rx, &len, PEER_WAIT_MS);
+		if (head < 0)
+			lost(driver, "a control message is missing");
+		offset = driver->control_buffers[head];
+		handle_control(driver, driver->peer->mem + offset, len);
+		add_control_buffer(driver, offset);
+		peer_kick(driver->control_rx);
+	}
+}
+
+/* --- Steps ------------------------------------------------------------------- */
+
+static void step_queues(struct driver *driver)
+{
+	struct peer *peer = driver->peer;
+	unsigned int rx = driver->port ? 4 + 2 * (driver->port - 1) : 0;
+
+	CHECK(rx + 1 < peer->queue_count);
+	for (unsigned int i = 0; i < peer->queue_count; i++)
+		peer_init_queue(peer, i, PEER_RING_SIZE);
+	driver->rx = &peer->queues[rx];
+	driver->tx = &peer->queues[rx + 1];
+	driver->control_rx = &peer->queues[2];
+	driver->control_tx = &peer->queues[3];
+}
+
+static void step_start_queues(struct driver *driver)
+{
+	for (unsigned int i = 0; i < driver->peer->queue_count; i++)
+		peer_start_queue(driver->peer, i);
+}
+
+static void step_fill(struct driver *driver)
+{
+	for (int i = 0; i < CONTROL_BUFFERS; i++)
+		add_control_buffer(driver, peer_alloc(driver->peer, CONTROL_SIZE));
+	peer_kick(driver->control_rx);
+}
+
+static void step_hello(struct driver *driver)
+{
+	struct mp_hello hello = {
+		.magic = htole32(MP_MAGIC), .version = htole16(1), .size = htole16(sizeof(hello)),
+	};
+
+	driver_control(driver, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1, NULL, 0);
+	wait_control(driver, NULL, &driver->max_io);
+	driver_control(driver, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
+	wait_control(driver, &driver->has_port, NULL);
+}
+
+static void step_port(struct driver *driver)
+{
+	CHECK(driver->max_channels >= 4);
+	driver_add_events(driver, DRIVER_EVENTS);
+	driver_control(driver, driver->port, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+	wait_control(driver, &driver->has_name, NULL);
+}
+
+static void step_negotiate(struct driver *driver)
+{
+	peer_negotiate(driver->peer, 0);
+}
+
+static void step_memory(struct driver *driver)
+{
+	peer_share_memory(driver->peer);
+}
+
+static void step_connect(struct driver *driver)
+{
+	driver_open_channel(driver, 0, "echo");
+}
+
+static void step_write(struct driver *driver)
+{
+	CHECK(driver_write(driver, 0, 0, "hello", 5) == MP_OK);
+}
+
+static void step_read(struct driver *driver)
+{
+	driver_wait(driver, 0, MP_ST_IN);
+	CHECK(driver_read(driver, 0, 0, 100) == MP_OK);
+	CHECK(!memcmp(driver_in(driver), "hello", 5));
+}
+
+static void step_park(struct driver *driver)
+{
+	driver_park(driver, 0, 5, 100);
+}
+
+static void step_close(struct driver *driver)
+{
+	CHECK(driver_simple(driver, MP_OP_CLOSE, 0, 0, 5) == MP_OK);
+	driver_wait(driver, 0, MP_ST_CLOSED);
+}
+
+static void (*const steps[])(struct driver *driver) = {
+	step_negotiate, step_memory, step_queues, step_start_queues, step_fill, step_hello,
+	step_port,
+	/* A whole life; an attack starts in front of these. */
+	step_connect, step_write, step_read, step_park, step_close,
+};
+#define START_STEPS 7
+
+bool driver_step(struct driver *driver, unsigned int step)
+{
+	if (step >= sizeof(steps) / sizeof(steps[0]))
+		return false;
+	steps[step](driver);
+	return true;
+}
+
+void driver_start(struct driver *driver)
+{
+	for (unsigned int step = 0; step < START_STEPS; step++)
+		driver_step(driver, step);
+}
+
+/* --- State and events ---------------------------------------------------------- */
+
+static void take_state(struct driver *driver, uint32_t slot, uint32_t generation,
+		       const struct mp_state *state)
+{
+	struct driver_channel *channel;
+
+	CHECK(mp_state_is_valid(state));
+	if (slot >= DRIVER_MAX_SLOTS)
+		return;
+	channel = &driver->channels[slot];
+	if (channel->generation != generation ||
+	    (le32toh(state->seq) != channel->seq &&
+	     !mp_seq_is_newer(le32toh(state->seq), channel->seq)))
+		return;
+	channel->seq = le32toh(state->seq);
+	channel->bits = le16toh(state->bits);
+	channel->reason = le16toh(state->reason);
+}
+
+static void add_event_buffer(struct driver *driver, uint32_t offset)
+{
+	const struct peer_segment segment = { peer_gpa(offset), sizeof(struct mp_event) };
+	uint16_t head = peer_add(driver->rx, &segment, 0, 1);
+
+	driver->event_buffers[head] = offset;
+}
+
+void driver_add_events(struct driver *driver, unsigned int count)
+{
+	while (count--)
+		add_event_buffer(driver, peer_alloc(driver->peer, sizeof(struct mp_event)));
+	peer_kick(driver->rx);
+}
+
+static void take_event(struct driver *driver, int head, uint32_t len)
+{
+	uint32_t offset = driver->event_buffers[head];
+	struct mp_event event;
+
+	driver->event_buffers[head] = 0;
+	memcpy(&event, driver->peer->mem + offset, sizeof(event));
+	CHECK(mp_event_is_valid(&event, len));
+	take_state(driver, le32toh(event.channel), le32toh(event.generation), &event.state);
+	if (driver->keep_events) {
+		add_event_buffer(driver, offset);
+		peer_kick(driver->rx);
+	}
+}
+
+int driver_take_events(struct driver *driver)
+{
+	uint32_t len;
+	int head, n = 0;
+
+	while ((head = peer_take_used(driver->rx, &len)) >= 0) {
+		n++;
+		if (head == driver->parked) {
+			driver->parked = -1;
+			driver->parked_is_back = true;
+		} else if (driver->event_buffers[head]) {
+			take_event(driver, head, len);
+		}
+	}
+	return n;
+}
+
+void driver_wait(struct driver *driver, uint32_t slot, uint16_t bits)
+{
+	uint64_t limit = peer_now_ms() + PEER_WAIT_MS;
+	eventfd_t value;
+
+	for (;;) {
+		struct pollfd fds[] = {
+			{ .fd = driver->rx->call, .events = POLLIN },
+			{ .fd = driver->peer->sock, .events = POLLRDHUP },
+		};
+
+		driver_take_events(driver);
+		if (driver->channels[slot].bits & bits)
+			return;
+		if (peer_now_ms() >= limit)
+			lost(driver, "a state did not come");
+		poll(fds, 2, 1000);
+		if (fds[1].revents)
+			lost(driver, "the daemon has ended the session");
+		eventfd_read(driver->rx->call, &value);
+	}
+}
+
+/* --- Requests -------------------------------------------------------------------- */
+
+const struct mp_result *driver_result(const struct driver *driver)
+{
+	return (const void *)(driver->peer->mem + driver->result);
+}
+
+const uint8_t *driver_in(const struct driver *driver)
+{
+	return driver->peer->mem + driver->in;
+}
+
+uint32_t driver_submit(struct driver *driver, const struct driver_request *request)
+{
+	struct peer *peer = driver->peer;
+	struct peer_segment segments[4] = {
+		{ peer_gpa(driver->request), sizeof(request->header) },
+	};
+	unsigned int readable = 1, writable = 1;
+	uint32_t slot = le32toh(request->header.channel), len;
+	struct mp_result result;
+	int head;
+
+	CHECK(request->out_len <= DRIVER_BUFFER && request->in_len <= DRIVER_BUFFER);
+	memcpy(peer->mem + driver->request, &request->header, sizeof(request->header));
+	memset(peer->mem + driver->result, 0xee, sizeof(result));
+	if (request->out_len) {
+		memcpy(peer->mem + driver->out, request->out, request->out_len);
+		segments[readable++] = (struct peer_segment){ peer_gpa(driver->out),
+							      request->out_len };
+	}
+	segments[readable] = (struct peer_segment){ peer_gpa(driver->result), sizeof(result) };
+	if (request->in_len)
+		segments[readable + writable++] =
+			(struct peer_segment){ peer_gpa(driver->in), request->in_len };
+	head = peer_add(driver->tx, segments, readable, writable);
+	peer_kick(driver->tx);
+	if (peer_wait_used(peer, driver->tx, &len, PEER_WAIT_MS) != head)
+		lost(driver, "a request was not answered");
+	memcpy(&result, peer->mem + driver->result, sizeof(result));
+	CHECK(mp_result_is_valid(&result, request->out_len + request->in_len, len,
+				 request->in_len));
+	if (le32toh(result.status) != MP_STALE)
+		take_state(driver, slot, le32toh(request->header.generation), &result.state);
+	return le32toh(result.status);
+}
+
+static struct mp_request header_of(const struct driver *driver, enum mp_op op, uint32_t slot,
+				   uint64_t offset, uint32_t len)
+{
+	return (struct mp_request){
+		.op = htole16(op), .length = htole32(len), .channel = htole32(slot),
+		.generation = htole32(driver->channels[slot].generation),
+		.offset = htole64(offset),
+	};
+}
+
+uint32_t driver_connect(struct driver *driver, uint32_t slot, const char *name)
+{
+	struct {
+		struct mp_connect fixed;
+		char name[MP_NAME_MAX];
+	} connect = { .fixed = { .uid = htole32(1000), .gid = htole32(1000),
+				 .pid = htole32(getpid()), .comm = "bad\nguest" } };
+	struct driver_request request = { .out = &connect };
+	size_t len = strlen(name);
+
+	CHECK(len <= MP_NAME_MAX);
+	memcpy(connect.name, name, len);
+	connect.fixed.name_len = htole32(len);
+	driver->channels[slot] = (struct driver_channel){ .generation = ++driver->generation };
+	request.out_len = sizeof(connect.fixed) + len;
+	request.header = header_of(driver, MP_OP_CONNECT, slot, 0, request.out_len);
+	return driver_submit(driver, &request);
+}
+
+uint32_t driver_write(struct driver *driver, uint32_t slot, uint64_t offset, const void *buf,
+		      uint32_t len)
+{
+	const struct driver_request request = {
+		.header = header_of(driver, MP_OP_WRITE, slot, offset, len),
+		.out = buf, .out_len = len,
+	};
+
+	return driver_submit(driver, &request);
+}
+
+uint32_t driver_read(struct driver *driver, uint32_t slot, uint64_t offset, uint32_t len)
+{
+	const struct driver_request request = {
+		.header = header_of(driver, MP_OP_READ, slot, offset, len), .in_len = len,
+	};
+
+	return driver_submit(driver, &request);
+}
+
+uint32_t driver_simple(struct driver *driver, enum mp_op op, uint32_t slot, uint16_t flags,
+		       uint64_t offset)
+{
+	struct driver_request request = { .header = header_of(driver, op, slot, offset, 0) };
+
+	request.header.flags = htole16(flags);
+	return driver_submit(driver, &request);
+}
+
+void driver_park(struct driver *driver, uint32_t slot, uint64_t offset, uint32_t len)
+{
+	struct mp_request header = header_of(driver, MP_OP_READ, slot, offset, len);
+	uint32_t request = peer_alloc(driver->peer, sizeof(header));
+	const struct peer_segment segments[] = {
+		{ peer_gpa(request), sizeof(header) },
+		{ peer_gpa(driver->parked_result), sizeof(struct mp_result) },
+		{ peer_gpa(driver->parked_in), len },
+	};
+
+	memcpy(driver->peer->mem + request, &header, sizeof(header));
+	driver->parked_is_back = false;
+	driver->parked = peer_add(driver->rx, segments, 1, 2);
+	driver->event_buffers[driver->parked] = 0;
+	peer_kick(driver->rx);
+}
+
+/* --- A whole channel -------------------------------------------------------------- */
+
+void driver_open_channel(struct driver *driver, uint32_t slot, const char *name)
+{
+	CHECK(driver_connect(driver, slot, name) == MP_OK);
+	driver_wait(driver, slot, MP_ST_CONNECTED | MP_ST_REFUSED);
+	CHECK(driver->channels[slot].bits & MP_ST_CONNECTED);
+}
+
+static uint8_t pattern(uint64_t offset)
+{
+	return offset * 31 + (offset >> 8) * 7;
+}
+
+static uint32_t write_some(struct driver *driver, uint32_t slot, uint64_t offset, uint32_t len)
+{
+	static uint8_t buf[DRIVER_BUFFER];
+	uint32_t status;
+
+	for (uint32_t i = 0; i < len; i++)
+		buf[i] = pattern(offset + i);
+	status = driver_write(driver, slot, offset, buf, len);
+	CHECK(status == MP_OK || status == MP_AGAIN);
+	return status == MP_OK ? le32toh(driver_result(driver)->count) : 0;
+}
+
+static uint32_t read_some(struct driver *driver, uint32_t slot, uint64_t offset)
+{
+	uint32_t status = driver_read(driver, slot, offset, 10000), count;
+
+	CHECK(status == MP_OK || status == MP_AGAIN);
+	count = status == MP_OK ? le32toh(driver_result(driver)->count) : 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (driver_in(driver)[i] != pattern(offset + i))
+			FAIL("byte %llu is wrong", (unsigned long long)(offset + i));
+	return count;
+}
+
+void driver_echo(struct driver *driver, uint32_t slot, uint32_t len)
+{
+	struct driver_channel *channel = &driver->channels[slot];
+	uint32_t written = 0, read = 0, n;
+
+	driver_open_channel(driver, slot, "echo");
+	while (read < len) {
+		if (written < len && channel->bits & MP_ST_OUT) {
+			n = len - written < 30000 ? len - written : 30000;
+			written += write_some(driver, slot, written, n);
+		}
+		if (channel->bits & MP_ST_IN)
+			read += read_some(driver, slot, read);
+		else if (written == len || !(channel->bits & MP_ST_OUT))
+			driver_wait(driver, slot, MP_ST_IN | (written < len ? MP_ST_OUT : 0));
+	}
+	CHECK(driver_simple(driver, MP_OP_SHUTDOWN, slot, MP_SHUT_WRITE, len) == MP_OK);
+	driver_wait(driver, slot, MP_ST_IN | MP_ST_IN_END);
+	CHECK(driver_read(driver, slot, len, 100) == MP_OK);
+	CHECK(channel->bits & MP_ST_IN_END);
+	CHECK(driver_simple(driver, MP_OP_CLOSE, slot, 0, len) == MP_OK);
+	driver_wait(driver, slot, MP_ST_CLOSED);
+}
+
+void driver_expect_alive(struct driver *driver)
+{
+	CHECK(!peer_is_broken(driver->peer));
+	driver_echo(driver, driver->max_channels - 1, 100000);
+}
