@@ -65,8 +65,9 @@ static void end_current(struct port *port)
 	open->chains_left = unclaimed_chains(port);
 	open->is_ended = true;
 	port->classic.current = NULL;
-	if (!open->chains_left && !open->channel) {
-		list_del(&open->link);	/* nothing came of it */
+	/* Nothing came of it. One that is discarding may be what serve_tx() works on. */
+	if (!open->chains_left && !open->channel && !open->is_discarding) {
+		list_del(&open->link);
 		free(open);
 		return;
 	}

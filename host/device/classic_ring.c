@@ -110,6 +110,7 @@ static int handle_chain(struct queue *queue, struct classic_open *open,
 	struct device *device = queue->device;
 	uint64_t *skip = &open->port->classic.tx_skip;
 	struct iovec *iov = device->tx_request.iov;
+	bool is_counted = open->is_ended;	/* else its end, if now, does not see this chain */
 	size_t done = 0, size;
 	int count = map_segments(queue->ring->mem, chain->segments, chain->readable, iov,
 				 REQUEST_IOVS);
@@ -131,7 +132,7 @@ static int handle_chain(struct queue *queue, struct classic_open *open,
 	}
 	*skip = 0;
 	queue_give(queue, chain->head, 0);
-	if (open->chains_left)
+	if (is_counted)
 		open->chains_left--;
 	return 0;
 }

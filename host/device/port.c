@@ -179,7 +179,6 @@ void port_return_held(struct port *port)
 
 	if (port->parked)
 		for_each_channel(port, cancel_parked);
-	port_deliver(port);
 	while (!port->device->is_broken && (link = list_pop(&port->events)))
 		give_empty_event(port, list_entry(link, struct held, link));
 }

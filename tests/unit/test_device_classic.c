@@ -571,6 +571,34 @@ static void fixed_port(void **state)
 	expect_quiet();
 }
 
+/* The mark lies behind what is visible when the service fails, and not one chain before. */
+static void fixed_port_fails_in_a_write(void **state)
+{
+	struct fake_request *r[3];
+
+	(void)state;
+	port_ready(FIXED, "fixed");
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	guest_open(FIXED, true);
+	service->last->out_room = 1;
+	service->last->out_error = -EIO;
+	r[0] = fake_bytes(driver, tx_of(FIXED), "ab", 2);
+	r[1] = fake_bytes(driver, tx_of(FIXED), "cd", 2);
+	fake_kick(driver, tx_of(FIXED));
+	fake_run(driver);
+	assert_true(r[0]->done && r[1]->done);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	r[2] = fake_bytes(driver, tx_of(FIXED), "ef", 2);
+	fake_kick(driver, tx_of(FIXED));
+	fake_run(driver);
+	assert_false(r[2]->done);
+	fake_pass_time(driver, 1000);
+	assert_true(r[2]->done);
+	expect_out("ef");
+	for (int i = 0; i < 3; i++)
+		fake_drop(driver, r[i]);
+}
+
 static void fixed_port_retries(void **state)
 {
 	(void)state;
@@ -620,6 +648,7 @@ int main(void)
 		TEST(failing_service), TEST(closed_guest_gets_nothing), TEST(limits),
 		TEST(restart_of_rings), TEST(resume), TEST(odd_chains), TEST(much_data),
 		cmocka_unit_test_setup_teardown(fixed_port, setup, world_destroy),
+		cmocka_unit_test_setup_teardown(fixed_port_fails_in_a_write, setup, world_destroy),
 		cmocka_unit_test_setup_teardown(fixed_port_retries, setup, world_destroy),
 	};
 
