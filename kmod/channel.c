@@ -142,18 +142,12 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 	return ch;
 }
 
-void mp_channel_wake(struct mp_channel *ch, __poll_t mask)
+static void channel_wake(struct mp_channel *ch, __poll_t key)
 {
-	if (!mask)
-		return;
-	if (mask & EPOLLIN)
-		mask |= EPOLLRDNORM | EPOLLRDHUP;
-	if (mask & EPOLLOUT)
-		mask |= EPOLLWRNORM;
-	wake_up_interruptible_poll(&ch->wait, mask);
-	if (mask & EPOLLIN)
+	wake_up_interruptible_poll(&ch->wait, key);
+	if (key & EPOLLIN)
 		kill_fasync(&ch->fasync, SIGIO, POLL_IN);
-	if (mask & EPOLLOUT)
+	if (key & EPOLLOUT)
 		kill_fasync(&ch->fasync, SIGIO, POLL_OUT);
 }
 
@@ -238,15 +232,19 @@ static void close_try_locked(struct mp_channel *ch)
 void mp_channel_settle(struct mp_channel *ch, __poll_t wake)
 {
 	unsigned long flags;
+	__poll_t key = 0;
 	bool is_over;
 
 	spin_lock_irqsave(&ch->lock, flags);
 	close_try_locked(ch);
+	if (wake)
+		key = mp_poll_key_locked(ch, wake);
 	is_over = ch->is_released && (ch->is_closed || ch->error == -ENODEV);
 	if (is_over)
 		mp_write_drop_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);
-	mp_channel_wake(ch, wake);
+	if (key)
+		channel_wake(ch, key);
 	if (is_over)
 		slot_free(ch);
 }

@@ -67,46 +67,6 @@ static ssize_t mp_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return mp_write(ch, from, is_nonblocking(iocb, ch));
 }
 
-/* The table of [protocol.md 7.5]. */
-static __poll_t poll_mask_locked(const struct mp_channel *ch)
-{
-	bool in_end, out_end, failed;
-	__poll_t mask = 0;
-
-	if (ch->error)
-		return EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP |
-		       EPOLLERR;
-	switch (ch->phase) {
-	case MP_PHASE_UNNAMED:
-		return EPOLLOUT | EPOLLWRNORM;
-	case MP_PHASE_NAMING:
-		return ch->was_connected ? EPOLLIN | EPOLLRDNORM | EPOLLHUP : 0;
-	case MP_PHASE_REFUSED:
-		return EPOLLOUT | EPOLLWRNORM | EPOLLERR;
-	case MP_PHASE_CONNECTED:
-		break;
-	}
-	failed = ch->bits & MP_ST_FAILED;
-	in_end = ch->shut_in || failed ||
-		 ((ch->bits & MP_ST_IN_END) && !ch->fetch_busy && !ch->in_batch);
-	out_end = ch->shut_out || failed || (ch->bits & MP_ST_OUT_END);
-	if (ch->port->is_fixed && (ch->bits & MP_ST_OUT_END) && in_end &&
-	    !mp_read_buffered_locked(ch))
-		return EPOLLIN | EPOLLRDNORM | EPOLLHUP;
-
-	if (mp_read_is_ready_locked(ch))
-		mask |= EPOLLIN | EPOLLRDNORM;
-	if (in_end)
-		mask |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
-	if (out_end || (mp_write_has_room_locked(ch) && !ch->out_batch))
-		mask |= EPOLLOUT | EPOLLWRNORM;
-	if (in_end && out_end)
-		mask |= EPOLLHUP;
-	if (failed || ch->out_error)
-		mask |= EPOLLERR;
-	return mask;
-}
-
 static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 {
 	struct mp_channel *ch = file->private_data;
@@ -117,10 +77,7 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	ch->is_polled = true;
 	if (ch->bits & MP_ST_IN)
 		mp_read_fetch_locked(ch, GFP_ATOMIC);
-	mask = poll_mask_locked(ch);
-	/* No memory to fetch into: the read that follows may wait for some. */
-	if ((ch->bits & MP_ST_IN) && !ch->fetch)
-		mask |= EPOLLIN | EPOLLRDNORM;
+	mask = mp_poll_mask_locked(ch);
 	if (!(mask & EPOLLOUT))
 		ch->out_wanted = true;
 	spin_unlock_irq(&ch->lock);

@@ -280,6 +280,7 @@ struct mp_channel {
 	u64 in_offset;			/* next byte to ask for */
 	struct mp_fetch *fetch;		/* NULL until needed */
 	bool fetch_busy;		/* a READ fills it */
+	bool fetch_failed;		/* there was no memory for one */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
 	bool shut_in;
 	unsigned int in_waiters;	/* calls that sleep for bytes */
@@ -311,8 +312,10 @@ void mp_channel_get(struct mp_channel *ch);
 void mp_channel_put(struct mp_channel *ch);
 struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generation);
 
-/* What the caller of a _locked function must wake after unlocking: EPOLL bits. */
-void mp_channel_wake(struct mp_channel *ch, __poll_t mask);
+/*
+ * A _locked function that returns __poll_t says which directions changed (EPOLLIN,
+ * EPOLLOUT); the caller hands that to mp_channel_settle() after unlocking.
+ */
 __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *state);
 __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error);
 __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what);
@@ -348,6 +351,11 @@ __poll_t mp_connect_answered_locked(struct mp_channel *ch);
 __poll_t mp_connect_again_locked(struct mp_channel *ch);
 
 int mp_shutdown(struct mp_channel *ch, unsigned long how);
+
+/* ---- readiness (poll.c) ---- */
+
+__poll_t mp_poll_mask_locked(const struct mp_channel *ch);
+__poll_t mp_poll_key_locked(const struct mp_channel *ch, __poll_t change);
 
 /* ---- data (read.c, write.c, pages.c) ---- */
 

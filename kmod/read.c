@@ -179,6 +179,7 @@ void mp_read_fetch_locked(struct mp_channel *ch, gfp_t gfp)
 		return;
 	if (!fetch)
 		fetch = fetch_alloc(ch, MP_FETCH_MIN, gfp);
+	ch->fetch_failed = !fetch;
 	if (!fetch)
 		return;
 	ch->fetch = fetch;

@@ -40,34 +40,60 @@ static int how_to_flags(unsigned long how, u16 *flags)
 	}
 }
 
-/* Tells the device, unless it knows. Takes @req over; returns it when it is not needed. */
+/* The directions of @flags that were open until now; from here on calls meet the end. */
+static int shutdown_mark(struct mp_channel *ch, u16 *flags)
+{
+	int ret = 0;
+
+	spin_lock_irq(&ch->lock);
+	if (ch->error)
+		ret = ch->error;
+	else if (ch->phase != MP_PHASE_CONNECTED)
+		ret = -ENOTCONN;
+	if (ch->shut_in)
+		*flags &= ~MP_SHUT_READ;
+	if (ch->shut_out)
+		*flags &= ~MP_SHUT_WRITE;
+	if (!ret && (*flags & MP_SHUT_READ)) {
+		ch->shut_in = true;
+		mp_read_forget_locked(ch);
+	}
+	if (!ret && (*flags & MP_SHUT_WRITE))
+		ch->shut_out = true;
+	spin_unlock_irq(&ch->lock);
+	return ret;
+}
+
+/* Takes @req over; returns it when the queue is dead. */
 static struct mp_req *shutdown_send_locked(struct mp_channel *ch, u16 flags, struct mp_req *req)
 {
-	if (ch->shut_in)
-		flags &= ~MP_SHUT_READ;
-	if (ch->shut_out)
-		flags &= ~MP_SHUT_WRITE;
-	if (!flags)
-		return req;
 	mp_req_init(req, ch, MP_OP_SHUTDOWN, shutdown_done);
 	req->header.flags = cpu_to_le16(flags);
 	if (flags & MP_SHUT_WRITE)
 		req->header.offset = cpu_to_le64(ch->out_offset);
-	if (mp_channel_submit_locked(ch, ch->port->tx, req))
-		return req;
-	if (flags & MP_SHUT_READ) {
-		ch->shut_in = true;
-		mp_read_forget_locked(ch);
-	}
-	if (flags & MP_SHUT_WRITE)
-		ch->shut_out = true;
-	return NULL;
+	return mp_channel_submit_locked(ch, ch->port->tx, req) ? req : NULL;
+}
+
+/*
+ * Waits until the out stream's final offset is known: a writer that was blocked has met
+ * the end and gone, and the pages of one that was killed are back. Ends only by SIGKILL,
+ * because the direction is marked as shut already and the device must be told.
+ */
+static int final_offset_wait(struct mp_channel *ch)
+{
+	int ret = mutex_lock_killable(&ch->write_mutex);
+
+	if (ret)
+		return ret;
+	ret = wait_event_killable(ch->wait, !READ_ONCE(ch->out_batch));
+	mutex_unlock(&ch->write_mutex);
+	return ret;
 }
 
 /*
  * Ends one direction or both. Bytes written before still arrive: the final
  * offset goes along [protocol.md 8.1]. Returns 0, -EINVAL, -ENOTCONN, -ENOMEM,
- * -ERESTARTSYS, or the channel's error.
+ * -EINTR (killed), or the channel's error.
  */
 int mp_shutdown(struct mp_channel *ch, unsigned long how)
 {
@@ -80,25 +106,18 @@ int mp_shutdown(struct mp_channel *ch, unsigned long how)
 	req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
 	if (!req)
 		return -ENOMEM;
-	/* A write in progress comes first: its end is part of the final offset. */
-	if ((flags & MP_SHUT_WRITE) && mutex_lock_interruptible(&ch->write_mutex)) {
-		kfree(req);
-		return -ERESTARTSYS;
+	ret = shutdown_mark(ch, &flags);
+	if (!ret && flags) {
+		mp_channel_settle(ch, EPOLLIN | EPOLLOUT);
+		if (flags & MP_SHUT_WRITE)
+			ret = final_offset_wait(ch);
+		spin_lock_irq(&ch->lock);
+		if (!ret)
+			ret = ch->error;
+		if (!ret)
+			req = shutdown_send_locked(ch, flags, req);
+		spin_unlock_irq(&ch->lock);
 	}
-	if (flags & MP_SHUT_WRITE)
-		ret = wait_event_interruptible(ch->wait, !READ_ONCE(ch->out_batch) ||
-					       READ_ONCE(ch->error));
-	spin_lock_irq(&ch->lock);
-	if (!ret && ch->error)
-		ret = ch->error;
-	else if (!ret && ch->phase != MP_PHASE_CONNECTED)
-		ret = -ENOTCONN;
-	if (!ret)
-		req = shutdown_send_locked(ch, flags, req);
-	spin_unlock_irq(&ch->lock);
-	if (flags & MP_SHUT_WRITE)
-		mutex_unlock(&ch->write_mutex);
 	kfree(req);
-	mp_channel_settle(ch, ret ? 0 : EPOLLIN | EPOLLOUT);
 	return ret;
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What poll says of a channel, and whom a change wakes.
+ *
+ * Some pollers (io_uring) take the mask of a wake-up for the truth and do not
+ * look again. So a wake-up says only what is so at that moment; waiters that
+ * look for themselves (a read that waits for the device's IN) are woken by
+ * any mask.
+ */
+#include "manyport.h"
+
+#define MP_POLL_IN	(EPOLLIN | EPOLLRDNORM)
+#define MP_POLL_OUT	(EPOLLOUT | EPOLLWRNORM)
+/* Nobody polls for this: it wakes only those who look for themselves. */
+#define MP_POLL_LOOK	EPOLLMSG
+
+static __poll_t connected_mask_locked(const struct mp_channel *ch)
+{
+	bool failed = ch->bits & MP_ST_FAILED;
+	bool in_end = ch->shut_in || failed ||
+		      ((ch->bits & MP_ST_IN_END) && !ch->fetch_busy && !ch->in_batch);
+	bool out_end = ch->shut_out || failed || (ch->bits & MP_ST_OUT_END);
+	__poll_t mask = 0;
+
+	if (ch->port->is_fixed && (ch->bits & MP_ST_OUT_END) && in_end &&
+	    !mp_read_buffered_locked(ch))
+		return MP_POLL_IN | EPOLLHUP;
+
+	/* Without memory to fetch into, the read that follows may wait for some. */
+	if (mp_read_is_ready_locked(ch) || ch->fetch_failed)
+		mask |= MP_POLL_IN;
+	if (in_end)
+		mask |= MP_POLL_IN | EPOLLRDHUP;
+	if (out_end ? !ch->port->is_fixed : mp_write_has_room_locked(ch) && !ch->out_batch)
+		mask |= MP_POLL_OUT;
+	if (in_end && out_end)
+		mask |= EPOLLHUP;
+	if (failed || ch->out_error)
+		mask |= EPOLLERR;
+	return mask;
+}
+
+/* The table of [protocol.md 7.5]. */
+__poll_t mp_poll_mask_locked(const struct mp_channel *ch)
+{
+	lockdep_assert_held(&ch->lock);
+	if (ch->error)
+		return MP_POLL_IN | MP_POLL_OUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+	switch (ch->phase) {
+	case MP_PHASE_UNNAMED:
+		return MP_POLL_OUT;
+	case MP_PHASE_NAMING:
+		return ch->was_connected ? MP_POLL_IN | EPOLLHUP : 0;
+	case MP_PHASE_REFUSED:
+		return MP_POLL_OUT | EPOLLERR;
+	case MP_PHASE_CONNECTED:
+		break;
+	}
+	return ch->is_collected ? connected_mask_locked(ch) : MP_POLL_OUT;
+}
+
+/* The key of a wake-up after @change (EPOLLIN, EPOLLOUT): as much of it as is true now. */
+__poll_t mp_poll_key_locked(const struct mp_channel *ch, __poll_t change)
+{
+	__poll_t mask = mp_poll_mask_locked(ch), key = mask & (EPOLLERR | EPOLLHUP);
+
+	if (change & EPOLLIN)
+		key |= mask & (MP_POLL_IN | EPOLLRDHUP);
+	if (change & EPOLLOUT)
+		key |= mask & MP_POLL_OUT;
+	return key | MP_POLL_LOOK;
+}
