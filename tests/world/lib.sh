@@ -74,6 +74,7 @@ cached()
 
 	shift 2
 	if [ -d "$dir" ]; then
+		touch "$dir"
 		echo "$dir"
 		return
 	fi
@@ -109,7 +110,15 @@ make_cached()
 		die "could not make $noun, see $log"
 	fi
 	mv "$tmp" "$dir"
+	remove_unused "$noun"
 	say "made $noun in $((SECONDS - begin)) s"
+}
+
+# Folders of that noun which nobody has asked for during a week.
+remove_unused()
+{
+	find "$cache_dir" -maxdepth 1 -name "$1-*" -mtime +7 -print0 |
+		as_root xargs -0 -r rm -rf
 }
 
 # The mirror that this machine's apt uses for Debian itself.
