@@ -266,7 +266,8 @@ void device_break(struct device *device, const char *why)
 		return;
 	device->is_broken = true;
 	log_limited(&device->trouble, LOG_LEVEL_WARNING,
-		    "%s: the device stops until its guest resets it: %s", device->config.guest, why);
+		    "%s: the device stops until its guest resets it: %s", device->config.guest,
+		    why);
 }
 
 bool device_is_broken(const struct device *device)

@@ -30,6 +30,7 @@ struct device_port_config {
 	uint32_t max_channels;
 };
 
+/* The device copies the structures; what they point to must outlive it. */
 struct device_config {
 	const char *guest;		/* name of the guest, for the log */
 	unsigned int port_count;	/* ids 0 to port_count - 1 */
@@ -54,7 +55,9 @@ struct device_env {
 	 * Policy: may @opener (service and argument filled in) have a channel to
 	 * the service it names? Sets *service and returns MP_REASON_NONE, or
 	 * says why not. *service_name then lives as long as the configuration.
-	 * A channel that was let in is reported once by release().
+	 * A channel that was let in is reported once by release(). Asked for FIXED
+	 * ports too, with the port's service_name; uid is UINT32_MAX, not known,
+	 * under a driver that does not say it.
 	 */
 	enum mp_reason (*admit)(void *context, const struct mp_opener *opener,
 				struct mp_service **service, const char **service_name);

@@ -4,12 +4,14 @@
  *
  * in_wait and out_wait say that the stream has returned -EAGAIN and owes a
  * call: until it comes, nobody asks it again. For a connected channel IN and OUT are just
- * their opposites (or the ends), so "clear" always means that a call is owed: armed [protocol.md 7.2].
+ * their opposites (or the ends), so "clear" always means that a call is owed: it is
+ * armed [protocol.md 7.2].
  *
  * A read is parked only while in_wait is set, and readable() serves it before
  * anything else can read. So a parked read's offset is always the expected one.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +19,12 @@
 #include "device/internal.h"
 
 /* --- To and from the stream ---------------------------------------------- */
+
+/* What a service may hand to the kernel as it is; the loop does the rest. */
+static int in_one_call(int count)
+{
+	return count < IOV_MAX ? count : IOV_MAX;
+}
 
 /*
  * Fills @iov until it is full or the stream has no more, ended or failed.
@@ -27,7 +35,7 @@ static uint32_t pull(struct channel *ch, struct iovec *iov, int count)
 	uint32_t moved = 0;
 
 	while (count) {
-		ssize_t n = ch->stream->ops->readv(ch->stream, iov, count);
+		ssize_t n = ch->stream->ops->readv(ch->stream, iov, in_one_call(count));
 
 		if (n > 0 && (size_t)n <= iov_size(iov, count)) {
 			moved += n;
@@ -53,7 +61,7 @@ size_t transfer_push(struct channel *ch, struct iovec *iov, int count)
 	size_t moved = 0;
 
 	while (count) {
-		ssize_t n = ch->stream->ops->writev(ch->stream, iov, count);
+		ssize_t n = ch->stream->ops->writev(ch->stream, iov, in_one_call(count));
 
 		if (n > 0 && (size_t)n <= iov_size(iov, count)) {
 			moved += n;

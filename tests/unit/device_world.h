@@ -190,7 +190,8 @@ static inline struct mp_result read_from(uint32_t slot, uint32_t generation, uin
 	return result;
 }
 
-static inline struct mp_result shut(uint32_t slot, uint32_t generation, uint64_t final, uint16_t how)
+static inline struct mp_result shut(uint32_t slot, uint32_t generation, uint64_t final,
+				    uint16_t how)
 {
 	return do_request(MP_OP_SHUTDOWN, slot, generation, final, how, NULL, 0);
 }

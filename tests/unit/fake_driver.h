@@ -422,7 +422,8 @@ static inline void fake_pass_time(struct fake_driver *d, uint64_t ms)
 /* --- Chains --------------------------------------------------------------- */
 
 static inline struct fake_request *fake_new(struct fake_driver *d, enum fake_kind kind,
-					    unsigned int queue, uint32_t readable, uint32_t writable)
+					    unsigned int queue, uint32_t readable,
+					    uint32_t writable)
 {
 	struct fake_request *r = calloc(1, sizeof(*r));
 

@@ -230,7 +230,7 @@ static void device_limit(void **state)
 	expect_state(connect_to(5, 1, "db"), MP_OK, CONNECTED, 0);
 }
 
-/* Owed events: one for each channel, in order, with the state of their delivery [protocol.md 7.3]. */
+/* One owed event for each channel, in order, with the state of its delivery [protocol.md 7.3]. */
 static void events_are_owed(void **state)
 {
 	struct fake_stream *s[4];
@@ -336,8 +336,9 @@ static struct mp_result fixed(uint16_t op, uint32_t generation, uint16_t flags)
 {
 	uint8_t payload[300];
 	uint32_t len = op == MP_OP_CONNECT ? make_connect(payload, "") : 0;
-	struct fake_request *r = fake_make(driver, tx_of(FIXED), op, 0, generation, 0, payload, len);
+	struct fake_request *r;
 
+	r = fake_make(driver, tx_of(FIXED), op, 0, generation, 0, payload, len);
 	fake_header(driver, r)->flags = htole16(flags);
 	fake_offer(driver, r);
 	fake_kick(driver, tx_of(FIXED));
@@ -393,7 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(refusals), TEST(malformed_connects), TEST(outcome_by_event),
 		TEST(readable_before_connected), TEST(identifiers), TEST(closed_until_delivered),
-		TEST(limits), cmocka_unit_test_setup_teardown(device_limit, setup_tight, world_destroy),
+		TEST(limits),
+		cmocka_unit_test_setup_teardown(device_limit, setup_tight, world_destroy),
 		TEST(events_are_owed), TEST(numbers_grow), TEST(failing_service), TEST(fixed_port),
 	};
 

@@ -62,7 +62,8 @@ static void all_at_once(void **state)
 	}
 	assert_int_equal(stats_now().channels, MANY);
 	many = round_trips(MANY - 1, 0, 2000);
-	print_message("a round trip among 10 channels %.2f us, among %u %.2f us\n", few, MANY, many);
+	print_message("a round trip among 10 channels %.2f us, among %u %.2f us\n", few, MANY,
+		      many);
 
 	/* All speak at once: each gets its one event, in order, through 64 buffers. */
 	for (uint32_t i = 0; i < MANY; i++) {

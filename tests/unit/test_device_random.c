@@ -176,7 +176,8 @@ static void write_some(struct chan *c)
 	uint8_t buf[3000];
 	uint32_t len = 1 + rnd(sizeof(buf));
 
-	if (c->abort || !(c->bits & MP_ST_OUT) || (c->bits & MP_ST_OUT_END) || c->out_sent == c->out_total)
+	if (c->abort || !(c->bits & MP_ST_OUT) || (c->bits & MP_ST_OUT_END) ||
+	    c->out_sent == c->out_total)
 		return;
 	if (len > c->out_total - c->out_sent)
 		len = c->out_total - c->out_sent;

@@ -356,7 +356,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(writes_in_order), TEST(small_bites), TEST(service_stops_listening),
 		TEST(end_after_bytes), TEST(parked_read),
-		cmocka_unit_test_setup_teardown(parking_stops_at_half, setup_indirect, world_destroy),
+		cmocka_unit_test_setup_teardown(parking_stops_at_half, setup_indirect,
+						world_destroy),
 		TEST(malformed), TEST(any_cut), TEST(across_regions), TEST(bounded_passes),
 		TEST(few_notifications),
 	};
