@@ -235,15 +235,19 @@ static unsigned int look_after(struct round *round, unsigned int from, unsigned 
 	return left;
 }
 
-static void say_who_is_stuck(struct round *round)
+/* A worker says more at SIGUSR1. */
+static void say_who_is_stuck(struct round *round, unsigned int from, unsigned int to)
 {
-	for (unsigned int i = 0; i < round->count; i++)
-		if (!round->list[i].is_done)
-			printf("# stuck: process %u (pid %d), %llu bytes moved, %u channels done\n",
-			       i, round->list[i].pid,
-			       (unsigned long long)round->list[i].shared->moved,
-			       round->list[i].shared->finished);
-	fflush(stdout);
+	for (unsigned int i = from; i < to; i++) {
+		if (round->list[i].is_done)
+			continue;
+		printf("# stuck: process %u (pid %d), %llu bytes moved, %u channels done\n", i,
+		       round->list[i].pid, (unsigned long long)round->list[i].shared->moved,
+		       round->list[i].shared->finished);
+		if (i < options.processes)
+			kill(round->list[i].pid, SIGUSR1);
+	}
+	poll(NULL, 0, 1000);
 }
 
 /* Waits for the processes @from to @to. */
@@ -254,7 +258,7 @@ static bool wait_for(struct round *round, unsigned int from, unsigned int to)
 
 	while (look_after(round, from, to, &good)) {
 		if (time(NULL) > end) {
-			say_who_is_stuck(round);
+			say_who_is_stuck(round, from, to);
 			return false;
 		}
 		poll(NULL, 0, 1);

@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -257,6 +259,34 @@ static void run_threads(struct stream *streams, unsigned int count)
 	free(threads);
 }
 
+/* ---- for somebody who looks for what is stuck ---- */
+
+static struct stream *said;
+static unsigned int said_count;
+
+/* Not safe in a signal handler in general; this process waits, and then dies. */
+static void say_streams(int sig)
+{
+	struct manyport_info info;
+
+	(void)sig;
+	for (unsigned int i = 0; i < said_count; i++) {
+		struct stream *s = &said[i];
+		struct pollfd entry = { .fd = s->fd, .events = POLLIN | POLLOUT };
+
+		if (s->is_over)
+			continue;
+		manyport_info(s->fd, &info);
+		poll(&entry, 1, 0);
+		printf("# %s: mode %u out %llu/%llu in %llu/%llu poll %#x state %u readable %u "
+		       "unsent %u flags %#x in %llu out %llu\n", stress_who, s->plan.hello.mode,
+		       (unsigned long long)s->out, (unsigned long long)out_total(s),
+		       (unsigned long long)s->in, (unsigned long long)s->plan.hello.in_len,
+		       entry.revents, info.state, info.readable, info.unsent, info.flags,
+		       (unsigned long long)info.bytes_in, (unsigned long long)info.bytes_out);
+	}
+}
+
 void stress_work(unsigned int number, uint64_t seed, unsigned int first, unsigned int count,
 		 struct stress_worker *shared, int ready, int go)
 {
@@ -269,6 +299,9 @@ void stress_work(unsigned int number, uint64_t seed, unsigned int first, unsigne
 		streams[i].plan = stress_make_plan(seed, first + i);
 		streams[i].fd = stress_open(!blocking);
 	}
+	said = streams;
+	said_count = count;
+	signal(SIGUSR1, say_streams);
 	if (write(ready, &byte, 1) != 1 || read(go, &byte, 1))
 		stress_fail("no start");
 	if (blocking)

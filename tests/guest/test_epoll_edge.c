@@ -106,6 +106,29 @@ TEST(in_by_the_end)
 	expect_end(p.fd);
 }
 
+TEST(in_by_an_end_that_was_there_before_the_short_read)
+{
+	for (int i = 0; i < 20; i++) {
+		struct puppet p = puppet_open(O_NONBLOCK);
+		int epoll = watch(p.fd, EPOLLIN | EPOLLET), done = 0;
+		char buf[64];
+		ssize_t ret;
+
+		/* Both are in the driver before the first read. */
+		ctl("send %u 10 1", p.index);
+		ctl("end %u", p.index);
+		AWAIT_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP);
+		do {
+			CHECK(next_edge(epoll) & EPOLLIN);
+			ret = CHECK_OK(read(p.fd, buf, sizeof(buf)));
+			done += ret;
+		} while (ret);
+		CHECK_EQ(done, 10);
+		close(epoll);
+		close(p.fd);
+	}
+}
+
 TEST(hup_and_err)
 {
 	struct puppet p = puppet_open_at("tcp", O_NONBLOCK);

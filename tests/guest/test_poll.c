@@ -42,7 +42,10 @@ TEST(answered_not_yet_collected_with_bytes)
 	ctl("drain backlog");
 	puppet_await(0);
 	ctl("send 0 10 1");
-	AWAIT_POLL(fd, POLLOUT);
+	ctl("sent 0");
+	wait_poll(fd, POLLOUT);
+	barrier();
+	CHECK_POLL(fd, POLLOUT);
 	CHECK_EQ(write(fd, "backlog", 8), 8);
 	AWAIT_POLL(fd, POLLIN | POLLOUT);
 	read_pattern(fd, 10, 1, 0);
