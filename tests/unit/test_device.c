@@ -90,6 +90,13 @@ static void wrong_hellos(void **state)
 	assert_int_equal(answer_hello(&bad, sizeof(bad)), 0);
 	assert_int_equal(answer_hello(&good, sizeof(good) - 1), 0);
 	assert_int_equal(answer_hello(NULL, 0), 0);
+	/* An answer before the question is none. */
+	fake_stop(driver, 2);
+	assert_int_equal(answer_hello(&good, sizeof(good)), 0);
+	fake_start(driver, 2);
+	fake_run(driver);
+	assert_int_equal(le16toh(driver->control[driver->control_count - 1].header.event),
+			 MP_CONTROL_HELLO);
 	assert_true(answer_hello(&good, sizeof(good)) > 0);
 }
 

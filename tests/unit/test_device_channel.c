@@ -80,11 +80,14 @@ static void malformed_connects(void **state)
 
 static void outcome_by_event(void **state)
 {
+	struct mp_result result;
 	struct fake_stream *s;
 
 	(void)state;
 	service->answer = 0;
-	expect_state(connect_to(0, 1, "slow"), MP_OK, 0, 0);
+	result = connect_to(0, 1, "slow");
+	expect_state(result, MP_OK, 0, 0);
+	assert_int_equal(le32toh(result.state.seq), 1);	/* a state, newer than none */
 	s = service->last;
 	expect_state(write_to(0, 1, 0, "x", 1), MP_BAD_STATE, 0, 0);
 	expect_state(read_from(0, 1, 0, NULL, 1), MP_BAD_STATE, 0, 0);

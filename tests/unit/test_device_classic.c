@@ -258,6 +258,39 @@ static void close_marks_the_place(void **state)
 		fake_drop(driver, r[i]);
 }
 
+/* Three opens in one ring, each with its own chains, the first of them stuck. */
+static void opens_queue_up(void **state)
+{
+	struct fake_request *r[5];
+	struct fake_stream *first;
+
+	(void)state;
+	service->out_room = 0;
+	guest_open(PORT, true);
+	put_done("one\n");
+	first = service->last;
+	r[0] = put("1");
+	guest_open(PORT, false);
+	guest_open(PORT, true);
+	r[1] = put("two\n2");
+	r[2] = put("22");
+	guest_open(PORT, false);
+	guest_open(PORT, true);
+	r[3] = put("three\n3");
+	r[4] = put("33");
+	assert_int_equal(service->opened, 1);
+	service->out_room = 10;
+	fake_take(first, 10);
+	assert_int_equal(service->opened, 3);
+	assert_true(first->shut_write);
+	assert_int_equal(first->out_len, 1);
+	assert_string_equal(service->last->name, "three");
+	expect_out("333");
+	assert_false(service->last->shut_write);
+	for (int i = 0; i < 5; i++)
+		fake_drop(driver, r[i]);
+}
+
 /* Written, closed, and only then seen by the device. */
 static void late_device_still_connects(void **state)
 {
@@ -644,6 +677,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(one_open), TEST(name_in_pieces), TEST(name_ends_at_nul), TEST(refused_names),
 		TEST(full_service_fills_the_ring), TEST(close_marks_the_place),
+		TEST(opens_queue_up),
 		TEST(late_device_still_connects), TEST(connect_takes_time), TEST(linger_limit),
 		TEST(failing_service), TEST(closed_guest_gets_nothing), TEST(limits),
 		TEST(restart_of_rings), TEST(resume), TEST(odd_chains), TEST(much_data),
