@@ -74,6 +74,7 @@ static void __exit manyport_exit(void)
 {
 	mp_device_unregister_driver();
 	destroy_workqueue(mp_workqueue);	/* the last channels are freed here */
+	mp_port_wait_released();
 	class_destroy(mp_class);
 }
 

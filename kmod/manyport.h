@@ -200,6 +200,7 @@ struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 ki
 			       u32 max_channels);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
 void mp_port_remove(struct mp_port *port);
+void mp_port_wait_released(void);
 void mp_port_fail_channels(struct mp_port *port, int error);
 struct mp_account *mp_port_charge_open(struct mp_port *port);
 void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account);

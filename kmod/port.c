@@ -54,6 +54,10 @@ static struct attribute *port_attrs[] = {
 };
 ATTRIBUTE_GROUPS(port);
 
+/* Ports not yet released: the module's text must stay until there are none. */
+static atomic_t ports_alive = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(ports_wait);
+
 static void port_release(struct device *dev)
 {
 	struct mp_port *port = to_port(dev);
@@ -62,6 +66,15 @@ static void port_release(struct device *dev)
 	mutex_destroy(&port->open_mutex);
 	kfree(port->name);
 	kfree(port);
+	if (atomic_dec_and_test(&ports_alive))
+		wake_up(&ports_wait);
+}
+
+/* The last reference to a port may be dropped by others (sysfs, delayed kobject release). */
+void mp_port_wait_released(void)
+{
+	wait_event(ports_wait, !atomic_read(&ports_alive));
+	synchronize_rcu();	/* and who woke us has left port_release() */
 }
 
 /* Makes the node. Returns the port or ERR_PTR; mp_port_remove() undoes it. */
@@ -85,6 +98,7 @@ struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 ki
 	INIT_LIST_HEAD(&port->accounts);
 	xa_init_flags(&port->channels, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
 
+	atomic_inc(&ports_alive);	/* until port_release() */
 	device_initialize(&port->dev);
 	port->dev.class = mp_class;
 	port->dev.parent = &device->vdev->dev;

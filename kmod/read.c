@@ -260,6 +260,7 @@ static bool is_worth_waking(struct mp_channel *ch)
 static ssize_t copy_fetch(struct mp_channel *ch, struct iov_iter *to)
 {
 	struct mp_fetch *fetch = ch->fetch;
+	bool at_end;
 	size_t bytes;
 
 	/* Not busy, and we hold the read mutex: nobody else touches it. */
@@ -268,7 +269,11 @@ static ssize_t copy_fetch(struct mp_channel *ch, struct iov_iter *to)
 	fetch->start += bytes;
 	if (ch->is_polled && (ch->bits & MP_ST_IN))
 		mp_read_fetch_locked(ch, GFP_ATOMIC);
+	at_end = ch->is_polled && !mp_read_buffered_locked(ch) && read_state_locked(ch) <= 0;
 	spin_unlock_irq(&ch->lock);
+	/* Who takes a short read for "drained" gets an edge for the end behind it. */
+	if (at_end)
+		mp_channel_settle(ch, EPOLLIN);
 	return bytes ? bytes : -EFAULT;
 }
 
