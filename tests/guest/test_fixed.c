@@ -72,6 +72,13 @@ static void await_connected(int fd)
 	close(epoll);
 }
 
+/* In between the port says what today's ports say. */
+static void await_hung_up(int fd)
+{
+	wait_poll(fd, POLLHUP);
+	CHECK_POLL(fd, POLLIN | POLLHUP);
+}
+
 TEST(nobody_has_come_yet)
 {
 	int fd = port_open(PORT_AGENT, O_NONBLOCK);
@@ -92,7 +99,7 @@ TEST(hup_when_the_client_has_gone)
 
 	AWAIT_POLL(fd, POLLOUT);
 	ctl("close %u", index);
-	AWAIT_POLL(fd, POLLIN | POLLHUP);
+	await_hung_up(fd);
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(read(fd, &byte, 1), 0);
 	set_nonblock(fd, true);
@@ -160,8 +167,7 @@ TEST(the_next_client_after_the_end)
 		write_pattern(fd, 500, i, 0);
 		expect_got(&(struct puppet){ fd, index }, 500, i);
 		ctl("close %u", index);
-		/* In between the port says what today's ports say. */
-		AWAIT_POLL(fd, POLLIN | POLLHUP);
+		await_hung_up(fd);
 		CHECK_EQ(read(fd, &byte, 1), 0);
 	}
 }
@@ -176,7 +182,7 @@ TEST(the_end_comes_behind_the_bytes)
 	ctl("close %u", index);
 	wait_poll(fd, POLLIN);
 	read_pattern(fd, 100000, 1, 0);
-	AWAIT_POLL(fd, POLLIN | POLLHUP);
+	await_hung_up(fd);
 }
 
 static void read_the_end(void *arg)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * One direction of a stream, as fast as the two ends allow.
+ * One direction of a stream, as fast as the two ends allow: reads and writes of a
+ * large aligned buffer, whose pages the driver uses as they are.
  *
- * Where one end is a pipe, splice() hands pages over without a copy in this
- * process. Elsewhere reads and writes of a large aligned buffer let the driver use the
- * buffer's pages as they are.
+ * Not splice(): while it waits for the port it holds the pipe's lock, so whoever is
+ * at the pipe's other end could not even be killed; and from a port it is slower.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,40 +40,6 @@ static bool is_pipe(int fd)
 	struct stat status;
 
 	return !fstat(fd, &status) && S_ISFIFO(status.st_mode);
-}
-
-/*
- * A failed splice() does not say which end it was. A reader can tell: an end
- * that fails to be read has POLLERR, or POLLHUP without data.
- */
-static bool writing_failed(int error, int to)
-{
-	struct pollfd out = { .fd = to, .events = POLLOUT };
-
-	if (error == EPIPE)
-		return true;
-	return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
-}
-
-/* Returns 0 at the end, -EINVAL when these two cannot be spliced, or -errno. */
-static int splice_until_end(int from, int to, uint64_t *bytes, bool *writing)
-{
-	ssize_t ret;
-
-	/* Larger pipes carry more per call; a refusal costs only speed. */
-	fcntl(is_pipe(from) ? from : to, F_SETPIPE_SZ, COPY_SIZE);
-	for (;;) {
-		ret = splice(from, NULL, to, NULL, COPY_SIZE, SPLICE_F_MOVE | SPLICE_F_MORE);
-		if (!ret)
-			return 0;
-		if (ret > 0)
-			*bytes += ret;
-		else if (!should_repeat(errno, from, to))
-			break;
-	}
-	ret = -errno;
-	*writing = writing_failed(-ret, to);
-	return ret;
 }
 
 static int write_all(int to, const char *data, size_t len, uint64_t *bytes)
@@ -121,11 +87,11 @@ int copy_until_end(int from, int to, uint64_t *bytes, bool *writing)
 	char *buf;
 	int ret;
 
-	if (is_pipe(from) || is_pipe(to)) {
-		ret = splice_until_end(from, to, bytes, writing);
-		if (ret != -EINVAL)
-			return ret;
-	}
+	/* Larger pipes carry more per call; a refusal costs only speed. */
+	if (is_pipe(from))
+		fcntl(from, F_SETPIPE_SZ, COPY_SIZE);
+	if (is_pipe(to))
+		fcntl(to, F_SETPIPE_SZ, COPY_SIZE);
 	buf = mmap(NULL, COPY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (buf == MAP_FAILED)
 		return -ENOMEM;

@@ -33,9 +33,8 @@ void complain_refused(const char *port, const char *service, int error);
 const char *error_name(int error);
 
 /*
- * Copies @from to @to until @from ends, waiting as needed, by splice() where it
- * works. Adds to *bytes what was moved. Returns 0 or -errno, and in *writing
- * whether it was @to that failed.
+ * Copies @from to @to until @from ends, waiting as needed. Adds to *bytes what was
+ * moved. Returns 0 or -errno, and in *writing whether it was @to that failed.
  */
 int copy_until_end(int from, int to, uint64_t *bytes, bool *writing);
 
