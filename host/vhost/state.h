@@ -39,8 +39,8 @@ struct session {
 	unsigned int queue_count;
 	struct virtqueue *vqs;
 
-	struct loop_task task;		/* looks at started rings; tells the owner of the end */
-	bool broken;			/* the device is; its rings are stopped until it is reset */
+	struct loop_task task;		/* looks at rings that started; calls ended() */
+	bool broken;			/* the device is: no ring runs until its reset */
 	bool over;			/* everything above is closed */
 	int why;			/* once over: for ended() */
 };

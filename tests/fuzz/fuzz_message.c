@@ -145,7 +145,8 @@ static void send_message(uint32_t request, const void *payload, uint32_t size, s
 	if (get(in, 1) < 0xf0)
 		header.flags |= VHOST_USER_NEED_REPLY;
 	memcpy(buf, &header, sizeof(header));
-	memcpy(buf + sizeof(header), payload, size);
+	if (size)
+		memcpy(buf + sizeof(header), payload, size);
 	send_bytes(buf, sizeof(header) + size, in, count);
 }
 
@@ -156,17 +157,9 @@ static uint64_t get_user_addr(struct input *in, unsigned int align)
 	return get(in, 1) < 0xf0 ? addr & ~(uint64_t)(align - 1) : get(in, 8);
 }
 
-/* A message of the right size, most of whose content makes sense. */
-static void send_shaped(struct input *in)
+static struct vhost_user_region get_region(struct input *in)
 {
-	uint32_t request = get(in, 1) % (VHOST_USER_REQUEST_COUNT + 1), index = get(in, 1) % 8;
-	struct vhost_user_vring_state state = { index, get(in, 1) % 2 ? 1 : get(in, 2) };
-	struct vhost_user_vring_addr addr = { .index = index };
 	struct vhost_user_region region = { RAM_GUEST, RAM_SIZE, RAM_USER, 0 };
-	struct vhost_user_mem_table table = { .count = 1 };
-	struct vhost_user_mem_slot slot = { 0 };
-	struct vhost_user_config config = { .size = get(in, 1) };
-	uint64_t value = index | (get(in, 1) < 0x20 ? VHOST_USER_VRING_NO_FD : 0);
 
 	if (get(in, 1) > 0x80)
 		region.size = get(in, 1) * 4096;
@@ -174,6 +167,48 @@ static void send_shaped(struct input *in)
 		region.offset = get(in, 3);
 	if (get(in, 1) > 0xc0)
 		region.guest = get(in, 8);
+	return region;
+}
+
+static void send_table(struct input *in)
+{
+	struct vhost_user_mem_table table = { .count = 1 + get(in, 1) % 3 };
+
+	for (unsigned int i = 0; i < table.count; i++) {
+		table.regions[i] = get_region(in);
+		table.regions[i].guest += i * RAM_SIZE;
+		table.regions[i].user += i * RAM_SIZE;
+	}
+	send_message(VHOST_USER_SET_MEM_TABLE, &table, 8 + 32 * table.count, in, table.count);
+}
+
+static void send_addr(struct input *in, uint32_t index)
+{
+	struct vhost_user_vring_addr addr = { .index = index };
+
+	addr.desc = get_user_addr(in, 16);
+	addr.avail = get_user_addr(in, 2);
+	addr.used = get_user_addr(in, 4);
+	send_message(VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), in, 0);
+}
+
+/* Mostly all that there is, now and then anything. */
+static void send_features(struct input *in, uint32_t request, uint64_t all)
+{
+	uint64_t value = get(in, 1) < 0xf0 ? all : get(in, 8);
+
+	send_message(request, &value, sizeof(value), in, 0);
+}
+
+/* A message of the right size, most of whose content makes sense. */
+static void send_shaped(struct input *in)
+{
+	uint32_t request = get(in, 1) % (VHOST_USER_REQUEST_COUNT + 1), index = get(in, 1) % 8;
+	struct vhost_user_vring_state state = { index, get(in, 1) % 2 ? 1 : get(in, 2) };
+	struct vhost_user_config config = { .size = get(in, 1) };
+	uint64_t value = index | (get(in, 1) < 0x20 ? VHOST_USER_VRING_NO_FD : 0);
+	struct vhost_user_mem_slot slot = { 0 };
+
 	switch (request) {
 	case VHOST_USER_SET_VRING_NUM:
 		state.num = 1U << get(in, 1) % 17;
@@ -181,50 +216,33 @@ static void send_shaped(struct input *in)
 	case VHOST_USER_SET_VRING_BASE:
 	case VHOST_USER_GET_VRING_BASE:
 	case VHOST_USER_SET_VRING_ENABLE:
-		send_message(request, &state, sizeof(state), in, 0);
-		break;
+		return send_message(request, &state, sizeof(state), in, 0);
 	case VHOST_USER_SET_VRING_ADDR:
-		addr.desc = get_user_addr(in, 16);
-		addr.avail = get_user_addr(in, 2);
-		addr.used = get_user_addr(in, 4);
-		send_message(request, &addr, sizeof(addr), in, 0);
-		break;
+		return send_addr(in, index);
 	case VHOST_USER_SET_VRING_KICK:
 	case VHOST_USER_SET_VRING_CALL:
 	case VHOST_USER_SET_VRING_ERR:
-		send_message(request, &value, 8, in, !(value & VHOST_USER_VRING_NO_FD));
-		break;
+		return send_message(request, &value, 8, in, !(value & VHOST_USER_VRING_NO_FD));
 	case VHOST_USER_SET_MEM_TABLE:
-		table.count = 1 + get(in, 1) % 3;
-		for (unsigned int i = 0; i < table.count; i++) {
-			table.regions[i] = region;
-			table.regions[i].guest += i * RAM_SIZE;
-			table.regions[i].user += i * RAM_SIZE;
-		}
-		send_message(request, &table, 8 + 32 * table.count, in, table.count);
-		break;
+		return send_table(in);
 	case VHOST_USER_ADD_MEM_REG:
 	case VHOST_USER_REM_MEM_REG:
-		slot.region = region;
-		send_message(request, &slot, sizeof(slot), in, request == VHOST_USER_ADD_MEM_REG);
-		break;
+		slot.region = get_region(in);
+		return send_message(request, &slot, sizeof(slot), in,
+				    request == VHOST_USER_ADD_MEM_REG);
 	case VHOST_USER_GET_CONFIG:
 	case VHOST_USER_SET_CONFIG:
-		send_message(request, &config, VHOST_USER_CONFIG_HEADER + config.size, in, 0);
-		break;
+		return send_message(request, &config, VHOST_USER_CONFIG_HEADER + config.size, in,
+				    0);
 	case VHOST_USER_SET_FEATURES:
-		value = get(in, 1) < 0xf0 ? FAKE_FEATURES | 1 << 30 : get(in, 8);
-		send_message(request, &value, 8, in, 0);
-		break;
+		return send_features(in, request, FAKE_FEATURES | 1 << 30);
 	case VHOST_USER_SET_PROTOCOL_FEATURES:
-		value = get(in, 1) < 0xf0 ? session_protocol_features() : get(in, 8);
-		send_message(request, &value, 8, in, 0);
-		break;
+		return send_features(in, request, session_protocol_features());
 	case VHOST_USER_SET_STATUS:
-		send_message(request, &value, 8, in, 0);
-		break;
+		return send_message(request, &value, 8, in, 0);
 	default:
-		send_message(request, &value, 0, in, request == VHOST_USER_SET_BACKEND_REQ_FD);
+		return send_message(request, NULL, 0, in,
+				    request == VHOST_USER_SET_BACKEND_REQ_FD);
 	}
 }
 

@@ -40,6 +40,17 @@ void attack_register(struct attack *attack);
 	}										\
 	static void attack_##attack_name(struct driver *d)
 
+/*
+ * The raw material of attacks on the rings: a complete WRITE of 5 bytes to the
+ * channel in slot 0, in descriptors FIRST to FIRST + 2 of the transmit queue,
+ * which an honest driver never reaches. To be spoilt, and shown.
+ */
+#define FIRST 200
+void attack_put_write(struct driver *d);
+/* Makes @head visible in the transmit queue and kicks; the second expects the device to break. */
+void attack_show(struct driver *d, uint16_t head);
+void attack_show_and_break(struct driver *d, uint16_t head);
+
 /* xorshift: the same seed is the same attack. */
 struct random {
 	uint64_t state;

@@ -15,7 +15,7 @@ static int ask_table(struct driver *d, struct vhost_user_region region, int fd)
 	return peer_ask(d->peer, VHOST_USER_SET_MEM_TABLE, &table, 40, &fd, 1);
 }
 
-/* --- Tables ------------------------------------------------------------------------ */
+/* --- Tables ------------------------------------------------------------- */
 
 ATTACK(regions_that_cannot_be, AT_CHANNEL)
 {
@@ -111,7 +111,7 @@ ATTACK(memory_under_the_rings, AT_CHANNEL)
 	driver_expect_alive(d);
 }
 
-/* --- Files that shrink ---------------------------------------------------------------- */
+/* --- Files that shrink -------------------------------------------------- */
 
 static void truncate_and_end(struct driver *d, uint32_t size)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A driver that lies in descriptors and rings. */
+/* A driver that lies in its rings: indices, places, sizes, and while they are read. */
 
 #include <pthread.h>
 #include <string.h>
@@ -8,222 +8,10 @@
 
 #include "attack.h"
 
-#define GUEST_END PEER_MEM_SIZE
+/* --- Avail and used ----------------------------------------------------- */
 
-/* A complete WRITE of 5 bytes in descriptors 200 to 202 of the transmit queue. */
-#define FIRST 200
-static void put_write(struct driver *d)
-{
-	const struct mp_request header = {
-		.op = htole16(MP_OP_WRITE), .length = htole32(5),
-		.generation = htole32(d->channels[0].generation),
-	};
-
-	memcpy(d->peer->mem + d->request, &header, sizeof(header));
-	peer_desc(d->tx, FIRST, peer_gpa(d->request), sizeof(header), VRING_DESC_F_NEXT, FIRST + 1);
-	peer_desc(d->tx, FIRST + 1, peer_gpa(d->out), 5, VRING_DESC_F_NEXT, FIRST + 2);
-	peer_desc(d->tx, FIRST + 2, peer_gpa(d->result), sizeof(struct mp_result),
-		  VRING_DESC_F_WRITE, 0);
-}
-
-static void show(struct driver *d, uint16_t head)
-{
-	peer_avail(d->tx, head);
-	peer_kick(d->tx);
-}
-
-static void show_and_break(struct driver *d, uint16_t head)
-{
-	show(d, head);
-	peer_expect_broken(d->peer);
-}
-
-/* --- Addresses and lengths ----------------------------------------------------------- */
-
-static void bad_segment(struct driver *d, uint64_t addr, uint32_t len)
-{
-	put_write(d);
-	d->tx->desc[FIRST + 1].addr = addr;
-	d->tx->desc[FIRST + 1].len = len;
-	show_and_break(d, FIRST);
-}
-
-ATTACK(addr_0, AT_CHANNEL) { bad_segment(d, 0, 5); }
-ATTACK(addr_below, AT_CHANNEL) { bad_segment(d, PEER_GUEST - 1, 5); }
-ATTACK(addr_behind, AT_CHANNEL) { bad_segment(d, PEER_GUEST + GUEST_END, 1); }
-ATTACK(addr_across_the_end, AT_CHANNEL) { bad_segment(d, PEER_GUEST + GUEST_END - 4, 5); }
-ATTACK(addr_wraps, AT_CHANNEL) { bad_segment(d, UINT64_MAX - 3, 5); }
-ATTACK(addr_of_the_front_end, AT_CHANNEL) { bad_segment(d, PEER_USER + d->out, 5); }
-ATTACK(len_4_gib, AT_CHANNEL) { bad_segment(d, peer_gpa(d->out), UINT32_MAX); }
-ATTACK(len_0, AT_CHANNEL) { bad_segment(d, peer_gpa(d->out), 0); }
-
-ATTACK(addr_last_byte, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST + 1].addr = PEER_GUEST + GUEST_END - 5;
-	show(d, FIRST);
-	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) >= 0);
-	CHECK(le32toh(driver_result(d)->status) == MP_OK);
-}
-
-/* --- Chains ------------------------------------------------------------------------------ */
-
-ATTACK(next_out_of_range, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST + 1].next = d->tx->size;
-	show_and_break(d, FIRST);
-}
-
-ATTACK(next_far_out_of_range, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST + 1].next = UINT16_MAX;
-	show_and_break(d, FIRST);
-}
-
-ATTACK(loop_of_one, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST].next = FIRST;
-	show_and_break(d, FIRST);
-}
-
-ATTACK(loop_of_two_writable, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST + 2].flags |= VRING_DESC_F_NEXT;
-	d->tx->desc[FIRST + 2].next = FIRST + 3;
-	peer_desc(d->tx, FIRST + 3, peer_gpa(d->in), 1, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT,
-		  FIRST + 2);
-	show_and_break(d, FIRST);
-}
-
-ATTACK(writable_before_readable, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST].flags |= VRING_DESC_F_WRITE;
-	show_and_break(d, FIRST);
-}
-
-ATTACK(no_room_for_a_result, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST + 2].len = sizeof(struct mp_result) - 1;
-	show_and_break(d, FIRST);
-}
-
-ATTACK(nothing_writable, AT_CHANNEL)
-{
-	put_write(d);
-	d->tx->desc[FIRST + 1].flags = 0;
-	show_and_break(d, FIRST);
-}
-
-ATTACK(unknown_flags, AT_CHANNEL)
-{
-	put_write(d);
-	for (int i = 0; i < 3; i++)
-		d->tx->desc[FIRST + i].flags |= 0xfff8;
-	show(d, FIRST);
-	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) >= 0);
-}
-
-/* Header and result in single bytes: unusual, and right. */
-ATTACK(single_bytes, AT_CHANNEL)
-{
-	uint16_t at = 100;
-
-	put_write(d);
-	for (unsigned int i = 0; i < sizeof(struct mp_request); i++, at++)
-		peer_desc(d->tx, at, peer_gpa(d->request + i), 1, VRING_DESC_F_NEXT, at + 1);
-	for (unsigned int i = 0; i < 5; i++, at++)
-		peer_desc(d->tx, at, peer_gpa(d->out + i), 1, VRING_DESC_F_NEXT, at + 1);
-	for (unsigned int i = 0; i < sizeof(struct mp_result); i++, at++)
-		peer_desc(d->tx, at, peer_gpa(d->result + i), 1,
-			  VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, at + 1);
-	d->tx->desc[at - 1].flags = VRING_DESC_F_WRITE;
-	show(d, 100);
-	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) == 100);
-	CHECK(le32toh(driver_result(d)->status) == MP_OK);
-}
-
-/* --- Indirect tables ----------------------------------------------------------------------- */
-
-static struct vring_desc *put_indirect(struct driver *d, uint64_t gpa, uint32_t len)
-{
-	struct vring_desc *table = (void *)(d->peer->mem + d->in);
-
-	put_write(d);
-	memcpy(table, &d->tx->desc[FIRST], 3 * sizeof(*table));
-	table[0].next = 1;
-	table[1].next = 2;
-	peer_desc(d->tx, FIRST + 10, gpa, len, VRING_DESC_F_INDIRECT, 0);
-	return table;
-}
-
-ATTACK(indirect_right, AT_CHANNEL)
-{
-	put_indirect(d, peer_gpa(d->in), 48);
-	show(d, FIRST + 10);
-	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) == FIRST + 10);
-	CHECK(le32toh(driver_result(d)->status) == MP_OK);
-}
-
-static void bad_indirect(struct driver *d, uint64_t gpa, uint32_t len)
-{
-	put_indirect(d, gpa, len);
-	show_and_break(d, FIRST + 10);
-}
-
-ATTACK(indirect_outside, AT_CHANNEL) { bad_indirect(d, PEER_GUEST + GUEST_END - 16, 48); }
-ATTACK(indirect_wraps, AT_CHANNEL) { bad_indirect(d, UINT64_MAX - 15, 48); }
-ATTACK(indirect_odd_size, AT_CHANNEL) { bad_indirect(d, peer_gpa(d->in), 47); }
-ATTACK(indirect_empty, AT_CHANNEL) { bad_indirect(d, peer_gpa(d->in), 0); }
-ATTACK(indirect_4_gib, AT_CHANNEL) { bad_indirect(d, peer_gpa(d->in), UINT32_MAX & ~15u); }
-ATTACK(indirect_longer_than_ring, AT_CHANNEL)
-{
-	bad_indirect(d, peer_gpa(d->in), 16 * (PEER_RING_SIZE + 1));
-}
-
-ATTACK(indirect_too_short, AT_CHANNEL) { bad_indirect(d, peer_gpa(d->in), 32); }
-
-ATTACK(indirect_and_next, AT_CHANNEL)
-{
-	put_indirect(d, peer_gpa(d->in), 48);
-	d->tx->desc[FIRST + 10].flags |= VRING_DESC_F_NEXT;
-	d->tx->desc[FIRST + 10].next = FIRST + 2;
-	show_and_break(d, FIRST + 10);
-}
-
-ATTACK(indirect_nested, AT_CHANNEL)
-{
-	struct vring_desc *table = put_indirect(d, peer_gpa(d->in), 48);
-
-	table[0] = (struct vring_desc){ peer_gpa(d->in), 48, VRING_DESC_F_INDIRECT, 0 };
-	show_and_break(d, FIRST + 10);
-}
-
-ATTACK(indirect_loop, AT_CHANNEL)
-{
-	struct vring_desc *table = put_indirect(d, peer_gpa(d->in), 48);
-
-	table[1].next = 0;
-	show_and_break(d, FIRST + 10);
-}
-
-ATTACK(indirect_of_the_ring_itself, AT_CHANNEL)
-{
-	put_write(d);
-	peer_desc(d->tx, 0, peer_gpa((uint8_t *)d->tx->desc - d->peer->mem), 16 * 256,
-		  VRING_DESC_F_INDIRECT, 0);
-	show_and_break(d, 0);
-}
-
-/* --- Avail and used --------------------------------------------------------------------------- */
-
-ATTACK(head_out_of_range, AT_CHANNEL) { show_and_break(d, PEER_RING_SIZE); }
-ATTACK(head_far_out_of_range, AT_CHANNEL) { show_and_break(d, UINT16_MAX); }
+ATTACK(head_out_of_range, AT_CHANNEL) { attack_show_and_break(d, PEER_RING_SIZE); }
+ATTACK(head_far_out_of_range, AT_CHANNEL) { attack_show_and_break(d, UINT16_MAX); }
 
 ATTACK(avail_idx_jumps, AT_CHANNEL)
 {
@@ -263,7 +51,7 @@ ATTACK(an_event_buffer_twice, AT_CHANNEL)
 /* A ring full of one chain: all are answered, each once. */
 ATTACK(one_chain_everywhere, AT_CHANNEL)
 {
-	put_write(d);
+	attack_put_write(d);
 	for (unsigned int i = 0; i < d->tx->size; i++)
 		d->tx->avail->ring[(d->tx->avail->idx + i) % d->tx->size] = FIRST;
 	__atomic_fetch_add(&d->tx->avail->idx, d->tx->size, __ATOMIC_SEQ_CST);
@@ -277,30 +65,30 @@ ATTACK(used_ring_scribbled_on, AT_CHANNEL)
 {
 	memset(d->tx->used, 0xff, 4 + 8 * d->tx->size);
 	memset(d->rx->used, 0xff, 4 + 8 * d->rx->size);
-	put_write(d);
-	show(d, FIRST);
+	attack_put_write(d);
+	attack_show(d, FIRST);
 	CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
 }
 
 ATTACK(avail_flags_and_events, AT_CHANNEL)
 {
 	for (unsigned int i = 0; i < 64; i++) {
-		put_write(d);
+		attack_put_write(d);
 		d->tx->avail->flags = 0xffff >> i % 16;
 		d->tx->avail->ring[d->tx->size] = i * 1021;
-		show(d, FIRST);
+		attack_show(d, FIRST);
 	}
 	CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
 }
 
-/* --- Rings that overlap -------------------------------------------------------------------------- */
+/* --- Rings that overlap ------------------------------------------------- */
 
 static void use_addr(struct driver *d, struct vhost_user_vring_addr addr)
 {
 	CHECK(peer_ask(d->peer, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0) >= 0);
 	for (int i = 0; i < 40; i++) {
-		put_write(d);
-		show(d, FIRST);
+		attack_put_write(d);
+		attack_show(d, FIRST);
 		peer_kick(d->rx);
 	}
 	CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
@@ -353,9 +141,9 @@ static void write_into(struct driver *d, const void *where)
 	uint64_t gpa = peer_gpa((const uint8_t *)where - d->peer->mem);
 
 	for (int i = 0; i < 40; i++) {
-		put_write(d);
+		attack_put_write(d);
 		d->tx->desc[FIRST + 2].addr = gpa;
-		show(d, FIRST);
+		attack_show(d, FIRST);
 		peer_wait_used(d->peer, d->tx, NULL, 20);
 	}
 	CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
@@ -402,7 +190,45 @@ ATTACK(events_into_rings, AT_CHANNEL)
 	}
 }
 
-/* --- Sizes ------------------------------------------------------------------------------------------ */
+/* --- After a break ------------------------------------------------------ */
+
+/* Nothing but a new life makes the device serve again; that does. */
+ATTACK(broken_and_set_up_anew, AT_CHANNEL)
+{
+	for (int life = 0; life < 20; life++) {
+		uint16_t used;
+
+		attack_show_and_break(d, UINT16_MAX);
+		d->tx->avail->idx--;
+		attack_put_write(d);
+		used = d->tx->used->idx;
+		for (unsigned int i = 0; i < d->peer->queue_count; i++) {
+			CHECK(peer_ask_state(d->peer, VHOST_USER_SET_VRING_ENABLE, i, 0) == 0);
+			CHECK(peer_ask_state(d->peer, VHOST_USER_SET_VRING_ENABLE, i, 1) == 0);
+		}
+		attack_show(d, FIRST);
+		CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
+		CHECK(d->tx->used->idx == used);
+		driver_restart(d);
+		driver_open_channel(d, 0, "echo");
+		driver_echo(d, 1, 5000);
+	}
+}
+
+/* A guest that reboots with channels open and reads parked. */
+ATTACK(reboots, AT_CHANNEL)
+{
+	for (int life = 0; life < 20; life++) {
+		for (uint32_t slot = 1; slot < 20; slot++)
+			driver_open_channel(d, slot, slot % 2 ? "zero" : "cat");
+		driver_park(d, 2, 0, 4096);
+		driver_restart(d);
+		driver_expect_alive(d);
+		driver_open_channel(d, 0, "echo");
+	}
+}
+
+/* --- Sizes -------------------------------------------------------------- */
 
 ATTACK(ring_of_one, AT_SESSION)
 {
@@ -443,25 +269,7 @@ ATTACK(ring_of_32768, AT_SESSION)
 		CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
 }
 
-/* A chain as long as the largest ring, through an indirect table. */
-ATTACK(longest_chain, AT_CHANNEL)
-{
-	struct vring_desc *table = (void *)(d->peer->mem + d->in);
-	unsigned int count = PEER_RING_SIZE;
-
-	put_write(d);
-	table[0] = (struct vring_desc){ peer_gpa(d->request), 32, VRING_DESC_F_NEXT, 1 };
-	for (unsigned int i = 1; i < count; i++)
-		table[i] = (struct vring_desc){ peer_gpa(d->result), 24,
-						VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, i + 1 };
-	table[count - 1].flags = VRING_DESC_F_WRITE;
-	peer_desc(d->tx, FIRST, peer_gpa(d->in), 16 * count, VRING_DESC_F_INDIRECT, 0);
-	show(d, FIRST);
-	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) == FIRST);
-	CHECK(le32toh(driver_result(d)->status) == MP_INVALID);
-}
-
-/* --- Changing what is being read ----------------------------------------------------------------------- */
+/* --- Changing what is being read ---------------------------------------- */
 
 static void *scribble(void *context)
 {
@@ -500,20 +308,12 @@ ATTACK(a_race_for_descriptors, AT_SESSION)
 	driver_open_channel(d, 0, "echo");
 	pthread_create(&thread, NULL, scribble, d);
 	while (peer_now_ms() < end) {
-		put_write(d);
-		show(d, FIRST);
+		attack_put_write(d);
+		attack_show(d, FIRST);
 		peer_wait_used(d->peer, d->tx, NULL, 1);
 		if (!peer_is_broken(d->peer))
 			continue;
-		/* The device is set up anew, as after a guest's reboot. */
-		for (unsigned int i = 0; i < d->peer->queue_count; i++)
-			CHECK(peer_stop_queue(d->peer, i) >= 0);
-		for (unsigned int i = 0; i < d->peer->queue_count; i++) {
-			close(d->peer->queues[i].kick);
-			close(d->peer->queues[i].call);
-			close(d->peer->queues[i].error);
-		}
-		driver_step(d, 2);
+		driver_stop(d);
 		driver_step(d, 3);
 		peer_kick(d->tx);
 	}

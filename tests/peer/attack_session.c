@@ -10,7 +10,7 @@
 
 #include "attack.h"
 
-/* --- Not the protocol ---------------------------------------------------------- */
+/* --- Not the protocol --------------------------------------------------- */
 
 ATTACK(nothing_at_all, AT_SOCKET)
 {
@@ -72,7 +72,7 @@ ATTACK(byte_by_byte, AT_SESSION)
 	CHECK(peer_receive(d->peer, &reply));
 }
 
-/* --- Wrong sizes, numbers of descriptors, indices ---------------------------------- */
+/* --- Wrong sizes, numbers of descriptors, indices ----------------------- */
 
 ATTACK(every_size_of_every_message, AT_SESSION)
 {
@@ -169,7 +169,7 @@ ATTACK(fds_of_every_kind, AT_SESSION)
 	}
 }
 
-/* --- Wrong order, wrong time --------------------------------------------------------- */
+/* --- Wrong order, wrong time -------------------------------------------- */
 
 ATTACK(rings_without_memory, AT_SOCKET)
 {
@@ -279,7 +279,7 @@ ATTACK(on_and_off, AT_CHANNEL)
 	driver_expect_alive(d);
 }
 
-/* --- Descriptors that do not take --------------------------------------------------- */
+/* --- Descriptors that do not take --------------------------------------- */
 
 ATTACK(call_that_would_wait, AT_CHANNEL)
 {
@@ -305,6 +305,19 @@ ATTACK(call_that_would_wait, AT_CHANNEL)
 	driver_expect_alive(d);
 }
 
+ATTACK(a_hundred_request_channels, AT_CHANNEL)
+{
+	int pair[2];
+
+	for (int i = 0; i < 100; i++) {
+		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+		CHECK(peer_ask(d->peer, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &pair[0], 1) == 0);
+		close(pair[0]);
+		close(pair[1]);
+	}
+	driver_expect_alive(d);
+}
+
 ATTACK(answers_nobody_reads, AT_SESSION)
 {
 	const struct vhost_user_header ask = { VHOST_USER_GET_FEATURES, VHOST_USER_VERSION, 0 };
@@ -320,7 +333,7 @@ ATTACK(kicks_without_end, AT_CHANNEL)
 	driver_expect_alive(d);
 }
 
-/* --- Coming and going ----------------------------------------------------------------- */
+/* --- Coming and going --------------------------------------------------- */
 
 ATTACK(second_front_end, AT_CHANNEL)
 {

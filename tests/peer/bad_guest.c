@@ -34,7 +34,7 @@ void attack_register(struct attack *attack)
 	attacks_end = &attack->next;
 }
 
-/* --- What the daemon holds ---------------------------------------------------- */
+/* --- What the daemon holds ---------------------------------------------- */
 
 struct holdings {
 	int fds, mappings;	/* -1: cannot be seen */
@@ -94,7 +94,7 @@ static bool holds_no_more_than(const struct holdings *before)
 	return false;
 }
 
-/* --- Processes ------------------------------------------------------------------ */
+/* --- Processes ---------------------------------------------------------- */
 
 /* Runs @body in a process of its own. Returns true when it exits with 0. */
 static bool in_process(void (*body)(const void *), const void *context)
@@ -177,7 +177,7 @@ static void random_body(const void *context)
 	attack_randomly(driver, *(const uint64_t *)context);
 }
 
-/* --- Tests ------------------------------------------------------------------------- */
+/* --- Tests -------------------------------------------------------------- */
 
 static void report(bool ok, const char *name)
 {

@@ -13,6 +13,7 @@
 
 #define DRIVER_MAX_SLOTS 4096
 #define DRIVER_BUFFER	 65536		/* payload of one request at most */
+#define DRIVER_CONTROL_SIZE 512
 #define DRIVER_EVENTS	 32		/* event buffers */
 
 struct driver_channel {
@@ -50,6 +51,11 @@ bool driver_step(struct driver *driver, unsigned int step);
 /* All steps. */
 void driver_start(struct driver *driver);
 
+/* Stops all queues and sets them up empty, as after a guest's reboot. */
+void driver_stop(struct driver *driver);
+/* As above, and starts again up to a port that works. */
+void driver_restart(struct driver *driver);
+
 /* A request on the transmit queue, whatever it says, and its result. */
 struct driver_request {
 	struct mp_request header;
@@ -85,6 +91,9 @@ void driver_echo(struct driver *driver, uint32_t slot, uint32_t len);
 void driver_open_channel(struct driver *driver, uint32_t slot, const char *name);
 /* Is the device of this very session still in order? */
 void driver_expect_alive(struct driver *driver);
+
+/* The device does not answer. Where may_end is set the attack is over, else it has failed. */
+void driver_lost(struct driver *driver, const char *what);
 
 /* A control message, at once. */
 void driver_control(struct driver *driver, uint32_t id, uint16_t event, uint16_t value,

@@ -22,7 +22,7 @@ uint64_t peer_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* --- Connection ----------------------------------------------------------- */
+/* --- Connection --------------------------------------------------------- */
 
 int peer_connect(const char *path)
 {
@@ -60,7 +60,7 @@ void peer_close(struct peer *peer)
 	peer->sock = -1;
 }
 
-/* --- Messages -------------------------------------------------------------- */
+/* --- Messages ----------------------------------------------------------- */
 
 bool peer_send_raw(struct peer *peer, const void *buf, size_t len, const int *fds, int count)
 {
@@ -194,7 +194,7 @@ void peer_expect_closed(struct peer *peer)
 	peer_close(peer);
 }
 
-/* --- Setting up ------------------------------------------------------------- */
+/* --- Setting up --------------------------------------------------------- */
 
 void peer_negotiate(struct peer *peer, uint64_t without)
 {
@@ -268,7 +268,7 @@ void peer_start_queue(struct peer *peer, unsigned int index)
 	CHECK(peer_ask_state(peer, VHOST_USER_SET_VRING_ENABLE, index, 1) == 0);
 }
 
-/* --- Memory and rings -------------------------------------------------------- */
+/* --- Memory and rings --------------------------------------------------- */
 
 uint32_t peer_alloc(struct peer *peer, uint32_t len)
 {

@@ -69,7 +69,7 @@ struct peer_reply {
 	uint8_t payload[4096];
 };
 
-/* --- Connection and messages --------------------------------------------- */
+/* --- Connection and messages -------------------------------------------- */
 
 /* Connects and makes memory; nothing is said. */
 struct peer *peer_open(const char *path);
@@ -95,7 +95,7 @@ uint64_t peer_get_u64(struct peer *peer, uint32_t request);
 /* The connection ends, or must be seen to have ended, now. */
 void peer_expect_closed(struct peer *peer);
 
-/* --- Setting up, in order ------------------------------------------------- */
+/* --- Setting up, in order ----------------------------------------------- */
 
 /* Leaves out the virtio features in @without. */
 void peer_negotiate(struct peer *peer, uint64_t without);
@@ -104,7 +104,7 @@ void peer_init_queue(struct peer *peer, unsigned int index, uint16_t size);
 struct vhost_user_vring_addr peer_ring_addr(const struct peer *peer, unsigned int index);
 void peer_start_queue(struct peer *peer, unsigned int index);
 
-/* --- Memory and rings ------------------------------------------------------ */
+/* --- Memory and rings --------------------------------------------------- */
 
 /* @len fresh bytes; a multiple of 16. Returns their offset. */
 uint32_t peer_alloc(struct peer *peer, uint32_t len);

@@ -95,79 +95,129 @@ static void clear_rings(struct front_end *fe)
 	memset(fe->mem, 0, FAKE_QUEUES * FE_RING_STRIDE);
 }
 
-static void run_uml(bool newer)
-{
+struct uml {
 	struct front_end fe;
-	int calls[FAKE_QUEUES][2], theirs[FAKE_QUEUES], channel[2];
-	uint64_t value;
-	char byte;
+	bool newer;
+	int calls[FAKE_QUEUES][2];	/* ours, and what the session gets */
+	int channel;			/* our end of the request channel */
+};
 
-	fe_start(&fe);
-	socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
-	for (int i = 0; i < FAKE_QUEUES; i++) {
-		socketpair(AF_UNIX, SOCK_STREAM, 0, calls[i]);
-		theirs[i] = calls[i][1];
-	}
-	uml_probe(&fe, channel[1], newer);
-	close(channel[1]);
-	uml_bind(&fe, theirs, newer);
+static void make_calls(struct uml *uml)
+{
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, uml->calls[i]);
+}
+
+static void bind_driver(struct uml *uml)
+{
+	int theirs[FAKE_QUEUES];
+
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		theirs[i] = uml->calls[i][1];
+	uml_bind(&uml->fe, theirs, uml->newer);
 	for (int i = 0; i < FAKE_QUEUES; i++)
 		close(theirs[i]);
+}
 
-	/* Each call is eight bytes; nobody reads, and nothing waits. */
+static void boot(struct uml *uml, bool newer)
+{
+	int pair[2];
+
+	uml->newer = newer;
+	fe_start(&uml->fe);
+	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+	uml->channel = pair[0];
+	uml_probe(&uml->fe, pair[1], newer);
+	close(pair[1]);
+	make_calls(uml);
+	bind_driver(uml);
+}
+
+/* Each call is eight bytes; nobody reads, and nothing waits. */
+static void expect_calls(struct uml *uml)
+{
+	uint64_t value;
+
 	for (int i = 0; i < 5000; i++)
-		session_call(fe.session, 3);
-	assert_int_equal(recv(calls[3][0], &value, sizeof(value), MSG_DONTWAIT), sizeof(value));
+		session_call(uml->fe.session, 3);
+	assert_int_equal(recv(uml->calls[3][0], &value, sizeof(value), MSG_DONTWAIT), 8);
+}
 
-	/* A configuration change reaches the request channel. */
-	session_config_changed(fe.session);
+static void expect_config_change(struct uml *uml)
+{
 	struct vhost_user_header header;
-	assert_int_equal(recv(channel[0], &header, sizeof(header), MSG_DONTWAIT), sizeof(header));
+
+	session_config_changed(uml->fe.session);
+	assert_int_equal(recv(uml->channel, &header, sizeof(header), MSG_DONTWAIT),
+			 sizeof(header));
 	assert_int_equal(header.request, VHOST_USER_BACKEND_CONFIG_CHANGE);
 	assert_int_equal(header.size, 0);
+}
 
-	/* Unbind and bind again: no reset, no GET_VRING_BASE; the ring begins anew. */
-	fe_put(&fe, 3);
-	fe_put(&fe, 3);
-	fe_kick(&fe, 3);
-	assert_int_equal(fe.device.queues[3].chains, 2);
-	uml_unbind(&fe);
+/* A guest warns about a call descriptor that is closed, and loses its device with the channel. */
+static void expect_nothing_closed(struct uml *uml)
+{
+	char sink[4096];
+	ssize_t n;
+
 	for (int i = 0; i < FAKE_QUEUES; i++) {
-		/* Not closed: a guest warns about that. */
-		ssize_t n;
-
 		do {
-			n = recv(calls[i][0], &value, sizeof(value), MSG_DONTWAIT);
+			n = recv(uml->calls[i][0], sink, sizeof(sink), MSG_DONTWAIT);
 		} while (n > 0);
 		assert_int_equal(n, -1);
 		assert_int_equal(errno, EAGAIN);
-		close(calls[i][0]);
-		socketpair(AF_UNIX, SOCK_STREAM, 0, calls[i]);
-		theirs[i] = calls[i][1];
 	}
-	assert_int_equal(recv(channel[0], &byte, 1, MSG_DONTWAIT), -1);
-	clear_rings(&fe);
-	uml_bind(&fe, theirs, newer);
-	assert_int_equal(fe.device.queues[3].base, 0);
-	fe_put(&fe, 3);
-	fe_kick(&fe, 3);
-	assert_int_equal(fe.device.queues[3].chains, 3);
-	assert_int_equal(fe_used(&fe, 3)->idx, 1);
+	assert_int_equal(recv(uml->channel, sink, 1, MSG_DONTWAIT), -1);
+}
 
-	/* Suspend: off and on again without a base; kicks are suppressed meanwhile. */
-	ask_state(&fe, VHOST_USER_SET_VRING_ENABLE, 3, 0);
-	fe_put(&fe, 3);
-	ask_state(&fe, VHOST_USER_SET_VRING_ENABLE, 3, 1);
-	assert_int_equal(fe.device.queues[3].base, 1);
-	assert_int_equal(fe.device.queues[3].chains, 4);
-	assert_int_equal(fe_used(&fe, 3)->idx, 2);
+/* No reset, no GET_VRING_BASE; and the rings begin anew. */
+static void rebind(struct uml *uml)
+{
+	uml_unbind(&uml->fe);
+	expect_nothing_closed(uml);
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		close(uml->calls[i][0]);
+	make_calls(uml);
+	clear_rings(&uml->fe);
+	bind_driver(uml);
+}
 
-	for (int i = 0; i < FAKE_QUEUES; i++) {
-		close(calls[i][0]);
-		close(calls[i][1]);
-	}
-	close(channel[0]);
-	fe_stop(&fe);
+static void put_and_expect(struct front_end *fe, unsigned int chains)
+{
+	fe_put(fe, 3);
+	fe_kick(fe, 3);
+	assert_int_equal(fe_used(fe, 3)->idx, chains);
+}
+
+/* Off and on again without a base; kicks are suppressed meanwhile. */
+static void suspend(struct front_end *fe)
+{
+	uint16_t used = fe_used(fe, 3)->idx;
+
+	ask_state(fe, VHOST_USER_SET_VRING_ENABLE, 3, 0);
+	fe_put(fe, 3);
+	ask_state(fe, VHOST_USER_SET_VRING_ENABLE, 3, 1);
+	assert_int_equal(fe->device.queues[3].base, used);
+	assert_int_equal(fe_used(fe, 3)->idx, used + 1);
+}
+
+static void run_uml(bool newer)
+{
+	struct uml uml;
+
+	boot(&uml, newer);
+	expect_calls(&uml);
+	expect_config_change(&uml);
+	put_and_expect(&uml.fe, 1);
+	put_and_expect(&uml.fe, 2);
+	rebind(&uml);
+	put_and_expect(&uml.fe, 1);
+	suspend(&uml.fe);
+	put_and_expect(&uml.fe, 3);
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		close(uml.calls[i][0]);
+	close(uml.channel);
+	fe_stop(&uml.fe);
 }
 
 static void test_uml_6_1(void **state)

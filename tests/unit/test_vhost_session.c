@@ -1,59 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* What messages do to a session, what ends it, and that nothing of it stays. */
+/* What is agreed on in a session, and what ends it so that nothing of it stays. */
 
-#include "front_end.h"
-#include "vhost/message.h"
+#include "vhost_rig.h"
 
-static struct front_end fe;
-static int fds_before, fds_started;
-
-static int setup(void **state)
-{
-	(void)state;
-	fds_before = fe_count_fds();
-	fe_start(&fe);
-	fds_started = fe_count_fds();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fe_stop(&fe);
-	assert_int_equal(fe_count_fds(), fds_before);
-	assert_int_equal(fe_count_mappings(), 0);
-	return 0;
-}
-
-static uint64_t ask_u64(uint32_t request, uint64_t value, int fd)
-{
-	return fe_ask(&fe, request, &value, sizeof(value), &fd, fd >= 0);
-}
-
-static uint64_t ask_state(uint32_t request, uint32_t index, uint32_t num)
-{
-	struct vhost_user_vring_state state = { index, num };
-
-	return fe_ask(&fe, request, &state, sizeof(state), NULL, 0);
-}
-
-static void start_all(void)
-{
-	fe_negotiate(&fe);
-	fe_set_table(&fe);
-	for (int i = 0; i < FAKE_QUEUES; i++)
-		fe_start_ring(&fe, i);
-	assert_false(fe.ended);
-}
-
-/* In the test itself: cmocka has handlers of its own while one runs. */
-static void truncate_memory(void)
-{
-	assert_int_equal(mem_guard_install(), 0);
-	assert_int_equal(ftruncate(fe.memfd, 0), 0);
-}
-
-/* --- Features ------------------------------------------------------------ */
+/* --- Features ----------------------------------------------------------- */
 
 static void test_features(void **state)
 {
@@ -197,373 +147,14 @@ static void test_status(void **state)
 	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 0);
 }
 
-/* --- Rings ---------------------------------------------------------------- */
-
-/* Whatever the order, the ring starts with the last thing that was missing. */
-static void start_in_order(const char *order)
+/* In the test itself: cmocka has handlers of its own while one runs. */
+static void truncate_memory(void)
 {
-	struct vhost_user_vring_addr addr = fe_addr(0);
-
-	memset(fe.mem, 0, FE_RING_STRIDE);
-	for (const char *step = order; *step; step++) {
-		assert_null(fe.device.queues[0].ring);
-		if (*step == 'n')
-			ask_state(VHOST_USER_SET_VRING_NUM, 0, FE_RING_SIZE);
-		else if (*step == 'b')
-			ask_state(VHOST_USER_SET_VRING_BASE, 0, 0);
-		else if (*step == 'a')
-			fe_ask(&fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
-		else if (*step == 'k')
-			ask_u64(VHOST_USER_SET_VRING_KICK, 0, fe.kicks[0]);
-		else if (*step == 'e')
-			ask_state(VHOST_USER_SET_VRING_ENABLE, 0, 1);
-	}
-	if (!fe.device.queues[0].ring)
-		fail_msg("order %s does not start the ring", order);
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 1);
+	assert_int_equal(mem_guard_install(), 0);
+	assert_int_equal(ftruncate(fe.memfd, 0), 0);
 }
 
-static void test_any_order(void **state)
-{
-	static const char *const orders[] = { "nbake", "nbaek", "nabke", "nabek", "enbka",
-					      "kenba", "bnake", "ekbna" };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
-		fe_negotiate(&fe);
-		fe_set_table(&fe);
-		start_in_order(orders[i]);
-		close(fe.fd);
-		fe_run(&fe);
-		assert_true(fe.ended);
-		fe_connect(&fe);
-	}
-}
-
-/* The front end's orders for a ring that runs: everything may be replaced. */
-static void test_change_while_running(void **state)
-{
-	struct vhost_user_vring_addr addr = fe_addr(0);
-
-	(void)state;
-	start_all();
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	/* A new kick descriptor: the chain made visible before it is seen. */
-	fe_put(&fe, 0);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_KICK, 0, fe.kicks[5]), 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 2);
-	fe_put(&fe, 0);
-	eventfd_write(fe.kicks[5], 1);
-	fe_run(&fe);
-	assert_int_equal(fe_used(&fe, 0)->idx, 3);
-	/* The same addresses again: the ring goes on where it was. */
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
-	assert_int_equal(fe.device.queues[0].base, 3);
-	/* A new call descriptor is called at once: the last call may have been lost. */
-	fe_was_signalled(fe.calls[0]);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_CALL, 0, fe.calls[0]), 0);
-	assert_true(fe_was_signalled(fe.calls[0]));
-	/* NUM and BASE hold the ring until it is kicked off again. */
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_NUM, 0, 8), 0);
-	assert_null(fe.device.queues[0].ring);
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_BASE, 0, 5), 0);
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);
-	assert_int_equal(fe.device.queues[0].base, 5);
-}
-
-static void test_disabled(void **state)
-{
-	unsigned int kicks;
-
-	(void)state;
-	start_all();
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 2, 0), 0);
-	kicks = fe.device.queues[2].kicks;
-	fe_put(&fe, 2);
-	fe_kick(&fe, 2);
-	assert_int_equal(fe.device.queues[2].kicks, kicks);
-	assert_int_equal(fe_used(&fe, 2)->idx, 0);
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 2, 1), 0);
-	assert_int_equal(fe_used(&fe, 2)->idx, 1);
-	/* Twice is once. */
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 2, 1), 0);
-	assert_int_equal(fe.device.queues[2].starts, 2);
-	fe_send(&fe, VHOST_USER_RESET_OWNER, NULL, 0);
-	for (int i = 0; i < FAKE_QUEUES; i++)
-		assert_null(fe.device.queues[i].ring);
-}
-
-/* What is parked comes back before the stop is answered. */
-static void test_stop_gives_back(void **state)
-{
-	(void)state;
-	start_all();
-	fe.device.queues[0].hold = true;
-	fe_put(&fe, 0);
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 0);
-	assert_int_equal(fe_get_base(&fe, 0), 1);
-	assert_int_equal(fe_used(&fe, 0)->idx, 1);
-	/* Kick descriptor gone: enabling alone does not start it. */
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);
-	assert_null(fe.device.queues[0].ring);
-	/* Of a ring that never began. */
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_BASE, 0, 77), 0);
-	assert_int_equal(fe_get_base(&fe, 0), 77);
-}
-
-static void test_bad_ring_memory(void **state)
-{
-	struct vhost_user_vring_addr addr = fe_addr(0);
-
-	(void)state;
-	fe_negotiate(&fe);
-	/* No memory yet, then addresses outside it. */
-	fe_setup_ring(&fe, 0);
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 0, 1), 1);
-	fe_set_table(&fe);
-	assert_non_null(fe.device.queues[0].ring);
-	addr.used = FE_USER + FE_MEM_SIZE - 8;
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 1);
-	assert_null(fe.device.queues[0].ring);
-	addr.used = UINT64_MAX & ~3ULL;
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 1);
-	addr = fe_addr(0);
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
-	assert_non_null(fe.device.queues[0].ring);
-	/* A guest address is no user address. */
-	addr.desc = FE_GUEST;
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 1);
-}
-
-static void test_bad_descriptors(void **state)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), pipes[2], fds;
-
-	(void)state;
-	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	fe_negotiate(&fe);
-	fds = fe_count_fds();
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_KICK, 0, null), 1);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_KICK, 0, fe.memfd), 1);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_KICK, 0, fe.fd), 1);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_KICK, VHOST_USER_VRING_NO_FD, -1), 1);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_CALL, 0, null), 1);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_CALL, 0, pipes[1]), 1);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_ERR, 0, fe.memfd), 1);
-	assert_int_equal(fe_count_fds(), fds);
-	close(null);
-	close(pipes[0]);
-	close(pipes[1]);
-}
-
-/* A full eventfd that would wait, and a socket that nobody reads. */
-static void test_call_never_waits(void **state)
-{
-	int full = eventfd(0, EFD_CLOEXEC), pair[2];
-
-	(void)state;
-	start_all();
-	eventfd_write(full, UINT64_MAX - 1);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_CALL, 0, full), 0);
-	session_call(fe.session, 0);
-	close(full);
-	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-	assert_int_equal(ask_u64(VHOST_USER_SET_VRING_CALL, 0, pair[1]), 0);
-	close(pair[1]);
-	for (int i = 0; i < 5000; i++)
-		session_call(fe.session, 0);
-	close(pair[0]);
-	session_call(fe.session, 0);
-	session_call(fe.session, FAKE_QUEUES);
-	session_call(NULL, 0);
-}
-
-/* --- Memory ---------------------------------------------------------------- */
-
-static void test_mem_table_replaced(void **state)
-{
-	struct vhost_user_mem_table table = fe_table();
-	int other = memfd_create("guest", MFD_CLOEXEC);
-
-	(void)state;
-	start_all();
-	assert_int_equal(fe_count_mappings(), 2);
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	/* The same memory: the rings go on. */
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_MEM_TABLE, &table, 40, &fe.memfd, 1), 0);
-	assert_int_equal(fe_count_mappings(), 2);
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 2);
-	/* A file that is too short: nothing changes. */
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_MEM_TABLE, &table, 40, &other, 1), 1);
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 3);
-	/* Overlapping regions likewise. */
-	table.count = 2;
-	table.regions[1] = table.regions[0];
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_MEM_TABLE, &table, 72,
-				(int[]){ fe.memfd, fe.memfd }, 2), 1);
-	assert_int_equal(fe_count_mappings(), 2);
-	assert_non_null(fe.device.queues[0].ring);
-	/* Elsewhere: the rings wait until their memory is back. */
-	table = fe_table();
-	table.regions[0].user += FE_MEM_SIZE;
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_MEM_TABLE, &table, 40, &fe.memfd, 1), 0);
-	assert_null(fe.device.queues[0].ring);
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 3);
-	fe_set_table(&fe);
-	assert_int_equal(fe_used(&fe, 0)->idx, 4);
-	close(other);
-}
-
-static void test_mem_slots(void **state)
-{
-	struct vhost_user_mem_slot slot = { .region = { FE_GUEST, 4096, FE_USER, 0 } };
-
-	(void)state;
-	fe_negotiate(&fe);
-	for (unsigned int i = 0; i <= MEM_MAX_REGIONS; i++) {
-		slot.region.guest = FE_GUEST + i * 8192;
-		slot.region.user = FE_USER + i * 8192;
-		assert_int_equal(fe_ask(&fe, VHOST_USER_ADD_MEM_REG, &slot, sizeof(slot),
-					&fe.memfd, 1), i == MEM_MAX_REGIONS);
-	}
-	assert_int_equal(fe_count_mappings(), 1 + MEM_MAX_REGIONS);
-	assert_int_equal(fe_ask(&fe, VHOST_USER_REM_MEM_REG, &slot, sizeof(slot), NULL, 0), 1);
-	slot.region.guest = FE_GUEST;
-	slot.region.user = FE_USER;
-	/* With the descriptor, as some send it, and then it is gone. */
-	assert_int_equal(fe_ask(&fe, VHOST_USER_REM_MEM_REG, &slot, sizeof(slot), &fe.memfd, 1),
-			 0);
-	assert_int_equal(fe_ask(&fe, VHOST_USER_REM_MEM_REG, &slot, sizeof(slot), NULL, 0), 1);
-	assert_int_equal(fe_count_mappings(), MEM_MAX_REGIONS);
-}
-
-/* The ring's own region goes, with something parked, and comes again. */
-static void test_mem_slot_under_ring(void **state)
-{
-	struct vhost_user_mem_slot slot = { .region = fe_table().regions[0] };
-
-	(void)state;
-	start_all();
-	fe.device.queues[0].hold = true;
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_ask(&fe, VHOST_USER_REM_MEM_REG, &slot, sizeof(slot), NULL, 0), 0);
-	assert_int_equal(fe_count_mappings(), 1);
-	assert_int_equal(fe_used(&fe, 0)->idx, 1);
-	fe.device.queues[0].hold = false;
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 1);
-	assert_int_equal(fe_ask(&fe, VHOST_USER_ADD_MEM_REG, &slot, sizeof(slot), &fe.memfd, 1), 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 2);
-	assert_false(fe.ended);
-}
-
-static void test_truncated_memory(void **state)
-{
-	(void)state;
-	start_all();
-	truncate_memory();
-	eventfd_write(fe.kicks[0], 1);
-	fe_run(&fe);
-	assert_true(fe.ended);
-	assert_int_equal(fe.why, -EFAULT);
-	assert_int_equal(fe_count_mappings(), 1);
-	/* The next one is not blamed. */
-	assert_int_equal(ftruncate(fe.memfd, FE_MEM_SIZE), 0);
-	close(fe.fd);
-	fe_connect(&fe);
-	start_all();
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 1);
-}
-
-/* Truncated, and then the connection ends: the stop of the rings meets the hole. */
-static void test_truncated_at_end(void **state)
-{
-	(void)state;
-	start_all();
-	fe.device.queues[0].hold = true;
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	truncate_memory();
-	close(fe.fd);
-	fe.fd = -1;
-	fe_run(&fe);
-	assert_true(fe.ended);
-	assert_false(mem_guard_tripped());
-}
-
-static void test_sealed_memory(void **state)
-{
-	struct vhost_user_mem_table table = fe_table();
-	int sealed = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	(void)state;
-	assert_int_equal(ftruncate(sealed, FE_MEM_SIZE), 0);
-	assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE), 0);
-	fe_negotiate(&fe);
-	assert_int_equal(fe_ask(&fe, VHOST_USER_SET_MEM_TABLE, &table, 40, &sealed, 1), 1);
-	assert_false(fe.ended);
-	close(sealed);
-}
-
-/* --- A broken device ------------------------------------------------------- */
-
-static void test_broken(void **state)
-{
-	(void)state;
-	start_all();
-	fe_set_u64(&fe, VHOST_USER_SET_STATUS, 15);
-	/* Behind the end of memory. */
-	fe_put(&fe, 0);
-	fe_desc(&fe, 0)[0].addr = FE_GUEST + FE_MEM_SIZE - 1;
-	fe_kick(&fe, 0);
-	assert_false(fe.ended);
-	for (int i = 0; i < FAKE_QUEUES; i++) {
-		assert_null(fe.device.queues[i].ring);
-		assert_true(fe_was_signalled(fe.errors[i]));
-	}
-	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 15 | 0x40);
-	/* Nothing starts it but a new life. */
-	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);
-	assert_null(fe.device.queues[0].ring);
-	memset(fe.mem, 0, FE_RING_STRIDE);
-	fe_start_ring(&fe, 0);
-	assert_non_null(fe.device.queues[0].ring);
-	assert_int_equal(fe.device.features, FAKE_FEATURES);
-	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 15);
-	fe_put(&fe, 0);
-	fe_kick(&fe, 0);
-	assert_int_equal(fe_used(&fe, 0)->idx, 1);
-}
-
-/* Broken outside a kick: the daemon calls session_check(). */
-static void test_broken_later(void **state)
-{
-	(void)state;
-	start_all();
-	fe.device.broken = true;
-	session_check(fe.session);
-	assert_null(fe.device.queues[0].ring);
-	session_check(fe.session);
-	session_check(NULL);
-}
-
-/* --- The end --------------------------------------------------------------- */
+/* --- The end ------------------------------------------------------------ */
 
 static void assert_nothing_left(void)
 {
@@ -717,23 +308,26 @@ static void test_end_within_round(void **state)
 	assert_int_equal(ftruncate(fe.memfd, FE_MEM_SIZE), 0);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_features), T(test_features_while_running), T(test_refused_without_ack),
-		T(test_need_reply_unnegotiated), T(test_unknown), T(test_no_protocol_features),
-		T(test_config), T(test_backend_channel), T(test_status),
-		T(test_any_order), T(test_change_while_running), T(test_disabled),
-		T(test_stop_gives_back), T(test_bad_ring_memory), T(test_bad_descriptors),
-		T(test_call_never_waits),
-		T(test_mem_table_replaced), T(test_mem_slots), T(test_mem_slot_under_ring),
-		T(test_truncated_memory), T(test_truncated_at_end), T(test_sealed_memory),
-		T(test_broken), T(test_broken_later),
-		T(test_disconnect), T(test_half_close), T(test_garbage), T(test_no_reader),
-		T(test_slow_front_end), T(test_disconnect_at_every_step),
-		T(test_thousand_sessions), T(test_end_within_round),
+		WITH_SESSION(test_features),
+		WITH_SESSION(test_features_while_running),
+		WITH_SESSION(test_refused_without_ack),
+		WITH_SESSION(test_need_reply_unnegotiated),
+		WITH_SESSION(test_unknown),
+		WITH_SESSION(test_no_protocol_features),
+		WITH_SESSION(test_config),
+		WITH_SESSION(test_backend_channel),
+		WITH_SESSION(test_status),
+		WITH_SESSION(test_disconnect),
+		WITH_SESSION(test_half_close),
+		WITH_SESSION(test_garbage),
+		WITH_SESSION(test_no_reader),
+		WITH_SESSION(test_slow_front_end),
+		WITH_SESSION(test_disconnect_at_every_step),
+		WITH_SESSION(test_thousand_sessions),
+		WITH_SESSION(test_end_within_round),
 	};
 
 	log_setup(LOG_LEVEL_ERROR);
