@@ -8,8 +8,8 @@
  */
 #include "manyport.h"
 
-#define MP_ST_FOR_EVER (MP_ST_CONNECTED | MP_ST_IN_END | MP_ST_OUT_END | MP_ST_FAILED | \
-			MP_ST_CLOSED)
+#define MP_ST_FOR_EVER (MP_ST_CONNECTED | MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_OUT_END | \
+			MP_ST_FAILED | MP_ST_CLOSED)
 
 int mp_reason_to_errno(u16 reason)
 {
@@ -70,7 +70,7 @@ __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *s
 	if (ch->bits & MP_ST_CLOSED)
 		ch->is_closed = true;
 	bits = ch->bits & ~old;
-	if (bits & (MP_ST_IN | MP_ST_IN_END | MP_ST_FAILED))
+	if (bits & (MP_ST_IN | MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED))
 		wake |= EPOLLIN;
 	if (bits & (MP_ST_OUT | MP_ST_OUT_END | MP_ST_FAILED))
 		wake |= EPOLLOUT;

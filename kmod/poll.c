@@ -19,6 +19,8 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 	bool failed = ch->bits & MP_ST_FAILED;
 	bool in_end = ch->shut_in || failed ||
 		      ((ch->bits & MP_ST_IN_END) && !ch->fetch_busy && !ch->in_batch);
+	/* As of a stream socket: before its last bytes are read. */
+	bool in_hup = in_end || (ch->bits & MP_ST_IN_HUP);
 	bool out_end = ch->shut_out || failed || (ch->bits & MP_ST_OUT_END);
 	__poll_t mask = 0;
 
@@ -30,10 +32,12 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 	if (mp_read_is_ready_locked(ch) || ch->fetch_failed)
 		mask |= MP_POLL_IN;
 	if (in_end)
-		mask |= MP_POLL_IN | EPOLLRDHUP;
+		mask |= MP_POLL_IN;
+	if (in_hup)
+		mask |= EPOLLRDHUP;
 	if (out_end ? !ch->port->is_fixed : mp_write_has_room_locked(ch) && !ch->out_batch)
 		mask |= MP_POLL_OUT;
-	if (in_end && out_end)
+	if (in_hup && out_end)
 		mask |= EPOLLHUP;
 	if (failed || ch->out_error)
 		mask |= EPOLLERR;

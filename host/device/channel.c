@@ -108,7 +108,7 @@ static uint16_t level_bits(const struct channel *ch)
 	case CHANNEL_REFUSED:
 		return MP_ST_REFUSED;
 	case CHANNEL_CONNECTED:
-		return MP_ST_CONNECTED | in | out;
+		return MP_ST_CONNECTED | in | out | flag(ch->in_hup, MP_ST_IN_HUP);
 	case CHANNEL_FAILED:
 		return MP_ST_CONNECTED | MP_ST_FAILED | MP_ST_IN | MP_ST_OUT | MP_ST_IN_END |
 		       MP_ST_OUT_END;
@@ -265,12 +265,15 @@ static void peer_writable(struct mp_peer *peer)
 }
 
 /* Said before connected() it is said again by the first write. */
-static void peer_hung_up(struct mp_peer *peer)
+static void peer_hung_up(struct mp_peer *peer, uint16_t how)
 {
 	struct channel *ch = peer_channel(peer);
 	struct device *device = ch->port->device;
 
-	if (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING)
+	if (how & MP_SHUT_READ)
+		ch->in_hup = true;
+	if ((how & MP_SHUT_WRITE) &&
+	    (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING))
 		ch->out_end = true;
 	channel_refresh(ch);
 	close_advance(ch);

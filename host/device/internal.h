@@ -136,6 +136,7 @@ struct channel {
 	bool is_retrying;		/* the first failure to connect has been logged */
 	bool in_wait, out_wait;		/* the stream owes readable(), writable() */
 	bool in_end, out_end;		/* as the driver sees it */
+	bool in_hup;			/* the service says that no more comes */
 	bool is_drained;		/* the service has ended */
 	char comm[MP_COMM_LEN + 1];	/* as the guest sent it, NUL-terminated; not printable */
 };

@@ -35,7 +35,7 @@ void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops
 /* Whose peer is being called, until it is closed. Calls of peers never nest (service.h). */
 static struct socket_stream *reporting;
 
-static void report(struct socket_stream *stream, bool readable, bool writable, bool hung_up)
+static void report(struct socket_stream *stream, bool readable, bool writable, uint16_t hung_up)
 {
 	readable = readable && stream->owes_readable;
 	writable = writable && stream->owes_writable;
@@ -49,13 +49,13 @@ static void report(struct socket_stream *stream, bool readable, bool writable, b
 	if (writable && reporting == stream)
 		stream->peer->ops->writable(stream->peer);
 	if (hung_up && reporting == stream)
-		stream->peer->ops->hung_up(stream->peer);
+		stream->peer->ops->hung_up(stream->peer, hung_up);
 	reporting = NULL;
 }
 
 void socket_stream_report_readable(struct socket_stream *stream)
 {
-	report(stream, true, false, false);
+	report(stream, true, false, 0);
 }
 
 static void socket_ready(struct loop_watch *watch, uint32_t events)
@@ -64,7 +64,9 @@ static void socket_ready(struct loop_watch *watch, uint32_t events)
 
 	/* An end or a failure moves both directions. */
 	report(stream, events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR),
-	       events & (EPOLLOUT | EPOLLHUP | EPOLLERR), events & EPOLLHUP);
+	       events & (EPOLLOUT | EPOLLHUP | EPOLLERR),
+	       (events & (EPOLLRDHUP | EPOLLHUP) ? MP_SHUT_READ : 0) |
+	       (events & EPOLLHUP ? MP_SHUT_WRITE : 0));
 }
 
 int socket_stream_attach(struct socket_stream *stream, struct loop *loop, int fd)

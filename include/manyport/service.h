@@ -54,8 +54,11 @@ struct mp_peer_ops {
 	void (*refused)(struct mp_peer *peer, enum mp_reason reason);
 	void (*readable)(struct mp_peer *peer);
 	void (*writable)(struct mp_peer *peer);
-	/* The service takes no more, seen without a write: writev() would give -EPIPE. */
-	void (*hung_up)(struct mp_peer *peer);
+	/*
+	 * Seen without a call: MP_SHUT_READ: no more bytes will come (some may wait);
+	 * MP_SHUT_WRITE: the service takes no more, writev() would give -EPIPE.
+	 */
+	void (*hung_up)(struct mp_peer *peer, uint16_t how);
 };
 
 struct mp_peer {

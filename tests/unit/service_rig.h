@@ -236,10 +236,11 @@ static inline void peer_readable(struct mp_peer *base)
 	peer_read(peer);
 }
 
-static inline void peer_hung_up(struct mp_peer *base)
+static inline void peer_hung_up(struct mp_peer *base, uint16_t how)
 {
 	struct test_peer *peer = container_of(base, struct test_peer, peer);
 
+	assert_true(how);
 	assert_false(peer->inside);
 	assert_non_null(peer->stream);
 }
