@@ -16,6 +16,7 @@
  *	keep K			keep what comes ...
  *	reflect K		... and send it back
  *	send K BYTES SEED [OFFSET]  send the pattern
+ *	finish K BYTES SEED	send, and shut down writing at once
  *	sent K			wait until all is with the socket: ok TOTAL
  *	end K			when all is sent: shut down writing
  *	close K			when all is sent: close
@@ -178,6 +179,14 @@ static bool run_send(struct call *call)
 	return answer(call, "ok");
 }
 
+static bool run_finish(struct call *call)
+{
+	if (call->puppet->send_len)
+		return false;
+	call->puppet->end_after = true;
+	return run_send(call);
+}
+
 static bool run_sent(struct call *call)
 {
 	if (call->puppet->send_failed)
@@ -280,7 +289,7 @@ static const struct command {
 	{ "abort", run_abort, true, 1 },	{ "noread", run_noread, true, 1 },
 	{ "got", run_got, true, 2 },		{ "eof", run_eof, true, 1 },
 	{ "hup", run_hup, true, 1 },		{ "state", run_state, true, 1 },
-	{ "stress", run_stress, false, 1 },
+	{ "stress", run_stress, false, 1 },	{ "finish", run_finish, true, 3 },
 };
 
 static const struct command *find_command(const char *name)

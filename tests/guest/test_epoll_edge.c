@@ -108,16 +108,21 @@ TEST(in_by_the_end)
 
 TEST(in_by_an_end_that_was_there_before_the_short_read)
 {
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 50; i++) {
 		struct puppet p = puppet_open(O_NONBLOCK);
 		int epoll = watch(p.fd, EPOLLIN | EPOLLET), done = 0;
 		char buf[64];
 		ssize_t ret;
 
-		/* Both are in the driver before the first read. */
-		ctl("send %u 10 1", p.index);
-		ctl("end %u", p.index);
-		AWAIT_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP);
+		/* Both have come before the first read, at once or one by one. */
+		if (i % 2) {
+			ctl("send %u 10 1", p.index);
+			wait_poll(p.fd, POLLIN);
+			ctl("end %u", p.index);
+		} else {
+			ctl("finish %u 10 1", p.index);
+		}
+		barrier();
 		do {
 			CHECK(next_edge(epoll) & EPOLLIN);
 			ret = CHECK_OK(read(p.fd, buf, sizeof(buf)));
