@@ -35,9 +35,65 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# --- Running it. These install what they need.
+
+WORLD ?= qemu
+PACKAGES := tests/world/packages
+
+demo:
+	$(PACKAGES) build kernel world demo
+	$(MAKE) all
+	O=$(O) demo/run $(WORLD)
+
+shell:
+	$(PACKAGES) build kernel world
+	$(MAKE) all
+	O=$(O) demo/shell $(WORLD)
+
+# Seconds, for every commit; what CI runs; the rest, hours on a small machine.
+check:
+	$(PACKAGES) build test
+	$(MAKE) all unit
+	O=$(O) tests/run check
+
+test: test-programs
+	O=$(O) tests/run test
+
+test-all: test-programs
+	O=$(O) tests/run all
+
+# The daemon that serves the guest tests is built with sanitizers.
+test-programs:
+	$(PACKAGES) build kernel world test
+	$(MAKE) all unit guest-tests peer
+	$(MAKE) O=$(O)/asan SAN=address,undefined all unit peer
+	$(MAKE) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
+	mkdir -p $(O)/guest-asan
+	ln -sfn ../asan/manyportd $(O)/guest-asan/manyportd
+	ln -sfn ../manyport $(O)/guest-asan/manyport
+	ln -sfn ../tests $(O)/guest-asan/tests
+
+peer: $(O)/libhost.a
+	$(MAKE) -C tests/peer O=$(abspath $(O))
+
+# --- Installing. The guest's half: make -C kmod install, and $(O)/manyport.
+
+PREFIX ?= /usr/local
+
+install: all
+	install -D -m 755 $(O)/manyportd $(DESTDIR)$(PREFIX)/sbin/manyportd
+	install -D -m 755 $(O)/manyport $(DESTDIR)$(PREFIX)/bin/manyport
+	install -D -m 644 man/manyportd.8 $(DESTDIR)$(PREFIX)/share/man/man8/manyportd.8
+	install -D -m 644 man/manyport.1 $(DESTDIR)$(PREFIX)/share/man/man1/manyport.1
+	install -D -m 644 packaging/50-manyportd.json \
+		$(DESTDIR)$(PREFIX)/share/qemu/vhost-user/50-manyportd.json
+
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit clean
+.PHONY: all unit demo shell check test test-all test-programs peer install clean
 .SECONDARY:
+
+include tests/guest/Makefile
+
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
