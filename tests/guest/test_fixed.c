@@ -3,6 +3,7 @@
  * Ports with a fixed service: no name, connected at open, and an end is not final.
  * "fixed" is tied to echo, "tied" to puppets, and on "agent" host tools connect.
  */
+#include <sched.h>
 #include <sys/epoll.h>
 
 #include "channel.h"
@@ -76,6 +77,9 @@ static void await_connected(int fd)
 static void await_hung_up(int fd)
 {
 	wait_poll(fd, POLLHUP);
+	/* The end may be known before all of it is in the driver. */
+	while (poll_now(fd) != (POLLIN | POLLHUP))
+		sched_yield();
 	CHECK_POLL(fd, POLLIN | POLLHUP);
 }
 

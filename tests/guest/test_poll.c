@@ -128,6 +128,18 @@ TEST(end_of_input_behind_bytes)
 	AWAIT_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP);
 }
 
+TEST(end_of_input_before_its_bytes_are_read)
+{
+	struct puppet p = puppet_open(0);
+
+	ctl("send %u 10 1", p.index);
+	AWAIT_POLL(p.fd, POLLIN | POLLOUT);
+	ctl("end %u", p.index);
+	AWAIT_POLL(p.fd, POLLIN | POLLOUT | POLLRDHUP);
+	read_pattern(p.fd, 10, 1, 0);
+	expect_end(p.fd);
+}
+
 TEST(end_of_input_and_send_buffer_full)
 {
 	struct puppet p = puppet_open(0);
