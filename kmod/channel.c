@@ -24,6 +24,7 @@ static void channel_free_work(struct work_struct *work)
 	mp_read_forget_locked(ch);
 	mp_port_uncharge_open(port, ch->account);
 	put_cred(ch->cred);
+	kfree(ch->connect_req);
 	kfree(ch->close_req);
 	kfree(ch->name);
 	kfree(ch);
