@@ -85,6 +85,8 @@ static void all_at_once(void **state)
 }
 
 /* What the device itself keeps for an idle channel. */
+/* A sanitizer's allocator does not count, so there is nothing to measure. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 static void idle_channels_are_small(void **state)
 {
 	size_t before, after, streams_size = sizeof(struct fake_stream) + 16;
@@ -94,18 +96,19 @@ static void idle_channels_are_small(void **state)
 	for (uint32_t i = 0; i < MANY; i++)
 		connect_to(i, 1, "db");
 	after = mallinfo2().uordblks;
-	if (after - before < MANY * streams_size)
-		skip();		/* an allocator that does not count */
 	print_message("an idle channel takes %zu bytes\n",
 		      (after - before - MANY * streams_size) / MANY);
 	assert_true((after - before) / MANY < streams_size + 512);
 }
+#endif
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_at_once, setup, teardown),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 		cmocka_unit_test_setup_teardown(idle_channels_are_small, setup, teardown),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
