@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What the scripts of this folder share; they source it, it prints nothing.
+# It prepares everything from a clean clone and starts the host's side. All that
+# belongs to one run is in $dir, and is removed when the run went well.
+set -euo pipefail
+shopt -s inherit_errexit
+
+demo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+project_dir=$(cd "$demo_dir/.." && pwd)
+world_dir=$project_dir/tests/world
+self=demo/$(basename "$0")
+build=${O:-build}
+world=qemu
+keep=''
+dir=''
+step_title=''		# of the step that runs now
+step_begin=0
+daemon_pid=''
+redis_pid=''
+
+die()
+{
+	echo "$self: $*" >&2
+	exit 1
+}
+
+# Microseconds.
+now()
+{
+	echo "${EPOCHREALTIME/[.,]/}"
+}
+
+# seconds_since TIME: with two decimals.
+seconds_since()
+{
+	local centis=$((($(now) - $1) / 10000))
+
+	printf '%d.%02d' $((centis / 100)) $((centis % 100))
+}
+
+# The line of one step, also for the summary; guest.sh has the same form.
+report_step()
+{
+	printf '%-6s %8s s  %s\n' "$1" "$(seconds_since "$step_begin")" \
+		"$step_title" | tee -a "$dir/results"
+	step_title=
+}
+
+# step TITLE COMMAND...: ends the script when COMMAND fails. COMMAND may set
+# step_title anew, when it knows more than was known before.
+step()
+{
+	step_title=$1
+	step_begin=$(now)
+	shift
+	"$@"
+	report_step ok
+}
+
+stop()
+{
+	local status=0
+
+	if [ -n "$1" ]; then
+		kill "$1" 2>/dev/null || true
+		wait "$1" || status=$?
+	fi
+	return $status
+}
+
+# shellcheck disable=SC2317 # called by the trap
+clean_up()
+{
+	local status=$?
+
+	trap - EXIT
+	stop "$daemon_pid" || true
+	stop "$redis_pid" || true
+	[ -n "$dir" ] || exit $status
+	if [ -n "$step_title" ] && [ $status != 0 ]; then
+		report_step FAILED
+	fi
+	if [ $status != 0 ]; then
+		show_logs
+		echo "--- steps:" >&2
+		cat "$dir/results" >&2 2>/dev/null
+	fi
+	if [ $status != 0 ] || [ -n "$keep" ]; then
+		echo "$self: the logs are in $dir" >&2
+	else
+		rm -rf "$dir"
+	fi
+	exit $status
+}
+
+# shellcheck disable=SC2317 # called by the trap
+show_logs()
+{
+	local log
+
+	for log in command.log manyportd.log; do
+		[ -s "$dir/$log" ] || continue
+		echo "--- end of $log:" >&2
+		tail -n 15 "$dir/$log" >&2
+	done
+}
+
+# What a script begins with, when it knows its $world.
+begin_run()
+{
+	case $world in
+	qemu | uml | uml-debug | smp-debug) ;;
+	*) die "unknown world '$world': qemu, uml, uml-debug or smp-debug" ;;
+	esac
+	# A make that runs us must not tell our own make what to do.
+	unset MAKEFLAGS MAKELEVEL MFLAGS
+	cd "$project_dir"
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/manyport-demo.XXXXXX")
+	chmod 700 "$dir"
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+install_packages()
+{
+	"$world_dir/packages" build kernel world demo
+}
+
+build_programs()
+{
+	make -s -j"$(nproc)" O="$build" all >"$dir/command.log" 2>&1
+	rm "$dir/command.log"
+	build=$(readlink -f "$build")
+}
+
+# The kernel, and what it starts from; the machine, which is QEMU with KVM only
+# where a probe has proved that it works. Quietly: the names are in $step_title.
+prepare_guest()
+{
+	local kernel qemu accel=tcg machine='User Mode Linux'
+
+	case $world in
+	uml) kernel=$("$world_dir/uml-kernel" plain) ;;
+	uml-debug) kernel=$("$world_dir/uml-kernel" debug) ;;
+	smp-debug) kernel=$("$world_dir/smp-kernel") ;;
+	qemu) kernel=$("$world_dir/cloud-kernel") ;;
+	esac
+	"$world_dir/initramfs" "$kernel" >/dev/null
+	if [ "${world#uml}" = "$world" ]; then
+		qemu=$("$world_dir/qemu")
+		if "$world_dir/kvm-probe"; then
+			accel=kvm
+		fi
+		machine="$("$qemu" --version | sed -n '1s/ (.*//p'), $accel"
+	fi
+	step_title="guest: Linux $(cat "$kernel/release"), $machine"
+}
+
+# Sets $module.
+# shellcheck disable=SC2034 # for those who source this
+build_module()
+{
+	module=$(echo "$("$world_dir/module" "$world" kmod include)"/*.ko)
+}
+
+prepare_all()
+{
+	step "Debian packages are installed" install_packages
+	step "manyportd and manyport are built" build_programs
+	step "guest kernel and machine" prepare_guest
+	step "manyport.ko is built for the guest's kernel" build_module
+}
+
+# wait_for_socket PATH PID LOG: until the program listens, or has ended.
+wait_for_socket()
+{
+	while [ ! -S "$1" ]; do
+		if ! kill -0 "$2" 2>/dev/null; then
+			tail -n 15 "$3" >&2
+			die "the server of $1 did not start"
+		fi
+		sleep 0.05
+	done
+}
+
+# Our own server: no network, nothing kept, apart from the system's.
+start_redis()
+{
+	redis-server --port 0 --unixsocket "$dir/redis.sock" --dir "$dir" \
+		--save '' --appendonly no --daemonize no \
+		</dev/null >"$dir/redis.log" 2>&1 &
+	redis_pid=$!
+	wait_for_socket "$dir/redis.sock" "$redis_pid" "$dir/redis.log"
+	step_title="Redis $(redis_info redis_version) runs on the host, process $redis_pid"
+}
+
+# on_redis COMMAND...: from the host itself, past the guest.
+on_redis()
+{
+	redis-cli -s "$dir/redis.sock" "$@"
+}
+
+redis_info()
+{
+	on_redis info server | sed -n "s/^$1:\([^[:cntrl:]]*\).*/\1/p"
+}
+
+start_daemon()
+{
+	sed "s,@DIR@,$dir,; s,@DEMO@,$demo_dir," "$demo_dir/manyportd.conf" \
+		>"$dir/manyportd.conf"
+	"$build/manyportd" --config "$dir/manyportd.conf" \
+		--socket-path "$dir/device.sock" \
+		</dev/null >"$dir/manyportd.log" 2>&1 &
+	daemon_pid=$!
+	wait_for_socket "$dir/device.sock" "$daemon_pid" "$dir/manyportd.log"
+	step_title="manyportd runs on the host, process $daemon_pid"
+}
+
+# Ends both; manyportd says with its status whether it ended cleanly.
+stop_servers()
+{
+	local pid=$daemon_pid
+
+	daemon_pid=
+	stop "$pid"
+	pid=$redis_pid
+	redis_pid=
+	stop "$pid"
+}
+
+# What the guest gets: the command, and the scripts of this folder.
+collect_files()
+{
+	mkdir -p "$dir/files"
+	cp "$build/manyport" "$demo_dir"/{session,guest,stock,prompt}.sh "$dir/files"
+}
+
+# boot_guest [OPTION...] -- COMMAND...
+boot_guest()
+{
+	local queues
+
+	# QEMU must be told how many queues there are; User Mode Linux asks.
+	queues=$(sed -n 's/.*num_vqs=\([0-9]*\).*/\1/p' "$dir/manyportd.log" |
+		head -n 1)
+	"$world_dir/boot" --world "$world" --socket "$dir/device.sock" \
+		--queues "${queues:-64}" --mem 1024 --files "$dir/files" \
+		--program redis-cli --wait-for /dev/vport0p1 "$@"
+}
