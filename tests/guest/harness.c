@@ -293,10 +293,14 @@ static enum outcome run_one(const struct test *test, char *reason, size_t reason
 
 static bool is_wanted(const char *name, char **filters)
 {
-	bool wanted = !*filters;
+	bool wanted = !*filters || **filters == '^';
 
-	for (; *filters; filters++)
-		wanted |= !strncmp(name, *filters, strlen(*filters));
+	for (; *filters; filters++) {
+		if (**filters != '^')
+			wanted |= !strncmp(name, *filters, strlen(*filters));
+		else if (!strncmp(name, *filters + 1, strlen(*filters + 1)))
+			return false;
+	}
 	return wanted;
 }
 
@@ -344,7 +348,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc > 1 && argv[1][0] == '-') {
-		printf("usage: %s [--list] [FILE[/NAME]...]\n", argv[0]);
+		printf("usage: %s [--list] [FILE[/NAME]|^FILE[/NAME]...]\n", argv[0]);
 		return strcmp(argv[1], "--help") ? 2 : 0;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
