@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The first write names the service. */
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "channel.h"
@@ -197,87 +196,6 @@ TEST(compared_byte_by_byte)
 	expect_no_name("echo2", 6, ENOENT);
 }
 
-/* ---- refusals ---- */
-
-TEST(enoent_for_an_unknown_service)
-{
-	expect_no_name("nothing", 8, ENOENT);
-}
-
-TEST(eacces_by_policy)
-{
-	expect_no_name("secret", 7, EACCES);
-}
-
-TEST(ebusy_at_the_limit_of_a_service)
-{
-	int first = channel_open("limited", 0), second = channel_open("limited", 0);
-
-	expect_no_name("limited", 8, EBUSY);
-	echo_once(first, "one");
-	echo_once(second, "two");
-	/* A channel that was refused counts for nothing. */
-	expect_no_name("limited", 8, EBUSY);
-}
-
-TEST(econnrefused_when_nobody_listens)
-{
-	expect_no_name("refused", 8, ECONNREFUSED);
-}
-
-TEST(etimedout_when_nobody_answers)
-{
-	ctl("fill backlog");
-	expect_no_name("backlog", 8, ETIMEDOUT);
-}
-
-TEST(a_slow_answer_is_waited_for)
-{
-	int fd = port_open(PORT_MULTI, 0);
-	pid_t pid;
-
-	ctl("fill backlog");
-	pid = fork();
-	CHECK_GE(pid, 0);
-	if (!pid) {
-		channel_name(fd, "backlog");
-		write_pattern(fd, 100, 3, 0);
-		_exit(0);
-	}
-	await_state(fd, MANYPORT_CONNECTING);
-	CHECK_POLL(fd, 0);
-	ctl("drain backlog");
-	JOIN(pid);
-	puppet_await(0);
-	expect_got(&(struct puppet){ fd, 0 }, 100, 3);
-}
-
-TEST(a_refusal_stays)
-{
-	int fd = port_open(PORT_MULTI, 0);
-
-	CHECK_FAILS(write(fd, "nothing", 8), ENOENT);
-	CHECK_FAILS(write(fd, "nothing", 8), ENOENT);
-	/* What was meant as data never becomes a name. */
-	CHECK_FAILS(write(fd, "echo", 5), ENOENT);
-	CHECK_EQ(channel_info(fd).state, MANYPORT_REFUSED);
-	CHECK_EQ(channel_info(fd).error, ENOENT);
-	set_nonblock(fd, true);
-	CHECK_FAILS(write(fd, "echo", 5), ENOENT);
-}
-
-TEST(only_the_ioctl_may_try_again)
-{
-	int fd = port_open(PORT_MULTI, 0);
-
-	CHECK_FAILS(write(fd, "nothing", 8), ENOENT);
-	CHECK_EQ(manyport_connect(fd, "refused"), -ECONNREFUSED);
-	CHECK_FAILS(write(fd, "echo", 5), ECONNREFUSED);
-	CHECK_EQ(manyport_connect(fd, "echo"), 0);
-	CHECK_POLL(fd, POLLOUT);
-	echo_once(fd, "data");
-}
-
 /* ---- without blocking ---- */
 
 TEST(nonblocking_consumes_nothing_until_answered)
@@ -423,51 +341,6 @@ TEST(close_while_connecting)
 	fd = channel_open("echo", 0);
 	ctl("drain backlog");
 	echo_once(fd, "data");
-}
-
-/* ---- who asks ---- */
-
-static void become_alice(void)
-{
-	CHECK_OK(setgid(1000));
-	CHECK_OK(setuid(1000));
-}
-
-static void open_secret_as_alice(void *arg)
-{
-	int fd;
-
-	(void)arg;
-	become_alice();
-	fd = open(port_path(PORT_MULTI), O_RDWR);
-	CHECK_OK(fd);
-	channel_name(fd, "secret");
-	echo_once(fd, "for alice");
-}
-
-TEST(the_openers_uid_admits)
-{
-	if (getuid())
-		test_skip("not root");
-	CHECK_OK(chmod(port_path(PORT_MULTI), 0666));
-	JOIN(spawn(open_secret_as_alice, NULL));
-	CHECK_OK(chmod(port_path(PORT_MULTI), 0600));
-}
-
-static void name_secret_as_alice(void *arg)
-{
-	become_alice();
-	CHECK_FAILS(write(*(int *)arg, "secret", 7), EACCES);
-}
-
-TEST(not_the_uid_of_who_names)
-{
-	int fd;
-
-	if (getuid())
-		test_skip("not root");
-	fd = port_open(PORT_MULTI, 0);
-	JOIN(spawn(name_secret_as_alice, &fd));
 }
 
 TEST(the_service_learns_who_opened)
