@@ -19,6 +19,7 @@ step_title=''		# of the step that runs now
 step_begin=0
 daemon_pid=''
 redis_pid=''
+machine_pid=''		# makes QEMU, in the background
 
 die()
 {
@@ -78,6 +79,7 @@ clean_up()
 	trap - EXIT
 	stop "$daemon_pid" || true
 	stop "$redis_pid" || true
+	[ -z "$machine_pid" ] || kill -- "-$machine_pid" 2>/dev/null || true
 	[ -n "$dir" ] || exit $status
 	if [ -n "$step_title" ] && [ $status != 0 ]; then
 		report_step FAILED
@@ -100,7 +102,7 @@ show_logs()
 {
 	local log
 
-	for log in command.log manyportd.log; do
+	for log in command.log machine.log manyportd.log; do
 		[ -s "$dir/$log" ] || continue
 		echo "--- end of $log:" >&2
 		tail -n 15 "$dir/$log" >&2
@@ -136,11 +138,10 @@ build_programs()
 	build=$(readlink -f "$build")
 }
 
-# The kernel, and what it starts from; the machine, which is QEMU with KVM only
-# where a probe has proved that it works. Quietly: the names are in $step_title.
-prepare_guest()
+# The kernel, and what it starts from.
+prepare_kernel()
 {
-	local kernel qemu accel=tcg machine='User Mode Linux'
+	local kernel
 
 	case $world in
 	uml) kernel=$("$world_dir/uml-kernel" plain) ;;
@@ -149,14 +150,34 @@ prepare_guest()
 	qemu) kernel=$("$world_dir/cloud-kernel") ;;
 	esac
 	"$world_dir/initramfs" "$kernel" >/dev/null
-	if [ "${world#uml}" = "$world" ]; then
-		qemu=$("$world_dir/qemu")
-		if "$world_dir/kvm-probe"; then
-			accel=kvm
-		fi
-		machine="$("$qemu" --version | sed -n '1s/ (.*//p'), $accel"
+	step_title="guest's kernel: Linux $(cat "$kernel/release")"
+}
+
+# Most of a first run is the way of QEMU here, so all else is made meanwhile. A
+# process group of its own: it is ended as a whole.
+# shellcheck disable=SC2016 # the inner shell's parameters
+start_machine()
+{
+	[ "${world#uml}" = "$world" ] || return 0
+	setsid bash -c '"$1/qemu" && { "$1/kvm-probe" && echo kvm || echo tcg; }' \
+		- "$world_dir" </dev/null >"$dir/machine" 2>"$dir/machine.log" &
+	machine_pid=$!
+}
+
+# KVM is used only where a probe has proved that it works.
+await_machine()
+{
+	local pid=$machine_pid qemu accel
+
+	if [ -z "$pid" ]; then
+		step_title="guest's machine: User Mode Linux"
+		return
 	fi
-	step_title="guest: Linux $(cat "$kernel/release"), $machine"
+	cat "$dir/machine.log" >&2
+	wait "$pid"
+	machine_pid=
+	{ read -r qemu; read -r accel; } <"$dir/machine"
+	step_title="guest's machine: $("$qemu" --version | sed -n '1s/ (.*//p'), $accel"
 }
 
 # Sets $module.
@@ -169,9 +190,11 @@ build_module()
 prepare_all()
 {
 	step "Debian packages are installed" install_packages
+	start_machine
 	step "manyportd and manyport are built" build_programs
-	step "guest kernel and machine" prepare_guest
+	step "guest's kernel" prepare_kernel
 	step "manyport.ko is built for the guest's kernel" build_module
+	step "guest's machine" await_machine
 }
 
 # wait_for_socket PATH PID LOG: until the program listens, or has ended.
