@@ -121,6 +121,8 @@ real_server()
 	status=$?
 	kill "$forward"
 	wait "$forward"
+	# What it had to say on top, until its end.
+	cat <&3
 	exec 3<&-
 	[ "$status" = 0 ] && all_gone
 }
