@@ -123,6 +123,9 @@ __poll_t mp_connect_again_locked(struct mp_channel *ch)
 	if (!ch->end_seen || !(ch->bits & MP_ST_OUT_END) || ch->error || ch->is_released ||
 	    ch->phase != MP_PHASE_CONNECTED || !mp_channel_is_idle_locked(ch) || ch->in_batch)
 		return 0;
+	/* A service that takes no more may still speak; one that has hung up does not. */
+	if (!(ch->bits & (MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED)))
+		return 0;
 	if (mp_channel_send_close_locked(ch, true))
 		return 0;	/* the last one is not back: its end comes here again */
 	mp_write_drop_locked(ch);

@@ -91,6 +91,7 @@ struct request {
 struct held {
 	struct list link;		/* an event buffer: in port->events */
 	uint16_t head;
+	uint16_t descriptors;		/* of the ring: what it counts for */
 	uint16_t count;			/* segments, all writable */
 	struct ring_segment segments[];
 };
@@ -182,7 +183,7 @@ struct port {
 	struct list owed;		/* channels, in the order in which they came to be owed */
 	struct list owing;		/* in device->owing: look at owed */
 	struct list events;		/* event buffers, oldest first */
-	unsigned int parked;
+	unsigned int parked;		/* descriptors of parked reads [protocol.md 6.5] */
 	struct classic classic;
 };
 

@@ -95,8 +95,8 @@ static void give_back(struct channel *ch, struct held *held, const struct reques
 	};
 	uint16_t head = held->head;
 
+	ch->port->parked -= held->descriptors;
 	free(held);
-	ch->port->parked--;
 	ch->port->device->stats.parked--;
 	request_answer(ch->port->rx, head, map, ch, &result, count);
 }
@@ -140,8 +140,8 @@ void transfer_forget(struct channel *ch)
 {
 	if (!ch->parked)
 		return;
+	ch->port->parked -= ch->parked->descriptors;
 	free(detach(ch));
-	ch->port->parked--;
 	ch->port->device->stats.parked--;
 }
 
@@ -152,18 +152,19 @@ static int park(struct request *request)
 	const struct ring_chain *chain = &request->chain;
 	struct held *held;
 
-	if (ch->port->parked >= request->queue->ring->size / 2U)
+	if (ch->port->parked + chain->descriptors > request->queue->ring->size / 2U)
 		return MP_AGAIN;
 	held = malloc(sizeof(*held) + chain->writable * sizeof(*chain->segments));
 	if (!held)
 		return MP_AGAIN;
 	list_init(&held->link);
 	held->head = chain->head;
+	held->descriptors = chain->descriptors;
 	held->count = chain->writable;
 	memcpy(held->segments, chain->segments + chain->readable,
 	       chain->writable * sizeof(*chain->segments));
 	ch->parked = held;
-	ch->port->parked++;
+	ch->port->parked += chain->descriptors;
 	ch->port->device->stats.parked++;
 	return -EINPROGRESS;
 }

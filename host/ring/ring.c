@@ -267,6 +267,8 @@ static int walk(const struct ring *ring, uint16_t head, struct ring_chain *chain
 		if (idx >= table.size)
 			return -EPROTO;
 		desc = copy_desc(&table, idx);
+		if (!table.is_indirect)
+			chain->descriptors++;
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
 			ret = enter_indirect(ring, &table, &desc);
 			if (ret < 0)
@@ -294,6 +296,7 @@ int ring_take(struct ring *ring, struct ring_chain *chain)
 	if (head >= ring->size || is_out(ring, head))
 		return broken(ring);
 	chain->head = head;
+	chain->descriptors = 0;
 	chain->readable = 0;
 	chain->writable = 0;
 	chain->readable_len = 0;

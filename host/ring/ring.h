@@ -56,6 +56,7 @@ struct ring_segment {
  */
 struct ring_chain {
 	uint16_t head;
+	uint16_t descriptors;		/* of the ring itself: an indirect table is one */
 	uint16_t readable, writable;	/* numbers of segments */
 	uint64_t readable_len, writable_len;	/* bytes */
 	struct ring_segment segments[RING_MAX_SEGMENTS];

@@ -174,7 +174,7 @@ struct mp_event {
 	struct mp_state state;
 };
 
-/* --- Limits [protocol.md 10] ------------------------------------------ */
+/* --- Limits [protocol.md 9] ------------------------------------------- */
 
 #define MP_MAX_IO		(1U << 20)	/* bound on max_io */
 #define MP_MAX_CHANNELS		(1U << 20)	/* bound on max_channels */
