@@ -246,13 +246,14 @@ bool mp_read_is_ready_locked(const struct mp_channel *ch)
 	return read_state_locked((struct mp_channel *)ch) <= 0;
 }
 
-static bool is_worth_waking(struct mp_channel *ch)
+/* A READ into a call's own pages is made only with IN; to be asked again is for a fetch. */
+static bool is_worth_waking(struct mp_channel *ch, bool large)
 {
 	bool ret;
 
 	spin_lock_irq(&ch->lock);
 	ret = mp_read_is_ready_locked(ch) ||
-	      (may_ask_locked(ch) && ((ch->bits & MP_ST_IN) || ch->in_retry));
+	      (may_ask_locked(ch) && ((ch->bits & MP_ST_IN) || (ch->in_retry && !large)));
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }
@@ -337,7 +338,11 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 	}
 }
 
-static int wait_for_bytes(struct mp_channel *ch)
+/*
+ * Looks for a signal also when there is no need to sleep: a device that says "go on" and
+ * gives nothing, again and again, must not hold the caller.
+ */
+static int wait_for_bytes(struct mp_channel *ch, bool large)
 {
 	int ret;
 
@@ -345,7 +350,9 @@ static int wait_for_bytes(struct mp_channel *ch)
 	ch->in_waiters++;
 	ch->waits++;
 	spin_unlock_irq(&ch->lock);
-	ret = wait_event_interruptible(ch->wait, is_worth_waking(ch));
+	ret = wait_event_interruptible(ch->wait, is_worth_waking(ch, large));
+	if (!ret && signal_pending(current))
+		ret = -ERESTARTSYS;
 	spin_lock_irq(&ch->lock);
 	ch->in_waiters--;
 	if (ret)
@@ -381,8 +388,9 @@ ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 		}
 		if (ret != -EAGAIN || nonblock)
 			return ret;
-		ret = wait_for_bytes(ch);
+		ret = wait_for_bytes(ch, large);
 		if (ret)
 			return ret;
+		cond_resched();
 	}
 }

@@ -325,12 +325,22 @@ static bool can_go_on(struct mp_channel *ch, bool large)
 	return ret;
 }
 
+/*
+ * Looks for a signal also when there is no need to sleep: a device that says "go on" and
+ * takes nothing, again and again, must not hold the caller.
+ */
 static int wait_for_room(struct mp_channel *ch, bool large)
 {
+	int ret;
+
 	spin_lock_irq(&ch->lock);
 	ch->waits++;
 	spin_unlock_irq(&ch->lock);
-	return wait_event_interruptible(ch->wait, can_go_on(ch, large));
+	ret = wait_event_interruptible(ch->wait, can_go_on(ch, large));
+	if (!ret && signal_pending(current))
+		ret = -ERESTARTSYS;
+	cond_resched();
+	return ret;
 }
 
 /* One step, under the write mutex. Returns bytes, -EAGAIN (wait), -errno. */
