@@ -99,13 +99,18 @@ static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t by
 	return part->len;
 }
 
-/* The most bytes at @addr that one request may carry [protocol.md 9.2]. */
+/*
+ * The most bytes at @addr that one request may carry [protocol.md 9.2], beside its header and
+ * result. 0: the queue is too short for that.
+ */
 static size_t part_limit(const struct mp_port *port, unsigned long addr)
 {
-	unsigned int segments = min(port->max_segments,
-				    virtqueue_get_vring_size(port->tx->vq)) -
-				2 - MP_RESERVED_DESCS;
+	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
+	unsigned int segments = port->max_segments - 2;
 
+	if (entries <= 2 + MP_RESERVED_DESCS)
+		return 0;
+	segments = min(segments, entries - 2 - MP_RESERVED_DESCS);
 	return min_t(size_t, port->max_io, (size_t)segments * PAGE_SIZE - offset_in_page(addr));
 }
 
@@ -300,6 +305,7 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 {
 	struct mp_batch *batch;
 	size_t limit = 0, charge;
+	bool may_move;
 	ssize_t ret;
 
 	charge = min_t(size_t, iov_iter_single_seg_count(iter),
@@ -307,10 +313,12 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 	if (!mp_port_charge(ch->port, ch->account, charge, false))
 		return -ENOBUFS;
 	spin_lock_irq(&ch->lock);
-	if (may_move_locked(ch, is_read))
+	may_move = may_move_locked(ch, is_read);
+	if (may_move)
 		limit = part_limit(ch->port, (unsigned long)mp_iter_address(iter));
 	spin_unlock_irq(&ch->lock);
-	batch = limit ? batch_alloc(ch, iter, is_read, limit) : ERR_PTR(-EAGAIN);
+	batch = limit ? batch_alloc(ch, iter, is_read, limit) :
+			ERR_PTR(may_move ? -ENOBUFS : -EAGAIN);
 	if (IS_ERR(batch)) {
 		mp_port_uncharge(ch->port, ch->account, charge);
 		return PTR_ERR(batch);
