@@ -81,10 +81,13 @@ clean_up()
 	stop "$redis_pid" || true
 	[ -z "$machine_pid" ] || kill -- "-$machine_pid" 2>/dev/null || true
 	[ -n "$dir" ] || exit $status
-	if [ -n "$step_title" ] && [ $status != 0 ]; then
-		report_step FAILED
+	if [ $status = 130 ] || [ $status = 143 ]; then
+		# Somebody has ended us: there is nothing to look into.
+		[ -n "$keep" ] || rm -rf "$dir"
+		exit $status
 	fi
 	if [ $status != 0 ]; then
+		[ -z "$step_title" ] || report_step FAILED
 		show_logs
 		echo "--- steps:" >&2
 		cat "$dir/results" >&2 2>/dev/null
