@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The driver is unbound under open channels, then bound again: every call ends with
+ * ENODEV, the last holder lets go, and the port comes back. And the limit per user.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include "channel.h"
+
+#define DRIVER "/sys/bus/virtio/drivers/manyport/"
+#define PARAMETER "/sys/module/manyport/parameters/max_channels_per_user"
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = CHECK_OK(open(path, O_WRONLY));
+
+	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* The virtio device that the driver is bound to. */
+static void find_device(char *name, size_t size)
+{
+	DIR *dir = opendir(DRIVER);
+	struct dirent *entry;
+
+	CHECK(dir);
+	*name = '\0';
+	while ((entry = readdir(dir)))
+		if (!strncmp(entry->d_name, "virtio", 6))
+			snprintf(name, size, "%s", entry->d_name);
+	closedir(dir);
+	CHECK(*name);
+}
+
+struct gone {
+	int fd;
+	volatile int is_started;
+};
+
+static void read_until_gone(void *arg)
+{
+	struct gone *gone = arg;
+	char byte;
+
+	gone->is_started = 1;
+	CHECK_FAILS(read(gone->fd, &byte, 1), ENODEV);
+}
+
+static void read_much_until_gone(void *arg)
+{
+	struct gone *gone = arg;
+	static char buf[1 << 20];
+
+	gone->is_started = 1;
+	CHECK_FAILS(read(gone->fd, buf, sizeof(buf)), ENODEV);
+}
+
+static void write_until_gone(void *arg)
+{
+	struct gone *gone = arg;
+	static char buf[1 << 20];
+
+	gone->is_started = 1;
+	while (write(gone->fd, buf, sizeof(buf)) > 0)
+		;
+	CHECK_EQ(errno, ENODEV);
+}
+
+static void write_little_until_gone(void *arg)
+{
+	struct gone *gone = arg;
+
+	gone->is_started = 1;
+	while (write(gone->fd, "some bytes", 10) > 0)
+		;
+	CHECK_EQ(errno, ENODEV);
+}
+
+static void name_until_gone(void *arg)
+{
+	struct gone *gone = arg;
+
+	gone->is_started = 1;
+	CHECK_FAILS(write(gone->fd, "backlog", 8), ENODEV);
+}
+
+static void poll_until_gone(void *arg)
+{
+	struct gone *gone = arg;
+	struct pollfd poller = { .fd = gone->fd, .events = POLLIN };
+
+	gone->is_started = 1;
+	CHECK_EQ(poll(&poller, 1, -1), 1);
+	CHECK_EQ(poller.revents & (POLLIN | POLLHUP | POLLERR), POLLIN | POLLHUP | POLLERR);
+}
+
+static void drain_backlog(void *arg)
+{
+	(void)arg;
+	ctl("drain backlog");
+}
+
+TEST(unbinding_ends_every_call)
+{
+	static void (*const runs[])(void *) = {
+		read_until_gone, read_much_until_gone, write_until_gone,
+		write_little_until_gone, name_until_gone, poll_until_gone,
+	};
+	enum { COUNT = sizeof(runs) / sizeof(*runs) };
+	struct gone *gone = shared_alloc(COUNT * sizeof(*gone));
+	int unnamed = port_open(PORT_MULTI, 0);
+	char device[256], path[256];
+	pid_t pids[COUNT];
+
+	ctl("fill backlog");
+	for (int i = 0; i < COUNT; i++) {
+		gone[i].fd = runs[i] == name_until_gone ? port_open(PORT_MULTI, 0) :
+			     puppet_open(0).fd;
+		pids[i] = spawn(runs[i], &gone[i]);
+		while (!gone[i].is_started)
+			sched_yield();
+	}
+	barrier();
+	find_device(device, sizeof(device));
+	write_text(DRIVER "unbind", device);
+	for (int i = 0; i < COUNT; i++)
+		JOIN(pids[i]);
+	CHECK_FAILS(write(unnamed, "echo", 5), ENODEV);
+	CHECK_EQ(channel_info(unnamed).state, MANYPORT_GONE);
+	CHECK(manyport_find(PORT_MULTI, path, sizeof(path)) < 0);
+	write_text(DRIVER "bind", device);
+	/* Names come a moment after the nodes; the harness' limit ends this if they do not. */
+	while (manyport_find(PORT_MULTI, path, sizeof(path)))
+		sched_yield();
+	CHECK_FAILS(write(unnamed, "echo", 5), ENODEV);
+	echo_once(channel_open("echo", 0), "back again");
+	/* In a process of its own, which makes a control channel: ours is gone. */
+	JOIN(spawn(drain_backlog, NULL));
+}
+
+static void open_as_alice(void *arg)
+{
+	const char *path = arg;
+	int fds[4];
+
+	CHECK_OK(setgid(1000));
+	CHECK_OK(setuid(1000));
+	for (int i = 0; i < 3; i++)
+		fds[i] = CHECK_OK(open(path, O_RDWR));
+	CHECK_FAILS(open(path, O_RDWR), EBUSY);
+	/* An unnamed channel is gone when it is closed. */
+	close(fds[0]);
+	while ((fds[0] = open(path, O_RDWR)) < 0)
+		sched_yield();
+}
+
+TEST(ebusy_at_the_limit_of_the_user)
+{
+	const char *path = port_path(PORT_MULTI);
+
+	write_text(PARAMETER, "3");
+	CHECK_OK(chmod(path, 0666));
+	JOIN(spawn(open_as_alice, (void *)path));
+	CHECK_OK(chmod(path, 0600));
+	write_text(PARAMETER, "16384");
+	echo_once(channel_open("echo", 0), "others have limits of their own");
+}
