@@ -200,8 +200,13 @@ static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *p
 			return mp_channel_protocol_error_locked(ch, "offset");
 		part->count = count;
 		return 0;
-	case MP_AGAIN:
 	case MP_ORDER:
+		/* Only behind a part that came back short: else it would be so for ever. */
+		if (le64_to_cpu(answer->offset) >= offset ||
+		    le64_to_cpu(answer->offset) < part->batch->offset)
+			return mp_channel_protocol_error_locked(ch, "order");
+		return 0;
+	case MP_AGAIN:
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		return 0;	/* nothing moved; the state says what next */

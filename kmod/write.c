@@ -60,6 +60,19 @@ void mp_write_drop_locked(struct mp_channel *ch)
 	ch->out_bytes = 0;
 }
 
+/*
+ * ORDER is for a chunk behind one that came back short: the device expects bytes before
+ * it, none that it has taken. Any other would be sent and refused for ever.
+ */
+static bool order_is_possible_locked(const struct mp_channel *ch, const struct mp_chunk *chunk,
+				     const struct mp_result *answer)
+{
+	u64 expected = le64_to_cpu(answer->offset);
+
+	return expected < chunk->offset &&
+	       expected >= list_first_entry(&ch->out_chunks, struct mp_chunk, node)->offset;
+}
+
 /* Takes over one chunk's answer. Returns what to wake. */
 static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 				  const struct mp_result *answer)
@@ -75,8 +88,11 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 		ch->out_bytes -= count;
 		ch->bytes_out += count;
 		break;
-	case MP_AGAIN:
 	case MP_ORDER:
+		if (!order_is_possible_locked(ch, chunk, answer))
+			return mp_channel_protocol_error_locked(ch, "write order");
+		break;
+	case MP_AGAIN:
 		break;
 	case MP_ENDED:
 	case MP_BAD_STATE:
