@@ -137,7 +137,7 @@ void ring_give_raw(struct ring *ring, uint32_t id, uint32_t len)
 
 /* --- Messages to the driver -------------------------------------------------- */
 
-static void send_messages(struct device *device)
+static void put_messages(struct device *device)
 {
 	struct ring *ring = device->rings[CONTROL_RX];
 	static struct ring_chain chain;
@@ -154,6 +154,15 @@ static void send_messages(struct device *device)
 		device->message_count--;
 	}
 	device_publish(device, CONTROL_RX);
+}
+
+/* What finds no buffer now wants a kick when there is one. */
+static void send_messages(struct device *device)
+{
+	do {
+		put_messages(device);
+	} while (device->message_count && device->rings[CONTROL_RX] &&
+		 ring_want_kick(device->rings[CONTROL_RX], true));
 }
 
 bool device_send(struct device *device, uint32_t id, uint16_t event, uint16_t value,
