@@ -283,6 +283,8 @@ struct mp_channel {
 	bool fetch_busy;		/* a READ fills it */
 	bool fetch_failed;		/* there was no memory for one */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
+	bool in_copying;		/* a reader copies from fetch or in_batch, unlocked */
+	bool in_forget;			/* and both are to be dropped when it has done so */
 	bool shut_in;
 	unsigned int in_waiters;	/* calls that sleep for bytes */
 	struct mp_batch *in_batch;	/* a READ into user pages, or its bytes left behind */

@@ -85,9 +85,16 @@ u32 mp_read_buffered_locked(const struct mp_channel *ch)
 	return bytes;
 }
 
-/* Drops what was received. What the device still fills is freed when it comes back. */
+/*
+ * Drops what was received. What the device still fills is freed when it comes back, what
+ * a reader copies at the moment when it has done so.
+ */
 void mp_read_forget_locked(struct mp_channel *ch)
 {
+	if (ch->in_copying) {
+		ch->in_forget = true;
+		return;
+	}
 	if (batch_has_bytes_locked(ch)) {
 		mp_pages_free_later(ch->in_batch);
 		ch->in_batch = NULL;
@@ -258,16 +265,26 @@ static bool is_worth_waking(struct mp_channel *ch, bool large)
 	return ret;
 }
 
+/* A reader has copied: what was to be dropped meanwhile goes now. */
+static void copy_end_locked(struct mp_channel *ch)
+{
+	ch->in_copying = false;
+	if (ch->in_forget)
+		mp_read_forget_locked(ch);
+	ch->in_forget = false;
+}
+
 static ssize_t copy_fetch(struct mp_channel *ch, struct iov_iter *to)
 {
 	struct mp_fetch *fetch = ch->fetch;
 	bool at_end;
 	size_t bytes;
 
-	/* Not busy, and we hold the read mutex: nobody else touches it. */
+	/* Not busy, we hold the read mutex, and in_copying keeps it: nobody else touches it. */
 	bytes = copy_to_iter(fetch->data + fetch->start, fetch->end - fetch->start, to);
 	spin_lock_irq(&ch->lock);
 	fetch->start += bytes;
+	copy_end_locked(ch);
 	if (ch->is_polled && (ch->bits & MP_ST_IN))
 		mp_read_fetch_locked(ch, GFP_ATOMIC);
 	at_end = ch->is_polled && !mp_read_buffered_locked(ch) && read_state_locked(ch) <= 0;
@@ -288,6 +305,7 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 		ch->in_batch = NULL;
 		mp_pages_free_later(batch);
 	}
+	copy_end_locked(ch);
 	spin_unlock_irq(&ch->lock);
 	return bytes ? bytes : -EFAULT;
 }
@@ -314,6 +332,7 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 		source = FROM_FETCH;
 	else
 		state = read_state_locked(ch);
+	ch->in_copying = source != FROM_NOWHERE;
 	if (source == FROM_NOWHERE && state == 1 && may_ask_locked(ch)) {
 		if (large && (ch->bits & MP_ST_IN))
 			source = FROM_PAGES;
