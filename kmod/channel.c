@@ -145,7 +145,8 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 
 static void channel_wake(struct mp_channel *ch, __poll_t key)
 {
-	wake_up_interruptible_poll(&ch->wait, key);
+	/* All kinds of sleepers: a shutdown waits killable only. */
+	wake_up_poll(&ch->wait, key);
 	if (key & EPOLLIN)
 		kill_fasync(&ch->fasync, SIGIO, POLL_IN);
 	if (key & EPOLLOUT)
