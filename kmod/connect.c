@@ -107,7 +107,8 @@ int mp_connect_fixed(struct mp_channel *ch)
 	if (!ch->connect_req)
 		return -ENOMEM;
 	spin_lock_irq(&ch->lock);
-	ret = connect_send_locked(ch, ch->connect_req);
+	/* The port may have gone since the open: then its queues are not there any more. */
+	ret = ch->error ? ch->error : connect_send_locked(ch, ch->connect_req);
 	spin_unlock_irq(&ch->lock);
 	return ret == -ESHUTDOWN ? -ENODEV : ret;
 }
@@ -226,12 +227,15 @@ int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool no
 		return ret;
 	if (nonblock)
 		return -EAGAIN;
-	ret = wait_event_interruptible(ch->wait, is_answered(ch));
-	if (ret)
-		return ret;
-	spin_lock_irq(&ch->lock);
-	ret = naming_outcome_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
+	/* Again, when another holder has collected a refusal and begun the next attempt. */
+	while (ret > 0) {
+		ret = wait_event_interruptible(ch->wait, is_answered(ch));
+		if (ret)
+			return ret;
+		spin_lock_irq(&ch->lock);
+		ret = naming_outcome_locked(ch, true);
+		spin_unlock_irq(&ch->lock);
+	}
 	/* Another holder of the channel has collected it: it is ours as well. */
 	return ret == -EISCONN ? 0 : ret;
 }
