@@ -150,7 +150,8 @@ static void handle_hello(struct mp_device *device, const void *payload, size_t l
 	return;
 
 invalid:
-	dev_err(&device->vdev->dev, "the host's HELLO makes no sense: is it a manyport device?\n");
+	dev_err_ratelimited(&device->vdev->dev,
+			    "the host's HELLO makes no sense: is it a manyport device?\n");
 }
 
 static void handle_port_mode(struct mp_device *device, u32 id, u16 kind, const void *payload,
@@ -177,9 +178,8 @@ static void handle_port_add(struct mp_device *device, u32 id)
 	int ret;
 
 	if (!device->is_confirmed || device->kinds[id] == MP_PORT_CLASSIC) {
-		dev_warn(&device->vdev->dev,
-			 "port %u is a classic port: this driver serves multi-open and fixed ports\n",
-			 id);
+		dev_warn_ratelimited(&device->vdev->dev,
+				     "port %u is classic: this driver serves other kinds\n", id);
 		control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 0);
 		return;
 	}
@@ -191,7 +191,8 @@ static void handle_port_add(struct mp_device *device, u32 id)
 		ret = PTR_ERR_OR_ZERO(port);
 	}
 	if (ret) {
-		dev_err(&device->vdev->dev, "port %u cannot be made: error %d\n", id, ret);
+		dev_err_ratelimited(&device->vdev->dev, "port %u cannot be made: error %d\n", id,
+				    ret);
 		control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 0);
 		return;
 	}
