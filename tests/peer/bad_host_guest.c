@@ -42,7 +42,7 @@
 
 static unsigned int factor = 1;
 static char device_name[256];
-static unsigned char buf[LARGE];
+static unsigned char buf[LARGE] __attribute__((aligned(4096)));
 
 static uint64_t now_ms(void)
 {
@@ -225,6 +225,11 @@ static void use_large_read(void)
 	use_large(VICTIM, "data", 2);
 }
 
+static void use_large_both(void)
+{
+	use_large(VICTIM, "data", 3);
+}
+
 static void use_nonblocking(void)
 {
 	int fd = victim_open(VICTIM, "data", O_NONBLOCK);
@@ -306,8 +311,8 @@ static void use_fixed(void)
 }
 
 static void (*const uses[])(void) = {
-	use_small, use_large_write, use_large_read, use_nonblocking, use_quiet, use_shared,
-	use_fixed,
+	use_small, use_large_write, use_large_read, use_large_both, use_nonblocking, use_quiet,
+	use_shared, use_fixed,
 };
 #define USERS (sizeof(uses) / sizeof(uses[0]))
 
@@ -506,6 +511,10 @@ static int run_attack(const struct attack *attack)
 		printf("Bail out! %d processes cannot be killed\n", left);
 		exit(1);
 	}
+	/* A start that made ports is a strange one, but no lie: they serve. */
+	if ((attack->how & AT_START) && !access(VICTIM, F_OK) &&
+	    (wait_for_nothing_left("vport0p1") || is_served(VICTIM, "data")))
+		ret = -1;
 	if (attack->how & (SPOILS | AT_START)) {
 		driver_unbind();
 		driver_bind();

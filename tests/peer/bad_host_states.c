@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* States that cannot be, and events that nobody asked for [protocol.md 7]. */
+#include <string.h>
+
 #include "bad_host.h"
 
 #define ALL_BITS (MP_ST_ALL + 1)
@@ -239,6 +241,24 @@ static void event_changes(struct device *device, struct port *port)
 	}
 }
 
+/* --- Everything --------------------------------------------------------------- */
+
+static void mixed(struct answer *answer)
+{
+	static const struct attack *const tables[] = { attacks_results, attacks_states };
+	const struct attack *table = tables[device_random(answer->device) % 2];
+	unsigned int count = 0, hits = answer->device->hits;
+
+	while (table[count].name)
+		count++;
+	table += device_random(answer->device) % count;
+	/* The silent ones are rare, else everybody soon waits. */
+	if (table->answer && table->answer != mixed &&
+	    (strncmp(table->name, "silent", 6) || !(device_random(answer->device) % 32)))
+		table->answer(answer);
+	answer->device->hits = hits + 1;
+}
+
 #define FLOOD(name, one)								\
 	static void events_##name(struct device *device, struct port *port)		\
 	{										\
@@ -279,6 +299,8 @@ const struct attack attacks_states[] = {
 	{ .name = "bits_wild", .answer = bits_wild },
 	{ .name = "reason_wild", .answer = reason_wild },
 	{ .name = "close_not_closed", .answer = close_not_closed },
+	{ .name = "mixed", .answer = mixed, .events = each_state },
+	{ .name = "mixed_unbind", .answer = mixed, .events = each_state },
 	{ .name = "event_unknown", .events = events_unknown, .tick = tick_unknown },
 	{ .name = "event_generation", .events = events_generation, .tick = tick_generation },
 	{ .name = "event_flood", .events = events_flood, .tick = tick_flood },

@@ -77,6 +77,9 @@ enum attack_how {
 	ATTACK(event_none_flood, 2000, AT_ONCE)						\
 	ATTACK(event_short, 200, AT_ONCE)						\
 	ATTACK(event_changes, 200, AT_ONCE)						\
+	/* Any of those above, another one for each answer. */				\
+	ATTACK(mixed, 2000, SPOILS)							\
+	ATTACK(mixed_unbind, 1000, SPOILS | WHILE_USED)					\
 	/* The rings themselves (bad_host_rings.c). */					\
 	ATTACK(id_out_of_range, 1, SPOILS)						\
 	ATTACK(id_huge, 1, SPOILS)							\
