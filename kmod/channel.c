@@ -162,6 +162,8 @@ int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, stru
 	int ret;
 
 	lockdep_assert_held(&ch->lock);
+	if (ch->error == -ENODEV)
+		return -ESHUTDOWN;	/* the queue may not exist any more */
 	req->header.channel = cpu_to_le32(ch->slot);
 	req->header.generation = cpu_to_le32(ch->generation);
 	mp_channel_get(ch);
@@ -249,6 +251,37 @@ void mp_channel_settle(struct mp_channel *ch, __poll_t wake)
 		channel_wake(ch, key);
 	if (is_over)
 		slot_free(ch);
+}
+
+/*
+ * Takes @mutex for one direction. A call that may not wait and finds it taken notes that,
+ * and looks once more: the holder then makes an edge for it when it leaves.
+ * Returns 0, -EAGAIN (@nonblock), -ERESTARTSYS.
+ */
+int mp_channel_lock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction, bool nonblock)
+{
+	if (!nonblock)
+		return mutex_lock_interruptible(mutex) ? -ERESTARTSYS : 0;
+	if (mutex_trylock(mutex))
+		return 0;
+	spin_lock_irq(&ch->lock);
+	ch->contended |= direction;
+	spin_unlock_irq(&ch->lock);
+	return mutex_trylock(mutex) ? 0 : -EAGAIN;
+}
+
+void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction)
+{
+	__poll_t wake;
+
+	mutex_unlock(mutex);
+	if (!(READ_ONCE(ch->contended) & direction))
+		return;
+	spin_lock_irq(&ch->lock);
+	wake = ch->contended & direction;
+	ch->contended &= ~direction;
+	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, wake);
 }
 
 /* Takes over the state that came with an answer, if it is of the current generation. */

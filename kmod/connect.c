@@ -20,7 +20,7 @@ static void connect_done(struct mp_req *req)
 	struct mp_channel *ch = req->channel;
 	struct mp_result answer;
 	unsigned long flags;
-	__poll_t wake = 0;
+	__poll_t wake = EPOLLOUT;
 	u32 status;
 	int ret = mp_req_answer(req, &answer);
 
@@ -94,6 +94,7 @@ __poll_t mp_connect_answered_locked(struct mp_channel *ch)
 	if (ch->port->is_fixed) {
 		ch->is_collected = true;
 		ch->was_connected = true;
+		ch->end_seen = false;
 	}
 	return EPOLLOUT;
 }
@@ -109,8 +110,10 @@ int mp_connect_fixed(struct mp_channel *ch)
 	spin_lock_irq(&ch->lock);
 	/* The port may have gone since the open: then its queues are not there any more. */
 	ret = ch->error ? ch->error : connect_send_locked(ch, ch->connect_req);
+	if (ret)
+		ch->error = -ENODEV;	/* so that the release gives the slot back */
 	spin_unlock_irq(&ch->lock);
-	return ret == -ESHUTDOWN ? -ENODEV : ret;
+	return ret ? -ENODEV : 0;
 }
 
 /*
@@ -122,9 +125,16 @@ __poll_t mp_connect_again_locked(struct mp_channel *ch)
 {
 	lockdep_assert_held(&ch->lock);
 	if (!ch->end_seen || !(ch->bits & MP_ST_OUT_END) || ch->error || ch->is_released ||
-	    ch->phase != MP_PHASE_CONNECTED || !mp_channel_is_idle_locked(ch) || ch->in_batch)
+	    ch->phase != MP_PHASE_CONNECTED || !mp_channel_is_idle_locked(ch) || ch->in_batch ||
+	    ch->in_copying)
 		return 0;
-	/* A service that takes no more may still speak; one that has hung up does not. */
+	/*
+	 * Bytes that wait are read first: IN_HUP is no end. But a file that is not open
+	 * for reading never meets one.
+	 */
+	if (ch->is_readable && (!(ch->bits & (MP_ST_IN_END | MP_ST_FAILED)) ||
+				ch->fetch_busy || mp_read_buffered_locked(ch)))
+		return 0;
 	if (!(ch->bits & (MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED)))
 		return 0;
 	if (mp_channel_send_close_locked(ch, true))
@@ -160,6 +170,9 @@ static int naming_outcome_locked(struct mp_channel *ch, bool same)
 		ch->is_collected = true;
 		return 0;
 	case MP_PHASE_REFUSED:
+		/* The state may overtake the answer to CONNECT: then that is waited for. */
+		if (ch->connect_busy)
+			return same ? 1 : -EALREADY;
 		ch->is_collected = true;
 		return mp_reason_to_errno(ch->reason);
 	default:
@@ -172,7 +185,8 @@ static bool is_answered(struct mp_channel *ch)
 	bool ret;
 
 	spin_lock_irq(&ch->lock);
-	ret = ch->phase != MP_PHASE_NAMING || ch->error;
+	ret = ch->error || (ch->phase != MP_PHASE_NAMING &&
+			    !(ch->phase == MP_PHASE_REFUSED && ch->connect_busy));
 	if (!ret)
 		ch->waits++;
 	spin_unlock_irq(&ch->lock);
@@ -277,6 +291,15 @@ ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, boo
 	const char *name;
 	int ret;
 
+	spin_lock_irq(&ch->lock);
+	ret = 0;
+	if (ch->phase == MP_PHASE_REFUSED && !ch->connect_busy) {
+		ch->is_collected = true;	/* a payload never becomes a name */
+		ret = mp_reason_to_errno(ch->reason);
+	}
+	spin_unlock_irq(&ch->lock);
+	if (ret)
+		return ret;
 	have = copy_from_iter(buf, min(total, sizeof(buf)), from);
 	iov_iter_revert(from, have);
 	if (have < min(total, sizeof(buf)))

@@ -162,7 +162,8 @@ static void handle_port_mode(struct mp_device *device, u32 id, u16 kind, const v
 	if (len < sizeof(mode))
 		return;
 	memcpy(&mode, payload, sizeof(mode));
-	if (device->ports[id] || !mp_port_mode_is_valid(kind, &mode, len))
+	if (!mp_port_mode_is_valid(kind, &mode, len) ||
+	    (device->ports[id] && device->kinds[id] != kind))
 		return;
 	device->kinds[id] = kind;
 	device->modes[id] = mode;
@@ -185,6 +186,8 @@ static void handle_port_add(struct mp_device *device, u32 id)
 	}
 	control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 1);
 	ret = mp_queue_post_events(mp_device_rx(device, id));
+	if (port)
+		mp_port_set_limits(port, device, le32_to_cpu(device->modes[id].max_channels));
 	if (!ret && !port) {
 		port = mp_port_create(device, id, device->kinds[id],
 				      le32_to_cpu(device->modes[id].max_channels));

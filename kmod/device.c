@@ -55,6 +55,7 @@ static int queues_find(struct mp_device *device)
 	}
 	device->control_in = device->vqs[2];
 	device->control_out = device->vqs[3];
+	device->has_queues = true;
 	return 0;
 }
 
@@ -63,7 +64,11 @@ static void queues_delete(struct mp_device *device)
 {
 	unsigned int i;
 
+	if (!device->has_queues)
+		return;		/* suspended, and not resumed */
+	device->has_queues = false;
 	mp_control_bye(device);
+	device->is_confirmed = false;
 	for (i = 0; i < 2 * device->max_ports; i++)
 		mp_queue_kill(&device->queues[i]);
 	virtio_reset_device(device->vdev);
@@ -96,7 +101,9 @@ static int device_alloc(struct mp_device *device)
 	device->ports = kcalloc(device->max_ports, sizeof(*device->ports), GFP_KERNEL);
 	device->modes = kcalloc(device->max_ports, sizeof(*device->modes), GFP_KERNEL);
 	device->kinds = kcalloc(device->max_ports, sizeof(*device->kinds), GFP_KERNEL);
-	if (!device->vqs || !device->queues || !device->ports || !device->modes || !device->kinds)
+	device->generations = kcalloc(device->max_ports, sizeof(*device->generations), GFP_KERNEL);
+	if (!device->vqs || !device->queues || !device->ports || !device->modes ||
+	    !device->kinds || !device->generations)
 		return -ENOMEM;
 	for (i = 0; i < count; i++) {
 		ret = mp_queue_init(&device->queues[i], device, i / 2, !(i & 1));
@@ -112,12 +119,22 @@ static void device_free(struct mp_device *device)
 
 	for (i = 0; device->queues && i < 2 * device->max_ports; i++)
 		mp_queue_destroy(&device->queues[i]);
+	kfree(device->generations);
 	kfree(device->kinds);
 	kfree(device->modes);
 	kfree(device->ports);
 	kvfree(device->queues);
 	kfree(device->vqs);
 	kfree(device);
+}
+
+/* No more control messages are handled: nobody adds or removes ports but the caller. */
+static void control_quiesce(struct mp_device *device)
+{
+	mutex_lock(&device->ports_mutex);
+	device->is_going = true;
+	mutex_unlock(&device->ports_mutex);
+	cancel_work_sync(&device->control_work);
 }
 
 /* From a fresh device to one that announces its ports. */
@@ -131,8 +148,10 @@ static int device_start(struct mp_device *device)
 	device->is_confirmed = false;
 	virtio_device_ready(device->vdev);
 	ret = mp_control_start(device);
-	if (ret)
+	if (ret) {
+		control_quiesce(device);
 		queues_delete(device);
+	}
 	return ret;
 }
 
@@ -175,15 +194,6 @@ err_chrdev:
 err_free:
 	device_free(device);
 	return ret;
-}
-
-/* No more control messages are handled: nobody adds or removes ports but the caller. */
-static void control_quiesce(struct mp_device *device)
-{
-	mutex_lock(&device->ports_mutex);
-	device->is_going = true;
-	mutex_unlock(&device->ports_mutex);
-	cancel_work_sync(&device->control_work);
 }
 
 static void manyport_remove(struct virtio_device *vdev)

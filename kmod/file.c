@@ -22,6 +22,7 @@ static int mp_file_open(struct inode *inode, struct file *file)
 	ch = mp_channel_open(port);
 	if (IS_ERR(ch))
 		return PTR_ERR(ch);
+	ch->is_readable = file->f_mode & FMODE_READ;
 	if (port->is_fixed) {
 		ret = mp_connect_fixed(ch);
 		if (ret) {

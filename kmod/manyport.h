@@ -93,6 +93,7 @@ struct mp_queue {
 	struct mp_event_buf *events;	/* rx only */
 
 	struct work_struct drain_work;	/* goes on where an interrupt stopped */
+	bool is_deferred;		/* it is queued: interrupts leave the queue to it */
 };
 
 int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx);
@@ -132,7 +133,9 @@ struct mp_device {
 	struct mp_port **ports;		/* by id */
 	struct mp_port_mode *modes;	/* by id, from PORT_MODE */
 	u16 *kinds;
+	u32 *generations;		/* by id: where a port that comes again goes on */
 	bool is_confirmed;		/* HELLO was exchanged */
+	bool has_queues;		/* from queues_find() to queues_delete() */
 	bool is_going;
 };
 
@@ -198,6 +201,7 @@ extern struct class *mp_class;
 
 struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind,
 			       u32 max_channels);
+void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 max_channels);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
 void mp_port_remove(struct mp_port *port);
 void mp_port_wait_released(void);
@@ -269,6 +273,8 @@ struct mp_channel {
 	bool close_busy, connect_busy, cancel_busy; /* that request is at the device */
 	bool is_closed;			/* the device has forgotten the channel */
 	bool was_connected;		/* fixed port: the service has been there before */
+	bool is_readable;		/* the file may be read from */
+	__poll_t contended;		/* a call that may not wait found the mutex taken */
 	bool end_seen;			/* fixed port: a call met the end, so connect again */
 	u32 generation;
 	int error;			/* -ENODEV, -ECONNRESET: the end of everything */
@@ -324,18 +330,14 @@ __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error);
 __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what);
 __poll_t mp_channel_apply_answer_locked(struct mp_channel *ch, const struct mp_req *req,
 					const struct mp_result *answer);
+int mp_channel_lock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction, bool nonblock);
+void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction);
 int mp_channel_send_close_locked(struct mp_channel *ch, bool abort);
 void mp_channel_settle(struct mp_channel *ch, __poll_t wake);
 __poll_t mp_channel_progress_locked(struct mp_channel *ch);
 int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req);
 void mp_event_received(struct mp_port *port, const struct mp_event *event, u32 used);
 int mp_reason_to_errno(u16 reason);
-
-/* Nothing of this channel is at the device on the transmit queue [protocol.md 8.3]. */
-static inline bool mp_channel_is_idle_locked(const struct mp_channel *ch)
-{
-	return !ch->out_sent && !ch->out_batch && !ch->connect_busy;
-}
 
 /* Is @req of the generation that the channel is in? Else its answer says nothing. */
 static inline bool mp_channel_is_current_locked(const struct mp_channel *ch,
@@ -405,6 +407,13 @@ struct mp_batch {
 	struct work_struct free_work;
 	struct mp_batch_req reqs[MP_BATCH_MAX];
 };
+
+/* Nothing of this channel is at the device on the transmit queue [protocol.md 8.3]. */
+static inline bool mp_channel_is_idle_locked(const struct mp_channel *ch)
+{
+	return !ch->out_sent && !ch->out_batch && !ch->connect_busy &&
+	       !(ch->in_batch && !ch->in_batch->is_done);
+}
 
 ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read);
 size_t mp_pages_copy_orphan(struct mp_batch *batch, struct iov_iter *to);

@@ -233,9 +233,13 @@ static void part_done(struct mp_req *req)
 		wake |= mp_channel_protocol_error_locked(ch, "result");
 	}
 	if (!--batch->pending) {
+		/* An orphan may be freed as soon as it is settled; nobody waits for it. */
+		bool is_orphan = batch->is_orphan;
+
 		wake |= batch_settle_locked(ch, batch);
 		wake |= mp_channel_progress_locked(ch);
-		complete(&batch->done);	/* under the lock: the waiter frees the batch */
+		if (!is_orphan)
+			complete(&batch->done);	/* under the lock: the waiter frees it */
 	}
 	spin_unlock_irqrestore(&ch->lock, flags);
 	mp_channel_settle(ch, wake);

@@ -77,6 +77,14 @@ void mp_port_wait_released(void)
 	synchronize_rcu();	/* and who woke us has left port_release() */
 }
 
+/* What HELLO and PORT_MODE of this life of the device allow. */
+void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 max_channels)
+{
+	port->max_channels = min3(max_channels, device->max_channels, max(mp_max_channels, 1U));
+	port->max_io = device->max_io;
+	port->max_segments = device->max_segments;
+}
+
 /* Makes the node. Returns the port or ERR_PTR; mp_port_remove() undoes it. */
 struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind,
 			       u32 max_channels)
@@ -91,9 +99,8 @@ struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 ki
 	port->tx = mp_device_tx(device, id);
 	port->id = id;
 	port->is_fixed = kind == MP_PORT_FIXED;
-	port->max_channels = min3(max_channels, device->max_channels, max(mp_max_channels, 1U));
-	port->max_io = device->max_io;
-	port->max_segments = device->max_segments;
+	mp_port_set_limits(port, device, max_channels);
+	atomic_set(&port->generation, device->generations[id]);
 	mutex_init(&port->open_mutex);
 	INIT_LIST_HEAD(&port->accounts);
 	xa_init_flags(&port->channels, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
@@ -166,6 +173,8 @@ void mp_port_remove(struct mp_port *port)
 	cdev_device_del(&port->cdev, &port->dev);
 	synchronize_rcu();	/* pairs with handle_event(): nobody looks it up any more */
 	mp_port_fail_channels(port, -ENODEV);
+	/* What is left in the queues never fits a channel of the port that comes next. */
+	port->device->generations[port->id] = atomic_read(&port->generation);
 	put_device(&port->dev);
 }
 

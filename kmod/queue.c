@@ -39,6 +39,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 {
 	queue->vq = vq;
 	queue->is_dead = false;
+	queue->is_deferred = false;
 	queue->events_posted = 0;
 }
 
@@ -276,7 +277,10 @@ static bool drain_one(struct mp_queue *queue)
 	return true;
 }
 
-/* One pass: at most a ring full of buffers. Returns true when more may be there. */
+/*
+ * One pass: at most a ring full of buffers. Returns true when more may be there. From
+ * before the last look on an interrupt counts again, so that none is lost.
+ */
 static bool drain_pass(struct mp_queue *queue)
 {
 	unsigned long flags;
@@ -297,6 +301,7 @@ static bool drain_pass(struct mp_queue *queue)
 		fill_locked(queue);
 		if (virtqueue_kick_prepare(queue->vq))
 			virtqueue_notify(queue->vq);
+		WRITE_ONCE(queue->is_deferred, false);
 		/* A broken virtqueue reports "more" for ever. */
 		more = !virtqueue_enable_cb(queue->vq) && !virtqueue_is_broken(queue->vq);
 	}
@@ -311,6 +316,7 @@ static void mp_queue_drain(struct mp_queue *queue)
 	for (pass = 0; pass < MP_DRAIN_PASSES; pass++)
 		if (!drain_pass(queue))
 			return;
+	WRITE_ONCE(queue->is_deferred, true);
 	queue_work(system_unbound_wq, &queue->drain_work);
 }
 
@@ -320,9 +326,13 @@ static void mp_queue_drain_work(struct work_struct *work)
 	cond_resched();
 }
 
+/* What the work item has taken over is not handled here: it shares the processor. */
 void mp_queue_interrupt(struct virtqueue *vq)
 {
-	mp_queue_drain(mp_device_queue(vq->vdev->priv, vq->index));
+	struct mp_queue *queue = mp_device_queue(vq->vdev->priv, vq->index);
+
+	if (!READ_ONCE(queue->is_deferred))
+		mp_queue_drain(queue);
 }
 
 /* From the return on nothing is added, taken or notified. */
@@ -351,18 +361,20 @@ void mp_queue_detach(struct mp_queue *queue)
 void mp_queue_flush(struct mp_queue *queue)
 {
 	struct mp_req *req, *next;
-	unsigned int i;
 	LIST_HEAD(over);
 
+	/* An interrupt may have queued it after the virtqueues died. */
+	cancel_work_sync(&queue->drain_work);
 	spin_lock_irq(&queue->lock);
 	list_splice_tail_init(&queue->inflight, &over);
 	list_splice_tail_init(&queue->urgent, &over);
 	list_splice_tail_init(&queue->waiting, &over);
-	for (i = 0; i < queue->event_count; i++)
-		queue->events[i].is_posted = false;
 	queue->events_posted = 0;
 	queue->event_count = 0;
 	spin_unlock_irq(&queue->lock);
+	/* The next life's queue may have another size. */
+	kfree(queue->events);
+	queue->events = NULL;
 
 	list_for_each_entry_safe(req, next, &over, node) {
 		list_del_init(&req->node);

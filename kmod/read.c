@@ -127,7 +127,11 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, const struct mp_result 
 		ch->in_retry = true;
 		return ch->in_waiters ? wake : 0;
 	case MP_AGAIN:
-		return 0;	/* the device parks no more: an event follows */
+		/*
+		 * The device parks no more: an event follows, or the state that it would
+		 * carry has come already, on the other queue.
+		 */
+		return wake;
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		return wake;	/* the state says why */
@@ -141,7 +145,8 @@ static void fetch_done(struct mp_req *req)
 	struct mp_channel *ch = req->channel;
 	struct mp_result answer;
 	unsigned long flags;
-	__poll_t wake = 0;
+	/* Also for one of an older generation: who waits for it to be back looks again. */
+	__poll_t wake = EPOLLIN;
 	int ret = mp_req_answer(req, &answer);
 
 	spin_lock_irqsave(&ch->lock, flags);
@@ -265,33 +270,35 @@ static bool is_worth_waking(struct mp_channel *ch, bool large)
 	return ret;
 }
 
-/* A reader has copied: what was to be dropped meanwhile goes now. */
-static void copy_end_locked(struct mp_channel *ch)
+/*
+ * A reader has copied: what was to be dropped meanwhile goes now, a polled channel asks for
+ * more. Who takes a short read for "drained" gets an edge for an end behind it.
+ */
+static void copy_end_unlock(struct mp_channel *ch)
 {
+	__poll_t wake;
+
 	ch->in_copying = false;
 	if (ch->in_forget)
 		mp_read_forget_locked(ch);
 	ch->in_forget = false;
+	wake = mp_channel_progress_locked(ch);
+	if (ch->is_polled && !mp_read_buffered_locked(ch) && read_state_locked(ch) <= 0)
+		wake |= EPOLLIN;
+	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, wake);
 }
 
 static ssize_t copy_fetch(struct mp_channel *ch, struct iov_iter *to)
 {
 	struct mp_fetch *fetch = ch->fetch;
-	bool at_end;
 	size_t bytes;
 
 	/* Not busy, we hold the read mutex, and in_copying keeps it: nobody else touches it. */
 	bytes = copy_to_iter(fetch->data + fetch->start, fetch->end - fetch->start, to);
 	spin_lock_irq(&ch->lock);
 	fetch->start += bytes;
-	copy_end_locked(ch);
-	if (ch->is_polled && (ch->bits & MP_ST_IN))
-		mp_read_fetch_locked(ch, GFP_ATOMIC);
-	at_end = ch->is_polled && !mp_read_buffered_locked(ch) && read_state_locked(ch) <= 0;
-	spin_unlock_irq(&ch->lock);
-	/* Who takes a short read for "drained" gets an edge for the end behind it. */
-	if (at_end)
-		mp_channel_settle(ch, EPOLLIN);
+	copy_end_unlock(ch);
 	return bytes ? bytes : -EFAULT;
 }
 
@@ -305,8 +312,7 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 		ch->in_batch = NULL;
 		mp_pages_free_later(batch);
 	}
-	copy_end_locked(ch);
-	spin_unlock_irq(&ch->lock);
+	copy_end_unlock(ch);
 	return bytes ? bytes : -EFAULT;
 }
 
@@ -339,7 +345,8 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 		else if (!large && (!nonblock || (ch->bits & MP_ST_IN)))
 			mp_read_fetch_locked(ch, GFP_ATOMIC);
 	}
-	if (source == FROM_NOWHERE && !state && ch->port->is_fixed) {
+	if (source == FROM_NOWHERE && !state && ch->port->is_fixed &&
+	    ch->phase == MP_PHASE_CONNECTED) {
 		ch->end_seen = true;
 		mp_connect_again_locked(ch);
 	}
@@ -392,14 +399,11 @@ ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 	if (!iov_iter_count(to))
 		return 0;
 	for (;;) {
-		if (nonblock)
-			ret = mutex_trylock(&ch->read_mutex) ? 0 : -EAGAIN;
-		else
-			ret = mutex_lock_interruptible(&ch->read_mutex) ? -ERESTARTSYS : 0;
+		ret = mp_channel_lock(ch, &ch->read_mutex, EPOLLIN, nonblock);
 		if (ret)
 			return ret;
 		ret = read_some(ch, to, nonblock, large);
-		mutex_unlock(&ch->read_mutex);
+		mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
 		if (ret < 0 && ret != -EAGAIN && large && !READ_ONCE(ch->error) &&
 		    !fatal_signal_pending(current)) {
 			large = false;	/* those pages cannot be used: copy */

@@ -64,6 +64,15 @@ static int shutdown_mark(struct mp_channel *ch, u16 *flags)
 	return ret;
 }
 
+/* It was not sent after all: another holder may. */
+static void shutdown_unmark_locked(struct mp_channel *ch, u16 flags)
+{
+	if (flags & MP_SHUT_READ)
+		ch->shut_in = false;
+	if (flags & MP_SHUT_WRITE)
+		ch->shut_out = false;
+}
+
 /* Takes @req over; returns it when the queue is dead. */
 static struct mp_req *shutdown_send_locked(struct mp_channel *ch, u16 flags, struct mp_req *req)
 {
@@ -85,7 +94,7 @@ static int final_offset_wait(struct mp_channel *ch)
 
 	if (ret)
 		return ret;
-	ret = wait_event_killable(ch->wait, !READ_ONCE(ch->out_batch));
+	ret = wait_event_killable(ch->wait, !READ_ONCE(ch->out_batch) || READ_ONCE(ch->error));
 	mutex_unlock(&ch->write_mutex);
 	return ret;
 }
@@ -116,6 +125,8 @@ int mp_shutdown(struct mp_channel *ch, unsigned long how)
 			ret = ch->error;
 		if (!ret)
 			req = shutdown_send_locked(ch, flags, req);
+		else
+			shutdown_unmark_locked(ch, flags);
 		spin_unlock_irq(&ch->lock);
 	}
 	kfree(req);

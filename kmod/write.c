@@ -16,6 +16,7 @@
 #include "manyport.h"
 
 #define MP_CHUNK_DATA_MAX  (65536 - sizeof(struct mp_chunk))	/* with its header: 64 KiB */
+#define MP_CHUNK_MIN	   4096	/* with its header */
 #define MP_CHUNKS_IN_FLIGHT 16
 #define MP_MERGE_MAX	   512	/* bytes worth copying twice to save a chunk */
 
@@ -39,9 +40,10 @@ bool mp_write_has_room_locked(const struct mp_channel *ch)
 {
 	if (list_empty(&ch->out_chunks))
 		return true;
+	/* Room for one small chunk: what chunk_alloc() can have then. */
 	return ch->out_memory < mp_send_buffer &&
-	       atomic_long_read(&ch->port->bytes) < mp_max_bytes &&
-	       atomic_long_read(&ch->account->bytes) < mp_max_bytes_per_user;
+	       atomic_long_read(&ch->port->bytes) + MP_CHUNK_MIN <= mp_max_bytes &&
+	       atomic_long_read(&ch->account->bytes) + MP_CHUNK_MIN <= mp_max_bytes_per_user;
 }
 
 /* Drops all that was accepted; the device's own answers free what it still has. */
@@ -228,7 +230,7 @@ static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t want, bool is_
 	struct mp_chunk *chunk;
 
 	if (!is_first)
-		size = max_t(size_t, size, 4096 - sizeof(*chunk));
+		size = max_t(size_t, size, MP_CHUNK_MIN - sizeof(*chunk));
 	if (!mp_port_charge(ch->port, ch->account, size + sizeof(*chunk), is_first))
 		return ERR_PTR(-EAGAIN);
 	chunk = kmalloc(size + sizeof(*chunk), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
@@ -264,11 +266,15 @@ static ssize_t write_copy(struct mp_channel *ch, struct iov_iter *from)
 		return -EAGAIN;
 	/* The one chunk outside the bounds is a page [protocol.md 9.3]. */
 	chunk = chunk_alloc(ch, iov_iter_count(from), false);
-	if (IS_ERR(chunk) && is_first)
-		chunk = chunk_alloc(ch, min_t(size_t, iov_iter_count(from),
-					      PAGE_SIZE - sizeof(*chunk)), true);
 	if (IS_ERR(chunk))
+		chunk = chunk_alloc(ch, min_t(size_t, iov_iter_count(from),
+					      MP_CHUNK_MIN - sizeof(*chunk)), is_first);
+	if (IS_ERR(chunk)) {
+		spin_lock_irq(&ch->lock);
+		ch->out_wanted = true;
+		spin_unlock_irq(&ch->lock);
 		return PTR_ERR(chunk);
+	}
 	chunk->end = copy_from_iter(chunk->data, min_t(size_t, chunk->size, iov_iter_count(from)),
 				    from);
 	ret = chunk->end;
@@ -426,16 +432,13 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 
 	if (!iov_iter_count(from))
 		return 0;
-	if (nonblock)
-		ret = mutex_trylock(&ch->write_mutex) ? 0 : -EAGAIN;
-	else
-		ret = mutex_lock_interruptible(&ch->write_mutex) ? -ERESTARTSYS : 0;
+	ret = mp_channel_lock(ch, &ch->write_mutex, EPOLLOUT, nonblock);
 	if (ret)
 		return ret;
 	if (is_naming(ch))
 		named = mp_connect_first_write(ch, from, nonblock);
 	ret = named < 0 ? named : write_all(ch, from, nonblock);
-	mutex_unlock(&ch->write_mutex);
+	mp_channel_unlock(ch, &ch->write_mutex, EPOLLOUT);
 	if (named <= 0)
 		return ret;
 	return ret > 0 ? named + ret : named;
