@@ -272,9 +272,10 @@ static bool is_worth_waking(struct mp_channel *ch, bool large)
 
 /*
  * A reader has copied: what was to be dropped meanwhile goes now, a polled channel asks for
- * more. Who takes a short read for "drained" gets an edge for an end behind it.
+ * more. Who takes a short read for "drained" gets an edge for an end behind it. Returns
+ * what to wake.
  */
-static void copy_end_unlock(struct mp_channel *ch)
+static __poll_t copy_end_locked(struct mp_channel *ch)
 {
 	__poll_t wake;
 
@@ -285,20 +286,22 @@ static void copy_end_unlock(struct mp_channel *ch)
 	wake = mp_channel_progress_locked(ch);
 	if (ch->is_polled && !mp_read_buffered_locked(ch) && read_state_locked(ch) <= 0)
 		wake |= EPOLLIN;
-	spin_unlock_irq(&ch->lock);
-	mp_channel_settle(ch, wake);
+	return wake;
 }
 
 static ssize_t copy_fetch(struct mp_channel *ch, struct iov_iter *to)
 {
 	struct mp_fetch *fetch = ch->fetch;
+	__poll_t wake;
 	size_t bytes;
 
 	/* Not busy, we hold the read mutex, and in_copying keeps it: nobody else touches it. */
 	bytes = copy_to_iter(fetch->data + fetch->start, fetch->end - fetch->start, to);
 	spin_lock_irq(&ch->lock);
 	fetch->start += bytes;
-	copy_end_unlock(ch);
+	wake = copy_end_locked(ch);
+	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, wake);
 	return bytes ? bytes : -EFAULT;
 }
 
@@ -306,13 +309,16 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 {
 	struct mp_batch *batch = ch->in_batch;
 	size_t bytes = mp_pages_copy_orphan(batch, to);
+	__poll_t wake;
 
 	spin_lock_irq(&ch->lock);
 	if (batch->eaten == batch->total) {
 		ch->in_batch = NULL;
 		mp_pages_free_later(batch);
 	}
-	copy_end_unlock(ch);
+	wake = copy_end_locked(ch);
+	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, wake);
 	return bytes ? bytes : -EFAULT;
 }
 
