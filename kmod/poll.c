@@ -19,8 +19,11 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 	bool failed = ch->bits & MP_ST_FAILED;
 	bool in_end = ch->shut_in || failed ||
 		      ((ch->bits & MP_ST_IN_END) && !ch->fetch_busy && !ch->in_batch);
-	/* As of a stream socket: before its last bytes are read. */
-	bool in_hup = in_end || (ch->bits & MP_ST_IN_HUP);
+	/*
+	 * As of a stream socket: before its last bytes are read. With none there it would be a
+	 * read that says EAGAIN: the end itself is on its way then.
+	 */
+	bool in_hup = in_end || ((ch->bits & MP_ST_IN_HUP) && mp_read_buffered_locked(ch));
 	bool out_end = ch->shut_out || failed || (ch->bits & MP_ST_OUT_END);
 	__poll_t mask = 0;
 

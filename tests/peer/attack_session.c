@@ -19,7 +19,9 @@ ATTACK(nothing_at_all, AT_SOCKET)
 
 ATTACK(http, AT_SOCKET)
 {
-	peer_send_raw(d->peer, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 37, NULL, 0);
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+	peer_send_raw(d->peer, request, sizeof(request), NULL, 0);
 	peer_expect_closed(d->peer);
 }
 

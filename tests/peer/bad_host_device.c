@@ -52,6 +52,15 @@ const struct attack *attack_find(const char *name, unsigned int *hits, int *how)
 	return NULL;
 }
 
+/* What is true from now on is newer than any lie: else the driver goes on believing that. */
+static void tell_the_truth(struct device *device)
+{
+	for (int i = 0; i < USED_PORTS; i++)
+		for (int slot = 0; slot < SLOTS; slot++)
+			device->ports[i].channels[slot].state.seq++;
+	device_give_held(device);
+}
+
 static enum mp_reason begin_attack(struct device *device, const char *name)
 {
 	const struct attack *attack;
@@ -59,7 +68,7 @@ static enum mp_reason begin_attack(struct device *device, const char *name)
 
 	device->attack = NULL;
 	if (!strcmp(name, "none")) {
-		device_give_held(device);
+		tell_the_truth(device);
 		return MP_REASON_NONE;
 	}
 	device->hits = 0;

@@ -502,11 +502,14 @@ static int live_through(const struct attack *attack)
 
 static int run_attack(const struct attack *attack)
 {
+	uint64_t begin = now_ms(), lied, killed;
 	int ret = live_through(attack), left;
 
+	lied = now_ms();
 	if (attack->how & WHILE_USED)
 		driver_unbind();
 	left = kill_users();
+	killed = now_ms();
 	if (left) {
 		printf("Bail out! %d processes cannot be killed\n", left);
 		exit(1);
@@ -529,6 +532,10 @@ static int run_attack(const struct attack *attack)
 	}
 	if (wait_for_nothing_left("vport0p1") || wait_for_nothing_left("vport0p2"))
 		ret = -1;
+	if (now_ms() - begin > 2000)
+		printf("# %llu ms of lies, %llu to kill, %llu until nothing was left\n",
+		       (unsigned long long)(lied - begin), (unsigned long long)(killed - lied),
+		       (unsigned long long)(now_ms() - killed));
 	if (is_served(VICTIM, "data") || is_served(FIXED, NULL))
 		ret = -1;
 	return ret;
