@@ -13,7 +13,21 @@
 
 #include "manyport.h"
 
+/* Of their own size: a port may have tens of thousands. */
+static struct kmem_cache *channel_cache;
+
 static void close_done(struct mp_req *req);
+
+int mp_channel_init_cache(void)
+{
+	channel_cache = KMEM_CACHE(mp_channel, SLAB_ACCOUNT);
+	return channel_cache ? 0 : -ENOMEM;
+}
+
+void mp_channel_destroy_cache(void)
+{
+	kmem_cache_destroy(channel_cache);
+}
 
 static void channel_free_work(struct work_struct *work)
 {
@@ -25,9 +39,8 @@ static void channel_free_work(struct work_struct *work)
 	mp_port_uncharge_open(port, ch->account);
 	put_cred(ch->cred);
 	kfree(ch->connect_req);
-	kfree(ch->close_req);
 	kfree(ch->name);
-	kfree(ch);
+	kmem_cache_free(channel_cache, ch);
 	put_device(&port->dev);
 }
 
@@ -82,15 +95,10 @@ static void slot_free(struct mp_channel *ch)
 
 static struct mp_channel *channel_alloc(struct mp_port *port)
 {
-	struct mp_channel *ch = kzalloc(sizeof(*ch), GFP_KERNEL_ACCOUNT);
+	struct mp_channel *ch = kmem_cache_zalloc(channel_cache, GFP_KERNEL);
 
 	if (!ch)
 		return NULL;
-	ch->close_req = kzalloc(sizeof(*ch->close_req), GFP_KERNEL_ACCOUNT);
-	if (!ch->close_req) {
-		kfree(ch);
-		return NULL;
-	}
 	kref_init(&ch->ref);
 	ch->port = port;
 	ch->cred = get_current_cred();
@@ -101,7 +109,10 @@ static struct mp_channel *channel_alloc(struct mp_port *port)
 	mutex_init(&ch->write_mutex);
 	init_waitqueue_head(&ch->wait);
 	spin_lock_init(&ch->lock);
+	INIT_LIST_HEAD(&ch->in_fetches);
 	INIT_LIST_HEAD(&ch->out_chunks);
+	mp_spin_init(&ch->in_spin);
+	mp_spin_init(&ch->out_spin);
 	ch->generation = mp_port_next_generation(port);
 	return ch;
 }
@@ -183,6 +194,9 @@ __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error)
 	lockdep_assert_held(&ch->lock);
 	if (ch->error == -ENODEV || ch->error == error)
 		return 0;
+	if (ch->out_calls)
+		mp_queue_want(ch->port->tx, false);
+	ch->out_calls = false;
 	ch->error = error;
 	mp_write_drop_locked(ch);
 	return EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP;
@@ -202,15 +216,15 @@ __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *wha
 /*
  * Sends CLOSE for the current generation. What was accepted and not sent yet
  * follows it, up to the final offset, unless @abort. Returns 0, -EBUSY (the
- * one of the generation before is still at the device), -ESHUTDOWN.
+ * one of the generation before, or a CANCEL, is still at the device), -ESHUTDOWN.
  */
 int mp_channel_send_close_locked(struct mp_channel *ch, bool abort)
 {
-	struct mp_req *req = ch->close_req;
+	struct mp_req *req = &ch->urgent_req;
 	int ret;
 
 	lockdep_assert_held(&ch->lock);
-	if (ch->close_busy)
+	if (ch->close_busy || ch->cancel_busy)
 		return -EBUSY;
 	mp_req_init(req, ch, MP_OP_CLOSE, close_done);
 	req->header.offset = cpu_to_le64(ch->out_offset);

@@ -133,7 +133,7 @@ __poll_t mp_connect_again_locked(struct mp_channel *ch)
 	 * for reading never meets one.
 	 */
 	if (ch->is_readable && (!(ch->bits & (MP_ST_IN_END | MP_ST_FAILED)) ||
-				ch->fetch_busy || mp_read_buffered_locked(ch)))
+				ch->in_busy || mp_read_buffered_locked(ch)))
 		return 0;
 	if (!(ch->bits & (MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED)))
 		return 0;
@@ -146,6 +146,7 @@ __poll_t mp_connect_again_locked(struct mp_channel *ch)
 	ch->shut_in = false;
 	ch->shut_out = false;
 	ch->in_offset = 0;
+	ch->in_asked = 0;
 	ch->out_offset = 0;
 	ch->bits = 0;
 	ch->seq = 0;
@@ -180,15 +181,13 @@ static int naming_outcome_locked(struct mp_channel *ch, bool same)
 	}
 }
 
-static bool is_answered(struct mp_channel *ch)
+static bool is_answered(struct mp_channel *ch, bool unused)
 {
 	bool ret;
 
 	spin_lock_irq(&ch->lock);
 	ret = ch->error || (ch->phase != MP_PHASE_NAMING &&
 			    !(ch->phase == MP_PHASE_REFUSED && ch->connect_busy));
-	if (!ret)
-		ch->waits++;
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }
@@ -243,7 +242,7 @@ int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool no
 		return -EAGAIN;
 	/* Again, when another holder has collected a refusal and begun the next attempt. */
 	while (ret > 0) {
-		ret = wait_event_interruptible(ch->wait, is_answered(ch));
+		ret = mp_wait(ch, &ch->out_spin, is_answered, false, false);
 		if (ret)
 			return ret;
 		spin_lock_irq(&ch->lock);
@@ -308,7 +307,8 @@ ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, boo
 	if (consumed < 0)
 		return consumed;
 	ret = mp_connect_name(ch, name, len, nonblock, false);
-	if (ret)
+	/* Another holder's ioctl has collected the answer meanwhile: it is ours as well. */
+	if (ret && ret != -EISCONN)
 		return ret;
 	iov_iter_advance(from, consumed);
 	return consumed;

@@ -162,11 +162,23 @@ static void handle_port_mode(struct mp_device *device, u32 id, u16 kind, const v
 	if (len < sizeof(mode))
 		return;
 	memcpy(&mode, payload, sizeof(mode));
+	barrier();	/* only the copy is looked at from here on */
 	if (!mp_port_mode_is_valid(kind, &mode, len) ||
 	    (device->ports[id] && device->kinds[id] != kind))
 		return;
 	device->kinds[id] = kind;
 	device->modes[id] = mode;
+}
+
+static int port_make(struct mp_device *device, u32 id)
+{
+	struct mp_port *port = mp_port_create(device, id, device->kinds[id],
+					      le32_to_cpu(device->modes[id].max_channels));
+
+	if (IS_ERR(port))
+		return PTR_ERR(port);
+	WRITE_ONCE(device->ports[id], port);
+	return mp_port_show(port);
 }
 
 /*
@@ -184,22 +196,18 @@ static void handle_port_add(struct mp_device *device, u32 id)
 		control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 0);
 		return;
 	}
-	control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 1);
-	ret = mp_queue_post_events(mp_device_rx(device, id));
+	ret = control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 1);
+	if (!ret)
+		ret = mp_queue_post_events(mp_device_rx(device, id));
 	if (port)
 		mp_port_set_limits(port, device, le32_to_cpu(device->modes[id].max_channels));
-	if (!ret && !port) {
-		port = mp_port_create(device, id, device->kinds[id],
-				      le32_to_cpu(device->modes[id].max_channels));
-		ret = PTR_ERR_OR_ZERO(port);
-	}
+	if (!ret && !port)
+		ret = port_make(device, id);
 	if (ret) {
 		dev_err_ratelimited(&device->vdev->dev, "port %u cannot be made: error %d\n", id,
 				    ret);
 		control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 0);
-		return;
 	}
-	WRITE_ONCE(device->ports[id], port);
 }
 
 static void handle_port_remove(struct mp_device *device, u32 id)
@@ -224,6 +232,7 @@ static void handle_message(struct mp_device *device, const void *message, size_t
 	if (len < sizeof(header) || len > MP_CONTROL_SIZE)
 		return;
 	memcpy(&header, message, sizeof(header));
+	barrier();	/* only the copy is looked at from here on */
 	len -= sizeof(header);
 	id = virtio32_to_cpu(device->vdev, header.id);
 	value = virtio16_to_cpu(device->vdev, header.value);

@@ -211,6 +211,7 @@ static void manyport_remove(struct virtio_device *vdev)
 	}
 	queues_delete(device);
 	unregister_chrdev_region(device->devt, device->max_ports);
+	synchronize_rcu();	/* pairs with wait.c: nobody looks at a queue any more */
 	device_free(device);
 }
 

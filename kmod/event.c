@@ -43,8 +43,8 @@ __poll_t mp_channel_progress_locked(struct mp_channel *ch)
 
 	lockdep_assert_held(&ch->lock);
 	wake |= mp_write_pump_locked(ch);
-	if (ch->is_polled && !ch->is_released && (ch->bits & MP_ST_IN))
-		mp_read_fetch_locked(ch, GFP_ATOMIC);
+	if (ch->is_polled && !ch->in_large)
+		mp_fetch_ahead_locked(ch, false);
 	return wake | mp_connect_again_locked(ch);
 }
 

@@ -4,6 +4,7 @@
  */
 #include <linux/compat.h>
 #include <linux/module.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
@@ -41,6 +42,15 @@ static int mp_file_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* From here on the driver fetches for it, and each answer makes an interrupt. */
+static void set_polled_locked(struct mp_channel *ch)
+{
+	if (ch->is_polled)
+		return;
+	ch->is_polled = true;
+	mp_fetch_urge_locked(ch);
+}
+
 /* May this call not wait? Then the channel is one that the driver fetches for. */
 static bool is_nonblocking(struct kiocb *iocb, struct mp_channel *ch)
 {
@@ -48,7 +58,7 @@ static bool is_nonblocking(struct kiocb *iocb, struct mp_channel *ch)
 
 	if (nonblock && !READ_ONCE(ch->is_polled)) {
 		spin_lock_irq(&ch->lock);
-		ch->is_polled = true;
+		set_polled_locked(ch);
 		spin_unlock_irq(&ch->lock);
 	}
 	return nonblock;
@@ -68,6 +78,27 @@ static ssize_t mp_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return mp_write(ch, from, is_nonblocking(iocb, ch));
 }
 
+/*
+ * The kernel's own copy into a pipe waits for bytes with the pipe's lock held, and then
+ * nobody who waits for that lock can be killed. So the waiting is done before, without it.
+ */
+static ssize_t mp_file_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
+				   size_t len, unsigned int flags)
+{
+	struct mp_channel *ch = file->private_data;
+	int ret = 0;
+
+	if (!(file->f_flags & O_NONBLOCK) && !(flags & SPLICE_F_NONBLOCK)) {
+		pipe_unlock(pipe);
+		ret = mp_read_wait(ch);
+		pipe_lock(pipe);
+		/* Others may have filled it meanwhile. */
+		if (!ret && pipe_full(pipe->head, pipe->tail, pipe->max_usage))
+			ret = -EAGAIN;
+	}
+	return ret ? ret : mp_splice_read(file, pos, pipe, len, flags);
+}
+
 static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 {
 	struct mp_channel *ch = file->private_data;
@@ -75,12 +106,11 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &ch->wait, wait);
 	spin_lock_irq(&ch->lock);
-	ch->is_polled = true;
-	if (ch->bits & MP_ST_IN)
-		mp_read_fetch_locked(ch, GFP_ATOMIC);
+	set_polled_locked(ch);
+	mp_fetch_ahead_locked(ch, false);
 	mask = mp_poll_mask_locked(ch);
 	if (!(mask & EPOLLOUT))
-		ch->out_wanted = true;
+		mp_write_want_locked(ch, true);
 	spin_unlock_irq(&ch->lock);
 	return mask;
 }
@@ -90,8 +120,8 @@ static int mp_file_fasync(int fd, struct file *file, int on)
 	struct mp_channel *ch = file->private_data;
 
 	spin_lock_irq(&ch->lock);
-	ch->is_polled = true;
-	ch->out_wanted = true;
+	set_polled_locked(ch);
+	mp_write_want_locked(ch, true);
 	spin_unlock_irq(&ch->lock);
 	return fasync_helper(fd, file, on, &ch->fasync);
 }
@@ -162,6 +192,7 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 	info->kicks = ch->kicks;
 	info->events = ch->events;
 	info->waits = ch->waits;
+	info->polled = ch->polled;
 	if (ch->name)
 		strscpy(info->service, ch->name, sizeof(info->service));
 }
@@ -220,7 +251,7 @@ const struct file_operations mp_file_operations = {
 	.release = mp_file_release,
 	.read_iter = mp_file_read_iter,
 	.write_iter = mp_file_write_iter,
-	.splice_read = mp_splice_read,
+	.splice_read = mp_file_splice_read,
 	.splice_write = iter_file_splice_write,
 	.poll = mp_file_poll,
 	.fasync = mp_file_fasync,

@@ -11,17 +11,21 @@
 #include "compat.h"
 #include "manyport.h"
 
-uint mp_zero_copy_min = 32768;
+uint mp_zero_copy_min = 65536;
 module_param_named(zero_copy_min, mp_zero_copy_min, uint, 0644);
-MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages are used (32768)");
+MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages are used (65536)");
 
 uint mp_send_buffer = 256 << 10;
 module_param_named(send_buffer, mp_send_buffer, uint, 0644);
 MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (262144)");
 
-uint mp_receive_buffer = 64 << 10;
+uint mp_receive_buffer = 256 << 10;
 module_param_named(receive_buffer, mp_receive_buffer, uint, 0644);
-MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (65536)");
+MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (262144)");
+
+uint mp_poll_us = 100;
+module_param_named(poll_us, mp_poll_us, uint, 0644);
+MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");
 
 uint mp_max_channels = 65536;
 module_param_named(max_channels, mp_max_channels, uint, 0644);
@@ -46,9 +50,14 @@ static int __init manyport_init(void)
 {
 	int ret;
 
+	ret = mp_channel_init_cache();
+	if (ret)
+		return ret;
 	mp_workqueue = alloc_workqueue("manyport", WQ_UNBOUND, 0);
-	if (!mp_workqueue)
-		return -ENOMEM;
+	if (!mp_workqueue) {
+		ret = -ENOMEM;
+		goto err_cache;
+	}
 	/*
 	 * A class of our own: the stock driver may come later, for other devices, and
 	 * could not register "virtio-ports" if we held it.
@@ -67,6 +76,8 @@ err_class:
 	class_destroy(mp_class);
 err_workqueue:
 	destroy_workqueue(mp_workqueue);
+err_cache:
+	mp_channel_destroy_cache();
 	return ret;
 }
 
@@ -75,6 +86,7 @@ static void __exit manyport_exit(void)
 	mp_device_unregister_driver();
 	destroy_workqueue(mp_workqueue);	/* the last channels are freed here */
 	mp_port_wait_released();
+	mp_channel_destroy_cache();
 	class_destroy(mp_class);
 }
 

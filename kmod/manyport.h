@@ -21,7 +21,6 @@
 #define KMOD_MANYPORT_H
 
 #include <linux/cdev.h>
-#include <linux/completion.h>
 #include <linux/cred.h>
 #include <linux/device.h>
 #include <linux/fs.h>
@@ -63,6 +62,7 @@ struct mp_req {
 	unsigned int sg_count;
 	bool payload_in;		/* the device writes the payload */
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
+	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
 	bool is_dead;			/* the queue went away before an answer */
 	u32 used;			/* bytes written, as the device says */
 	struct scatterlist one;		/* for a payload in one piece */
@@ -92,6 +92,12 @@ struct mp_queue {
 	unsigned int event_count, events_posted;
 	struct mp_event_buf *events;	/* rx only */
 
+	/* Who needs an interrupt: else the queue is looked at when somebody comes by. */
+	unsigned int awaited;		/* requests under way that are not lazy */
+	unsigned int wanted;		/* channels that wait for answers to lazy ones */
+	unsigned int pollers;		/* calls that look themselves: no interrupts meanwhile */
+	bool has_calls;			/* asked for, or one is on its way */
+
 	struct work_struct drain_work;	/* goes on where an interrupt stopped */
 	bool is_deferred;		/* it is queued: interrupts leave the queue to it */
 };
@@ -99,8 +105,11 @@ struct mp_queue {
 int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx);
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
-bool mp_queue_withdraw(struct mp_queue *queue, struct mp_req *req);
 int mp_queue_post_events(struct mp_queue *queue);
+void mp_queue_want(struct mp_queue *queue, bool wanted);
+void mp_queue_poll_begin(struct mp_queue *queue);
+void mp_queue_poll(struct mp_queue *queue);
+void mp_queue_poll_end(struct mp_queue *queue);
 void mp_queue_interrupt(struct virtqueue *vq);
 void mp_queue_kill(struct mp_queue *queue);
 void mp_queue_detach(struct mp_queue *queue);
@@ -165,7 +174,7 @@ void mp_control_bye(struct mp_device *device);
 void mp_control_detach(struct mp_device *device);
 void mp_control_free(struct mp_device *device);
 
-/* ---- ports (port.c) ---- */
+/* ---- ports (port.c, pool.c) ---- */
 
 /* What one uid holds on one port; lives while it holds anything. */
 struct mp_account {
@@ -174,6 +183,23 @@ struct mp_account {
 	atomic_long_t bytes;		/* pinned or buffered */
 	struct list_head node;		/* port->accounts */
 };
+
+#define MP_POOL_BYTES 65536U
+
+/* Buffers of MP_POOL_BYTES between two uses (pool.c). */
+struct mp_pool {
+	spinlock_t lock;		/* guards all below; taken in interrupts */
+	struct list_head bufs;
+	unsigned int count;
+	bool was_used;			/* since trim_work looked */
+	bool is_dead;
+	struct delayed_work trim_work;
+};
+
+void mp_pool_init(struct mp_pool *pool);
+void mp_pool_kill(struct mp_pool *pool);
+void *mp_pool_get(struct mp_pool *pool);
+void mp_pool_put(struct mp_pool *pool, void *data);
 
 struct mp_port {
 	struct device dev;
@@ -191,6 +217,7 @@ struct mp_port {
 	unsigned int channel_count;
 	struct list_head accounts;
 	atomic_long_t bytes;		/* pinned or buffered, all uids */
+	struct mp_pool pool;
 
 	struct xarray channels;		/* slot -> channel; its lock is taken in interrupts */
 	u32 slot_hint;
@@ -201,6 +228,7 @@ extern struct class *mp_class;
 
 struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind,
 			       u32 max_channels);
+int mp_port_show(struct mp_port *port);
 void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 max_channels);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
 void mp_port_remove(struct mp_port *port);
@@ -222,20 +250,24 @@ enum mp_phase {
 	MP_PHASE_REFUSED,
 };
 
-/* A piece of small writes, in driver memory until the service has it. */
+/* A piece of small writes, in driver memory until the service has it (chunk.c). */
 struct mp_chunk {
 	struct list_head node;		/* channel->out_chunks, in order */
 	u64 offset;			/* of the first byte not yet taken */
 	u32 start, end, size;		/* data[start..end) is not yet taken */
 	bool is_sent;			/* the device has it */
+	bool is_filling;		/* a writer copies into it, unlocked */
 	struct mp_req req;
-	u8 data[];
+	u8 *data;			/* behind this structure, or memory of its own */
 };
 
-/* Driver memory that a READ fills. */
+/* Driver memory that a READ fills (fetch.c). */
 struct mp_fetch {
-	u32 size;
+	struct list_head node;		/* channel->in_fetches, in order; empty: not wanted */
+	u64 offset;			/* of the READ */
+	u32 size;			/* of data */
 	u32 start, end;			/* data[start..end) is unread */
+	bool is_busy;			/* the device has it */
 	struct mp_req req;
 	u8 data[];
 };
@@ -248,6 +280,13 @@ struct mp_connect_req {
 };
 
 struct mp_batch;
+
+/* What a channel has learned of the waits of one direction (wait.c). */
+struct mp_spin {
+	u16 window_us;			/* how long the next wait looks before it sleeps */
+	u8 misses;			/* waits in a row that a full window did not cover */
+	u8 rest;			/* short waits to sleep through before trying again */
+};
 
 struct mp_channel {
 	struct kref ref;
@@ -284,15 +323,24 @@ struct mp_channel {
 	u16 bits, reason;
 
 	/* in: from the service */
-	u64 in_offset;			/* next byte to ask for */
-	struct mp_fetch *fetch;		/* NULL until needed */
-	bool fetch_busy;		/* a READ fills it */
+	u64 in_offset;			/* end of what has come, without a gap */
+	u64 in_asked;			/* where the next READ begins, if all come back full */
+	struct list_head in_fetches;	/* filled ones, then those at the device */
+	unsigned int in_busy;		/* of these at the device */
+	unsigned int in_full;		/* of these filled */
+	u32 in_ready;			/* unread bytes in them */
+	u32 in_size;			/* bytes that the next should have: learned */
+	u8 in_depth;			/* how many there should be: learned */
+	bool in_stopped;		/* one came back short: wait for the others */
+	struct mp_fetch *in_spare;	/* one that was read, for the next READ */
+	struct mp_spin in_spin;
 	bool fetch_failed;		/* there was no memory for one */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
-	bool in_copying;		/* a reader copies from fetch or in_batch, unlocked */
+	bool in_copying;		/* a reader copies from a fetch or in_batch, unlocked */
 	bool in_forget;			/* and both are to be dropped when it has done so */
 	bool shut_in;
 	unsigned int in_waiters;	/* calls that sleep for bytes */
+	unsigned int in_large;		/* calls that want them in their own pages */
 	struct mp_batch *in_batch;	/* a READ into user pages, or its bytes left behind */
 
 	/* out: to the service */
@@ -303,18 +351,23 @@ struct mp_channel {
 	unsigned int out_sent;		/* chunks at the device */
 	bool out_stopped;		/* one came back short: wait for the others */
 	bool out_wanted;		/* somebody found no room */
+	bool out_calls;			/* counted in tx->wanted */
+	struct mp_spin out_spin;
 	bool shut_out;
 	int out_error;			/* of bytes taken early, to be reported once */
 	struct mp_batch *out_batch;	/* a WRITE from user pages */
 
-	struct mp_req *close_req;	/* made at open [protocol.md 8.4] */
+	struct mp_req urgent_req;	/* CLOSE or CANCEL, one at a time [protocol.md 8.4] */
 	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
-	struct mp_req cancel_req;
+	bool cancel_again;		/* another is due when this one is back */
 
 	u64 bytes_in, bytes_out, zero_copy_in, zero_copy_out;
-	u64 requests, events, kicks, waits;
+	u64 requests, events, kicks;
+	u64 waits, polled;		/* times a caller slept; did not need to, since it polled */
 };
 
+int mp_channel_init_cache(void);
+void mp_channel_destroy_cache(void);
 struct mp_channel *mp_channel_open(struct mp_port *port);
 void mp_channel_release(struct mp_channel *ch);
 void mp_channel_get(struct mp_channel *ch);
@@ -362,17 +415,42 @@ int mp_shutdown(struct mp_channel *ch, unsigned long how);
 __poll_t mp_poll_mask_locked(const struct mp_channel *ch);
 __poll_t mp_poll_key_locked(const struct mp_channel *ch, __poll_t change);
 
-/* ---- data (read.c, write.c, pages.c) ---- */
+/* ---- waiting (wait.c) ---- */
+
+/* @arg is the caller's: with a lock that the condition takes itself. */
+typedef bool (*mp_condition)(struct mp_channel *ch, bool arg);
+
+int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
+	    bool killable);
+void mp_wait_look(struct mp_channel *ch);
+void mp_spin_init(struct mp_spin *spin);
+
+/* ---- data (read.c, fetch.c, write.c, chunk.c, pages.c) ---- */
 
 ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock);
-void mp_read_fetch_locked(struct mp_channel *ch, gfp_t gfp);
+int mp_read_wait(struct mp_channel *ch);
 bool mp_read_is_ready_locked(const struct mp_channel *ch);
+int mp_read_state_locked(const struct mp_channel *ch);
 u32 mp_read_buffered_locked(const struct mp_channel *ch);
 void mp_read_forget_locked(struct mp_channel *ch);
 
+void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader);
+void mp_fetch_prepare(struct mp_channel *ch, bool nonblock);
+void mp_fetch_park_locked(struct mp_channel *ch);
+void mp_fetch_cancel_locked(struct mp_channel *ch);
+void mp_fetch_urge_locked(struct mp_channel *ch);
+bool mp_fetch_may_ask_locked(const struct mp_channel *ch);
+struct mp_fetch *mp_fetch_first_locked(const struct mp_channel *ch);
+void mp_fetch_consume_locked(struct mp_channel *ch, struct mp_fetch *fetch, u32 bytes);
+void mp_fetch_forget_locked(struct mp_channel *ch);
+void mp_fetch_trim_locked(struct mp_channel *ch);
+
 ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);
 int mp_write_flush(struct mp_channel *ch);
+
+ssize_t mp_chunk_copy(struct mp_channel *ch, struct iov_iter *from);
 bool mp_write_has_room_locked(const struct mp_channel *ch);
+void mp_write_want_locked(struct mp_channel *ch, bool wanted);
 __poll_t mp_write_pump_locked(struct mp_channel *ch);
 void mp_write_drop_locked(struct mp_channel *ch);
 
@@ -395,15 +473,16 @@ struct mp_batch {
 	struct mp_channel *channel;	/* a reference */
 	bool is_read;
 	bool is_orphan;			/* its caller was killed; guarded by channel->lock */
-	bool is_done;			/* all came back; guarded by channel->lock */
-	unsigned int pending;		/* guarded by channel->lock */
+	/* Guarded by channel->lock: */
+	bool is_sending;		/* its caller has more parts to send */
+	bool is_short;			/* one moved less than it offered */
+	bool is_done;			/* all came back */
+	unsigned int pending;		/* parts at the device */
 	unsigned int count;
-	u64 offset;			/* of the first byte */
+	u64 offset, next;		/* of the first byte; behind the last part sent */
 	u32 total;			/* bytes moved without a gap, once done */
 	u32 eaten;			/* orphan: bytes given to other readers */
-	int error;
 	size_t charged;
-	struct completion done;
 	struct work_struct free_work;
 	struct mp_batch_req reqs[MP_BATCH_MAX];
 };
@@ -427,6 +506,7 @@ extern struct workqueue_struct *mp_workqueue; /* what may not be done in interru
 extern uint mp_zero_copy_min;		/* bytes from which a call's own pages are used */
 extern uint mp_send_buffer;		/* bytes per channel */
 extern uint mp_receive_buffer;		/* bytes per channel */
+extern uint mp_poll_us;			/* how long a wait may look before it sleeps */
 extern uint mp_max_channels;		/* per port */
 extern uint mp_max_channels_per_user;	/* per port and uid */
 extern ulong mp_max_bytes;		/* pinned or buffered per port */

@@ -3,7 +3,8 @@
  * Large transfers on the caller's own pages: no copy between the process and
  * the service's socket.
  *
- * A batch is up to MP_BATCH_MAX requests in flight together, in order by offset. The device
+ * A batch is up to MP_BATCH_MAX requests in flight together, in order by offset; each is
+ * sent as soon as its pages are pinned. The device
  * answers each at once (all, part or nothing), so pages are pinned for a
  * moment only. The caller waits for all answers, and only SIGKILL ends that wait: then
  * the batch is an orphan, and what it brought stays as the head of the
@@ -17,6 +18,10 @@
 #include "compat.h"
 #include "manyport.h"
 
+/* Bytes of one request: enough to be worth its cost, little enough that several overlap. */
+#define MP_PART_MIN	(64U << 10)
+#define MP_PART_MAX	(256U << 10)
+
 /* Is the next piece of @iter user memory and large enough? */
 bool mp_pages_want(const struct iov_iter *iter)
 {
@@ -24,19 +29,20 @@ bool mp_pages_want(const struct iov_iter *iter)
 	       iov_iter_single_seg_count(iter) >= mp_zero_copy_min;
 }
 
+static void part_unpin(struct mp_batch_req *part, bool is_dirty)
+{
+	unpin_user_pages_dirty_lock(part->pages, part->page_count, is_dirty);
+	kfree(part->pages);
+	kfree(part->sg);
+}
+
 static void batch_free(struct mp_batch *batch)
 {
 	struct mp_channel *ch = batch->channel;
 	unsigned int i;
 
-	for (i = 0; i < batch->count; i++) {
-		struct mp_batch_req *part = &batch->reqs[i];
-
-		unpin_user_pages_dirty_lock(part->pages, part->page_count,
-					    batch->is_read && part->count);
-		kfree(part->pages);
-		kfree(part->sg);
-	}
+	for (i = 0; i < batch->count; i++)
+		part_unpin(&batch->reqs[i], batch->is_read && batch->reqs[i].count);
 	mp_port_uncharge(ch->port, ch->account, batch->charged);
 	kfree(batch);
 	mp_channel_put(ch);
@@ -114,43 +120,19 @@ static size_t part_limit(const struct mp_port *port, unsigned long addr)
 	return min_t(size_t, port->max_io, (size_t)segments * PAGE_SIZE - offset_in_page(addr));
 }
 
-/* Pins the head of @iter. Returns the batch or ERR_PTR. */
-static struct mp_batch *batch_alloc(struct mp_channel *ch, struct iov_iter *iter, bool is_read,
-				    size_t limit)
+static struct mp_batch *batch_alloc(struct mp_channel *ch, bool is_read, size_t charge)
 {
-	unsigned long addr = (unsigned long)mp_iter_address(iter);
-	size_t left = iov_iter_single_seg_count(iter), bytes;
-	struct mp_batch *batch = kzalloc(sizeof(*batch), GFP_KERNEL);
-	ssize_t ret = 0;
+	struct mp_batch *batch = kzalloc(sizeof(*batch), GFP_KERNEL_ACCOUNT);
 
 	if (!batch)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	mp_channel_get(ch);
 	batch->channel = ch;
 	batch->is_read = is_read;
-	init_completion(&batch->done);
+	batch->charged = charge;
+	batch->is_sending = true;
 	INIT_WORK(&batch->free_work, batch_free_work);
-	while (left && batch->count < MP_BATCH_MAX) {
-		struct mp_batch_req *part = &batch->reqs[batch->count];
-
-		bytes = min(left, limit);
-		mp_req_init(&part->req, ch, is_read ? MP_OP_READ : MP_OP_WRITE, NULL);
-		part->batch = batch;
-		ret = part_pin(part, addr, bytes, is_read);
-		if (ret <= 0)
-			break;
-		part->req.payload_in = is_read;
-		part->req.header.length = cpu_to_le32(part->len);
-		batch->count++;
-		addr += ret;
-		left -= ret;
-		if (ret < bytes)
-			break;
-	}
-	if (batch->count)
-		return batch;
-	batch_free(batch);
-	return ERR_PTR(ret);
+	return batch;
 }
 
 /* All parts are back: what moved without a gap. Returns what to wake. */
@@ -170,6 +152,7 @@ static __poll_t batch_settle_locked(struct mp_channel *ch, struct mp_batch *batc
 	}
 	if (batch->is_read) {
 		ch->in_offset += batch->total;
+		ch->in_asked = ch->in_offset;
 		ch->bytes_in += batch->total;
 		ch->zero_copy_in += batch->total;
 	} else {
@@ -180,7 +163,8 @@ static __poll_t batch_settle_locked(struct mp_channel *ch, struct mp_batch *batc
 	batch->is_done = true;
 	if (!batch->is_orphan) {
 		*slot = NULL;
-	} else if (!batch->is_read || !batch->total || ch->is_released) {
+	} else if (!batch->is_read || !batch->total || ch->is_released ||
+		   ch->shut_in) {
 		*slot = NULL;
 		mp_pages_free_later(batch);
 	}
@@ -232,14 +216,11 @@ static void part_done(struct mp_req *req)
 	} else if (ret == -EPROTO) {
 		wake |= mp_channel_protocol_error_locked(ch, "result");
 	}
-	if (!--batch->pending) {
-		/* An orphan may be freed as soon as it is settled; nobody waits for it. */
-		bool is_orphan = batch->is_orphan;
-
+	batch->is_short |= part->count < part->len;
+	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */
+	if (!--batch->pending && !batch->is_sending) {
 		wake |= batch_settle_locked(ch, batch);
 		wake |= mp_channel_progress_locked(ch);
-		if (!is_orphan)
-			complete(&batch->done);	/* under the lock: the waiter frees it */
 	}
 	spin_unlock_irqrestore(&ch->lock, flags);
 	mp_channel_settle(ch, wake);
@@ -252,55 +233,114 @@ static bool may_move_locked(const struct mp_channel *ch, bool is_read)
 	if (ch->phase != MP_PHASE_CONNECTED || ch->error || (ch->bits & MP_ST_FAILED))
 		return false;
 	if (is_read)
-		return !ch->in_batch && !ch->fetch_busy && !mp_read_buffered_locked(ch) &&
+		return !ch->in_batch && !ch->in_busy && !mp_read_buffered_locked(ch) &&
 		       !ch->shut_in && (ch->bits & MP_ST_IN);
 	return !ch->out_batch && list_empty(&ch->out_chunks) && !ch->out_sent && !ch->shut_out &&
 	       (ch->bits & MP_ST_OUT);
 }
 
-/* Sends all parts. Returns false when the channel cannot take them now. */
-static bool batch_submit(struct mp_channel *ch, struct mp_batch *batch)
+/* Sends the part behind those that were sent. Returns false when it cannot go out. */
+static bool part_submit(struct mp_channel *ch, struct mp_batch *batch, struct mp_batch_req *part)
 {
-	u64 offset;
-	unsigned int i, sent = 0;
+	struct mp_batch **slot = batch->is_read ? &ch->in_batch : &ch->out_batch;
+	bool sent = false;
 
 	spin_lock_irq(&ch->lock);
-	if (!may_move_locked(ch, batch->is_read)) {
-		spin_unlock_irq(&ch->lock);
-		return false;
+	if (!batch->count) {
+		if (!may_move_locked(ch, batch->is_read))
+			goto out;
+		batch->offset = batch->is_read ? ch->in_offset : ch->out_offset;
+		batch->next = batch->offset;
+	} else if (batch->is_short || ch->error) {
+		goto out;
 	}
-	offset = batch->is_read ? ch->in_offset : ch->out_offset;
-	batch->offset = offset;
-	batch->pending = batch->count;
-	for (i = 0; i < batch->count; i++) {
-		struct mp_batch_req *part = &batch->reqs[i];
-
-		part->req.done = part_done;
-		part->req.header.offset = cpu_to_le64(offset);
-		if (mp_channel_submit_locked(ch, ch->port->tx, &part->req))
-			break;
-		offset += part->len;
-		sent++;
-	}
-	batch->pending -= batch->count - sent;
-	if (sent && batch->is_read)
-		ch->in_batch = batch;
-	else if (sent)
-		ch->out_batch = batch;
+	part->req.done = part_done;
+	part->req.header.offset = cpu_to_le64(batch->next);
+	if (mp_channel_submit_locked(ch, ch->port->tx, &part->req))
+		goto out;
+	batch->next += part->len;
+	batch->count++;
+	batch->pending++;
+	*slot = batch;
+	sent = true;
+out:
 	spin_unlock_irq(&ch->lock);
 	return sent;
 }
 
-/* Waits for the answers. Returns 0, or -EINTR when the caller was killed first. */
+/*
+ * Pins and sends part after part, so that the device works on one while the next is
+ * pinned. Returns 0 when at least one was sent, or -errno.
+ */
+static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned long addr,
+		      size_t left, size_t limit)
+{
+	size_t step = clamp_t(size_t, left / MP_BATCH_MAX, MP_PART_MIN, MP_PART_MAX);
+	ssize_t ret = 0;
+
+	step = min(round_up(step, PAGE_SIZE), limit);
+	while (left && batch->count < MP_BATCH_MAX) {
+		struct mp_batch_req *part = &batch->reqs[batch->count];
+		size_t bytes = min(left, step);
+
+		mp_req_init(&part->req, ch, batch->is_read ? MP_OP_READ : MP_OP_WRITE, NULL);
+		part->batch = batch;
+		ret = part_pin(part, addr, bytes, batch->is_read);
+		if (ret <= 0)
+			break;
+		part->req.payload_in = batch->is_read;
+		part->req.header.length = cpu_to_le32(part->len);
+		if (!part_submit(ch, batch, part)) {
+			part_unpin(part, false);
+			ret = -EAGAIN;
+			break;
+		}
+		addr += ret;
+		left -= ret;
+		if (ret < bytes)
+			break;
+	}
+	return batch->count ? 0 : ret;
+}
+
+static bool is_batch_done(struct mp_channel *ch, bool is_read)
+{
+	const struct mp_batch *batch;
+	bool ret;
+
+	spin_lock_irq(&ch->lock);
+	batch = is_read ? ch->in_batch : ch->out_batch;
+	ret = !batch || batch->is_done;
+	spin_unlock_irq(&ch->lock);
+	return ret;
+}
+
+/*
+ * Waits for the answers. Returns 0, or -EINTR when the caller was killed first. While it
+ * waits its batch is the one of that direction: a batch that is settled is in no slot.
+ */
 static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
 {
-	int ret;
+	struct mp_spin *spin = batch->is_read ? &ch->in_spin : &ch->out_spin;
+	__poll_t wake = 0;
+	int ret = 0;
 
-	if (!wait_for_completion_killable(&batch->done))
+	spin_lock_irq(&ch->lock);
+	batch->is_sending = false;
+	if (!batch->pending)
+		wake = batch_settle_locked(ch, batch) | mp_channel_progress_locked(ch);
+	spin_unlock_irq(&ch->lock);
+	if (wake) {
+		mp_channel_settle(ch, wake);
+		return 0;
+	}
+	if (!mp_wait(ch, spin, is_batch_done, batch->is_read, true))
 		return 0;
 	spin_lock_irq(&ch->lock);
-	ret = batch->is_done ? 0 : -EINTR;
-	batch->is_orphan = !batch->is_done;
+	if (!batch->is_done) {
+		batch->is_orphan = true;
+		ret = -EINTR;
+	}
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }
@@ -312,38 +352,40 @@ static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
  */
 ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read)
 {
+	unsigned long addr = (unsigned long)mp_iter_address(iter);
+	size_t limit = 0, bytes = iov_iter_single_seg_count(iter);
 	struct mp_batch *batch;
-	size_t limit = 0, charge;
 	bool may_move;
 	ssize_t ret;
 
-	charge = min_t(size_t, iov_iter_single_seg_count(iter),
-		       (size_t)MP_BATCH_MAX * ch->port->max_io);
-	if (!mp_port_charge(ch->port, ch->account, charge, false))
+	bytes = min_t(size_t, bytes, MP_BATCH_MAX * MP_PART_MAX);
+	if (!mp_port_charge(ch->port, ch->account, bytes, false))
 		return -ENOBUFS;
 	spin_lock_irq(&ch->lock);
 	may_move = may_move_locked(ch, is_read);
 	if (may_move)
-		limit = part_limit(ch->port, (unsigned long)mp_iter_address(iter));
+		limit = part_limit(ch->port, addr);
 	spin_unlock_irq(&ch->lock);
-	batch = limit ? batch_alloc(ch, iter, is_read, limit) :
-			ERR_PTR(may_move ? -ENOBUFS : -EAGAIN);
-	if (IS_ERR(batch)) {
-		mp_port_uncharge(ch->port, ch->account, charge);
-		return PTR_ERR(batch);
+	batch = limit ? batch_alloc(ch, is_read, bytes) : NULL;
+	if (!batch) {
+		mp_port_uncharge(ch->port, ch->account, bytes);
+		return may_move ? -ENOBUFS : -EAGAIN;
 	}
-	batch->charged = charge;
-	if (!batch_submit(ch, batch)) {
-		batch_free(batch);
-		return -EAGAIN;
-	}
-	ret = batch_wait(ch, batch);
-	if (ret)
+	ret = batch_send(ch, batch, addr, bytes, limit);
+	if (!ret)
+		ret = batch_wait(ch, batch);
+	else
+		batch->count = 0;
+	if (ret == -EINTR && batch->count)
 		return ret;	/* the batch is on its own now */
-	ret = batch->total;
+	if (!ret)
+		ret = batch->total;
+	if (!ret)
+		ret = -EAGAIN;
 	batch_free(batch);
-	iov_iter_advance(iter, ret);
-	return ret ? ret : -EAGAIN;
+	if (ret > 0)
+		iov_iter_advance(iter, ret);
+	return ret;
 }
 
 /* Copies up to @bytes at @offset of one entry. Returns bytes. */

@@ -18,7 +18,7 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 {
 	bool failed = ch->bits & MP_ST_FAILED;
 	bool in_end = ch->shut_in || failed ||
-		      ((ch->bits & MP_ST_IN_END) && !ch->fetch_busy && !ch->in_batch);
+		      ((ch->bits & MP_ST_IN_END) && !ch->in_busy && !ch->in_batch);
 	/*
 	 * As of a stream socket: before its last bytes are read. With none there it would be a
 	 * read that says EAGAIN: the end itself is on its way then.

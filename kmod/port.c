@@ -85,7 +85,7 @@ void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u3
 	port->max_segments = device->max_segments;
 }
 
-/* Makes the node. Returns the port or ERR_PTR; mp_port_remove() undoes it. */
+/* Without a node yet. Returns the port or ERR_PTR. */
 struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind,
 			       u32 max_channels)
 {
@@ -103,6 +103,7 @@ struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 ki
 	atomic_set(&port->generation, device->generations[id]);
 	mutex_init(&port->open_mutex);
 	INIT_LIST_HEAD(&port->accounts);
+	mp_pool_init(&port->pool);
 	xa_init_flags(&port->channels, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
 
 	atomic_inc(&ports_alive);	/* until port_release() */
@@ -112,19 +113,29 @@ struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 ki
 	port->dev.groups = port_groups;
 	port->dev.devt = device->devt + id;
 	port->dev.release = port_release;
-	ret = dev_set_name(&port->dev, "vport%up%u", device->vdev->index, id);
-	if (ret)
-		goto err_put;
 	cdev_init(&port->cdev, &mp_file_operations);
 	port->cdev.owner = THIS_MODULE;
-	ret = cdev_device_add(&port->cdev, &port->dev);
-	if (ret)
-		goto err_put;
-	return port;
-
-err_put:
+	ret = dev_set_name(&port->dev, "vport%up%u", device->vdev->index, id);
+	if (!ret)
+		return port;
 	put_device(&port->dev);
 	return ERR_PTR(ret);
+}
+
+/*
+ * The node appears, and may be opened before this returns: events find the port
+ * already. Returns 0 or -errno: then the port is gone. mp_port_remove() undoes it.
+ */
+int mp_port_show(struct mp_port *port)
+{
+	int ret = cdev_device_add(&port->cdev, &port->dev);
+
+	if (!ret)
+		return 0;
+	WRITE_ONCE(port->device->ports[port->id], NULL);
+	synchronize_rcu();	/* pairs with handle_event() */
+	put_device(&port->dev);
+	return ret;
 }
 
 /* The first name counts; udev makes /dev/virtio-ports/NAME on the change event. */
@@ -173,6 +184,7 @@ void mp_port_remove(struct mp_port *port)
 	cdev_device_del(&port->cdev, &port->dev);
 	synchronize_rcu();	/* pairs with handle_event(): nobody looks it up any more */
 	mp_port_fail_channels(port, -ENODEV);
+	mp_pool_kill(&port->pool);
 	/* What is left in the queues never fits a channel of the port that comes next. */
 	port->device->generations[port->id] = atomic_read(&port->generation);
 	put_device(&port->dev);

@@ -8,6 +8,11 @@
  * device has given it back or the virtqueue has been deleted: some transports
  * reset without telling the device [protocol.md 10.5].
  *
+ * Interrupts are asked for where somebody needs one: always on a receive queue, on a
+ * transmit queue while a request is under way that is not lazy, or a channel waits for the
+ * answers of lazy ones. Else answers lie in the ring until somebody comes by: the receive
+ * queue's interrupt, a call that polls, the next write. While calls poll there are none.
+ *
  * Everything that the device writes is hostile. One interrupt handles at most
  * a few rings full; a device that goes on and on is handled from a work item,
  * so that it costs processor time but never a processor.
@@ -17,6 +22,7 @@
 #include "manyport.h"
 
 #define MP_DRAIN_PASSES 4
+#define MP_POLL_BUDGET	1024	/* answers that one look handles: a large ring full */
 
 static void mp_queue_drain_work(struct work_struct *work);
 
@@ -41,6 +47,9 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->is_dead = false;
 	queue->is_deferred = false;
 	queue->events_posted = 0;
+	queue->awaited = 0;
+	queue->wanted = 0;
+	queue->has_calls = true;	/* as a fresh virtqueue does */
 }
 
 void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *))
@@ -153,6 +162,46 @@ static void fill_locked(struct mp_queue *queue)
 		add_waiting_locked(queue, &queue->waiting);
 }
 
+static bool needs_calls_locked(const struct mp_queue *queue)
+{
+	return !queue->pollers &&
+	       (queue->is_rx || queue->awaited || queue->wanted ||
+		!list_empty(&queue->waiting) || !list_empty(&queue->urgent));
+}
+
+/*
+ * Asks for interrupts, or for none. Returns true when answers are there that would not make
+ * one any more: the caller sees to it that they are handled.
+ */
+static bool update_calls_locked(struct mp_queue *queue)
+{
+	bool needed = needs_calls_locked(queue);
+
+	lockdep_assert_held(&queue->lock);
+	if (queue->is_dead || needed == queue->has_calls)
+		return false;
+	queue->has_calls = needed;
+	if (needed)
+		return !virtqueue_enable_cb(queue->vq) && !virtqueue_is_broken(queue->vq);
+	virtqueue_disable_cb(queue->vq);
+	return false;
+}
+
+/* A channel begins or ends to wait for the answers to its lazy requests. */
+void mp_queue_want(struct mp_queue *queue, bool wanted)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (wanted)
+		queue->wanted++;
+	else if (queue->wanted)
+		queue->wanted--;
+	if (update_calls_locked(queue))
+		queue_work(system_unbound_wq, &queue->drain_work);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
 /*
  * Hands @req to the device, now or when there is a descriptor. Returns 1 when the
  * device was notified, 0 when it need not be, -ESHUTDOWN when the queue is
@@ -169,36 +218,18 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 		return -ESHUTDOWN;
 	}
 	req->is_dead = false;
+	if (!req->is_lazy)
+		queue->awaited++;
 	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
 	fill_locked(queue);
+	if (update_calls_locked(queue))
+		queue_work(system_unbound_wq, &queue->drain_work);
 	kick = virtqueue_kick_prepare(queue->vq);
 	/* Under the lock: the virtqueue is not deleted before it is dead. */
 	if (kick)
 		virtqueue_notify(queue->vq);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return kick;
-}
-
-/*
- * Takes @req back if the device has not got it yet. Returns true when it is
- * the caller's again; false when done() will be, or has been, called.
- */
-bool mp_queue_withdraw(struct mp_queue *queue, struct mp_req *req)
-{
-	struct mp_req *each;
-	unsigned long flags;
-	bool found = false;
-
-	spin_lock_irqsave(&queue->lock, flags);
-	list_for_each_entry(each, &queue->waiting, node) {
-		if (each == req) {
-			list_del_init(&req->node);
-			found = true;
-			break;
-		}
-	}
-	spin_unlock_irqrestore(&queue->lock, flags);
-	return found;
 }
 
 /* Gives the device its event buffers: at most a quarter of the ring. */
@@ -259,6 +290,8 @@ static bool drain_one(struct mp_queue *queue)
 		req = container_of(token, struct mp_req, token);
 		list_del_init(&req->node);
 		req->used = used;
+		if (!req->is_lazy)
+			queue->awaited--;
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	if (!token)
@@ -277,6 +310,14 @@ static bool drain_one(struct mp_queue *queue)
 	return true;
 }
 
+/* Fills what was drained, and tells the device. */
+static void refill_locked(struct mp_queue *queue)
+{
+	fill_locked(queue);
+	if (virtqueue_kick_prepare(queue->vq))
+		virtqueue_notify(queue->vq);
+}
+
 /*
  * One pass: at most a ring full of buffers. Returns true when more may be there. From
  * before the last look on an interrupt counts again, so that none is lost.
@@ -289,8 +330,10 @@ static bool drain_pass(struct mp_queue *queue)
 
 	spin_lock_irqsave(&queue->lock, flags);
 	budget = queue->is_dead ? 0 : virtqueue_get_vring_size(queue->vq);
-	if (budget)
+	if (budget) {
 		virtqueue_disable_cb(queue->vq);
+		queue->has_calls = false;
+	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 
 	while (budget && drain_one(queue))
@@ -298,12 +341,9 @@ static bool drain_pass(struct mp_queue *queue)
 
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
-		fill_locked(queue);
-		if (virtqueue_kick_prepare(queue->vq))
-			virtqueue_notify(queue->vq);
+		refill_locked(queue);
 		WRITE_ONCE(queue->is_deferred, false);
-		/* A broken virtqueue reports "more" for ever. */
-		more = !virtqueue_enable_cb(queue->vq) && !virtqueue_is_broken(queue->vq);
+		more = update_calls_locked(queue);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return more;
@@ -320,19 +360,70 @@ static void mp_queue_drain(struct mp_queue *queue)
 	queue_work(system_unbound_wq, &queue->drain_work);
 }
 
+/* A call looks for itself from here on, inside an RCU section that it does not sleep in. */
+void mp_queue_poll_begin(struct mp_queue *queue)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	queue->pollers++;
+	update_calls_locked(queue);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+/* Handles what is there: at most a ring full. */
+void mp_queue_poll(struct mp_queue *queue)
+{
+	unsigned int found = 0;
+	unsigned long flags;
+
+	while (found < MP_POLL_BUDGET && drain_one(queue))
+		found++;
+	if (!found)
+		return;
+	spin_lock_irqsave(&queue->lock, flags);
+	if (!queue->is_dead)
+		refill_locked(queue);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+void mp_queue_poll_end(struct mp_queue *queue)
+{
+	unsigned long flags;
+	bool more;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	queue->pollers--;
+	more = update_calls_locked(queue);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	if (more)
+		mp_queue_drain(queue);
+}
+
 static void mp_queue_drain_work(struct work_struct *work)
 {
-	mp_queue_drain(container_of(work, struct mp_queue, drain_work));
+	struct mp_queue *queue = container_of(work, struct mp_queue, drain_work);
+
+	mp_queue_drain(queue);
+	if (!queue->is_rx)
+		mp_queue_drain(queue - 1);	/* see mp_queue_interrupt() */
 	cond_resched();
 }
 
-/* What the work item has taken over is not handled here: it shares the processor. */
+/*
+ * Both queues of the port, transmit first: some answers there say that others lie in the
+ * receive queue (mp_fetch_urge_locked()). What the work item has taken over is not
+ * handled here: it shares the processor.
+ */
 void mp_queue_interrupt(struct virtqueue *vq)
 {
 	struct mp_queue *queue = mp_device_queue(vq->vdev->priv, vq->index);
+	struct mp_queue *rx = queue->is_rx ? queue : queue - 1, *tx = rx + 1;
 
-	if (!READ_ONCE(queue->is_deferred))
-		mp_queue_drain(queue);
+	if (!READ_ONCE(tx->is_deferred))
+		mp_queue_drain(tx);
+	if (!READ_ONCE(rx->is_deferred))
+		mp_queue_drain(rx);
 }
 
 /* From the return on nothing is added, taken or notified. */
@@ -371,6 +462,7 @@ void mp_queue_flush(struct mp_queue *queue)
 	list_splice_tail_init(&queue->waiting, &over);
 	queue->events_posted = 0;
 	queue->event_count = 0;
+	queue->awaited = 0;
 	spin_unlock_irq(&queue->lock);
 	/* The next life's queue may have another size. */
 	kfree(queue->events);

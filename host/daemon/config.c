@@ -24,6 +24,8 @@ static const struct config_key guest_keys[] = {
 	  "a time from 0 to 1h" },
 	{ "MaxRequestSize", CONFIG_SIZE, offsetof(struct config_guest, max_io), 4096, MP_MAX_IO,
 	  "a size from 4K to 1M" },
+	{ "PollMicroseconds", CONFIG_NUMBER, offsetof(struct config_guest, poll_us), 0, 1000,
+	  "a number from 0 to 1000" },
 	{ 0 }
 };
 
@@ -283,6 +285,7 @@ struct config *config_create(FILE *messages)
 	config->guest.connect_ms = 10000;
 	config->guest.linger_ms = 5000;
 	config->guest.max_io = MP_MAX_IO;
+	config->guest.poll_us = 50;
 	return config;
 }
 

@@ -48,6 +48,7 @@ struct config_guest {
 	char *name;
 	uint32_t max_channels, max_channels_per_user;
 	uint32_t connect_ms, linger_ms, max_io;
+	uint32_t poll_us;		/* how long to look for work before sleeping */
 };
 
 struct config_port {

@@ -27,6 +27,7 @@ struct guest {
 	struct session *session;	/* NULL: no front end */
 	struct loop_task run;
 	struct loop_timer tick;
+	struct loop_poller poller;
 	struct unix_listener listener;
 	struct loop_watch watch;	/* of the listener */
 	struct loop_timer pause;
@@ -90,6 +91,26 @@ static void run_device(struct loop_task *task)
 
 	device_run(guest->device);
 	session_check(guest->session);
+}
+
+static bool look_at_device(struct loop_poller *poller)
+{
+	struct guest *guest = container_of(poller, struct guest, poller);
+	bool found = device_look(guest->device);
+
+	if (found)
+		session_check(guest->session);
+	return found;
+}
+
+static bool rest_device(struct loop_poller *poller)
+{
+	struct guest *guest = container_of(poller, struct guest, poller);
+	bool found = device_rest(guest->device);
+
+	if (found)
+		session_check(guest->session);
+	return found;
 }
 
 static void tick_device(struct loop_timer *timer)
@@ -275,11 +296,16 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 	loop_task_init(loop, &guest->run, run_device);
 	loop_timer_init(loop, &guest->tick, tick_device);
 	loop_timer_init(loop, &guest->pause, pause_ends);
+	guest->poller = (struct loop_poller){ look_at_device, rest_device, config->guest.poll_us };
 	guest->policy = policy_create(config);
 	guest->device = guest->policy ? make_device(guest) : NULL;
 	if (!guest->device) {
 		guest_destroy(guest);
 		return NULL;
+	}
+	if (config->guest.poll_us) {
+		device_set_polled(guest->device);
+		loop_set_poller(loop, &guest->poller);
 	}
 	return guest;
 }
@@ -288,6 +314,7 @@ void guest_destroy(struct guest *guest)
 {
 	if (!guest)
 		return;
+	loop_set_poller(guest->loop, NULL);
 	loop_timer_stop(&guest->pause);
 	loop_watch_remove(&guest->watch);
 	unix_listener_close(&guest->listener);

@@ -151,8 +151,16 @@ void channel_get_state(const struct channel *ch, struct mp_state *state)
 void channel_delivered(struct channel *ch)
 {
 	forget_owed(ch);
+	ch->told_bits = ch->bits;
 	if (ch->phase == CHANNEL_CLOSED)
 		channel_free(ch);
+}
+
+/* That OUT or IN is clear may be learned late: who waits for it does so on that answer. */
+void channel_delivered_lazily(struct channel *ch)
+{
+	if (!(ch->bits & ~ch->told_bits))
+		channel_delivered(ch);
 }
 
 /* --- Time limits --------------------------------------------------------- */

@@ -32,6 +32,7 @@ static void queue_init(struct device *device, unsigned int index)
 	queue->index = index;
 	list_init(&queue->pending);
 	list_init(&queue->dirty);
+	list_init(&queue->warm);
 	if (is_control) {
 		queue->kind = index == 2 ? QUEUE_CONTROL_RX : QUEUE_CONTROL_TX;
 		return;
@@ -87,6 +88,7 @@ struct device *device_create(const struct device_config *config, const struct de
 	list_init(&device->owing);
 	list_init(&device->pending);
 	list_init(&device->dirty);
+	list_init(&device->warm);
 	list_init(&device->draining);
 	list_init(&device->dead);
 	for (int i = 0; i < TIMER_COUNT; i++)
@@ -200,6 +202,7 @@ void device_ring_stop(struct device *device, unsigned int queue)
 	device_settle(device);
 	list_del(&q->pending);
 	list_del(&q->dirty);
+	list_del(&q->warm);
 	q->ring = NULL;
 }
 
@@ -227,6 +230,52 @@ void device_run(struct device *device)
 	while ((link = list_pop(&channels)))
 		close_advance(list_entry(link, struct channel, drain));
 	device_settle(device);
+}
+
+void device_set_polled(struct device *device)
+{
+	device->is_polled = true;
+}
+
+bool device_look(struct device *device)
+{
+	struct list *link, *next;
+	bool found = false;
+
+	if (device->is_broken)
+		return false;
+	for (link = device->warm.next; link != &device->warm; link = next) {
+		struct queue *queue = list_entry(link, struct queue, warm);
+
+		next = link->next;
+		if (!queue_is_live(queue) || !ring_waiting(queue->ring))
+			continue;
+		found = true;
+		queue_serve(queue);
+		break;		/* the list may be another one now */
+	}
+	if (found)
+		device_settle(device);
+	return found;
+}
+
+bool device_rest(struct device *device)
+{
+	bool found = false;
+	struct list *link;
+
+	while ((link = list_pop(&device->warm))) {
+		struct queue *queue = list_entry(link, struct queue, warm);
+
+		if (!queue_cool(queue) || device->is_broken)
+			continue;
+		found = true;
+		queue_serve(queue);
+		break;		/* it is warm again: the others' turn comes at the next rest */
+	}
+	if (found)
+		device_settle(device);
+	return found;
 }
 
 uint64_t device_deadline(const struct device *device)

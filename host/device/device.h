@@ -88,6 +88,16 @@ void device_ring_stop(struct device *device, unsigned int queue);
 /* The driver made chains visible on @queue. */
 void device_kick(struct device *device, unsigned int queue);
 
+/*
+ * For an owner that looks at the rings before it sleeps. From device_set_polled() on a queue
+ * that was served wants no kicks until device_rest(). Both return true when there were
+ * chains, which have been dealt with; after a device_rest() that returns false each queue is
+ * kicked for again.
+ */
+void device_set_polled(struct device *device);
+bool device_look(struct device *device);
+bool device_rest(struct device *device);
+
 /* Does what was deferred by env->wake(). */
 void device_run(struct device *device);
 

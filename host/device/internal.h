@@ -51,6 +51,7 @@ struct queue {
 	enum queue_kind kind;
 	struct list pending;		/* in device->pending: serve it from device_run() */
 	struct list dirty;		/* in device->dirty: used entries to publish */
+	struct list warm;		/* in device->warm: served, and wants no kicks yet */
 };
 
 /* --- Requests ------------------------------------------------------------ */
@@ -130,6 +131,7 @@ struct channel {
 	uint32_t uid, gid, pid;		/* claims */
 	uint32_t seq;
 	uint16_t bits, reason;		/* the level state as last numbered */
+	uint16_t told_bits;		/* as last delivered */
 	uint16_t cause;			/* enum mp_reason: why it is in this phase */
 	enum channel_phase phase;
 	bool is_classic;
@@ -213,6 +215,8 @@ struct device {
 	struct list owing;		/* ports with owed events */
 	struct list pending;		/* queues to serve from device_run() */
 	struct list dirty;		/* queues to publish */
+	struct list warm;		/* queues that device_look() looks at */
+	bool is_polled;
 	struct list draining;		/* channels with more to discard */
 	struct list dead;		/* classic channels to free when the entry settles */
 	struct list timers[TIMER_COUNT];
@@ -245,9 +249,15 @@ static inline bool device_has_feature(const struct device *device, unsigned int 
 /* Serves @queue within bounds; what is left becomes pending. */
 void queue_serve(struct queue *queue);
 void queue_defer(struct queue *queue);
+/* May chains be taken from @queue now? */
+bool queue_is_live(const struct queue *queue);
+/* Kicks are wanted again. Returns true when chains have come meanwhile. */
+bool queue_cool(struct queue *queue);
 /* May @queue go on in this pass? Counts one chain; defers it when not. */
 bool queue_has_budget(struct queue *queue, unsigned int *chains);
 void queue_give(struct queue *queue, uint16_t head, uint32_t written);
+/* The next chain that is given back needs no call [protocol.md 6.8]. */
+void queue_give_quietly(struct queue *queue);
 /* Makes what was given visible and calls where the driver wants it. */
 void queue_publish_all(struct device *device);
 
@@ -293,9 +303,10 @@ void port_reset(struct port *port);
 /* request.c */
 /* Deals with the chain in @request->chain. Returns 0 or -EPROTO. */
 int request_handle(struct request *request);
-/* Writes a result and gives the chain back; the state counts as delivered. */
+/* Writes a result and gives the chain back; the state of @channel goes along. */
 void request_answer(struct queue *queue, uint16_t head, const struct request_map *map,
-		    struct channel *channel, const struct mp_result *result, uint32_t payload);
+		    const struct channel *channel, const struct mp_result *result,
+		    uint32_t payload);
 
 /* transfer.c; each returns an enum mp_status, or -EINPROGRESS when parked. */
 int transfer_read(struct request *request);
@@ -324,6 +335,8 @@ void channel_refresh(struct channel *channel);
 void channel_get_state(const struct channel *channel, struct mp_state *state);
 /* The state was delivered: nothing is owed. Frees a closed channel. */
 void channel_delivered(struct channel *channel);
+/* As above, in a result that is looked at late: news is owed still [protocol.md 6.8]. */
+void channel_delivered_lazily(struct channel *channel);
 void channel_start_timer(struct channel *channel, enum timer_kind kind);
 void channel_expired(struct channel *channel, enum timer_kind kind);
 void channel_log(struct channel *channel, enum log_level level, const char *format, ...)

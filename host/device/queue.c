@@ -41,17 +41,27 @@ void queue_give(struct queue *queue, uint16_t head, uint32_t written)
 		list_add_tail(&queue->device->dirty, &queue->dirty);
 }
 
+void queue_give_quietly(struct queue *queue)
+{
+	if (queue->ring)
+		ring_be_quiet(queue->ring);
+}
+
+/* All is visible before the first call: who is called for one queue may look at others. */
 void queue_publish_all(struct device *device)
 {
-	struct list *link;
+	struct list called, *link;
 
+	list_init(&called);
 	while ((link = list_pop(&device->dirty))) {
 		struct queue *queue = list_entry(link, struct queue, dirty);
 
-		if (!queue->ring || !ring_publish(queue->ring))
-			continue;
+		if (queue->ring && ring_publish(queue->ring))
+			list_add_tail(&called, link);
+	}
+	while ((link = list_pop(&called))) {
 		device->stats.calls++;
-		device->env.call(device->env.context, queue->index);
+		device->env.call(device->env.context, list_entry(link, struct queue, dirty)->index);
 	}
 }
 
@@ -75,47 +85,97 @@ static int serve_one(struct queue *queue)
 	return ret < 0 ? ret : 1;
 }
 
-static void serve_messages(struct queue *queue)
+/* Serves @queue until it is empty, the budget is spent (then it is pending), or the device broke. */
+static void serve_some(struct queue *queue, unsigned int *chains)
 {
 	struct device *device = queue->device;
-	unsigned int chains = 0;
 	uint64_t published = device->moved;
-	int ret;
+	int ret = 1;
 
+	while (queue_has_budget(queue, chains)) {
+		ret = serve_one(queue);
+		if (ret < 0)
+			device_break(device, "a queue or a request breaks the rules");
+		if (ret <= 0 || device->is_broken)
+			break;
+		if (device->moved - published < PUBLISH_BYTES)
+			continue;
+		queue_publish_all(device);
+		published = device->moved;
+	}
+}
+
+static bool is_served(const struct queue *queue)
+{
+	return queue->ring && !list_is_linked(&queue->pending);
+}
+
+bool queue_is_live(const struct queue *queue)
+{
+	if (!is_served(queue))
+		return false;
+	return queue->kind == QUEUE_CONTROL_TX || (queue->port && queue->port->is_ready &&
+						   queue->device->life == LIFE_MULTI);
+}
+
+bool queue_cool(struct queue *queue)
+{
+	return queue->ring && ring_want_kick(queue->ring, true) && queue_is_live(queue);
+}
+
+/* No kicks for @queue, which is served. */
+static void queue_warm(struct queue *queue)
+{
+	if (list_is_linked(&queue->warm))
+		return;
 	ring_want_kick(queue->ring, false);
+	if (queue->device->is_polled)
+		list_add_tail(&queue->device->warm, &queue->warm);
+}
+
+/*
+ * Serves @first, and @second (or NULL) along with it: a kick is expensive, and what was
+ * put into the other queue meanwhile needs none. Who is pending when this returns, or
+ * warm, wants no kicks.
+ */
+static void serve_messages(struct queue *first, struct queue *second)
+{
+	struct queue *queues[] = { first, second };
+	unsigned int chains[2] = { 0 };
+	bool again;
+
 	do {
-		while (queue_has_budget(queue, &chains)) {
-			ret = serve_one(queue);
-			if (ret < 0)
-				device_break(device, "a queue or a request breaks the rules");
-			if (ret <= 0 || device->is_broken)
-				break;
-			if (device->moved - published < PUBLISH_BYTES)
-				continue;
-			queue_publish_all(device);
-			published = device->moved;
-		}
-		if (device->is_broken || list_is_linked(&queue->pending))
+		for (int i = 0; i < 2; i++)
+			if (queues[i] && is_served(queues[i]))
+				queue_warm(queues[i]);
+		for (int i = 0; i < 2; i++)
+			if (queues[i] && is_served(queues[i]))
+				serve_some(queues[i], &chains[i]);
+		if (first->device->is_broken || first->device->is_polled)
 			return;
-	} while (ring_want_kick(queue->ring, true));
+		again = false;
+		for (int i = 0; i < 2; i++)
+			if (queues[i] && is_served(queues[i]))
+				again |= ring_want_kick(queues[i]->ring, true);
+	} while (again);
 }
 
 void queue_serve(struct queue *queue)
 {
 	struct device *device = queue->device;
 
-	if (!queue->ring || device->is_broken || list_is_linked(&queue->pending))
+	if (!is_served(queue) || device->is_broken)
 		return;
 	device->moved = 0;
 	if (queue->kind == QUEUE_CONTROL_TX) {
-		serve_messages(queue);
+		serve_messages(queue, NULL);
 		return;
 	}
 	/* The control receive queue is only taken from when there is something to say. */
 	if (queue->kind == QUEUE_CONTROL_RX || !queue->port || !queue->port->is_ready)
 		return;
 	if (device->life == LIFE_MULTI)
-		serve_messages(queue);
+		serve_messages(queue, queue->kind == QUEUE_TX ? queue->port->rx : queue->port->tx);
 	else
 		classic_serve(queue);
 }

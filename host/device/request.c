@@ -183,7 +183,8 @@ static int act(struct request *request)
 /* --- Answer -------------------------------------------------------------- */
 
 void request_answer(struct queue *queue, uint16_t head, const struct request_map *map,
-		    struct channel *channel, const struct mp_result *result, uint32_t payload)
+		    const struct channel *channel, const struct mp_result *result,
+		    uint32_t payload)
 {
 	struct mp_result copy = *result;
 
@@ -192,8 +193,6 @@ void request_answer(struct queue *queue, uint16_t head, const struct request_map
 	iov_copy_in(map->result, map->result_count, 0, &copy, sizeof(copy));
 	queue_give(queue, head, sizeof(copy) + payload);
 	queue->device->stats.results++;
-	if (channel)
-		channel_delivered(channel);
 }
 
 /* A malformed request may still name a channel, whose state then comes along. */
@@ -207,8 +206,10 @@ static void find_named_channel(struct request *request, const struct mp_request 
 
 static void answer(struct request *request, enum mp_status status)
 {
-	const struct channel *channel = request->channel;
+	struct channel *channel = request->channel;
 	bool is_read = request->header.op == MP_OP_READ;
+	bool is_write = request->header.op == MP_OP_WRITE;
+	bool is_lazy = (is_read || is_write) && (request->header.flags & MP_LAZY);
 	struct mp_result result = {
 		.status = htole32(status),
 		.count = htole32(request->count),
@@ -216,10 +217,16 @@ static void answer(struct request *request, enum mp_status status)
 
 	if (channel && is_read)
 		result.offset = htole64(channel->in_offset);
-	if (channel && request->header.op == MP_OP_WRITE)
+	if (channel && is_write)
 		result.offset = htole64(channel->out_offset);
+	if (is_read && is_lazy)
+		queue_give_quietly(request->queue);
 	request_answer(request->queue, request->chain.head, &request->map, request->channel,
 		       &result, is_read ? request->count : 0);
+	if (channel && is_lazy)
+		channel_delivered_lazily(channel);
+	else if (channel)
+		channel_delivered(channel);
 }
 
 static bool is_event_buffer(const struct request *request)

@@ -99,6 +99,7 @@ static void give_back(struct channel *ch, struct held *held, const struct reques
 	free(held);
 	ch->port->device->stats.parked--;
 	request_answer(ch->port->rx, head, map, ch, &result, count);
+	channel_delivered(ch);
 }
 
 /* Guest addresses to iovecs, once more. Returns false when they are gone. */
@@ -194,7 +195,8 @@ static void serve_parked(struct channel *ch)
 int transfer_read(struct request *request)
 {
 	struct channel *ch = request->channel;
-	bool may_park = request->queue->kind == QUEUE_RX;
+	bool may_park = request->queue->kind == QUEUE_RX &&
+			!(request->header.flags & MP_READ_NOW);
 
 	if (ch->phase != CHANNEL_CONNECTED && ch->phase != CHANNEL_FAILED)
 		return MP_BAD_STATE;

@@ -14,12 +14,14 @@
  */
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "loop/loop.h"
+#include "loop/spin.h"
 
 #define ROUND_EVENTS 64
 
@@ -38,6 +40,9 @@ struct loop {
 
 	struct loop_task *queued, **tail;	/* for the next run */
 	struct loop_task *running;		/* of this round, not yet run */
+
+	struct loop_poller *poller;
+	struct spin spin;
 };
 
 static uint64_t clock_us(void)
@@ -332,9 +337,61 @@ static int wait_limit(const struct loop *loop)
 	return left < 60000 ? (int)left : 60000;
 }
 
+void loop_set_poller(struct loop *loop, struct loop_poller *poller)
+{
+	loop->poller = poller;
+	loop->spin = (struct spin){ 0 };
+}
+
+static int fetch_events(struct loop *loop, int limit)
+{
+	return epoll_wait(loop->epoll, loop->events, ROUND_EVENTS, limit);
+}
+
+/*
+ * Looks for as long as is worth it. Returns events fetched, or -EAGAIN: the poller had work. Whoever
+ * else wants this processor, often the other end of a service, gets it.
+ */
+static int look(struct loop *loop)
+{
+	uint64_t end;
+	int n;
+
+	if (!loop->spin.window_us)
+		return 0;
+	end = clock_us() + loop->spin.window_us;
+	do {
+		n = loop->poller->look(loop->poller) ? -EAGAIN : fetch_events(loop, 0);
+		if (n) {
+			spin_found(&loop->spin);
+			return n;
+		}
+		sched_yield();
+	} while (clock_us() < end);
+	return 0;
+}
+
+/* As epoll_wait(); also when the poller had work: then no events may be there. */
+static int wait_for_work(struct loop *loop)
+{
+	struct loop_poller *poller = loop->poller;
+	uint64_t start;
+	int n;
+
+	if (!poller || loop->queued)
+		return fetch_events(loop, wait_limit(loop));
+	n = look(loop);
+	if (n || poller->rest(poller))
+		return n == -EAGAIN ? 0 : n;
+	start = clock_us();
+	n = fetch_events(loop, wait_limit(loop));
+	spin_slept(&loop->spin, poller->max_us, clock_us() - start);
+	return n;
+}
+
 static int run_round(struct loop *loop)
 {
-	int n = epoll_wait(loop->epoll, loop->events, ROUND_EVENTS, wait_limit(loop));
+	int n = wait_for_work(loop);
 
 	if (n < 0 && errno != EINTR)
 		return -errno;

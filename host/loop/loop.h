@@ -72,4 +72,17 @@ void loop_task_init(struct loop *loop, struct loop_task *task,
 void loop_task_queue(struct loop_task *task);
 void loop_task_cancel(struct loop_task *task);	/* idempotent */
 
+/*
+ * What is cheaper to look at than to be woken by. Before the loop waits it calls look(),
+ * again and again, for a time that it learns (spin.h), @max_us at most; then rest(), which
+ * asks to be woken. Each returns true when there was work, and has done it. One for a loop.
+ */
+struct loop_poller {
+	bool (*look)(struct loop_poller *poller);
+	bool (*rest)(struct loop_poller *poller);
+	unsigned int max_us;
+};
+
+void loop_set_poller(struct loop *loop, struct loop_poller *poller);	/* NULL: none */
+
 #endif

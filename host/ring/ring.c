@@ -144,6 +144,8 @@ int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
 	ring->used_idx = load_16(&ring->used->idx);
 	ring->signalled_valid = false;
 	ring->unpublished = false;
+	ring->quiet = false;
+	ring->call_due = false;
 	ring->broken = false;
 	ring->taken = 0;
 	memset(ring->out, 0, sizeof(ring->out));
@@ -334,6 +336,13 @@ void ring_give(struct ring *ring, uint16_t head, uint32_t written)
 	ring->taken--;
 	ring->used_idx++;
 	ring->unpublished = true;
+	ring->call_due |= !ring->quiet;
+	ring->quiet = false;
+}
+
+void ring_be_quiet(struct ring *ring)
+{
+	ring->quiet = true;
 }
 
 /* Is the driver waiting for an index that lies between the last call and now? */
@@ -357,6 +366,10 @@ bool ring_publish(struct ring *ring)
 	ring->unpublished = false;
 	__atomic_store_n(&ring->used->idx, htole16(ring->used_idx), __ATOMIC_RELEASE);
 	full_barrier();
+	/* What was given quietly counts when the next call is considered. */
+	if (!ring->call_due)
+		return false;
+	ring->call_due = false;
 	return wants_call(ring);
 }
 
@@ -364,11 +377,11 @@ bool ring_want_kick(struct ring *ring, bool wanted)
 {
 	if (ring->broken || !ring->running)
 		return false;
-	/* With EVENT_IDX an avail_event left behind asks for nothing [virtio-1.2 2.7.10]. */
+	/* With EVENT_IDX an avail_event far away asks for nothing [virtio-1.2 2.7.10]. */
 	if (!ring->event_idx)
 		store_16(&ring->used->flags, wanted ? 0 : VRING_USED_F_NO_NOTIFY);
-	else if (wanted)
-		store_16(avail_event(ring), ring->last_avail);
+	else
+		store_16(avail_event(ring), ring->last_avail - !wanted);
 	if (!wanted)
 		return false;
 	full_barrier();

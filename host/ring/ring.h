@@ -40,6 +40,8 @@ struct ring {
 	bool event_idx, indirect;
 	bool running, broken;
 	bool unpublished;		/* something was given since ring_publish() */
+	bool quiet;			/* the next ring_give() is no reason for a call */
+	bool call_due;			/* something else was given since the last call */
 	unsigned int taken;		/* chains taken and not yet given back */
 	uint64_t out[RING_MAX_SIZE / 64]; /* one bit per head: taken, not given back */
 };
@@ -99,6 +101,9 @@ int ring_waiting(struct ring *ring);
  * part. Ignored for a head that is not out, and when the ring is stopped or broken.
  */
 void ring_give(struct ring *ring, uint16_t head, uint32_t written);
+
+/* What the next ring_give() gives is no reason for a call by itself. */
+void ring_be_quiet(struct ring *ring);
 
 /*
  * Undoes the last ring_take(): the chain with @head, taken by it and not given

@@ -20,6 +20,27 @@
 #define WIDE_STREAMS	64
 static unsigned int wide_streams;
 
+/*
+ * A short count means that the socket is empty, which saves the call that would say so. It is
+ * so for a stream whose other end neither ended nor sent anything out of band, for there
+ * reading stops at a mark; and what comes afterwards makes an event, as the watch is
+ * edge-triggered. A mark or an end that came before is in an event that was seen or will be.
+ */
+static void learn_dry(struct socket_stream *stream, uint32_t events)
+{
+	stream->is_dry = false;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+		stream->may_be_dry = false;
+}
+
+static bool is_now_dry(const struct socket_stream *stream, const struct msghdr *message,
+		       const struct iovec *iov, size_t len)
+{
+	/* MSG_CTRUNC: descriptors came along, and reading stops behind them. */
+	return stream->may_be_dry && !stream->error && !(message->msg_flags & MSG_CTRUNC) &&
+	       len < iov_size(iov, message->msg_iovlen);
+}
+
 void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops *ops,
 			struct mp_peer *peer)
 {
@@ -30,6 +51,7 @@ void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops
 	stream->watch.fd = -1;
 	/* Connecting arms IN [protocol.md 7.2], so the first call is owed at once. */
 	stream->owes_readable = true;
+	stream->may_be_dry = true;
 }
 
 /* Whose peer is being called, until it is closed. Calls of peers never nest (service.h). */
@@ -55,6 +77,8 @@ static void report(struct socket_stream *stream, bool readable, bool writable, u
 
 void socket_stream_report_readable(struct socket_stream *stream)
 {
+	stream->is_dry = false;
+	stream->may_be_dry = false;
 	report(stream, true, false, 0);
 }
 
@@ -62,6 +86,7 @@ static void socket_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct socket_stream *stream = container_of(watch, struct socket_stream, watch);
 
+	learn_dry(stream, events);
 	/* An end or a failure moves both directions. */
 	report(stream, events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR),
 	       events & (EPOLLOUT | EPOLLHUP | EPOLLERR),
@@ -74,7 +99,8 @@ int socket_stream_attach(struct socket_stream *stream, struct loop *loop, int fd
 	int family = 0;
 	socklen_t len = sizeof(family);
 	int ret = loop_watch_add(loop, &stream->watch, fd,
-				 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, socket_ready);
+				 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+				 socket_ready);
 
 	if (ret)
 		return ret;
@@ -108,13 +134,19 @@ ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int
 	struct msghdr message = { .msg_iov = (struct iovec *)iov };
 	ssize_t len;
 
+	if (stream->is_dry) {
+		stream->owes_readable = true;
+		return -EAGAIN;
+	}
 	/* More than one call can describe is a short count, not an error. */
 	message.msg_iovlen = count < IOV_MAX ? count : IOV_MAX;
 	do {
 		len = recvmsg(stream->fd, &message, MSG_DONTWAIT);
 	} while (len < 0 && errno == EINTR);
-	if (len > 0)
+	if (len > 0) {
+		stream->is_dry = is_now_dry(stream, &message, iov, len);
 		return len;
+	}
 	if (!len)
 		return -stream->error;
 	if (errno == EAGAIN)

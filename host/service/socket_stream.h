@@ -22,6 +22,8 @@ struct socket_stream {
 	int fd;				/* the socket, or -1 */
 	int error;			/* a write met this failure: due after the data */
 	bool owes_readable, owes_writable;	/* returned -EAGAIN since the last call */
+	bool is_dry;			/* nothing to read until the next event */
+	bool may_be_dry;		/* a short count means that, see socket_stream.c */
 	bool wide;			/* holds one of the large send buffers */
 	bool local;			/* an AF_UNIX socket */
 };

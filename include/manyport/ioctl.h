@@ -61,7 +61,7 @@ struct manyport_info {
 	__u64 bytes_in, bytes_out;	/* moved by the device since connect */
 	__u64 zero_copy_in, zero_copy_out; /* of these, without a copy */
 	__u64 requests, kicks, events;	/* sent; notifications given; received */
-	__u64 waits;			/* times a caller slept */
+	__u64 waits, polled;		/* times a caller slept; looked instead, and need not */
 	char service[MANYPORT_NAME_SIZE]; /* name[+argument], "" when unnamed or fixed */
 };
 

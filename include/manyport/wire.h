@@ -70,6 +70,8 @@ enum mp_op {
 	MP_OP_UNLISTEN		= 18,
 };
 
+#define MP_LAZY			0x0001	/* READ, WRITE: the result is looked at late [6.8] */
+#define MP_READ_NOW		0x0002	/* do not park [6.4] */
 #define MP_SHUT_READ		0x0001	/* the driver will read no more */
 #define MP_SHUT_WRITE		0x0002	/* the driver writes nothing at or after offset */
 #define MP_CLOSE_ABORT		0x0001	/* do not wait for offset, do not linger */

@@ -78,12 +78,12 @@ static inline enum mp_status mp_request_check(const struct mp_request *r, __u64 
 		break;
 	case MP_OP_READ:
 		in = true;
-		if (flags || !len)
+		if ((flags & ~(MP_LAZY | MP_READ_NOW)) || flags == MP_LAZY || !len)
 			return MP_INVALID;
 		break;
 	case MP_OP_WRITE:
 		out = true;
-		if (flags || !len)
+		if ((flags & ~MP_LAZY) || !len)
 			return MP_INVALID;
 		break;
 	case MP_OP_SHUTDOWN:

@@ -214,7 +214,8 @@ static void malformed(void **state)
 	/* Empty, flagged, too large for max_io, running over the end of offsets. */
 	expect_result(write_to(0, 1, 0, NULL, 0), MP_INVALID, 0);
 	expect_result(read_from(0, 1, 0, NULL, 0), MP_INVALID, 0);
-	expect_result(do_request(MP_OP_WRITE, 0, 1, 0, 1, "x", 1), MP_INVALID, 0);
+	expect_result(do_request(MP_OP_WRITE, 0, 1, 0, MP_READ_NOW, "x", 1), MP_INVALID, 0);
+	expect_result(do_request(MP_OP_READ, 0, 1, 0, MP_LAZY, NULL, 1), MP_INVALID, 0);
 	expect_result(read_from(0, 1, 0, NULL, (1 << 20) + 1), MP_INVALID, 0);
 	expect_result(read_from(0, 1, UINT64_MAX, NULL, 10), MP_INVALID, 0);
 	/* A length that is not the chain's. */
@@ -349,6 +350,76 @@ static void few_notifications(void **state)
 	assert_int_equal(q->calls, calls + 1);
 }
 
+static struct fake_request *read_now(uint64_t offset, uint16_t flags)
+{
+	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, offset, NULL, 16);
+
+	fake_header(driver, r)->flags = htole16(MP_READ_NOW | flags);
+	fake_offer(driver, r);
+	fake_kick(driver, RX);
+	return r;
+}
+
+static void never_parked(void **state)
+{
+	(void)state;
+	expect_state(finish(read_now(0, 0)), MP_AGAIN, CONNECTED, 0);
+	assert_int_equal(stats_now().parked, 0);
+	fake_say(service->last, "abc", 3);
+	expect_event(0, 1, CONNECTED | MP_ST_IN, 0);
+	expect_state(finish(read_now(0, 0)), MP_OK, CONNECTED, 0);
+}
+
+/* [protocol.md 6.8]: news in a result that is looked at late comes as an event, too. */
+static void late_looks(void **state)
+{
+	struct fake_queue *rx = &driver->queues[RX];
+	unsigned int calls;
+
+	(void)state;
+	/* No room: nobody who waits depends on that. */
+	service->last->out_room = 1;
+	expect_state(do_request(MP_OP_WRITE, 0, 1, 0, MP_LAZY, "ab", 2), MP_OK,
+		     MP_ST_CONNECTED, 0);
+	expect_no_event();
+	fake_take(service->last, 100);
+	expect_event(0, 1, CONNECTED, 0);
+	/* An end is news. */
+	service->last->out_room = 0;
+	service->last->out_error = -EPIPE;
+	expect_state(do_request(MP_OP_WRITE, 0, 1, 1, MP_LAZY, "b", 1), MP_ENDED,
+		     CONNECTED | MP_ST_OUT_END, 0);
+	expect_event(0, 1, CONNECTED | MP_ST_OUT_END, 0);
+	/* A lazy READ makes no call; the answer to a CANCEL behind it does, and is not before it. */
+	fake_say(service->last, "abc", 3);
+	expect_event(0, 1, CONNECTED | MP_ST_OUT_END | MP_ST_IN, 0);
+	calls = rx->calls;
+	expect_result(finish(read_now(0, MP_LAZY)), MP_OK, 3);
+	assert_int_equal(rx->calls, calls);
+	fake_end(service->last);
+	expect_event(0, 1, CONNECTED | MP_ST_OUT_END | MP_ST_IN, 0);
+	calls = rx->calls;
+	expect_result(finish(read_now(3, MP_LAZY)), MP_OK, 0);
+	expect_event(0, 1, CONNECTED | MP_ST_OUT_END | MP_ST_IN | MP_ST_IN_END, 0);
+	assert_int_equal(rx->calls, calls + 1);		/* the event's */
+}
+
+/* What lies in the other queue when one is kicked needs no kick of its own. */
+static void one_kick_for_both(void **state)
+{
+	struct fake_request *w = fake_make(driver, TX, MP_OP_WRITE, 0, 1, 0, "x", 1);
+	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 16);
+
+	(void)state;
+	fake_offer(driver, r);
+	fake_offer(driver, w);
+	fake_kick(driver, TX);
+	expect_result(finish(w), MP_OK, 1);
+	assert_int_equal(stats_now().parked, 1);
+	fake_say(service->last, "y", 1);
+	expect_result(finish(r), MP_OK, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_destroy)
 
 int main(void)
@@ -359,7 +430,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(parking_stops_at_half, setup_indirect,
 						world_destroy),
 		TEST(malformed), TEST(any_cut), TEST(across_regions), TEST(bounded_passes),
-		TEST(few_notifications),
+		TEST(few_notifications), TEST(never_parked), TEST(late_looks),
+		TEST(one_kick_for_both),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Writes by copy: chunks of driver memory, sent in order, several in flight.
+ *
+ * While few are in flight each write is a chunk of its own and is sent at once. Behind
+ * those the last chunk is filled by further writes until an answer comes or it is full: so a
+ * busy channel sends few large requests, and one that is not busy does not wait.
+ *
+ * WRITEs are lazy [protocol.md 6.8]: nobody is interrupted for an answer that nobody
+ * waits for. The channel asks for interrupts (out_calls) while a caller found no room, or
+ * chunks wait for those before them.
+ *
+ * When one comes back short the ones behind it come back with ORDER; nothing more is
+ * sent until all are back, and then they go out again from where the service
+ * is [protocol.md 6.2].
+ */
+#include <linux/slab.h>
+
+#include "manyport.h"
+
+#define MP_CHUNK_MAX	    MP_POOL_BYTES	/* bytes of data */
+#define MP_CHUNK_MIN	    4096U	/* with its header, which larger ones have apart */
+#define MP_POOL_MIN	    8192U	/* larger ones take a whole buffer of the pool */
+#define MP_CHUNKS_IN_FLIGHT 2
+
+static size_t chunk_memory(const struct mp_chunk *chunk)
+{
+	return sizeof(*chunk) + chunk->size;
+}
+
+/* @chunk is on no list and not with the device. */
+static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
+{
+	mp_port_uncharge(ch->port, ch->account, chunk_memory(chunk));
+	if (chunk->size == MP_CHUNK_MAX)
+		mp_pool_put(&ch->port->pool, chunk->data);
+	else if (chunk->data != (u8 *)(chunk + 1))
+		kfree(chunk->data);
+	kfree(chunk);
+}
+
+/*
+ * Room for more: the channel's own bound, and the shared ones. One chunk is
+ * always allowed, so a channel whose service takes bytes never starves.
+ */
+bool mp_write_has_room_locked(const struct mp_channel *ch)
+{
+	if (list_empty(&ch->out_chunks))
+		return true;
+	/* Room for one small chunk: what chunk_alloc() can have then. */
+	return ch->out_memory < mp_send_buffer &&
+	       atomic_long_read(&ch->port->bytes) + MP_CHUNK_MIN <= mp_max_bytes &&
+	       atomic_long_read(&ch->account->bytes) + MP_CHUNK_MIN <= mp_max_bytes_per_user;
+}
+
+/* Drops all that was accepted; the device's own answers free what it still has. */
+void mp_write_drop_locked(struct mp_channel *ch)
+{
+	struct mp_chunk *chunk, *next;
+
+	if (ch->out_bytes && !ch->out_error)
+		ch->out_error = ch->error || (ch->bits & MP_ST_FAILED) ? -ECONNRESET : -EPIPE;
+	list_for_each_entry_safe(chunk, next, &ch->out_chunks, node) {
+		list_del_init(&chunk->node);
+		ch->out_memory -= chunk_memory(chunk);
+		if (!chunk->is_sent && !chunk->is_filling)
+			chunk_free(ch, chunk);
+	}
+	ch->out_bytes = 0;
+}
+
+/* Interrupts for answers to WRITEs, or none: they are counted in the queue. */
+static void update_calls_locked(struct mp_channel *ch)
+{
+	bool unsent = !list_empty(&ch->out_chunks) &&
+		      !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
+	bool needed = ch->out_wanted || (unsent && ch->out_sent);
+
+	/* Of a channel with an error they are off (mp_channel_fail_locked()). */
+	if (ch->error || needed == ch->out_calls)
+		return;
+	ch->out_calls = needed;
+	mp_queue_want(ch->port->tx, needed);
+}
+
+void mp_write_want_locked(struct mp_channel *ch, bool wanted)
+{
+	lockdep_assert_held(&ch->lock);
+	ch->out_wanted = wanted;
+	update_calls_locked(ch);
+}
+
+/*
+ * ORDER is for a chunk behind one that came back short: the device expects bytes before
+ * it, none that it has taken. Any other would be sent and refused for ever.
+ */
+static bool order_is_possible_locked(const struct mp_channel *ch, const struct mp_chunk *chunk,
+				     const struct mp_result *answer)
+{
+	u64 expected = le64_to_cpu(answer->offset);
+
+	return expected < chunk->offset &&
+	       expected >= list_first_entry(&ch->out_chunks, struct mp_chunk, node)->offset;
+}
+
+/* Takes over one chunk's answer. Returns what to wake. */
+static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
+				  const struct mp_result *answer)
+{
+	u32 count = le32_to_cpu(answer->count);
+
+	switch (le32_to_cpu(answer->status)) {
+	case MP_OK:
+		if (le64_to_cpu(answer->offset) != chunk->offset + count)
+			return mp_channel_protocol_error_locked(ch, "write offset");
+		chunk->offset += count;
+		chunk->start += count;
+		ch->out_bytes -= count;
+		ch->bytes_out += count;
+		break;
+	case MP_ORDER:
+		if (!order_is_possible_locked(ch, chunk, answer))
+			return mp_channel_protocol_error_locked(ch, "write order");
+		break;
+	case MP_AGAIN:
+		break;
+	case MP_ENDED:
+	case MP_BAD_STATE:
+		mp_write_drop_locked(ch);
+		return EPOLLOUT | EPOLLERR;
+	default:
+		return mp_channel_protocol_error_locked(ch, "write status");
+	}
+	if (chunk->start < chunk->end)
+		ch->out_stopped = true;
+	return 0;
+}
+
+/* Wakes who found no room, when there is some, or when all is with the service. */
+static __poll_t wake_writers_locked(struct mp_channel *ch)
+{
+	if (!ch->out_wanted || !mp_write_has_room_locked(ch))
+		return 0;
+	/* Half of the room, so that a writer finds enough to be worth it. */
+	if (ch->out_memory > mp_send_buffer / 2)
+		return 0;
+	mp_write_want_locked(ch, !list_empty(&ch->out_chunks));	/* fsync waits for the last */
+	return EPOLLOUT;
+}
+
+static void chunk_done(struct mp_req *req)
+{
+	struct mp_chunk *chunk = container_of(req, struct mp_chunk, req);
+	struct mp_channel *ch = req->channel;
+	struct mp_chunk *over = NULL;
+	struct mp_result answer;
+	unsigned long flags;
+	__poll_t wake = 0;
+	int ret = mp_req_answer(req, &answer);
+
+	spin_lock_irqsave(&ch->lock, flags);
+	ch->out_sent--;
+	/* It stays marked as sent meanwhile, so that dropping all does not free it. */
+	if (!list_empty(&chunk->node) && !ret)
+		wake |= chunk_take_locked(ch, chunk, &answer);
+	else if (!list_empty(&chunk->node) && ret == -EPROTO)
+		wake |= mp_channel_protocol_error_locked(ch, "write result");
+	chunk->is_sent = false;
+	if (!list_empty(&chunk->node) && chunk->start == chunk->end) {
+		list_del_init(&chunk->node);
+		ch->out_memory -= chunk_memory(chunk);
+	}
+	if (list_empty(&chunk->node))
+		over = chunk;
+	if (!ret)
+		wake |= mp_channel_apply_answer_locked(ch, req, &answer);
+	wake |= mp_channel_progress_locked(ch) | wake_writers_locked(ch);
+	spin_unlock_irqrestore(&ch->lock, flags);
+	if (over)
+		chunk_free(ch, over);
+	mp_channel_settle(ch, wake);
+	mp_channel_put(ch);
+}
+
+static bool chunk_send_locked(struct mp_channel *ch, struct mp_chunk *chunk)
+{
+	mp_req_init(&chunk->req, ch, MP_OP_WRITE, chunk_done);
+	mp_req_payload(&chunk->req, chunk->data + chunk->start,
+		       min(chunk->end - chunk->start, ch->port->max_io), false);
+	chunk->req.header.flags = cpu_to_le16(MP_LAZY);
+	chunk->req.header.offset = cpu_to_le64(chunk->offset);
+	chunk->req.is_lazy = true;
+	if (mp_channel_submit_locked(ch, ch->port->tx, &chunk->req))
+		return false;
+	chunk->is_sent = true;
+	ch->out_sent++;
+	return true;
+}
+
+/* All that lies there but what a writer still copies into. */
+static void send_chunks_locked(struct mp_channel *ch)
+{
+	struct mp_chunk *chunk;
+
+	list_for_each_entry(chunk, &ch->out_chunks, node) {
+		if (chunk->is_sent)
+			continue;
+		if (chunk->is_filling || ch->out_sent >= MP_CHUNKS_IN_FLIGHT ||
+		    !chunk_send_locked(ch, chunk))
+			break;
+	}
+}
+
+/* The service takes no more: what was not taken is dropped. Returns what to wake. */
+static __poll_t end_chunks_locked(struct mp_channel *ch)
+{
+	/*
+	 * This state may have overtaken, on the other queue, the answers that say that
+	 * the service has these bytes.
+	 */
+	if (ch->out_sent) {
+		mp_write_want_locked(ch, true);
+		return 0;
+	}
+	mp_write_drop_locked(ch);
+	return EPOLLOUT | EPOLLERR;
+}
+
+/* Sends what may be sent. Returns what to wake. */
+__poll_t mp_write_pump_locked(struct mp_channel *ch)
+{
+	__poll_t wake = 0;
+
+	lockdep_assert_held(&ch->lock);
+	if (ch->phase != MP_PHASE_CONNECTED || ch->error)
+		return 0;
+	if (!ch->out_sent)
+		ch->out_stopped = false;
+	if (list_empty(&ch->out_chunks))
+		;
+	else if (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED | MP_ST_CLOSED))
+		wake = end_chunks_locked(ch);
+	else if (!ch->out_stopped && (ch->bits & MP_ST_OUT))
+		send_chunks_locked(ch);
+	update_calls_locked(ch);
+	return wake;
+}
+
+/* A chunk with room for @size bytes; @force: outside every bound. NULL: none to be had. */
+static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool force)
+{
+	size_t inlined = size <= MP_CHUNK_MIN - sizeof(struct mp_chunk) ? size : 0;
+	size_t memory = size + sizeof(struct mp_chunk);
+	struct mp_chunk *chunk;
+
+	if (!mp_port_charge(ch->port, ch->account, memory, force))
+		return NULL;
+	chunk = kmalloc(sizeof(*chunk) + inlined, GFP_KERNEL_ACCOUNT);
+	if (!chunk)
+		goto err_charge;
+	chunk->data = (u8 *)(chunk + 1);
+	if (size == MP_CHUNK_MAX)
+		chunk->data = mp_pool_get(&ch->port->pool);
+	else if (!inlined)
+		chunk->data = kmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!chunk->data)
+		goto err_chunk;
+	INIT_LIST_HEAD(&chunk->node);
+	chunk->size = size;
+	chunk->start = 0;
+	chunk->end = 0;
+	chunk->is_sent = false;
+	chunk->is_filling = true;
+	return chunk;
+
+err_chunk:
+	kfree(chunk);
+err_charge:
+	mp_port_uncharge(ch->port, ch->account, memory);
+	return NULL;
+}
+
+/*
+ * For @want bytes more; larger than that where it will wait for others and be filled
+ * further. The one chunk outside the bounds is a page [protocol.md 9.3].
+ */
+static struct mp_chunk *chunk_make(struct mp_channel *ch, size_t want, bool is_first, bool waits)
+{
+	size_t size = clamp_t(size_t, want, MP_CHUNK_MIN - sizeof(struct mp_chunk), MP_CHUNK_MAX);
+	struct mp_chunk *chunk;
+
+	if (size > MP_POOL_MIN)
+		waits = true;
+	chunk = chunk_alloc(ch, waits ? MP_CHUNK_MAX : size, false);
+	if (!chunk && size < MP_CHUNK_MAX && waits)
+		chunk = chunk_alloc(ch, size, false);
+	if (!chunk)
+		chunk = chunk_alloc(ch, MP_CHUNK_MIN - sizeof(struct mp_chunk), is_first);
+	return chunk;
+}
+
+/* The last chunk, if more fits in; it is not sent while it is being filled. */
+static struct mp_chunk *chunk_reopen_locked(struct mp_channel *ch)
+{
+	struct mp_chunk *chunk;
+
+	if (list_empty(&ch->out_chunks))
+		return NULL;
+	chunk = list_last_entry(&ch->out_chunks, struct mp_chunk, node);
+	if (chunk->is_sent || chunk->end == chunk->size)
+		return NULL;
+	chunk->is_filling = true;
+	return chunk;
+}
+
+/* It ended meanwhile: the caller looks again. */
+static bool is_over_locked(const struct mp_channel *ch)
+{
+	return ch->error || ch->phase != MP_PHASE_CONNECTED || ch->shut_out ||
+	       (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED));
+}
+
+/*
+ * Copies into @chunk, which is on the list (@is_old) or new, and sends it when it is its
+ * turn. Returns bytes, -EFAULT, -EAGAIN (over).
+ */
+static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is_old,
+			  struct iov_iter *from)
+{
+	size_t copied = copy_from_iter(chunk->data + chunk->end,
+				       min_t(size_t, chunk->size - chunk->end,
+					     iov_iter_count(from)), from);
+	ssize_t ret = copied ? copied : -EFAULT;
+	bool dropped;
+	__poll_t wake;
+
+	spin_lock_irq(&ch->lock);
+	chunk->is_filling = false;
+	dropped = is_old && list_empty(&chunk->node);
+	if (copied && (dropped || is_over_locked(ch))) {
+		iov_iter_revert(from, copied);
+		ret = -EAGAIN;
+	}
+	if (ret > 0) {
+		if (!is_old) {
+			chunk->offset = ch->out_offset;
+			list_add_tail(&chunk->node, &ch->out_chunks);
+			ch->out_memory += chunk_memory(chunk);
+		}
+		chunk->end += copied;
+		ch->out_offset += copied;
+		ch->out_bytes += copied;
+	}
+	wake = mp_channel_progress_locked(ch);
+	spin_unlock_irq(&ch->lock);
+	if (dropped || (!is_old && ret < 0))
+		chunk_free(ch, chunk);
+	mp_channel_settle(ch, wake);
+	return ret;
+}
+
+/*
+ * Copies the head of @from and sends it, under the write mutex. Returns bytes, -EAGAIN (no
+ * room), -EFAULT, -ENOMEM.
+ */
+ssize_t mp_chunk_copy(struct mp_channel *ch, struct iov_iter *from)
+{
+	struct mp_chunk *chunk;
+	bool is_first, room, waits;
+
+	spin_lock_irq(&ch->lock);
+	chunk = chunk_reopen_locked(ch);
+	is_first = list_empty(&ch->out_chunks);
+	waits = ch->out_sent >= MP_CHUNKS_IN_FLIGHT;
+	room = chunk || mp_write_has_room_locked(ch);
+	if (!room)
+		mp_write_want_locked(ch, true);
+	spin_unlock_irq(&ch->lock);
+	if (!room)
+		return -EAGAIN;
+	if (chunk)
+		return chunk_fill(ch, chunk, true, from);
+	chunk = chunk_make(ch, iov_iter_count(from), is_first, waits);
+	if (chunk)
+		return chunk_fill(ch, chunk, false, from);
+	spin_lock_irq(&ch->lock);
+	mp_write_want_locked(ch, true);
+	spin_unlock_irq(&ch->lock);
+	return is_first ? -ENOMEM : -EAGAIN;
+}

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * READs into driver memory, on the receive queue.
+ *
+ * The list holds filled fetches first, in order of offset, then those at the device, each
+ * at the offset where the one before it ends if that comes back full. The device serves them
+ * in order: behind one that came back short the others come back with ORDER, and nothing
+ * more is asked for until all are back.
+ *
+ * One may wait at the device, while a caller waits for bytes (mp_fetch_park_locked()). All
+ * others say MP_READ_NOW: they are for bytes that the state says are there. How large they
+ * are and how many are in flight is learned: a full one makes the next larger, then makes
+ * more of them; a short one the other way round. So a channel of small messages has a page or
+ * less, and only while it has bytes, and a stream keeps the device busy while its reader
+ * copies.
+ */
+#include <linux/slab.h>
+
+#include "manyport.h"
+
+#define MP_FETCH_MIN	4096U	/* with its header */
+#define MP_FETCH_MAX	65536U	/* likewise */
+#define MP_DEPTH_MAX	8U
+
+static void fetch_free(struct mp_channel *ch, struct mp_fetch *fetch)
+{
+	if (!fetch)
+		return;
+	mp_port_uncharge(ch->port, ch->account, fetch->size + sizeof(*fetch));
+	kfree(fetch);
+}
+
+/*
+ * Zeroed, because a device that lies about what it wrote must not show a process what
+ * this memory held before. @size counts the header; the first page of a channel lies
+ * outside every bound [protocol.md 9.3].
+ */
+static struct mp_fetch *fetch_alloc(struct mp_channel *ch, size_t size, gfp_t gfp)
+{
+	bool force = size <= MP_FETCH_MIN && list_empty(&ch->in_fetches);
+	struct mp_fetch *fetch;
+
+	if (!mp_port_charge(ch->port, ch->account, size, force))
+		return NULL;
+	fetch = kzalloc(size, gfp | __GFP_NOWARN | __GFP_NORETRY);
+	if (!fetch) {
+		mp_port_uncharge(ch->port, ch->account, size);
+		return NULL;
+	}
+	fetch->size = size - sizeof(*fetch);
+	return fetch;
+}
+
+static u32 buffer_max(void)
+{
+	return max(READ_ONCE(mp_receive_buffer), MP_FETCH_MIN);
+}
+
+/* --- What is learned ------------------------------------------------------ */
+
+static u32 size_wanted_locked(const struct mp_channel *ch)
+{
+	return clamp(ch->in_size, MP_FETCH_MIN, min(buffer_max(), MP_FETCH_MAX));
+}
+
+static u32 depth_wanted_locked(const struct mp_channel *ch)
+{
+	return clamp(buffer_max() / size_wanted_locked(ch), 1U, max_t(u32, ch->in_depth, 1));
+}
+
+static void learn_full_locked(struct mp_channel *ch)
+{
+	if (ch->in_size < MP_FETCH_MAX)
+		ch->in_size = min(max(ch->in_size, MP_FETCH_MIN) * 4, MP_FETCH_MAX);
+	else
+		ch->in_depth = min(max_t(u32, ch->in_depth, 1) * 2, MP_DEPTH_MAX);
+}
+
+static void learn_short_locked(struct mp_channel *ch, u32 count)
+{
+	if (ch->in_depth > 1)
+		ch->in_depth /= 2;
+	else if (count < ch->in_size / 8)
+		ch->in_size = max(ch->in_size / 2, MP_FETCH_MIN);
+}
+
+/* --- Answers -------------------------------------------------------------- */
+
+/*
+ * What the fetches at the head of the list brought, as far as they are back. Bytes
+ * behind a gap are the device's mistake. Returns what to wake.
+ */
+static __poll_t fetch_settle_locked(struct mp_channel *ch)
+{
+	struct mp_fetch *fetch, *next;
+
+	list_for_each_entry_safe(fetch, next, &ch->in_fetches, node) {
+		if (fetch->is_busy)
+			break;
+		if (fetch->offset < ch->in_offset)
+			continue;	/* settled before */
+		if (fetch->end && fetch->offset != ch->in_offset)
+			return mp_channel_protocol_error_locked(ch, "bytes behind a gap");
+		if (!fetch->end) {
+			list_del_init(&fetch->node);
+			swap(ch->in_spare, fetch);
+			fetch_free(ch, fetch);
+			continue;
+		}
+		ch->in_full++;
+		ch->in_ready += fetch->end;
+		ch->in_offset += fetch->end;
+		ch->bytes_in += fetch->end;
+	}
+	if (!ch->in_busy) {
+		ch->in_asked = ch->in_offset;
+		ch->in_stopped = false;
+	}
+	return 0;
+}
+
+/* Takes over what a READ brought. Returns what to wake. */
+static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
+				  const struct mp_result *answer)
+{
+	u64 expected = le64_to_cpu(answer->offset);
+	u32 count = le32_to_cpu(answer->count);
+
+	switch (le32_to_cpu(answer->status)) {
+	case MP_OK:
+		if (expected != fetch->offset + count)
+			return mp_channel_protocol_error_locked(ch, "read offset");
+		if (!count && !(le16_to_cpu(answer->state.bits) & MP_ST_IN_END))
+			return mp_channel_protocol_error_locked(ch, "empty read");
+		fetch->end = count;
+		if (count == le32_to_cpu(fetch->req.header.length))
+			learn_full_locked(ch);
+		else
+			learn_short_locked(ch, count);
+		break;
+	case MP_ORDER:
+		/* Only behind one that came back short: else it would be so for ever. */
+		if (expected >= fetch->offset || expected < ch->in_offset)
+			return mp_channel_protocol_error_locked(ch, "read order");
+		break;
+	case MP_CANCELLED:
+		ch->in_retry = true;
+		break;
+	case MP_AGAIN:
+		/*
+		 * An event follows, or the state that it would carry has come already,
+		 * on the other queue.
+		 */
+	case MP_ENDED:
+	case MP_BAD_STATE:
+		break;	/* the state says why */
+	default:
+		return mp_channel_protocol_error_locked(ch, "read");
+	}
+	if (fetch->end < le32_to_cpu(fetch->req.header.length))
+		ch->in_stopped = true;
+	return 0;
+}
+
+static void fetch_done(struct mp_req *req)
+{
+	struct mp_fetch *fetch = container_of(req, struct mp_fetch, req), *over = NULL;
+	struct mp_channel *ch = req->channel;
+	struct mp_result answer;
+	unsigned long flags;
+	/* Also for one that nobody wants: who waits for it to be back looks again. */
+	__poll_t wake = EPOLLIN;
+	int ret = mp_req_answer(req, &answer);
+
+	spin_lock_irqsave(&ch->lock, flags);
+	fetch->is_busy = false;
+	if (list_empty(&fetch->node)) {
+		over = fetch;	/* forgotten meanwhile */
+	} else {
+		ch->in_busy--;
+		if (!ret)
+			wake |= fetch_take_locked(ch, fetch, &answer);
+		else if (ret == -EPROTO)
+			wake |= mp_channel_protocol_error_locked(ch, "read result");
+		wake |= fetch_settle_locked(ch);
+	}
+	if (!ret)
+		wake |= mp_channel_apply_answer_locked(ch, req, &answer);
+	wake |= mp_channel_progress_locked(ch);
+	mp_fetch_trim_locked(ch);
+	spin_unlock_irqrestore(&ch->lock, flags);
+	fetch_free(ch, over);
+	mp_channel_settle(ch, wake);
+	mp_channel_put(ch);
+}
+
+/* --- Asking --------------------------------------------------------------- */
+
+/* May a READ be sent now, behind those in flight? */
+bool mp_fetch_may_ask_locked(const struct mp_channel *ch)
+{
+	return ch->phase == MP_PHASE_CONNECTED && !ch->error && !ch->shut_in &&
+	       !ch->is_released && !ch->in_batch && !ch->in_stopped &&
+	       !(ch->bits & (MP_ST_IN_END | MP_ST_FAILED));
+}
+
+static bool wants_more_locked(const struct mp_channel *ch)
+{
+	return (ch->bits & MP_ST_IN) && mp_fetch_may_ask_locked(ch) &&
+	       ch->in_busy + ch->in_full < depth_wanted_locked(ch);
+}
+
+static void fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16 flags)
+{
+	u32 len = min(fetch->size, ch->port->max_io);
+
+	fetch->start = 0;
+	fetch->end = 0;
+	fetch->offset = ch->in_asked;
+	mp_req_init(&fetch->req, ch, MP_OP_READ, fetch_done);
+	mp_req_payload(&fetch->req, fetch->data, len, true);
+	fetch->req.header.offset = cpu_to_le64(fetch->offset);
+	fetch->req.header.flags = cpu_to_le16(flags);
+	if (mp_channel_submit_locked(ch, ch->port->rx, &fetch->req)) {
+		fetch_free(ch, fetch);
+		return;
+	}
+	fetch->is_busy = true;
+	list_add_tail(&fetch->node, &ch->in_fetches);
+	ch->in_busy++;
+	ch->in_asked += len;
+	ch->in_retry = false;
+}
+
+/* A fetch for the next READ: the spare one, else a page or less from where we may not wait. */
+static struct mp_fetch *fetch_get_locked(struct mp_channel *ch)
+{
+	struct mp_fetch *fetch = ch->in_spare;
+
+	ch->in_spare = NULL;
+	if (!fetch)
+		fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_ATOMIC);
+	ch->fetch_failed = !fetch;
+	return fetch;
+}
+
+/*
+ * Asks for bytes that are there, as many as the channel's pace is worth. A blocking reader
+ * that polls needs no interrupt for the answers; before he sleeps he asks for one
+ * (mp_fetch_urge_locked()). A polled channel that gets no memory here shows IN, and
+ * the read that follows tries again where it may wait for memory.
+ */
+void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader)
+{
+	struct mp_fetch *fetch;
+	bool lazy;
+
+	lockdep_assert_held(&ch->lock);
+	while (wants_more_locked(ch)) {
+		/* Beyond the first only in memory that is there already. */
+		if (!ch->in_spare && (ch->in_busy || ch->in_full))
+			return;
+		fetch = fetch_get_locked(ch);
+		if (!fetch)
+			return;
+		lazy = is_reader && !ch->is_polled && ch->in_spin.window_us;
+		fetch_send_locked(ch, fetch, MP_READ_NOW | (lazy ? MP_LAZY : 0));
+	}
+}
+
+/* For a caller that waits: one READ may wait at the device with him. */
+void mp_fetch_park_locked(struct mp_channel *ch)
+{
+	struct mp_fetch *fetch;
+
+	lockdep_assert_held(&ch->lock);
+	if (ch->in_busy || ch->in_full || !mp_fetch_may_ask_locked(ch))
+		return;
+	fetch = fetch_get_locked(ch);
+	if (fetch)
+		fetch_send_locked(ch, fetch, 0);
+}
+
+/* Is there a READ to be sent for which there is no memory yet? */
+static bool needs_spare(struct mp_channel *ch, bool nonblock, u32 *size)
+{
+	bool ret;
+
+	spin_lock_irq(&ch->lock);
+	mp_fetch_ahead_locked(ch, !nonblock);
+	ret = !ch->in_spare &&
+	      (wants_more_locked(ch) || (!nonblock && !ch->in_busy && !ch->in_full &&
+					 mp_fetch_may_ask_locked(ch)));
+	*size = size_wanted_locked(ch);
+	spin_unlock_irq(&ch->lock);
+	return ret;
+}
+
+/*
+ * Before a read, where memory may be waited for: sends what is worth sending, and has a
+ * spare for a call that will wait.
+ */
+void mp_fetch_prepare(struct mp_channel *ch, bool nonblock)
+{
+	struct mp_fetch *fetch;
+	u32 size;
+
+	while (needs_spare(ch, nonblock, &size)) {
+		fetch = fetch_alloc(ch, size, GFP_KERNEL_ACCOUNT);
+		if (!fetch)
+			fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);
+		if (!fetch)
+			return;
+		spin_lock_irq(&ch->lock);
+		swap(ch->in_spare, fetch);
+		spin_unlock_irq(&ch->lock);
+		fetch_free(ch, fetch);
+	}
+}
+
+static void cancel_send_locked(struct mp_channel *ch);
+
+static void cancel_done(struct mp_req *req)
+{
+	struct mp_channel *ch = req->channel;
+	struct mp_result answer;
+	unsigned long flags;
+	__poll_t wake = 0;
+
+	spin_lock_irqsave(&ch->lock, flags);
+	ch->cancel_busy = false;
+	if (!mp_req_answer(req, &answer))
+		wake = mp_channel_apply_answer_locked(ch, req, &answer);
+	if (ch->cancel_again)
+		cancel_send_locked(ch);
+	wake |= mp_channel_progress_locked(ch);
+	spin_unlock_irqrestore(&ch->lock, flags);
+	mp_channel_settle(ch, wake);
+	mp_channel_put(ch);
+}
+
+/* One at a time: a READ that was sent after the last is not covered by it. */
+static void cancel_send_locked(struct mp_channel *ch)
+{
+	ch->cancel_again = ch->cancel_busy;
+	if (!ch->in_busy || ch->cancel_busy || ch->close_busy || ch->error)
+		return;
+	mp_req_init(&ch->urgent_req, ch, MP_OP_CANCEL, cancel_done);
+	ch->cancel_busy = !mp_channel_submit_locked(ch, ch->port->tx, &ch->urgent_req);
+}
+
+/* Nobody waits any more: the device need not keep the READ. */
+void mp_fetch_cancel_locked(struct mp_channel *ch)
+{
+	if (!ch->in_waiters)
+		cancel_send_locked(ch);
+}
+
+/*
+ * A reader goes to sleep, and for READs of his no interrupt will come: the answer to a
+ * CANCEL makes one, and the device answers them before that [protocol.md 8.2].
+ */
+void mp_fetch_urge_locked(struct mp_channel *ch)
+{
+	struct mp_fetch *fetch;
+
+	if (!ch->in_busy)
+		return;
+	fetch = list_last_entry(&ch->in_fetches, struct mp_fetch, node);
+	if (fetch->req.header.flags & cpu_to_le16(MP_LAZY))
+		cancel_send_locked(ch);
+}
+
+/* --- What was fetched ------------------------------------------------------ */
+
+/* The first with unread bytes, or NULL. */
+struct mp_fetch *mp_fetch_first_locked(const struct mp_channel *ch)
+{
+	return ch->in_full ? list_first_entry(&ch->in_fetches, struct mp_fetch, node) : NULL;
+}
+
+/* @bytes of the first were read. */
+void mp_fetch_consume_locked(struct mp_channel *ch, struct mp_fetch *fetch, u32 bytes)
+{
+	fetch->start += bytes;
+	ch->in_ready -= bytes;
+	if (fetch->start < fetch->end)
+		return;
+	list_del_init(&fetch->node);
+	ch->in_full--;
+	/* The size that the next should have decides which one is kept. */
+	if (!ch->in_spare || ch->in_spare->size < fetch->size)
+		swap(ch->in_spare, fetch);
+	fetch_free(ch, fetch);
+}
+
+/* A channel that has nothing under way keeps no memory. */
+void mp_fetch_trim_locked(struct mp_channel *ch)
+{
+	if (ch->in_busy || ch->in_waiters || ch->in_copying || wants_more_locked(ch))
+		return;
+	fetch_free(ch, ch->in_spare);
+	ch->in_spare = NULL;
+}
+
+/* Drops everything; what the device still has is freed when it comes back. */
+void mp_fetch_forget_locked(struct mp_channel *ch)
+{
+	struct mp_fetch *fetch, *next;
+
+	list_for_each_entry_safe(fetch, next, &ch->in_fetches, node) {
+		list_del_init(&fetch->node);
+		if (!fetch->is_busy)
+			fetch_free(ch, fetch);
+	}
+	ch->in_busy = 0;
+	ch->in_full = 0;
+	ch->in_ready = 0;
+	ch->in_stopped = false;
+	fetch_free(ch, ch->in_spare);
+	ch->in_spare = NULL;
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Waiting: first awake, for a bounded time that is learned, then asleep.
+ *
+ * An interrupt and a wake-up cost more than most answers take. So a wait first looks at the
+ * port's queues itself, with interrupts off at the device. How long it looks is
+ * learned for each channel and direction, as halt polling does: a wait that was short but
+ * slept makes the next look longer, a long wait ends looking at once, and so do several in
+ * a row that a full window did not cover. An idle channel therefore costs nothing. Looking
+ * stops when another process wants the processor.
+ *
+ * Lifetime: the queues' memory is freed behind a grace period that begins when every
+ * channel of the port has its error (device.c). So in an RCU section in which the
+ * channel has none they can be touched; a queue that is dead says so itself.
+ */
+#include <linux/rcupdate.h>
+#include <linux/sched/clock.h>
+
+#include "manyport.h"
+
+#define MP_LOOKS_MAX	4096	/* where the clock is too coarse to end a window */
+#define MP_SHORT_FACTOR	4	/* a wait up to so many windows might have been covered */
+#define MP_MISSES_MAX	4
+#define MP_REST		32	/* short waits slept through after that */
+
+/* A new channel looks: an answer to its first request is likely to be near. */
+void mp_spin_init(struct mp_spin *spin)
+{
+	spin->window_us = U16_MAX;	/* as much as the parameter allows */
+	spin->misses = 0;
+	spin->rest = 0;
+}
+
+static u64 now_us(void)
+{
+	return local_clock() >> 10;	/* near enough */
+}
+
+/* Looks until @end. Returns true when the condition holds. */
+static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, bool arg)
+{
+	struct mp_queue *rx = ch->port->rx, *tx = ch->port->tx;
+	unsigned int looks = 0;
+	bool over;
+
+	mp_queue_poll_begin(rx);
+	mp_queue_poll_begin(tx);
+	do {
+		mp_queue_poll(tx);	/* first: see mp_queue_interrupt() */
+		mp_queue_poll(rx);
+		over = is_over(ch, arg);
+		cpu_relax();
+	} while (!over && !need_resched() && !signal_pending(current) &&
+		 ++looks < MP_LOOKS_MAX && now_us() < end);
+	mp_queue_poll_end(tx);
+	mp_queue_poll_end(rx);
+	return over;
+}
+
+static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_over, bool arg)
+{
+	bool over = false;
+
+	if (!window)
+		return false;
+	rcu_read_lock();
+	if (!READ_ONCE(ch->error))
+		over = look_until(ch, now_us() + window, is_over, arg);
+	rcu_read_unlock();
+	return over;
+}
+
+/* Handles the answers that are there already. */
+void mp_wait_look(struct mp_channel *ch)
+{
+	rcu_read_lock();
+	if (!READ_ONCE(ch->error)) {
+		mp_queue_poll(ch->port->tx);	/* first: see mp_queue_interrupt() */
+		mp_queue_poll(ch->port->rx);
+	}
+	rcu_read_unlock();
+}
+
+/* Of a wait that slept: @waited in all. Calls race here, and no harm is done by it. */
+static void learn(struct mp_spin *spin, unsigned int limit, u64 waited)
+{
+	if (waited > MP_SHORT_FACTOR * limit) {
+		spin->window_us = 0;
+		spin->misses = 0;
+		return;
+	}
+	if (spin->rest) {
+		spin->rest--;
+		return;
+	}
+	if (spin->window_us < limit) {
+		spin->window_us = clamp(2U * spin->window_us, limit / 4, limit);
+		return;
+	}
+	if (++spin->misses >= MP_MISSES_MAX) {
+		spin->window_us = 0;
+		spin->misses = 0;
+		spin->rest = MP_REST;
+	}
+}
+
+static int sleep(struct mp_channel *ch, mp_condition is_over, bool arg, bool killable)
+{
+	return killable ? wait_event_killable(ch->wait, is_over(ch, arg)) :
+			  wait_event_interruptible(ch->wait, is_over(ch, arg));
+}
+
+/*
+ * Waits until @is_over(@ch, @arg) holds, which is called without locks. Returns 0, or
+ * -ERESTARTSYS after a signal (@killable: after a fatal one).
+ */
+int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
+	    bool killable)
+{
+	unsigned int limit = min(READ_ONCE(mp_poll_us), 10000U);
+	u64 start;
+	int ret;
+
+	if (is_over(ch, arg))
+		return 0;
+	start = now_us();
+	if (look(ch, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over, arg)) {
+		spin->misses = 0;
+		WRITE_ONCE(ch->polled, ch->polled + 1);
+		return 0;
+	}
+	WRITE_ONCE(ch->waits, ch->waits + 1);
+	if (spin == &ch->in_spin) {
+		spin_lock_irq(&ch->lock);
+		mp_fetch_urge_locked(ch);
+		spin_unlock_irq(&ch->lock);
+	}
+	ret = sleep(ch, is_over, arg, killable);
+	if (limit)
+		learn(spin, limit, now_us() - start);
+	return ret;
+}
