@@ -242,7 +242,7 @@ int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool no
 		return -EAGAIN;
 	/* Again, when another holder has collected a refusal and begun the next attempt. */
 	while (ret > 0) {
-		ret = mp_wait(ch, &ch->out_spin, is_answered, false, false);
+		ret = mp_wait(ch, &ch->out_spin, is_answered, false);
 		if (ret)
 			return ret;
 		spin_lock_irq(&ch->lock);

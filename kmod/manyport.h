@@ -341,6 +341,7 @@ struct mp_channel {
 	bool shut_in;
 	unsigned int in_waiters;	/* calls that sleep for bytes */
 	unsigned int in_large;		/* calls that want them in their own pages */
+	u8 in_parts;			/* that the next batch should have: learned */
 	struct mp_batch *in_batch;	/* a READ into user pages, or its bytes left behind */
 
 	/* out: to the service */
@@ -420,8 +421,9 @@ __poll_t mp_poll_key_locked(const struct mp_channel *ch, __poll_t change);
 /* @arg is the caller's: with a lock that the condition takes itself. */
 typedef bool (*mp_condition)(struct mp_channel *ch, bool arg);
 
-int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
-	    bool killable);
+int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg);
+int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
+		  unsigned int parts);
 void mp_wait_look(struct mp_channel *ch);
 void mp_spin_init(struct mp_spin *spin);
 

@@ -151,6 +151,9 @@ static __poll_t batch_settle_locked(struct mp_channel *ch, struct mp_batch *batc
 		gap |= batch->reqs[i].count < batch->reqs[i].len;
 	}
 	if (batch->is_read) {
+		/* Parts behind a short one were pinned in vain. */
+		ch->in_parts = batch->is_short ? (ch->in_parts + 1) / 2 :
+						 min(2 * batch->count, MP_BATCH_MAX + 0U);
 		ch->in_offset += batch->total;
 		ch->in_asked = ch->in_offset;
 		ch->bytes_in += batch->total;
@@ -275,11 +278,13 @@ out:
 static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned long addr,
 		      size_t left, size_t limit)
 {
+	unsigned int parts = batch->is_read ? clamp_t(u8, ch->in_parts, 1, MP_BATCH_MAX) :
+					      MP_BATCH_MAX;
 	size_t step = clamp_t(size_t, left / MP_BATCH_MAX, MP_PART_MIN, MP_PART_MAX);
 	ssize_t ret = 0;
 
 	step = min(round_up(step, PAGE_SIZE), limit);
-	while (left && batch->count < MP_BATCH_MAX) {
+	while (left && batch->count < parts) {
 		struct mp_batch_req *part = &batch->reqs[batch->count];
 		size_t bytes = min(left, step);
 
@@ -334,7 +339,7 @@ static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
 		mp_channel_settle(ch, wake);
 		return 0;
 	}
-	if (!mp_wait(ch, spin, is_batch_done, batch->is_read, true))
+	if (!mp_wait_pages(ch, spin, is_batch_done, batch->is_read, batch->count))
 		return 0;
 	spin_lock_irq(&ch->lock);
 	if (!batch->is_done) {

@@ -236,7 +236,7 @@ static int wait_for_bytes(struct mp_channel *ch, bool large)
 	spin_lock_irq(&ch->lock);
 	ch->in_waiters++;
 	spin_unlock_irq(&ch->lock);
-	ret = mp_wait(ch, &ch->in_spin, is_worth_waking, large, false);
+	ret = mp_wait(ch, &ch->in_spin, is_worth_waking, large);
 	if (!ret && signal_pending(current))
 		ret = -ERESTARTSYS;
 	spin_lock_irq(&ch->lock);

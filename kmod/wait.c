@@ -94,7 +94,7 @@ static void learn(struct mp_spin *spin, unsigned int limit, u64 waited)
 		return;
 	}
 	if (spin->window_us < limit) {
-		spin->window_us = clamp(2U * spin->window_us, limit / 4, limit);
+		spin->window_us = min(clamp(2U * spin->window_us, limit / 4, limit), U16_MAX + 0U);
 		return;
 	}
 	if (++spin->misses >= MP_MISSES_MAX) {
@@ -104,38 +104,67 @@ static void learn(struct mp_spin *spin, unsigned int limit, u64 waited)
 	}
 }
 
-static int sleep(struct mp_channel *ch, mp_condition is_over, bool arg, bool killable)
+/* Looks for up to @limit microseconds. Returns true when the condition holds. */
+static bool wait_awake(struct mp_channel *ch, struct mp_spin *spin, unsigned int limit,
+		       mp_condition is_over, bool arg)
 {
-	return killable ? wait_event_killable(ch->wait, is_over(ch, arg)) :
-			  wait_event_interruptible(ch->wait, is_over(ch, arg));
+	if (is_over(ch, arg))
+		return true;
+	if (!look(ch, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over, arg))
+		return false;
+	spin->misses = 0;
+	WRITE_ONCE(ch->polled, ch->polled + 1);
+	return true;
+}
+
+static unsigned int window_max(void)
+{
+	return min(READ_ONCE(mp_poll_us), 10000U);
+}
+
+/* The READs of a caller that goes to sleep are to make interrupts. */
+static void urge(struct mp_channel *ch)
+{
+	spin_lock_irq(&ch->lock);
+	ch->waits++;
+	mp_fetch_urge_locked(ch);
+	spin_unlock_irq(&ch->lock);
 }
 
 /*
  * Waits until @is_over(@ch, @arg) holds, which is called without locks. Returns 0, or
- * -ERESTARTSYS after a signal (@killable: after a fatal one).
+ * -ERESTARTSYS after a signal.
  */
-int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
-	    bool killable)
+int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg)
 {
-	unsigned int limit = min(READ_ONCE(mp_poll_us), 10000U);
-	u64 start;
+	unsigned int limit = window_max();
+	u64 start = now_us();
 	int ret;
 
-	if (is_over(ch, arg))
+	if (wait_awake(ch, spin, limit, is_over, arg))
 		return 0;
-	start = now_us();
-	if (look(ch, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over, arg)) {
-		spin->misses = 0;
-		WRITE_ONCE(ch->polled, ch->polled + 1);
+	urge(ch);
+	ret = wait_event_interruptible(ch->wait, is_over(ch, arg));
+	if (limit)
+		learn(spin, limit, now_us() - start);
+	return ret;
+}
+
+/*
+ * As mp_wait(), for the answers to @parts requests on the caller's pages, which the device
+ * owes at once: each may take a window. Returns 0, or -ERESTARTSYS when killed.
+ */
+int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
+		  unsigned int parts)
+{
+	unsigned int limit = window_max() * (1 + parts);
+	u64 start = now_us();
+	int ret;
+
+	if (wait_awake(ch, spin, limit, is_over, arg))
 		return 0;
-	}
-	WRITE_ONCE(ch->waits, ch->waits + 1);
-	if (spin == &ch->in_spin) {
-		spin_lock_irq(&ch->lock);
-		mp_fetch_urge_locked(ch);
-		spin_unlock_irq(&ch->lock);
-	}
-	ret = sleep(ch, is_over, arg, killable);
+	urge(ch);
+	ret = wait_event_killable(ch->wait, is_over(ch, arg));
 	if (limit)
 		learn(spin, limit, now_us() - start);
 	return ret;

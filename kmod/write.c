@@ -64,7 +64,7 @@ static bool can_go_on(struct mp_channel *ch, bool large)
  */
 static int wait_for_room(struct mp_channel *ch, bool large)
 {
-	int ret = mp_wait(ch, &ch->out_spin, can_go_on, large, false);
+	int ret = mp_wait(ch, &ch->out_spin, can_go_on, large);
 
 	if (!ret && signal_pending(current))
 		ret = -ERESTARTSYS;
@@ -180,7 +180,7 @@ static bool is_flushed(struct mp_channel *ch, bool unused)
 /* Waits until the service has all that was written. Returns 0 or the error owed. */
 int mp_write_flush(struct mp_channel *ch)
 {
-	int ret = mp_wait(ch, &ch->out_spin, is_flushed, false, false);
+	int ret = mp_wait(ch, &ch->out_spin, is_flushed, false);
 
 	if (ret)
 		return ret;

@@ -232,6 +232,65 @@ static void unix_wrong_forms(void **state)
 	}
 }
 
+static bool has_eight(void *context)
+{
+	return ((struct test_peer *)context)->in_len >= 8;
+}
+
+/* Sends "ab" with a descriptor of ours, which reading stops behind. */
+static void send_with_descriptor(int fd)
+{
+	struct iovec iov = { "ab", 2 };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+				  .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+				    .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(fd, &message, 0), 2);
+}
+
+/*
+ * A short count is taken for "empty" only where it is: not where descriptors, bytes out of
+ * band or an end came along. All bytes are there before the loop looks.
+ */
+static void unix_marks_hide_nothing(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < 3; kind++) {
+		int listener = listen_at("@manyport-test", 5), server;
+		struct mp_service *service = unix_service("@manyport-test");
+		struct test_peer peer;
+
+		assert_int_equal(peer_open(&peer, service, NULL, 0), 1);
+		server = accept(listener, NULL, NULL);
+		rig_rounds(&rig, 2);
+		assert_int_equal(write(server, "1234", 4), 4);
+		if (kind == 0)
+			send_with_descriptor(server);
+		else if (kind == 1)
+			assert_int_equal(send(server, "ab", 2, MSG_OOB), 2);
+		else
+			assert_int_equal(write(server, "ab", 2), 2);
+		assert_int_equal(write(server, "cdef", 4), 4);
+		if (kind == 2)
+			shutdown(server, SHUT_WR);
+		rig_wait(&rig, has_eight, &peer);
+		if (kind == 2)
+			rig_wait(&rig, peer_has_ended, &peer);
+		assert_memory_equal(peer.in + peer.in_len - 4, "cdef", 4);
+		peer_close(&peer, false);
+		close(server);
+		service_destroy(service);
+		close(listener);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +301,7 @@ int main(void)
 		socket_test(unix_bulk_and_stall),
 		socket_test(unix_reset_keeps_the_answer),
 		socket_test(unix_wrong_forms),
+		socket_test(unix_marks_hide_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, rig_setup_group, NULL);
