@@ -97,5 +97,6 @@ clean:
 .SECONDARY:
 
 include tests/guest/Makefile
+include bench/Makefile
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,31 +1,57 @@
 // SPDX-License-Identifier: MIT
 /*
- * One measurement over any transport that is a file descriptor. Prints one line:
- * the figure, and for a manyport channel what the driver counted per operation.
+ * One measurement over any transport that is a file descriptor.
  *
- *	bench-client TARGET rtt SIZE COUNT		microseconds per round trip, median
- *	bench-client TARGET write SIZE BYTES		megabytes per second
- *	bench-client TARGET read SIZE BYTES
+ *	bench-client TARGET WORK [NAME=VALUE...]
  *
- * TARGET: unix:PATH, or port:NODE:SERVICE.
+ * TARGET: port:NODE:SERVICE (manyport), vport:NODE (a stock port), vsock:CID:PORT,
+ * tcp:ADDRESS:PORT or unix:PATH. It prints lines of NAME=VALUE, and "error=..." when
+ * it fails or takes longer than limit=SECONDS.
  */
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <manyport/ioctl.h>
+#include "client.h"
 
-static char *buf;
+char *io_buf, *more_buf;
+static const char *step = "starting";
+int channels_open;
 
-static double now(void)
+static const struct {
+	const char *name;
+	void (*run)(const struct options *options);
+} works[] = {
+	{ "rtt", work_rtt },
+	{ "stream", work_stream },
+	{ "open", work_open },
+	{ "many", work_many },
+	{ "beside", work_beside },
+	{ "memory", work_memory },
+	{ "check", work_check },
+};
+
+void fail(const char *what)
+{
+	printf("error=%s: %s", what, strerror(errno));
+	if (channels_open)
+		printf(", with %d channels open", channels_open);
+	printf("\n");
+	fflush(stdout);
+	_exit(1);
+}
+
+void doing(const char *what)
+{
+	step = what;
+}
+
+double now(void)
 {
 	struct timespec t;
 
@@ -33,153 +59,119 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static void fail(const char *what)
+void request(int fd, enum bench_op op, size_t size, uint64_t total, bool verify)
 {
-	perror(what);
-	exit(1);
+	struct bench_request r = { BENCH_MAGIC, op, size, total, verify };
+
+	if (write_all(fd, &r, sizeof(r)))
+		fail("request");
 }
 
-static int open_unix(const char *path)
+uint64_t calibrate(run_fn *run, int fd, const struct options *options)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	double took, enough = options->seconds / 4;
+	uint64_t n = 4;
 
-	strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
-	if (connect(fd, (void *)&address, sizeof(address)))
-		fail(path);
-	return fd;
-}
-
-static int open_target(char *target)
-{
-	char *service;
-	int fd;
-
-	if (!strncmp(target, "unix:", 5))
-		return open_unix(target + 5);
-	if (strncmp(target, "port:", 5) || !(service = strrchr(target, ':')))
-		fail("TARGET");
-	*service++ = '\0';
-	fd = open(target + 5, O_RDWR);
-	if (fd < 0 || write(fd, service, strlen(service) + 1) < 0)
-		fail(target);
-	return fd;
-}
-
-static void write_all(int fd, size_t len)
-{
-	size_t done = 0;
-	ssize_t n;
-
-	while (done < len) {
-		n = write(fd, buf + done, len - done);
-		if (n <= 0)
-			fail("write");
-		done += n;
+	if (options->ops) {
+		run(fd, options, 16);
+		return options->ops;
 	}
+	while ((took = run(fd, options, n)) < enough)
+		n = took < enough / 8 ? n * 8 : n * 2;
+	n = n * options->seconds / took;
+	return n ? n : 1;
 }
 
-static void read_all(int fd, size_t len)
+/* A signal handler: no stdio. */
+static void give_up(int unused)
 {
-	size_t done = 0;
-	ssize_t n;
+	char text[200], open[40] = "";
+	int len;
 
-	while (done < len) {
-		n = read(fd, buf + done, len - done);
-		if (n <= 0)
-			fail("read");
-		done += n;
-	}
+	if (channels_open)
+		snprintf(open, sizeof(open), ", with %d channels open", channels_open);
+	len = snprintf(text, sizeof(text),
+		       "error=time is up while %s, after %llu bytes written and %llu read%s\n",
+		       step, (unsigned long long)bytes_given, (unsigned long long)bytes_taken,
+		       open);
+
+	(void)unused;
+	if (write(STDOUT_FILENO, text, len) < 0)
+		_exit(3);
+	_exit(2);
 }
 
-static int compare(const void *a, const void *b)
+static void set_option(struct options *options, const char *word)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	const char *value = strchr(word, '=');
+	size_t len = value ? (size_t)(value - word) : 0;
 
-	return (x > y) - (x < y);
+	if (!value)
+		fail(word);
+	value++;
+	if (!strncmp(word, "size", len))
+		options->size = atol(value);
+	else if (!strncmp(word, "seconds", len))
+		options->seconds = atof(value);
+	else if (!strncmp(word, "ops", len))
+		options->ops = atol(value);
+	else if (!strncmp(word, "channels", len))
+		options->channels = atoi(value);
+	else if (!strncmp(word, "limit", len))
+		options->limit = atoi(value);
+	else if (!strncmp(word, "direction", len))
+		options->direction = value;
+	else if (!strncmp(word, "beside", len))
+		options->beside = value;
+	else if (!strncmp(word, "other", len))
+		options->other = value;
+	else if (!strncmp(word, "irq", len))
+		options->irq = value;
+	else
+		fail(word);
 }
 
-static void shut_write(int fd)
+static void raise_limits(void)
 {
-	if (shutdown(fd, SHUT_WR) && ioctl(fd, MANYPORT_IOC_SHUTDOWN, SHUT_WR))
-		fail("shutdown");
-}
+	struct rlimit limit;
 
-static void report(int fd, const struct manyport_info *before, double operations)
-{
-	struct manyport_info info;
-
-	if (!ioctl(fd, MANYPORT_IOC_INFO, &info))
-		printf("  per operation: %.2f requests, %.2f kicks, %.2f events, %.2f waits",
-		       (info.requests - before->requests) / operations,
-		       (info.kicks - before->kicks) / operations,
-		       (info.events - before->events) / operations,
-		       (info.waits - before->waits) / operations);
-	printf("\n");
-}
-
-static void measure_rtt(int fd, size_t size, long count)
-{
-	double *times = calloc(count, sizeof(*times)), start;
-	struct manyport_info info = { 0 };
-
-	write_all(fd, 1);
-	for (long i = -100; i < count; i++) {
-		if (!i)
-			ioctl(fd, MANYPORT_IOC_INFO, &info);
-		start = now();
-		write_all(fd, size);
-		read_all(fd, size);
-		if (i >= 0)
-			times[i] = now() - start;
-	}
-	qsort(times, count, sizeof(*times), compare);
-	printf("rtt %zu: %.1f us (p99 %.1f)", size, times[count / 2] * 1e6,
-	       times[count * 99 / 100] * 1e6);
-	report(fd, &info, count);
-}
-
-static void measure_stream(int fd, bool is_write, size_t size, long bytes)
-{
-	struct manyport_info info = { 0 };
-	long done;
-	double start;
-
-	write_all(fd, 1);
-	ioctl(fd, MANYPORT_IOC_INFO, &info);
-	start = now();
-	for (done = 0; done < bytes; done += size) {
-		if (is_write)
-			write_all(fd, size);
-		else
-			read_all(fd, size);
-	}
-	if (is_write) {
-		shut_write(fd);
-		read_all(fd, 1);
-	}
-	printf("%s %zu: %.0f MB/s", is_write ? "write" : "read", size,
-	       done / (now() - start) / 1e6);
-	report(fd, &info, (double)done / size);
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int main(int argc, char **argv)
 {
-	size_t size;
-	int fd;
+	struct options options = {
+		.size = 64, .seconds = 0.3, .channels = 1, .limit = 20, .direction = "write",
+		.beside = "",
+	};
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: bench-client TARGET rtt|write|read SIZE COUNT|BYTES\n");
+	if (argc < 3) {
+		fprintf(stderr, "usage: bench-client TARGET WORK [NAME=VALUE...]\n");
 		return 2;
 	}
-	size = atol(argv[3]);
-	buf = aligned_alloc(4096, (size + 4095) / 4096 * 4096 + 4096);
-	fd = open_target(argv[1]);
-	memset(buf, argv[2][0] == 'r' && argv[2][1] == 't' ? 'e' : argv[2][0] == 'w' ? 's' : 'z',
-	       size);
-	if (!strcmp(argv[2], "rtt"))
-		measure_rtt(fd, size, atol(argv[4]));
-	else
-		measure_stream(fd, argv[2][0] == 'w', size, atol(argv[4]));
-	return 0;
+	options.target = options.other = argv[1];
+	for (int i = 3; i < argc; i++)
+		set_option(&options, argv[i]);
+	io_buf = aligned_alloc(4096, BENCH_MAX_SIZE);
+	more_buf = aligned_alloc(4096, BENCH_MAX_SIZE);
+	if (!io_buf || !more_buf || !options.size || options.size > BENCH_MAX_SIZE)
+		fail("size");
+	/* Pages of its own, not the one zero page. */
+	memset(io_buf, 1, BENCH_MAX_SIZE);
+	memset(more_buf, 1, BENCH_MAX_SIZE);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGALRM, give_up);
+	alarm(options.limit);
+	raise_limits();
+	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++) {
+		if (strcmp(works[i].name, argv[2]))
+			continue;
+		works[i].run(&options);
+		return 0;
+	}
+	errno = EINVAL;
+	fail(argv[2]);
 }

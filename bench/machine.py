@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: MIT
+"""All that is started for a run: the server, the back ends, the guest; and their ends."""
+import os
+import re
+import resource
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, os.environ.get("O", "build"))
+CLIENT = f"{BUILD}/bench-client"
+WORLD = f"{ROOT}/tests/world"
+CHANNELS = 20000
+DESCRIPTORS = 65536
+# Without the "fast" string instructions, which make the guest's kernel copy a byte per
+# emulated instruction: several times slower than a loop, and nothing like hardware.
+CPU = "max,-erms,-fsrm"
+# Where the devices sit on the PCI bus, so that the guest's names can be told apart.
+# With interrupt lines, as manyport's (slot 2) and vport-intx's, they must not share one.
+SLOTS = {"control": 0x10, "vport": 0x11, "vsock": 0x12, "vport-intx": 0x13, "passt": 0x14,
+         "slirp": 0x15}
+MACS = {"slirp": "52:54:00:00:00:02", "passt": "52:54:00:00:00:03"}
+
+
+class GuestGone(Exception):
+    """The guest has ended, or its control channel."""
+
+
+class Transport:
+    """One way from the client to the server: each is the one-process-per-connection
+    server's address, many the other's (or None); back is what its back end is called
+    in the marks; single is true when it cannot be open twice."""
+
+    def __init__(self, name, each, many, back=None, single=False):
+        self.name, self.each, self.many, self.back = name, each, many, back
+        self.single = single
+        self.irq = self.before = self.after = None
+        self.dead = None
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def output_of(*command):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def version_of(program):
+    done = subprocess.run([program, "--version"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL)
+    return done.stdout.split("\n")[0]
+
+
+def raise_descriptor_limit():
+    """For ten thousand channels, of which some back ends hold two each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, DESCRIPTORS),) * 2)
+    except (OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Machine:
+    def __init__(self, seconds, insmod_args=None):
+        self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
+        # passt gives up its rights, and makes its socket with them.
+        os.chmod(self.dir, 0o755)
+        self.processes, self.pids, self.missing = {}, {}, {}
+        self.cpu = CPU
+        self.tcp = {name: free_port() for name in ("each", "passt", "slirp")}
+        self.next_id, self.boot_status = 0, None
+        self.pending = b""
+        raise_descriptor_limit()
+        try:
+            self.start_servers()
+            self.start_back_ends()
+            self.start_guest(seconds, insmod_args)
+            self.write_watch()
+        except BaseException:
+            self.stop()
+            raise
+
+    # --- Processes of the host
+
+    def start(self, name, command, ready=None, path=None, optional=False):
+        """Starts it and waits until it has said ready, or until path is there."""
+        log = f"{self.dir}/{name}.log"
+        with open(log, "w") as out:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                       start_new_session=True)
+        self.processes[name], self.pids[name] = process, process.pid
+        for _ in range(200):
+            if path and os.path.exists(path):
+                return True
+            if ready and ready in self.log_of(name):
+                return True
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+        del self.processes[name], self.pids[name]
+        if process.poll() is None:
+            process.kill()
+        if not optional:
+            raise SystemExit(f"{name} did not start:\n{self.log_of(name)}")
+        self.missing[name] = f"did not start: {self.log_of(name).strip()[-200:]}"
+        return False
+
+    def log_of(self, name):
+        with open(f"{self.dir}/{name}.log", errors="replace") as f:
+            return f.read()
+
+    def start_servers(self):
+        server = [f"{BUILD}/bench-server", "--watch", f"{self.dir}/watch"]
+        self.start("server-each", server + ["each", f"unix:{self.dir}/each",
+                                            f"tcp:{self.tcp['each']}"], ready="ready")
+        # One for each transport: connections that one leaves behind harm no other.
+        for name in ("manyport", "vsock", "passt", "slirp", "host"):
+            address = f"unix:{self.dir}/{name}-many"
+            if name in self.tcp:
+                address = f"tcp:{self.tcp[name]}"
+            self.start(f"server-many-{name}", server + ["many", address], ready="ready")
+        for name in ("vport", "vport-intx"):
+            self.start(f"server-{name}", server + ["each", f"unix:{self.dir}/{name}"],
+                       ready="ready")
+        # vhost-device-vsock connects to UDS_PORT for the guest's port PORT.
+        os.symlink(f"{self.dir}/each", f"{self.dir}/vsock_1001")
+        os.symlink(f"{self.dir}/vsock-many", f"{self.dir}/vsock_1002")
+
+    def start_back_ends(self):
+        peers = output_of(f"{WORLD}/peers")
+        with open(f"{self.dir}/manyportd.conf", "w") as f:
+            f.write(f"[Guest]\nName=bench\nMaxChannels={CHANNELS}\n"
+                    f"[Port manyport]\nId=0\nMaxChannels={CHANNELS}\n"
+                    f"[Service each]\nConnect=unix:{self.dir}/each\n"
+                    f"[Service many]\nConnect=unix:{self.dir}/manyport-many\n")
+        self.start("manyportd", [f"{BUILD}/manyportd", f"--socket-path={self.dir}/manyportd.sock",
+                                 f"--config={self.dir}/manyportd.conf"], ready="listening")
+        self.start("vsock", [f"{peers}/vhost-device-vsock", "--guest-cid=3",
+                             f"--socket={self.dir}/vsock.sock", f"--uds-path={self.dir}/vsock"],
+                   path=f"{self.dir}/vsock.sock", optional=True)
+        passt = f"{self.dir}/passt"
+        os.mkdir(passt)
+        os.chmod(passt, 0o777)
+        self.start("passt", [f"{peers}/passt", "-f", "--vhost-user", "-s", f"{passt}/socket", "-4",
+                             "-i", "lo", "-a", "10.0.3.15", "-n", "24", "-g", "10.0.3.2",
+                             "--no-dhcp", "-D", "none", "-S", "none"],
+                   ready="You can start qemu", optional=True)
+        self.versions = {
+            "vhost-device-vsock": version_of(f"{peers}/vhost-device-vsock"),
+            "passt": version_of(f"{peers}/passt"),
+            "qemu": version_of(output_of(f"{WORLD}/qemu")),
+        }
+
+    # --- The guest
+
+    def qemu_arguments(self):
+        words = ["-name", "manyport-bench,debug-threads=on", "-pidfile", f"{self.dir}/qemu.pid",
+                 "-cpu", CPU]
+
+        def add(kind, value):
+            words.extend((f"-{kind}", value))
+
+        def serial(name, chardev, more=""):
+            add("chardev", f"socket,id={name},path={self.dir}/{name},{chardev}")
+            add("device", f"virtio-serial-pci,id=bus-{name},addr={SLOTS[name]:#x}{more}")
+            add("device", f"virtserialport,bus=bus-{name}.0,chardev={name},name={name}")
+
+        serial("control", "server=on,wait=off")
+        serial("vport", "reconnect-ms=100")
+        serial("vport-intx", "reconnect-ms=100", ",vectors=0")
+        if "vsock" in self.pids:
+            add("chardev", f"socket,id=vsock,path={self.dir}/vsock.sock")
+            add("device", f"vhost-user-vsock-pci,chardev=vsock,addr={SLOTS['vsock']:#x}")
+        if "passt" in self.pids:
+            add("chardev", f"socket,id=passt,path={self.dir}/passt/socket")
+            add("netdev", "vhost-user,id=passt,chardev=passt")
+        add("netdev", "user,id=slirp,ipv6=off")
+        for name in ("passt", "slirp"):
+            if name not in self.missing:
+                add("device", f"virtio-net-pci,netdev={name},mac={MACS[name]},romfile=,"
+                              f"addr={SLOTS[name]:#x}")
+        return [word for w in words for word in ("--machine-arg", w)]
+
+    def start_guest(self, seconds, insmod_args):
+        module = output_of(f"{WORLD}/module", "qemu", f"{ROOT}/kmod", f"{ROOT}/include")
+        files = f"{self.dir}/files"
+        os.mkdir(files)
+        shutil.copy(CLIENT, files)
+        shutil.copy(f"{ROOT}/bench/guest.sh", files)
+        command = [f"{WORLD}/boot", "--world", "qemu", "--accel", "tcg", "--mem", "3072",
+                   "--socket", f"{self.dir}/manyportd.sock", "--vq-size", "1024",
+                   "--module", f"{module}/manyport.ko"]
+        if insmod_args:
+            command += ["--insmod-args", insmod_args]
+        command += ["--wait-for", "/dev/virtio-ports/manyport", "--files", files,
+                    "--log", f"{self.dir}/kernel.log", "--timeout", str(seconds)]
+        command += self.qemu_arguments() + ["--", "sh", "guest.sh"]
+        self.start("boot", command, path=f"{self.dir}/control")
+        self.connect_control()
+        self.pids["qemu"] = int(open(f"{self.dir}/qemu.pid").read())
+        for task in os.listdir(f"/proc/{self.pids['qemu']}/task"):
+            comm = open(f"/proc/{self.pids['qemu']}/task/{task}/comm").read().strip()
+            if re.match(r"CPU 0/", comm):
+                self.vcpu = int(task)
+
+    def connect_control(self):
+        self.control = socket.socket(socket.AF_UNIX)
+        self.control.connect(f"{self.dir}/control")
+        try:
+            text, status = self.read_answer("ready", 90)
+        except GuestGone:
+            status = None
+        if status != 0:
+            try:
+                self.processes["boot"].wait(20)
+            except subprocess.TimeoutExpired:
+                pass
+            raise SystemExit("the guest did not come up:\n" + self.log_of("boot"))
+        self.setup = text
+        self.devices, self.parameters = {}, {}
+        by_slot = {f"0000:00:{slot:02x}.0": name for name, slot in SLOTS.items()}
+        for line in text.split("\n"):
+            words = line.split()
+            if words[:1] == ["device"]:
+                self.devices[by_slot.get(words[2], "manyport")] = words[1]
+            elif words[:1] == ["parameter"]:
+                self.parameters[words[1]] = words[2]
+            elif words[:1] in (["kernel"], ["clock"]):
+                self.versions["guest " + words[0]] = words[1]
+
+    def read_answer(self, answer_id, seconds):
+        """The text before "end ID STATUS" and the status; (text, None) when the time is up."""
+        end, text = time.monotonic() + seconds, []
+        while True:
+            while b"\n" in self.pending:
+                line, self.pending = self.pending.split(b"\n", 1)
+                line = line.decode(errors="replace")
+                words = line.split()
+                if words[:2] == ["end", answer_id]:
+                    return "\n".join(text), int(words[2])
+                text.append(line)
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.control], [], [], left)[0]:
+                return "\n".join(text), None
+            try:
+                data = self.control.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                raise GuestGone("the guest has ended, or its control channel")
+            self.pending += data
+
+    def guest(self, command, seconds):
+        """Runs a command in the guest, which kills it after that time."""
+        self.next_id += 1
+        try:
+            self.control.sendall(f"{self.next_id} {seconds + 3} {command}\n".encode())
+        except OSError as error:
+            raise GuestGone(f"the guest's control channel: {error}") from error
+        # To end a process with thousands of connections takes its time.
+        return self.read_answer(str(self.next_id), seconds + 30)
+
+    def host(self, command, seconds):
+        try:
+            done = subprocess.run(command, timeout=seconds + 3, text=True, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            return done.stdout, done.returncode
+        except subprocess.TimeoutExpired:
+            return "", None
+
+    # --- What the measurements need
+
+    def write_watch(self):
+        """The figures of a MARK; see watch.c."""
+        with open(f"{self.dir}/watch", "w") as f:
+            f.write(f"guest thread {self.pids['qemu']} {self.vcpu}\n")
+            for name in ("qemu", "manyportd", "vsock", "passt"):
+                if name in self.pids:
+                    f.write(f"{name} process {self.pids[name]}\n{name}_rss rss {self.pids[name]}\n")
+
+    def transports(self):
+        tcp = self.tcp
+        node = "/dev/virtio-ports"
+        found = [
+            Transport("manyport", f"port:{node}/manyport:each", f"port:{node}/manyport:many",
+                      "manyportd"),
+            Transport("vport", f"vport:{node}/vport", None, single=True),
+            Transport("vport-intx", f"vport:{node}/vport-intx", None, single=True),
+            Transport("vsock", "vsock:2:1001", "vsock:2:1002", "vsock"),
+            Transport("passt", f"tcp:10.0.3.2:{tcp['each']}", f"tcp:10.0.3.2:{tcp['passt']}",
+                      "passt"),
+            Transport("slirp", f"tcp:10.0.2.2:{tcp['each']}", f"tcp:10.0.2.2:{tcp['slirp']}"),
+            Transport("host", f"unix:{self.dir}/each", f"unix:{self.dir}/host-many"),
+        ]
+        for name in self.parameters:
+            if "poll" in name:
+                # The same without polling, when there is a parameter that says so.
+                quiet = Transport("manyport-irq", found[0].each, found[0].many, "manyportd")
+                path = f"/sys/module/manyport/parameters/{name}"
+                quiet.before = f"echo 0 >{path}"
+                quiet.after = f"echo {self.parameters[name]} >{path}"
+                found.insert(1, quiet)
+                break
+        for transport in found:
+            transport.irq = self.devices.get(transport.name.replace("manyport-irq", "manyport"))
+            transport.dead = self.missing.get(transport.name)
+        return found
+
+    def client(self, transport, target, words, limit):
+        """Runs the client over a transport; returns its output and status."""
+        words = words + [f"limit={limit}"]
+        if transport.name == "host":
+            return self.host([CLIENT, target] + words, limit)
+        if transport.irq:
+            words.append(f"irq={transport.irq}")
+        command = " ".join(["bench-client", target] + words)
+        if transport.before:
+            command = f"{transport.before}; {command}; s=$?; {transport.after}; exit $s"
+        else:
+            command = f"exec {command}"
+        return self.guest(command, limit)
+
+    def reset(self, transport):
+        """A stock port's connection is in the middle of something: a new one."""
+        if transport.single:
+            os.kill(self.pids[f"server-{transport.name}"], signal.SIGHUP)
+            time.sleep(0.5)
+
+    def stop(self):
+        if hasattr(self, "control") and self.processes["boot"].poll() is None:
+            try:
+                self.control.sendall(b"exit\n")
+                self.boot_status = self.processes["boot"].wait(30)
+            except (OSError, subprocess.TimeoutExpired):
+                pass
+        self.boot_log = self.log_of("boot") if os.path.exists(f"{self.dir}/boot.log") else ""
+        for process in reversed(list(self.processes.values())):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
