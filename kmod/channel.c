@@ -194,9 +194,7 @@ __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error)
 	lockdep_assert_held(&ch->lock);
 	if (ch->error == -ENODEV || ch->error == error)
 		return 0;
-	if (ch->out_calls)
-		mp_queue_want(ch->port->tx, false);
-	ch->out_calls = false;
+	mp_write_uncount_locked(ch);
 	ch->error = error;
 	mp_write_drop_locked(ch);
 	return EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP;

@@ -2,13 +2,13 @@
 /*
  * Writes by copy: chunks of driver memory, sent in order, several in flight.
  *
- * While few are in flight each write is a chunk of its own and is sent at once. Behind
- * those the last chunk is filled by further writes until an answer comes or it is full: so a
- * busy channel sends few large requests, and one that is not busy does not wait.
+ * With nothing in flight a write is sent at once. Behind that the last chunk is filled by
+ * further writes until an answer comes or it is full: so a busy channel sends few large
+ * requests, and one that is not busy does not wait.
  *
  * WRITEs are lazy [protocol.md 6.8]: nobody is interrupted for an answer that nobody
- * waits for. The channel asks for interrupts (out_calls) while a caller found no room, or
- * chunks wait for those before them.
+ * waits for. The channel asks for interrupts while a caller found no room. What waits behind
+ * others goes when a call on the channel looks, or soon after (mp_queue_hold()).
  *
  * When one comes back short the ones behind it come back with ORDER; nothing more is
  * sent until all are back, and then they go out again from where the service
@@ -21,7 +21,6 @@
 #define MP_CHUNK_MAX	    MP_POOL_BYTES	/* bytes of data */
 #define MP_CHUNK_MIN	    4096U	/* with its header, which larger ones have apart */
 #define MP_POOL_MIN	    8192U	/* larger ones take a whole buffer of the pool */
-#define MP_CHUNKS_IN_FLIGHT 2
 
 static size_t chunk_memory(const struct mp_chunk *chunk)
 {
@@ -69,25 +68,39 @@ void mp_write_drop_locked(struct mp_channel *ch)
 	ch->out_bytes = 0;
 }
 
-/* Interrupts for answers to WRITEs, or none: they are counted in the queue. */
-static void update_calls_locked(struct mp_channel *ch)
+/* Who waits for answers to WRITEs is counted in the queue, which sees to it that they come. */
+static void count_locked(struct mp_channel *ch)
 {
-	bool unsent = !list_empty(&ch->out_chunks) &&
-		      !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
-	bool needed = ch->out_wanted || (unsent && ch->out_sent);
+	bool held = !list_empty(&ch->out_chunks) && ch->out_sent &&
+		    !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
 
-	/* Of a channel with an error they are off (mp_channel_fail_locked()). */
-	if (ch->error || needed == ch->out_calls)
+	/* A channel with an error counts nowhere (mp_channel_fail_locked()). */
+	if (ch->error)
 		return;
-	ch->out_calls = needed;
-	mp_queue_want(ch->port->tx, needed);
+	if (ch->out_wanted != ch->out_calls)
+		mp_queue_want(ch->port->tx, ch->out_wanted);
+	if (held != ch->out_held)
+		mp_queue_hold(ch->port->tx, held);
+	ch->out_calls = ch->out_wanted;
+	ch->out_held = held;
+}
+
+/* The channel is about to have an error. */
+void mp_write_uncount_locked(struct mp_channel *ch)
+{
+	if (ch->out_calls)
+		mp_queue_want(ch->port->tx, false);
+	if (ch->out_held)
+		mp_queue_hold(ch->port->tx, false);
+	ch->out_calls = false;
+	ch->out_held = false;
 }
 
 void mp_write_want_locked(struct mp_channel *ch, bool wanted)
 {
 	lockdep_assert_held(&ch->lock);
 	ch->out_wanted = wanted;
-	update_calls_locked(ch);
+	count_locked(ch);
 }
 
 /*
@@ -197,7 +210,14 @@ static bool chunk_send_locked(struct mp_channel *ch, struct mp_chunk *chunk)
 	return true;
 }
 
-/* All that lies there but what a writer still copies into. */
+/* What may be filled further goes out only with nothing before it. */
+static bool may_send_locked(const struct mp_channel *ch, const struct mp_chunk *chunk)
+{
+	bool may_grow = chunk->end < chunk->size && list_is_last(&chunk->node, &ch->out_chunks);
+
+	return !chunk->is_filling && ch->out_sent < (may_grow ? 1 : MP_CHUNKS_IN_FLIGHT);
+}
+
 static void send_chunks_locked(struct mp_channel *ch)
 {
 	struct mp_chunk *chunk;
@@ -205,8 +225,7 @@ static void send_chunks_locked(struct mp_channel *ch)
 	list_for_each_entry(chunk, &ch->out_chunks, node) {
 		if (chunk->is_sent)
 			continue;
-		if (chunk->is_filling || ch->out_sent >= MP_CHUNKS_IN_FLIGHT ||
-		    !chunk_send_locked(ch, chunk))
+		if (!may_send_locked(ch, chunk) || !chunk_send_locked(ch, chunk))
 			break;
 	}
 }
@@ -242,7 +261,7 @@ __poll_t mp_write_pump_locked(struct mp_channel *ch)
 		wake = end_chunks_locked(ch);
 	else if (!ch->out_stopped && (ch->bits & MP_ST_OUT))
 		send_chunks_locked(ch);
-	update_calls_locked(ch);
+	count_locked(ch);
 	return wake;
 }
 
@@ -355,7 +374,8 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
 	spin_unlock_irq(&ch->lock);
 	if (dropped || (!is_old && ret < 0))
 		chunk_free(ch, chunk);
-	mp_channel_settle(ch, wake);
+	if (wake)
+		mp_channel_settle(ch, wake);
 	return ret;
 }
 
@@ -371,7 +391,7 @@ ssize_t mp_chunk_copy(struct mp_channel *ch, struct iov_iter *from)
 	spin_lock_irq(&ch->lock);
 	chunk = chunk_reopen_locked(ch);
 	is_first = list_empty(&ch->out_chunks);
-	waits = ch->out_sent >= MP_CHUNKS_IN_FLIGHT;
+	waits = ch->out_sent;
 	room = chunk || mp_write_has_room_locked(ch);
 	if (!room)
 		mp_write_want_locked(ch, true);

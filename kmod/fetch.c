@@ -282,7 +282,7 @@ void mp_fetch_park_locked(struct mp_channel *ch)
 }
 
 /* Is there a READ to be sent for which there is no memory yet? */
-static bool needs_spare(struct mp_channel *ch, bool nonblock, u32 *size)
+static bool needs_spare(struct mp_channel *ch, size_t want, bool nonblock, u32 *size)
 {
 	bool ret;
 
@@ -291,21 +291,23 @@ static bool needs_spare(struct mp_channel *ch, bool nonblock, u32 *size)
 	ret = !ch->in_spare &&
 	      (wants_more_locked(ch) || (!nonblock && !ch->in_busy && !ch->in_full &&
 					 mp_fetch_may_ask_locked(ch)));
-	*size = size_wanted_locked(ch);
+	*size = max_t(u32, size_wanted_locked(ch),
+		      roundup_pow_of_two(min_t(size_t, want + sizeof(struct mp_fetch),
+					       min(buffer_max(), MP_FETCH_MAX))));
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }
 
 /*
- * Before a read, where memory may be waited for: sends what is worth sending, and has a
- * spare for a call that will wait.
+ * Before a read of @want bytes, where memory may be waited for: sends what is worth
+ * sending, and has a spare for a call that will wait.
  */
-void mp_fetch_prepare(struct mp_channel *ch, bool nonblock)
+void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock)
 {
 	struct mp_fetch *fetch;
 	u32 size;
 
-	while (needs_spare(ch, nonblock, &size)) {
+	while (needs_spare(ch, want, nonblock, &size)) {
 		fetch = fetch_alloc(ch, size, GFP_KERNEL_ACCOUNT);
 		if (!fetch)
 			fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);

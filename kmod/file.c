@@ -105,6 +105,8 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	__poll_t mask;
 
 	poll_wait(file, &ch->wait, wait);
+	if (READ_ONCE(ch->out_held))
+		mp_wait_look(ch);
 	spin_lock_irq(&ch->lock);
 	set_polled_locked(ch);
 	mp_fetch_ahead_locked(ch, false);

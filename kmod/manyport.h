@@ -24,6 +24,7 @@
 #include <linux/cred.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/poll.h>
@@ -96,6 +97,9 @@ struct mp_queue {
 	unsigned int awaited;		/* requests under way that are not lazy */
 	unsigned int wanted;		/* channels that wait for answers to lazy ones */
 	unsigned int pollers;		/* calls that look themselves: no interrupts meanwhile */
+	unsigned int held;		/* channels with bytes behind what is under way */
+	bool hold_over;			/* they were patient long enough */
+	struct hrtimer hold_timer;
 	bool has_calls;			/* asked for, or one is on its way */
 
 	struct work_struct drain_work;	/* goes on where an interrupt stopped */
@@ -107,6 +111,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
 int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_want(struct mp_queue *queue, bool wanted);
+void mp_queue_hold(struct mp_queue *queue, bool held);
 void mp_queue_poll_begin(struct mp_queue *queue);
 void mp_queue_poll(struct mp_queue *queue);
 void mp_queue_poll_end(struct mp_queue *queue);
@@ -352,7 +357,7 @@ struct mp_channel {
 	unsigned int out_sent;		/* chunks at the device */
 	bool out_stopped;		/* one came back short: wait for the others */
 	bool out_wanted;		/* somebody found no room */
-	bool out_calls;			/* counted in tx->wanted */
+	bool out_calls, out_held;	/* counted in tx->wanted, in tx->held */
 	struct mp_spin out_spin;
 	bool shut_out;
 	int out_error;			/* of bytes taken early, to be reported once */
@@ -437,7 +442,7 @@ u32 mp_read_buffered_locked(const struct mp_channel *ch);
 void mp_read_forget_locked(struct mp_channel *ch);
 
 void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader);
-void mp_fetch_prepare(struct mp_channel *ch, bool nonblock);
+void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock);
 void mp_fetch_park_locked(struct mp_channel *ch);
 void mp_fetch_cancel_locked(struct mp_channel *ch);
 void mp_fetch_urge_locked(struct mp_channel *ch);
@@ -450,9 +455,12 @@ void mp_fetch_trim_locked(struct mp_channel *ch);
 ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);
 int mp_write_flush(struct mp_channel *ch);
 
+#define MP_CHUNKS_IN_FLIGHT 4
+
 ssize_t mp_chunk_copy(struct mp_channel *ch, struct iov_iter *from);
 bool mp_write_has_room_locked(const struct mp_channel *ch);
 void mp_write_want_locked(struct mp_channel *ch, bool wanted);
+void mp_write_uncount_locked(struct mp_channel *ch);
 __poll_t mp_write_pump_locked(struct mp_channel *ch);
 void mp_write_drop_locked(struct mp_channel *ch);
 
@@ -508,6 +516,7 @@ extern struct workqueue_struct *mp_workqueue; /* what may not be done in interru
 extern uint mp_zero_copy_min;		/* bytes from which a call's own pages are used */
 extern uint mp_send_buffer;		/* bytes per channel */
 extern uint mp_receive_buffer;		/* bytes per channel */
+extern uint mp_hold_us;			/* how long small writes may wait to be sent together */
 extern uint mp_poll_us;			/* how long a wait may look before it sleeps */
 extern uint mp_max_channels;		/* per port */
 extern uint mp_max_channels_per_user;	/* per port and uid */

@@ -280,7 +280,9 @@ static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned lo
 {
 	unsigned int parts = batch->is_read ? clamp_t(u8, ch->in_parts, 1, MP_BATCH_MAX) :
 					      MP_BATCH_MAX;
-	size_t step = clamp_t(size_t, left / MP_BATCH_MAX, MP_PART_MIN, MP_PART_MAX);
+	/* A write's parts overlap; a read's first part takes what the service has. */
+	size_t step = batch->is_read ? MP_PART_MAX :
+		      clamp_t(size_t, left / MP_BATCH_MAX, MP_PART_MIN, MP_PART_MAX);
 	ssize_t ret = 0;
 
 	step = min(round_up(step, PAGE_SIZE), limit);

@@ -13,18 +13,23 @@
  * answers of lazy ones. Else answers lie in the ring until somebody comes by: the receive
  * queue's interrupt, a call that polls, the next write. While calls poll there are none.
  *
+ * A channel may hold bytes back behind those under way (chunk.c). Then a timer looks, soon,
+ * and only if that did not help are there interrupts.
+ *
  * Everything that the device writes is hostile. One interrupt handles at most
  * a few rings full; a device that goes on and on is handled from a work item,
  * so that it costs processor time but never a processor.
  */
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "manyport.h"
 
 #define MP_DRAIN_PASSES 4
 #define MP_POLL_BUDGET	1024	/* answers that one look handles: a large ring full */
 
 static void mp_queue_drain_work(struct work_struct *work);
+static enum hrtimer_restart hold_ends(struct hrtimer *timer);
 
 int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx)
 {
@@ -37,6 +42,7 @@ int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int
 	INIT_LIST_HEAD(&queue->urgent);
 	INIT_LIST_HEAD(&queue->waiting);
 	INIT_WORK(&queue->drain_work, mp_queue_drain_work);
+	mp_hrtimer_setup(&queue->hold_timer, hold_ends, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	return 0;
 }
 
@@ -49,6 +55,8 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->events_posted = 0;
 	queue->awaited = 0;
 	queue->wanted = 0;
+	queue->held = 0;
+	queue->hold_over = false;
 	queue->has_calls = true;	/* as a fresh virtqueue does */
 }
 
@@ -166,6 +174,7 @@ static bool needs_calls_locked(const struct mp_queue *queue)
 {
 	return !queue->pollers &&
 	       (queue->is_rx || queue->awaited || queue->wanted ||
+		(queue->held && queue->hold_over) ||
 		!list_empty(&queue->waiting) || !list_empty(&queue->urgent));
 }
 
@@ -197,6 +206,22 @@ void mp_queue_want(struct mp_queue *queue, bool wanted)
 		queue->wanted++;
 	else if (queue->wanted)
 		queue->wanted--;
+	if (update_calls_locked(queue))
+		queue_work(system_unbound_wq, &queue->drain_work);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+/* A channel begins or ends to hold bytes back until what is under way has been answered. */
+void mp_queue_hold(struct mp_queue *queue, bool held)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (held && !queue->held++ && !queue->is_dead)
+		hrtimer_start(&queue->hold_timer, ns_to_ktime((u64)READ_ONCE(mp_hold_us) * NSEC_PER_USEC),
+			      HRTIMER_MODE_REL_SOFT);
+	if (!held && queue->held && !--queue->held)
+		queue->hold_over = false;
 	if (update_calls_locked(queue))
 		queue_work(system_unbound_wq, &queue->drain_work);
 	spin_unlock_irqrestore(&queue->lock, flags);
@@ -387,6 +412,24 @@ void mp_queue_poll(struct mp_queue *queue)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
+/* What is answered lets the held bytes go; for the rest an interrupt says when. */
+static enum hrtimer_restart hold_ends(struct hrtimer *timer)
+{
+	struct mp_queue *queue = container_of(timer, struct mp_queue, hold_timer);
+	unsigned long flags;
+	bool more;
+
+	mp_queue_poll(queue);
+	spin_lock_irqsave(&queue->lock, flags);
+	queue->hold_over = queue->held;
+	more = update_calls_locked(queue);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	if (more)
+		mp_queue_drain(queue);
+	mp_queue_poll(queue - 1);	/* see mp_queue_interrupt() */
+	return HRTIMER_NORESTART;
+}
+
 void mp_queue_poll_end(struct mp_queue *queue)
 {
 	unsigned long flags;
@@ -439,6 +482,7 @@ void mp_queue_kill(struct mp_queue *queue)
 /* The device has been reset: undo the mappings, while the virtqueue exists. */
 void mp_queue_detach(struct mp_queue *queue)
 {
+	hrtimer_cancel(&queue->hold_timer);
 	cancel_work_sync(&queue->drain_work);
 	while (virtqueue_detach_unused_buf(queue->vq))
 		;	/* our own lists know what it was */

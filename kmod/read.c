@@ -112,14 +112,16 @@ static __poll_t copy_end_locked(struct mp_channel *ch)
 	return wake;
 }
 
-/* From what was fetched: all of it that @to has room for. */
-static ssize_t copy_fetches(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
+/* From what was fetched: all of it that @to has room for. Drops the lock. */
+static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, bool nonblock,
+				   bool large)
+	__releases(&ch->lock)
 {
 	struct mp_fetch *fetch;
 	size_t bytes, copied, total = 0;
 	__poll_t wake;
 
-	spin_lock_irq(&ch->lock);
+	ch->in_copying = true;
 	while ((fetch = mp_fetch_first_locked(ch)) && iov_iter_count(to) && !ch->in_forget) {
 		/* We hold the read mutex, and in_copying keeps it: nobody else touches it. */
 		spin_unlock_irq(&ch->lock);
@@ -128,13 +130,15 @@ static ssize_t copy_fetches(struct mp_channel *ch, struct iov_iter *to, bool non
 		total += copied;
 		spin_lock_irq(&ch->lock);
 		mp_fetch_consume_locked(ch, fetch, copied);
-		mp_fetch_ahead_locked(ch, !nonblock);
+		if (!large)
+			mp_fetch_ahead_locked(ch, !nonblock);
 		if (copied < bytes)
 			break;
 	}
 	wake = copy_end_locked(ch);
 	spin_unlock_irq(&ch->lock);
-	mp_channel_settle(ch, wake);
+	if (wake)
+		mp_channel_settle(ch, wake);
 	return total ? total : -EFAULT;
 }
 
@@ -159,18 +163,20 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
  * A large read that begins with bytes that were fetched goes on in its own pages, so that
  * a channel that was polled once does not read by copy for ever.
  */
-static ssize_t copy_head(struct mp_channel *ch, struct iov_iter *to)
+static ssize_t copy_head(struct mp_channel *ch, struct iov_iter *to, bool nonblock, bool large)
 {
-	ssize_t head = copy_fetches(ch, to, true), rest;
+	ssize_t head, rest;
 
-	if (head < 0 || !mp_pages_want(to))
+	spin_lock_irq(&ch->lock);
+	head = copy_fetches_locked(ch, to, nonblock, large);
+	if (head < 0 || !large || !mp_pages_want(to))
 		return head;
 	rest = mp_pages_move(ch, to, true);
 	return rest > 0 ? head + rest : head;
 }
 
 /* What read_some() found: the copies are made with the lock dropped. */
-enum read_source { FROM_NOWHERE, FROM_ORPHAN, FROM_FETCH, FROM_PAGES };
+enum read_source { FROM_NOWHERE, FROM_ORPHAN, FROM_FETCHES, FROM_PAGES };
 
 /* With nothing there and bytes to come: asks for them as this call may. */
 static enum read_source read_ask_locked(struct mp_channel *ch, bool nonblock, bool large)
@@ -195,13 +201,17 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 	enum read_source source = FROM_NOWHERE;
 	int state = 1;
 
+	spin_lock_irq(&ch->lock);
+	if (!large && ch->in_full && !batch_has_bytes_locked(ch))
+		return copy_fetches_locked(ch, to, nonblock, false);
+	spin_unlock_irq(&ch->lock);
 	if (!large)
-		mp_fetch_prepare(ch, nonblock);
+		mp_fetch_prepare(ch, iov_iter_count(to), nonblock);
 	spin_lock_irq(&ch->lock);
 	if (batch_has_bytes_locked(ch))
 		source = FROM_ORPHAN;
 	else if (ch->in_full)
-		source = FROM_FETCH;
+		source = FROM_FETCHES;
 	else
 		state = mp_read_state_locked(ch);
 	ch->in_copying = source != FROM_NOWHERE;
@@ -216,8 +226,8 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 	switch (source) {
 	case FROM_ORPHAN:
 		return copy_orphan(ch, to);
-	case FROM_FETCH:
-		return large ? copy_head(ch, to) : copy_fetches(ch, to, nonblock);
+	case FROM_FETCHES:
+		return copy_head(ch, to, nonblock, large);
 	case FROM_PAGES:
 		return mp_pages_move(ch, to, true);
 	default:
@@ -248,11 +258,16 @@ static int wait_for_bytes(struct mp_channel *ch, bool large)
 	return ret;
 }
 
-/* Nothing is fetched for a polled channel while a call wants the bytes in its own pages. */
+/*
+ * Nothing is fetched for a polled channel while a call wants the bytes in its own pages, and
+ * what is fetched for the rest of a message is no stream.
+ */
 static void large_begin(struct mp_channel *ch)
 {
 	spin_lock_irq(&ch->lock);
 	ch->in_large++;
+	ch->in_depth = 1;
+	ch->in_size = 0;
 	spin_unlock_irq(&ch->lock);
 }
 
@@ -299,7 +314,7 @@ int mp_read_wait(struct mp_channel *ch)
 	int ret = 0;
 
 	for (;;) {
-		mp_fetch_prepare(ch, false);
+		mp_fetch_prepare(ch, 0, false);
 		spin_lock_irq(&ch->lock);
 		ready = mp_read_is_ready_locked(ch);
 		if (!ready)
@@ -333,6 +348,8 @@ ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 
 	if (!iov_iter_count(to))
 		return 0;
+	if (READ_ONCE(ch->out_held))
+		mp_wait_look(ch);	/* what was written goes before the answer is waited for */
 	if (nonblock)
 		return read_now(ch, to);
 	if (!mp_pages_want(to))

@@ -133,6 +133,10 @@ static bool is_naming(struct mp_channel *ch)
 {
 	bool ret;
 
+	/* Once collected it is so for ever; a fixed port has no names. */
+	if (READ_ONCE(ch->phase) == MP_PHASE_CONNECTED && READ_ONCE(ch->is_collected))
+		return false;
+
 	spin_lock_irq(&ch->lock);
 	ret = !ch->port->is_fixed && !ch->error &&
 	      (ch->phase != MP_PHASE_CONNECTED || !ch->is_collected);
@@ -154,8 +158,8 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 	ret = mp_channel_lock(ch, &ch->write_mutex, EPOLLOUT, nonblock);
 	if (ret)
 		return ret;
-	if (READ_ONCE(ch->out_sent) > 1)
-		mp_wait_look(ch);	/* room that lies in the ring */
+	if (READ_ONCE(ch->out_sent) >= MP_CHUNKS_IN_FLIGHT)
+		mp_wait_look(ch);	/* answers may lie in the ring */
 	if (is_naming(ch))
 		named = mp_connect_first_write(ch, from, nonblock);
 	ret = named < 0 ? named : write_all(ch, from, nonblock);
