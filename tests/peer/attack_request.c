@@ -36,7 +36,8 @@ ATTACK(every_field_wrong, AT_CHANNEL)
 	EXPECT(op, htole16(MP_OP_READ), MP_INVALID);
 	EXPECT(op, htole16(MP_OP_CONNECT), MP_INVALID);
 	EXPECT(op, htole16(MP_OP_CLOSE), MP_INVALID);
-	EXPECT(flags, htole16(1), MP_INVALID);
+	EXPECT(flags, htole16(MP_READ_NOW), MP_INVALID);
+	EXPECT(flags, htole16(UINT16_MAX), MP_INVALID);
 	EXPECT(length, htole32(0), MP_INVALID);
 	EXPECT(length, htole32(63), MP_INVALID);
 	EXPECT(length, htole32(65), MP_INVALID);
