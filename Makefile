@@ -65,7 +65,7 @@ test-all: test-programs
 
 # The daemon that serves the guest tests is built with sanitizers.
 test-programs:
-	$(PACKAGES) build kernel world test
+	$(PACKAGES) build kernel world test demo
 	$(MAKE) all unit guest-tests peer
 	$(MAKE) O=$(O)/asan SAN=address,undefined all unit peer
 	$(MAKE) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
