@@ -65,7 +65,7 @@ test-all: test-programs
 
 # The daemon that serves the guest tests is built with sanitizers.
 test-programs:
-	$(PACKAGES) build kernel world test
+	$(PACKAGES) build kernel world test demo
 	$(MAKE) all unit guest-tests peer
 	$(MAKE) O=$(O)/asan SAN=address,undefined all unit peer
 	$(MAKE) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
@@ -82,13 +82,24 @@ peer: $(O)/libhost.a
 
 PREFIX ?= /usr/local
 
+# A file of packaging/, into a folder below the prefix. Those name the daemon as a package for
+# /usr would have it.
+define install_naming
+install -d $(DESTDIR)$(PREFIX)/$(2)
+sed 's,/usr/sbin/manyportd,$(PREFIX)/sbin/manyportd,' 'packaging/$(1)' \
+	>'$(DESTDIR)$(PREFIX)/$(2)/$(1)'
+chmod 644 '$(DESTDIR)$(PREFIX)/$(2)/$(1)'
+endef
+
 install: all
 	install -D -m 755 $(O)/manyportd $(DESTDIR)$(PREFIX)/sbin/manyportd
 	install -D -m 755 $(O)/manyport $(DESTDIR)$(PREFIX)/bin/manyport
 	install -D -m 644 man/manyportd.8 $(DESTDIR)$(PREFIX)/share/man/man8/manyportd.8
 	install -D -m 644 man/manyport.1 $(DESTDIR)$(PREFIX)/share/man/man1/manyport.1
-	install -D -m 644 packaging/50-manyportd.json \
-		$(DESTDIR)$(PREFIX)/share/qemu/vhost-user/50-manyportd.json
+	install -D -m 644 packaging/manyportd.conf.example \
+		$(DESTDIR)$(PREFIX)/share/doc/manyport/manyportd.conf.example
+	$(call install_naming,50-manyportd.json,share/qemu/vhost-user)
+	$(call install_naming,manyportd@.service,lib/systemd/system)
 
 clean:
 	rm -rf $(O)

@@ -179,6 +179,8 @@ static int fill_chain(struct queue *queue, struct channel *ch, const struct ring
 
 	if (count <= 0)
 		return -EPROTO;
+	/* A chain may name the same memory again and again: more bytes than a u32 can count. */
+	count = iov_clip(iov, count, CHAIN_BYTES);
 	n = ch->stream->ops->readv(ch->stream, iov, count < RING_MAX_SEGMENTS ? count :
 				   RING_MAX_SEGMENTS);
 	if (n > 0 && (uint64_t)n <= chain->writable_len) {

@@ -142,6 +142,35 @@ TEST(unbinding_ends_every_call)
 	JOIN(spawn(drain_backlog, NULL));
 }
 
+/* As of a program that has looked the node up before the port goes, and opens it behind that. */
+static int open_again(int node)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", node);
+	return open(path, O_RDWR);
+}
+
+TEST(a_node_of_a_port_that_is_gone)
+{
+	int node = CHECK_OK(open(port_path(PORT_MULTI), O_PATH | O_CLOEXEC));
+	int held = port_open(PORT_MULTI, 0);
+	char device[256], path[256];
+
+	close(CHECK_OK(open_again(node)));
+	find_device(device, sizeof(device));
+	write_text(DRIVER "unbind", device);
+	/* While a channel keeps the port the driver is asked; afterwards the kernel knows it. */
+	CHECK_FAILS(open_again(node), ENODEV);
+	close(held);
+	CHECK_FAILS(open_again(node), ENXIO);
+	write_text(DRIVER "bind", device);
+	while (manyport_find(PORT_MULTI, path, sizeof(path)))
+		sched_yield();
+	close(node);
+	echo_once(channel_open("echo", 0), "back again");
+}
+
 static void open_as_alice(void *arg)
 {
 	const char *path = arg;

@@ -95,6 +95,33 @@ TEST(set_later)
 	CHECK_EQ(read(p.fd, &byte, 1), 1);
 }
 
+/* Pinned pages would have to wait for the device: such calls are copied, however large. */
+TEST(writes_pin_nothing)
+{
+	struct puppet p = puppet_open(O_NONBLOCK);
+	struct manyport_info info;
+
+	ctl("read %u all", p.index);
+	write_pattern(p.fd, MUCH, 1, 0);
+	expect_got(&p, MUCH, 1);
+	AWAIT_POLL(p.fd, POLLOUT);
+	info = channel_info(p.fd);
+	CHECK_EQ(info.bytes_out, MUCH);
+	CHECK_EQ(info.zero_copy_out, 0);
+}
+
+TEST(reads_pin_nothing)
+{
+	struct puppet p = puppet_open(O_NONBLOCK);
+	struct manyport_info info;
+
+	ctl("send %u %u 1", p.index, MUCH);
+	read_pattern(p.fd, MUCH, 1, 0);
+	info = channel_info(p.fd);
+	CHECK_EQ(info.bytes_in, MUCH);
+	CHECK_EQ(info.zero_copy_in, 0);
+}
+
 static ssize_t read_nowait(int fd, void *buf, size_t len)
 {
 	struct iovec part = { buf, len };

@@ -191,6 +191,68 @@ TEST(write_ends_with_its_count)
 	expect_arrived(&p, shared->total + 5000, 1);
 }
 
+static void flush_until_interrupted(void *arg)
+{
+	struct shared *shared = arg;
+
+	catch_usr1(false);
+	CHECK_FAILS(fsync(shared->fd), EINTR);
+	shared->is_done = 1;
+}
+
+TEST(fsync_ends_with_eintr)
+{
+	struct shared *shared = shared_alloc(4096);
+	struct puppet p = puppet_open(0);
+	uint64_t len = fill(p.fd, 1, 0);
+	pid_t pid;
+
+	signal(SIGUSR1, SIG_IGN);
+	set_nonblock(p.fd, false);
+	shared->fd = p.fd;
+	pid = spawn(flush_until_interrupted, shared);
+	nag(pid, &shared->is_done);
+	JOIN(pid);
+	/* Nothing of what waited is lost, and the next one waits for all of it. */
+	ctl("expect %u 1", p.index);
+	ctl("read %u all", p.index);
+	CHECK_OK(fsync(p.fd));
+	CHECK_EQ(channel_info(p.fd).unsent, 0);
+	expect_got(&p, len, 1);
+}
+
+static void connect_until_interrupted(void *arg)
+{
+	struct manyport_connect connect = { .name = "backlog" };
+	struct shared *shared = arg;
+
+	catch_usr1(false);
+	/* Not by the library, which goes on until there is an answer. */
+	CHECK_FAILS(ioctl(shared->fd, MANYPORT_IOC_CONNECT, &connect), EINTR);
+	shared->is_done = 1;
+}
+
+TEST(connect_ends_with_eintr)
+{
+	struct shared *shared = shared_alloc(4096);
+	pid_t pid;
+
+	signal(SIGUSR1, SIG_IGN);
+	ctl("fill backlog");
+	shared->fd = port_open(PORT_MULTI, 0);
+	pid = spawn(connect_until_interrupted, shared);
+	nag(pid, &shared->is_done);
+	JOIN(pid);
+	/* The attempt goes on; the same call collects its outcome. */
+	CHECK_EQ(channel_info(shared->fd).state, MANYPORT_CONNECTING);
+	CHECK_EQ(manyport_connect(shared->fd, "echo"), -EALREADY);
+	ctl("drain backlog");
+	CHECK_EQ(manyport_connect(shared->fd, "backlog"), 0);
+	puppet_await(0);
+	write_pattern(shared->fd, 10, 1, 0);
+	expect_got(&(struct puppet){ shared->fd, 0 }, 10, 1);
+}
+
 static void read_with_restart(void *arg)
 {
 	struct shared *shared = arg;

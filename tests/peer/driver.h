@@ -51,6 +51,9 @@ bool driver_step(struct driver *driver, unsigned int step);
 /* All steps. */
 void driver_start(struct driver *driver);
 
+/* The same without MULTI_OPEN: the port is open, as today's virtio-serial port. */
+void driver_start_classic(struct driver *driver);
+
 /* Stops all queues and sets them up empty, as after a guest's reboot. */
 void driver_stop(struct driver *driver);
 /* As above, and starts again up to a port that works. */

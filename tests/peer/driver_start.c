@@ -192,6 +192,20 @@ void driver_start(struct driver *driver)
 		driver_step(driver, step);
 }
 
+void driver_start_classic(struct driver *driver)
+{
+	peer_negotiate(driver->peer, UINT64_C(1) << MP_F_MULTI_OPEN);
+	step_memory(driver);
+	step_queues(driver);
+	step_start_queues(driver);
+	step_fill(driver);
+	driver_control(driver, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1, NULL, 0);
+	wait_control(driver, &driver->has_port, NULL);
+	driver_control(driver, driver->port, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+	wait_control(driver, &driver->has_name, NULL);
+	driver_control(driver, driver->port, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL, 0);
+}
+
 void driver_stop(struct driver *driver)
 {
 	struct peer *peer = driver->peer;

@@ -59,6 +59,9 @@ Connect=echo
 [Service zero]
 Connect=zero
 
+[Service pingpong]
+Connect=pingpong
+
 [Service cat]
 Connect=exec:/bin/cat
 CONF
