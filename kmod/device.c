@@ -81,7 +81,7 @@ static void queues_delete(struct mp_device *device)
 		mp_queue_flush(&device->queues[i]);
 }
 
-/* Refuses what is not ours before anything was negotiated, so that the next driver can. */
+/* Refuses what is not ours before a queue exists, so that the next driver can have it. */
 static int manyport_validate(struct virtio_device *vdev)
 {
 	if (!virtio_has_feature(vdev, MP_F_MULTI_OPEN) ||
