@@ -227,6 +227,9 @@ int mp_channel_send_close_locked(struct mp_channel *ch, bool abort)
 	mp_req_init(req, ch, MP_OP_CLOSE, close_done);
 	req->header.offset = cpu_to_le64(ch->out_offset);
 	req->header.flags = cpu_to_le16(abort ? MP_CLOSE_ABORT : 0);
+	/* Nobody waits for it, and the next open or the end of the service comes by first. */
+	req->is_lazy = true;
+	req->is_held = true;
 	ret = mp_channel_submit_locked(ch, ch->port->tx, req);
 	ch->close_busy = !ret;
 	return ret;

@@ -38,6 +38,13 @@ static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
 	kfree(chunk);
 }
 
+/* Room for one small chunk: what chunk_alloc() can have then. */
+static bool has_shared_room(const struct mp_channel *ch)
+{
+	return atomic_long_read(&ch->port->bytes) + MP_CHUNK_MIN <= mp_max_bytes &&
+	       atomic_long_read(&ch->account->bytes) + MP_CHUNK_MIN <= mp_max_bytes_per_user;
+}
+
 /*
  * Room for more: the channel's own bound, and the shared ones. One chunk is
  * always allowed, so a channel whose service takes bytes never starves.
@@ -46,10 +53,7 @@ bool mp_write_has_room_locked(const struct mp_channel *ch)
 {
 	if (list_empty(&ch->out_chunks))
 		return true;
-	/* Room for one small chunk: what chunk_alloc() can have then. */
-	return ch->out_memory < mp_send_buffer &&
-	       atomic_long_read(&ch->port->bytes) + MP_CHUNK_MIN <= mp_max_bytes &&
-	       atomic_long_read(&ch->account->bytes) + MP_CHUNK_MIN <= mp_max_bytes_per_user;
+	return ch->out_memory < mp_send_buffer && has_shared_room(ch);
 }
 
 /* Drops all that was accepted; the device's own answers free what it still has. */
@@ -68,20 +72,24 @@ void mp_write_drop_locked(struct mp_channel *ch)
 	ch->out_bytes = 0;
 }
 
-/* Who waits for answers to WRITEs is counted in the queue, which sees to it that they come. */
+/*
+ * Who waits for answers to WRITEs is counted in the queue, which sees to it that they come:
+ * its own, or those of others that have the memory. With the service full there are none.
+ */
 static void count_locked(struct mp_channel *ch)
 {
 	bool held = !list_empty(&ch->out_chunks) && ch->out_sent &&
 		    !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
+	bool wanted = ch->out_wanted && (ch->out_sent || !has_shared_room(ch));
 
 	/* A channel with an error counts nowhere (mp_channel_fail_locked()). */
 	if (ch->error)
 		return;
-	if (ch->out_wanted != ch->out_calls)
-		mp_queue_want(ch->port->tx, ch->out_wanted);
+	if (wanted != ch->out_calls)
+		mp_queue_want(ch->port->tx, wanted);
 	if (held != ch->out_held)
 		mp_queue_hold(ch->port->tx, held);
-	ch->out_calls = ch->out_wanted;
+	ch->out_calls = wanted;
 	ch->out_held = held;
 }
 

@@ -64,6 +64,7 @@ struct mp_req {
 	bool payload_in;		/* the device writes the payload */
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
+	bool is_held;			/* but not very late: counted in queue->held */
 	bool is_dead;			/* the queue went away before an answer */
 	u32 used;			/* bytes written, as the device says */
 	struct scatterlist one;		/* for a payload in one piece */
@@ -97,7 +98,7 @@ struct mp_queue {
 	unsigned int awaited;		/* requests under way that are not lazy */
 	unsigned int wanted;		/* channels that wait for answers to lazy ones */
 	unsigned int pollers;		/* calls that look themselves: no interrupts meanwhile */
-	unsigned int held;		/* channels with bytes behind what is under way */
+	unsigned int held;		/* channels with bytes behind what is under way; closes */
 	bool hold_over;			/* they were patient long enough */
 	struct hrtimer hold_timer;
 	bool has_calls;			/* asked for, or one is on its way */
@@ -342,6 +343,7 @@ struct mp_channel {
 	bool fetch_failed;		/* there was no memory for one */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
 	bool in_copying;		/* a reader copies from a fetch or in_batch, unlocked */
+	bool in_turn;			/* bytes were read since the last write */
 	bool in_forget;			/* and both are to be dropped when it has done so */
 	bool shut_in;
 	unsigned int in_waiters;	/* calls that sleep for bytes */

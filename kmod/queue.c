@@ -211,17 +211,24 @@ void mp_queue_want(struct mp_queue *queue, bool wanted)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
+static void hold_locked(struct mp_queue *queue, bool held)
+{
+	u64 ns = (u64)READ_ONCE(mp_hold_us) * NSEC_PER_USEC;
+
+	lockdep_assert_held(&queue->lock);
+	if (held && !queue->held++ && !queue->is_dead)
+		hrtimer_start(&queue->hold_timer, ns_to_ktime(ns), HRTIMER_MODE_REL_SOFT);
+	if (!held && queue->held && !--queue->held)
+		queue->hold_over = false;
+}
+
 /* A channel begins or ends to hold bytes back until what is under way has been answered. */
 void mp_queue_hold(struct mp_queue *queue, bool held)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	if (held && !queue->held++ && !queue->is_dead)
-		hrtimer_start(&queue->hold_timer, ns_to_ktime((u64)READ_ONCE(mp_hold_us) * NSEC_PER_USEC),
-			      HRTIMER_MODE_REL_SOFT);
-	if (!held && queue->held && !--queue->held)
-		queue->hold_over = false;
+	hold_locked(queue, held);
 	if (update_calls_locked(queue))
 		queue_work(system_unbound_wq, &queue->drain_work);
 	spin_unlock_irqrestore(&queue->lock, flags);
@@ -245,6 +252,8 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	req->is_dead = false;
 	if (!req->is_lazy)
 		queue->awaited++;
+	if (req->is_held)
+		hold_locked(queue, true);
 	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
 	fill_locked(queue);
 	if (update_calls_locked(queue))
@@ -317,6 +326,8 @@ static bool drain_one(struct mp_queue *queue)
 		req->used = used;
 		if (!req->is_lazy)
 			queue->awaited--;
+		if (req->is_held)
+			hold_locked(queue, false);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	if (!token)

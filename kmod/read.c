@@ -102,6 +102,7 @@ static __poll_t copy_end_locked(struct mp_channel *ch)
 	__poll_t wake;
 
 	ch->in_copying = false;
+	ch->in_turn = true;
 	if (ch->in_forget)
 		mp_read_forget_locked(ch);
 	ch->in_forget = false;

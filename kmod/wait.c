@@ -7,7 +7,7 @@
  * learned for each channel and direction, as halt polling does: a wait that was short but
  * slept makes the next look longer, a long wait ends looking at once, and so do several in
  * a row that a full window did not cover. An idle channel therefore costs nothing. Looking
- * stops when another process wants the processor.
+ * ends as soon as another process could use the processor.
  *
  * Lifetime: the queues' memory is freed behind a grace period that begins when every
  * channel of the port has its error (device.c). So in an RCU section in which the
@@ -15,6 +15,7 @@
  */
 #include <linux/rcupdate.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/stat.h>
 
 #include "manyport.h"
 
@@ -50,7 +51,7 @@ static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, boo
 		mp_queue_poll(rx);
 		over = is_over(ch, arg);
 		cpu_relax();
-	} while (!over && !need_resched() && !signal_pending(current) &&
+	} while (!over && single_task_running() && !need_resched() && !signal_pending(current) &&
 		 ++looks < MP_LOOKS_MAX && now_us() < end);
 	mp_queue_poll_end(tx);
 	mp_queue_poll_end(rx);
@@ -61,7 +62,7 @@ static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_ove
 {
 	bool over = false;
 
-	if (!window)
+	if (!window || !single_task_running())
 		return false;
 	rcu_read_lock();
 	if (!READ_ONCE(ch->error))
