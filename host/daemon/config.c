@@ -13,7 +13,8 @@
 #define HOUR_MS		3600000
 
 static const struct config_key guest_keys[] = {
-	{ "Name", CONFIG_NAME, offsetof(struct config_guest, name), 0, NAME_MAX_LEN, NAMES_ALLOWED },
+	{ "Name", CONFIG_NAME, offsetof(struct config_guest, name), 0, NAME_MAX_LEN,
+	  NAMES_ALLOWED },
 	{ "MaxChannels", CONFIG_NUMBER, offsetof(struct config_guest, max_channels), 1,
 	  MP_MAX_CHANNELS, COUNT_ALLOWED },
 	{ "MaxChannelsPerUser", CONFIG_NUMBER, offsetof(struct config_guest, max_channels_per_user),

@@ -49,7 +49,8 @@ static void number_ports(struct config *config)
 		while (id <= CONFIG_MAX_PORT_ID && id_is_used(config, id, port))
 			id++;
 		if (id > CONFIG_MAX_PORT_ID)
-			config_error(config, port->item.origin, "port %s: there are at most %d ports",
+			config_error(config, port->item.origin,
+				     "port %s: there are at most %d ports",
 				     port->item.title, CONFIG_MAX_PORT_ID + 1);
 		else
 			port->id = id;
@@ -146,8 +147,9 @@ static void check_service(struct config *config, struct config_service *service)
 		const struct config_port *port = config_find_port(config, *name);
 
 		if (!port)
-			config_error(config, service->item.origin, "service %s: Ports=: there is no "
-				     "port %s", service->item.title, *name);
+			config_error(config, service->item.origin,
+				     "service %s: Ports=: there is no port %s",
+				     service->item.title, *name);
 		else if (port->kind == MP_PORT_FIXED)
 			config_error(config, service->item.origin, "service %s: Ports=: port %s is "
 				     "tied to one service", service->item.title, *name);
@@ -166,7 +168,8 @@ void config_check(struct config *config)
 	for (int i = 0; i < config->service_count; i++)
 		check_service(config, config->services[i]);
 	if (!config->service_count)
-		config_warning(config, NULL, "no service is configured: every name will be refused");
+		config_warning(config, NULL,
+			       "no service is configured: every name will be refused");
 }
 
 void config_start(struct config *config, struct loop *loop, bool check_only)

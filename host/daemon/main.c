@@ -103,8 +103,8 @@ static void raise_fd_limit(const struct config *config)
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_max < wanted)
-		log_warning("at most %llu descriptors (LimitNOFILE=, ulimit -n), but %u channels may "
-			    "want up to %llu: some may be refused as busy",
+		log_warning("at most %llu descriptors (LimitNOFILE=, ulimit -n), but %u channels "
+			    "may want up to %llu: some may be refused as busy",
 			    (unsigned long long)limit.rlim_max, config->guest.max_channels,
 			    (unsigned long long)wanted);
 }

@@ -272,8 +272,9 @@ void options_parse(struct options *options, int argc, char **argv)
 	static const struct argp parser = {
 		.options = table,
 		.parser = parse,
-		.doc = "The host side of manyport: a vhost-user back end that gives a guest ports which "
-		       "many processes open at once, each open a channel to a service of the host."
+		.doc = "The host side of manyport: a vhost-user back end that gives a guest ports "
+		       "which many processes open at once, each open a channel to a service of "
+		       "the host."
 		       "\vx",
 		.help_filter = filter_help,
 	};

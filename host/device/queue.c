@@ -85,7 +85,7 @@ static int serve_one(struct queue *queue)
 	return ret < 0 ? ret : 1;
 }
 
-/* Serves @queue until it is empty, the budget is spent (then it is pending), or the device broke. */
+/* Until @queue is empty, the budget is spent (then it is pending), or the device broke. */
 static void serve_some(struct queue *queue, unsigned int *chains)
 {
 	struct device *device = queue->device;

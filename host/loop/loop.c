@@ -349,8 +349,8 @@ static int fetch_events(struct loop *loop, int limit)
 }
 
 /*
- * Looks for as long as is worth it. Returns events fetched, or -EAGAIN: the poller had work. Whoever
- * else wants this processor, often the other end of a service, gets it.
+ * Looks for as long as is worth it. Returns events fetched, or -EAGAIN: the poller had work.
+ * Whoever else wants this processor, often the other end of a service, gets it.
  */
 static int look(struct loop *loop)
 {

@@ -302,7 +302,8 @@ struct mp_service *exec_create(struct service_setup *setup, const char *rest)
 
 	if (count <= 0) {
 		service_fail(setup, count == -ENOMEM ? "out of memory" :
-			     count ? "a quote is not closed in '%s'" : "exec: needs a command", rest);
+			     count ? "a quote is not closed in '%s'" : "exec: needs a command",
+			     rest);
 		free(count ? NULL : owner->words);
 		free(owner);
 		return NULL;

@@ -115,7 +115,7 @@ enum mp_state_bits {
 	MP_ST_OUT_END		= 0x0020,	/* the service takes no more */
 	MP_ST_FAILED		= 0x0040,	/* broke, see reason; implies both ends */
 	MP_ST_CLOSED		= 0x0080,	/* the slot is free again */
-	MP_ST_IN_HUP		= 0x0100,	/* hint: the service sends no more; bytes may wait */
+	MP_ST_IN_HUP		= 0x0100,	/* hint: no more is sent; bytes may wait */
 };
 
 #define MP_ST_ALL		0x01ff

@@ -320,7 +320,8 @@ static void send_event_buffer(unsigned int index)
 
 static void send_control(uint32_t id, uint16_t event, uint16_t value, bool hello)
 {
-	struct mp_hello answer = { .magic = htole32(MP_MAGIC), .version = 1, .size = sizeof(answer) };
+	struct mp_hello answer = { .magic = htole32(MP_MAGIC), .version = 1,
+				   .size = sizeof(answer) };
 	struct virtio_console_control header = { .id = id, .event = event, .value = value };
 	uint16_t head = 0;
 	int last = -1;

@@ -28,8 +28,8 @@ static void mount_channel(void)
 	CHECK_EQ(system("modprobe -a 9pnet_fd 9p"), 0);
 	/* Without caches: each byte goes over the channel. */
 	snprintf(options, sizeof(options), "trans=fd,rfdno=%d,wfdno=%d,version=9p2000.L,"
-		 "cache=none,uname=%s,access=any,dfltuid=%s,aname=%s", fd, fd, getenv("FOLDER_USER"),
-		 getenv("FOLDER_UID"), getenv("FOLDER"));
+		 "cache=none,uname=%s,access=any,dfltuid=%s,aname=%s", fd, fd,
+		 getenv("FOLDER_USER"), getenv("FOLDER_UID"), getenv("FOLDER"));
 	CHECK_OK(mount("channel", FOLDER, "9p", 0, options));
 	close(fd);		/* the mount has it now */
 }

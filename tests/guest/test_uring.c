@@ -87,7 +87,8 @@ static struct completion await(struct uring *ring)
 	struct completion cqe;
 
 	while (!has_completed(ring))
-		if (syscall(SYS_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
+		if (syscall(SYS_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL,
+			    0) < 0)
 			CHECK_EQ(errno, EINTR);
 	cqe.user_data = ring->cqes[*ring->cq_head & *ring->cq_mask].user_data;
 	cqe.res = ring->cqes[*ring->cq_head & *ring->cq_mask].res;

@@ -86,12 +86,14 @@ static inline void world_create(uint16_t size, uint32_t max_channels)
 /* Up to confirmed ports; @events event buffers on each. */
 static inline void world_boot(unsigned int events)
 {
+	const char *name;
+
 	fake_boot(driver, true);
 	fake_add_port(driver, PORT, MP_PORT_MULTI_OPEN, events);
 	fake_expect_control(driver, FIXED, MP_CONTROL_PORT_MODE, MP_PORT_FIXED);
 	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_ADD, 1);
-	assert_string_equal((const char *)fake_expect_control(driver, PORT,
-							       VIRTIO_CONSOLE_PORT_NAME, 1), "multi");
+	name = (const char *)fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_NAME, 1);
+	assert_string_equal(name, "multi");
 	assert_int_equal(driver->control_seen, driver->control_count);
 }
 
@@ -140,7 +142,8 @@ static inline struct mp_result do_request(uint16_t op, uint32_t slot, uint32_t g
 					  uint64_t offset, uint16_t flags, const void *payload,
 					  uint32_t length)
 {
-	struct fake_request *r = fake_make(driver, TX, op, slot, generation, offset, payload, length);
+	struct fake_request *r = fake_make(driver, TX, op, slot, generation, offset, payload,
+					   length);
 
 	fake_header(driver, r)->flags = htole16(flags);
 	fake_offer(driver, r);

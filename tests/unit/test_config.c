@@ -380,9 +380,11 @@ static void bad_services_are_all_told(void **state)
 	set(f, "Service c", "Connect", "exec:/nonexistent/program");
 	config_check(f->config);
 	config_start(f->config, loop, true);
-	expect_error(f, 2, "--option: service a: 'nonsense' is not a kind of service; known are unix");
+	expect_error(f, 2, "--option: service a: "
+		     "'nonsense' is not a kind of service; known are unix");
 	expect_error(f, 2, "--option: service b: 'localhost' is not HOST:PORT");
-	expect_error(f, 2, "--option: warning: service c: there is no program /nonexistent/program\n");
+	expect_error(f, 2, "--option: warning: service c: "
+		     "there is no program /nonexistent/program\n");
 	config_destroy(f->config);
 	loop_destroy(loop);
 	f->config = NULL;

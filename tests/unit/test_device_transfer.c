@@ -390,7 +390,7 @@ static void late_looks(void **state)
 	expect_state(do_request(MP_OP_WRITE, 0, 1, 1, MP_LAZY, "b", 1), MP_ENDED,
 		     CONNECTED | MP_ST_OUT_END, 0);
 	expect_event(0, 1, CONNECTED | MP_ST_OUT_END, 0);
-	/* A lazy READ makes no call; the answer to a CANCEL behind it does, and is not before it. */
+	/* A lazy READ makes no call; an event does. */
 	fake_say(service->last, "abc", 3);
 	expect_event(0, 1, CONNECTED | MP_ST_OUT_END | MP_ST_IN, 0);
 	calls = rx->calls;

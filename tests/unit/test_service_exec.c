@@ -236,7 +236,8 @@ static void stubborn_program_is_killed(void **state)
 	pid_t pid;
 
 	(void)state;
-	pid = start_program(&peer, "sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 1; done'");
+	pid = start_program(&peer, "sh -c 'trap \"\" TERM HUP; echo $$; "
+			    "while :; do sleep 1; done'");
 	peer_close(&peer, true);
 	assert_int_equal(kill(pid, 0), 0);
 	rig_wait(&rig, is_gone, &pid);
@@ -291,7 +292,8 @@ static void errors_go_to_the_log(void **state)
 	struct test_peer peer;
 
 	(void)state;
-	run_program(&peer, "sh -c 'head -c 1000000 /dev/zero >&2; echo oops >&2; echo fine'", NULL, 0);
+	run_program(&peer, "sh -c 'head -c 1000000 /dev/zero >&2; echo oops >&2; echo fine'",
+		    NULL, 0);
 	assert_true(peer.in_end);
 	assert_int_equal(peer.in_len, 5);
 	peer_close(&peer, false);
@@ -319,7 +321,8 @@ static void log_line_names_the_channel(void **state)
 	len = pread(file, text, sizeof(text) - 1, 0);
 	assert_true(len > 0);
 	text[len] = 0;
-	assert_non_null(strstr(text, "guest: port port: channel 3.1: test (uid 1000, pid 42, cat): "));
+	assert_non_null(strstr(text, "guest: port port: channel 3.1: "
+			       "test (uid 1000, pid 42, cat): "));
 	assert_non_null(strstr(text, "stderr: bad\\x1b[1m\n"));
 	assert_non_null(strstr(text, "stderr: next\n"));
 	assert_non_null(strstr(text, "exited with status 7\n"));
@@ -395,7 +398,9 @@ static void no_descriptors_is_busy(void **state)
 
 static void wrong_forms(void **state)
 {
-	static const char *const wrong[] = { "exec:", "exec:  ", "exec:'x", "exec:x \"", "exec:x\\" };
+	static const char *const wrong[] = {
+		"exec:", "exec:  ", "exec:'x", "exec:x \"", "exec:x\\",
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
