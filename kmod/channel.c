@@ -340,6 +340,7 @@ void mp_channel_release(struct mp_channel *ch)
 	spin_lock_irq(&ch->lock);
 	ch->is_released = true;
 	mp_read_forget_locked(ch);
+	mp_write_want_locked(ch, false);
 	if (ch->phase == MP_PHASE_UNNAMED)
 		ch->is_closed = true;	/* the device never heard of it */
 	spin_unlock_irq(&ch->lock);

@@ -78,8 +78,10 @@ void mp_write_drop_locked(struct mp_channel *ch)
  */
 static void count_locked(struct mp_channel *ch)
 {
-	bool held = !list_empty(&ch->out_chunks) && ch->out_sent &&
-		    !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
+	bool unsent = !list_empty(&ch->out_chunks) &&
+		      !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
+	/* Something goes on when those under way are back: more bytes, or CLOSE. */
+	bool held = ch->out_sent && (unsent || ch->out_stopped || ch->is_released);
 	bool wanted = ch->out_wanted && (ch->out_sent || !has_shared_room(ch));
 
 	/* A channel with an error counts nowhere (mp_channel_fail_locked()). */

@@ -263,7 +263,7 @@ void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader)
 		fetch = fetch_get_locked(ch);
 		if (!fetch)
 			return;
-		lazy = is_reader && !ch->is_polled && ch->in_spin.window_us;
+		lazy = is_reader && !ch->is_polled && !ch->in_waiters && ch->in_spin.window_us;
 		fetch_send_locked(ch, fetch, MP_READ_NOW | (lazy ? MP_LAZY : 0));
 	}
 }

@@ -356,9 +356,9 @@ static void refill_locked(struct mp_queue *queue)
 
 /*
  * One pass: at most a ring full of buffers. Returns true when more may be there. From
- * before the last look on an interrupt counts again, so that none is lost.
+ * before the last look on an interrupt counts again, so that none is lost. @found: any.
  */
-static bool drain_pass(struct mp_queue *queue)
+static bool drain_pass(struct mp_queue *queue, bool *found)
 {
 	unsigned long flags;
 	unsigned int budget;
@@ -372,8 +372,10 @@ static bool drain_pass(struct mp_queue *queue)
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 
-	while (budget && drain_one(queue))
+	while (budget && drain_one(queue)) {
 		budget--;
+		*found = true;
+	}
 
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
@@ -385,19 +387,87 @@ static bool drain_pass(struct mp_queue *queue)
 	return more;
 }
 
-static void mp_queue_drain(struct mp_queue *queue)
+/* Returns true when there was anything. */
+static bool mp_queue_drain(struct mp_queue *queue)
 {
+	bool found = false;
 	int pass;
 
 	for (pass = 0; pass < MP_DRAIN_PASSES; pass++)
-		if (!drain_pass(queue))
-			return;
+		if (!drain_pass(queue, &found))
+			return found;
 	WRITE_ONCE(queue->is_deferred, true);
 	queue_work(system_unbound_wq, &queue->drain_work);
+	return false;		/* the work item goes on */
 }
 
-/* A call looks for itself from here on, inside an RCU section that it does not sleep in. */
-void mp_queue_poll_begin(struct mp_queue *queue)
+/*
+ * Both queues of a port, transmit first, and again until the receive queue brings nothing
+ * [protocol.md 6.8]: an answer to CANCEL says that others lie in the receive queue, and an
+ * event there may mean that an answer which nobody waits for lies in the transmit queue.
+ * What a work item has taken over is not handled here: it shares the processor.
+ */
+static void drain_both(struct mp_queue *rx)
+{
+	struct mp_queue *tx = rx + 1;
+	int pass;
+
+	for (pass = 0; pass < MP_DRAIN_PASSES; pass++) {
+		if (!READ_ONCE(tx->is_deferred))
+			mp_queue_drain(tx);
+		if (READ_ONCE(rx->is_deferred) || !mp_queue_drain(rx))
+			return;
+	}
+	queue_work(system_unbound_wq, &rx->drain_work);
+}
+
+static void mp_queue_drain_work(struct work_struct *work)
+{
+	struct mp_queue *queue = container_of(work, struct mp_queue, drain_work);
+
+	mp_queue_drain(queue);
+	drain_both(queue->is_rx ? queue : queue - 1);
+	cond_resched();
+}
+
+void mp_queue_interrupt(struct virtqueue *vq)
+{
+	struct mp_queue *queue = mp_device_queue(vq->vdev->priv, vq->index);
+
+	drain_both(queue->is_rx ? queue : queue - 1);
+}
+
+/* Handles what is there: at most a large ring full. Returns true when there was anything. */
+static bool poll_queue(struct mp_queue *queue)
+{
+	unsigned int found = 0;
+	unsigned long flags;
+
+	while (found < MP_POLL_BUDGET && drain_one(queue))
+		found++;
+	if (!found)
+		return false;
+	spin_lock_irqsave(&queue->lock, flags);
+	if (!queue->is_dead)
+		refill_locked(queue);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return true;
+}
+
+/* Handles what is there in both queues of a port, as drain_both(); @rx: its receive queue. */
+void mp_queue_look(struct mp_queue *rx)
+{
+	int pass;
+
+	for (pass = 0; pass < MP_DRAIN_PASSES; pass++) {
+		poll_queue(rx + 1);
+		if (!poll_queue(rx))
+			return;
+	}
+	queue_work(system_unbound_wq, &rx->drain_work);
+}
+
+static void poll_enter(struct mp_queue *queue)
 {
 	unsigned long flags;
 
@@ -407,41 +477,7 @@ void mp_queue_poll_begin(struct mp_queue *queue)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
-/* Handles what is there: at most a ring full. */
-void mp_queue_poll(struct mp_queue *queue)
-{
-	unsigned int found = 0;
-	unsigned long flags;
-
-	while (found < MP_POLL_BUDGET && drain_one(queue))
-		found++;
-	if (!found)
-		return;
-	spin_lock_irqsave(&queue->lock, flags);
-	if (!queue->is_dead)
-		refill_locked(queue);
-	spin_unlock_irqrestore(&queue->lock, flags);
-}
-
-/* What is answered lets the held bytes go; for the rest an interrupt says when. */
-static enum hrtimer_restart hold_ends(struct hrtimer *timer)
-{
-	struct mp_queue *queue = container_of(timer, struct mp_queue, hold_timer);
-	unsigned long flags;
-	bool more;
-
-	mp_queue_poll(queue);
-	spin_lock_irqsave(&queue->lock, flags);
-	queue->hold_over = queue->held;
-	more = update_calls_locked(queue);
-	spin_unlock_irqrestore(&queue->lock, flags);
-	if (more)
-		mp_queue_drain(queue);
-	mp_queue_poll(queue - 1);	/* see mp_queue_interrupt() */
-	return HRTIMER_NORESTART;
-}
-
-void mp_queue_poll_end(struct mp_queue *queue)
+static bool poll_leave(struct mp_queue *queue)
 {
 	unsigned long flags;
 	bool more;
@@ -450,34 +486,42 @@ void mp_queue_poll_end(struct mp_queue *queue)
 	queue->pollers--;
 	more = update_calls_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
+	return more;
+}
+
+/* A call looks for itself from here on, inside an RCU section that it does not sleep in. */
+void mp_queue_poll_begin(struct mp_queue *rx)
+{
+	poll_enter(rx);
+	poll_enter(rx + 1);
+}
+
+/* From before the last look on interrupts count again, so that none is lost. */
+void mp_queue_poll_end(struct mp_queue *rx)
+{
+	bool more = poll_leave(rx + 1);
+
+	if (poll_leave(rx) || more)
+		drain_both(rx);
+	else
+		mp_queue_look(rx);
+}
+
+/* What is answered lets the held bytes go; for the rest an interrupt says when. */
+static enum hrtimer_restart hold_ends(struct hrtimer *timer)
+{
+	struct mp_queue *tx = container_of(timer, struct mp_queue, hold_timer);
+	unsigned long flags;
+	bool more;
+
+	mp_queue_look(tx - 1);
+	spin_lock_irqsave(&tx->lock, flags);
+	tx->hold_over = tx->held;
+	more = update_calls_locked(tx);
+	spin_unlock_irqrestore(&tx->lock, flags);
 	if (more)
-		mp_queue_drain(queue);
-}
-
-static void mp_queue_drain_work(struct work_struct *work)
-{
-	struct mp_queue *queue = container_of(work, struct mp_queue, drain_work);
-
-	mp_queue_drain(queue);
-	if (!queue->is_rx)
-		mp_queue_drain(queue - 1);	/* see mp_queue_interrupt() */
-	cond_resched();
-}
-
-/*
- * Both queues of the port, transmit first: some answers there say that others lie in the
- * receive queue (mp_fetch_urge_locked()). What the work item has taken over is not
- * handled here: it shares the processor.
- */
-void mp_queue_interrupt(struct virtqueue *vq)
-{
-	struct mp_queue *queue = mp_device_queue(vq->vdev->priv, vq->index);
-	struct mp_queue *rx = queue->is_rx ? queue : queue - 1, *tx = rx + 1;
-
-	if (!READ_ONCE(tx->is_deferred))
-		mp_queue_drain(tx);
-	if (!READ_ONCE(rx->is_deferred))
-		mp_queue_drain(rx);
+		drain_both(tx - 1);
+	return HRTIMER_NORESTART;
 }
 
 /* From the return on nothing is added, taken or notified. */

@@ -40,20 +40,17 @@ static u64 now_us(void)
 /* Looks until @end. Returns true when the condition holds. */
 static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, bool arg)
 {
-	struct mp_queue *rx = ch->port->rx, *tx = ch->port->tx;
+	struct mp_queue *rx = ch->port->rx;
 	unsigned int looks = 0;
 	bool over;
 
 	mp_queue_poll_begin(rx);
-	mp_queue_poll_begin(tx);
 	do {
-		mp_queue_poll(tx);	/* first: see mp_queue_interrupt() */
-		mp_queue_poll(rx);
+		mp_queue_look(rx);
 		over = is_over(ch, arg);
 		cpu_relax();
 	} while (!over && single_task_running() && !need_resched() && !signal_pending(current) &&
 		 ++looks < MP_LOOKS_MAX && now_us() < end);
-	mp_queue_poll_end(tx);
 	mp_queue_poll_end(rx);
 	return over;
 }
@@ -75,10 +72,8 @@ static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_ove
 void mp_wait_look(struct mp_channel *ch)
 {
 	rcu_read_lock();
-	if (!READ_ONCE(ch->error)) {
-		mp_queue_poll(ch->port->tx);	/* first: see mp_queue_interrupt() */
-		mp_queue_poll(ch->port->rx);
-	}
+	if (!READ_ONCE(ch->error))
+		mp_queue_look(ch->port->rx);
 	rcu_read_unlock();
 }
 

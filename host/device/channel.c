@@ -131,6 +131,7 @@ void channel_refresh(struct channel *ch)
 	if (ch->is_classic || (ch->seq && bits == ch->bits && reason == ch->reason))
 		return;
 	ch->bits = bits;
+	ch->told_bits &= bits;		/* what was clear since is news again */
 	ch->reason = reason;
 	ch->seq++;
 	if (!list_is_linked(&ch->owed)) {

@@ -47,18 +47,34 @@ void queue_give_quietly(struct queue *queue)
 		ring_be_quiet(queue->ring);
 }
 
-/* All is visible before the first call: who is called for one queue may look at others. */
+/* Makes visible what was given in queues of @kind, or in all @others; collects who is called. */
+static void publish(struct device *device, struct list *called, enum queue_kind kind, bool others)
+{
+	struct list dirty, *link;
+
+	list_init(&dirty);
+	list_splice_tail(&device->dirty, &dirty);
+	while ((link = list_pop(&dirty))) {
+		struct queue *queue = list_entry(link, struct queue, dirty);
+
+		if ((queue->kind == kind) == others)
+			list_add_tail(&device->dirty, link);
+		else if (queue->ring && ring_publish(queue->ring))
+			list_add_tail(called, link);
+	}
+}
+
+/*
+ * Receive queues are visible before transmit queues, and all before the first call: an answer
+ * on a transmit queue may say that others lie in the receive queue [protocol.md 6.8].
+ */
 void queue_publish_all(struct device *device)
 {
 	struct list called, *link;
 
 	list_init(&called);
-	while ((link = list_pop(&device->dirty))) {
-		struct queue *queue = list_entry(link, struct queue, dirty);
-
-		if (queue->ring && ring_publish(queue->ring))
-			list_add_tail(&called, link);
-	}
+	publish(device, &called, QUEUE_RX, false);
+	publish(device, &called, QUEUE_RX, true);
 	while ((link = list_pop(&called))) {
 		device->stats.calls++;
 		device->env.call(device->env.context, list_entry(link, struct queue, dirty)->index);

@@ -7,17 +7,18 @@
 inline result(status, n, at)
 {
 	if
-	:: r_rx -> rxu!r_op,r_ch,r_gen,r_off,r_len,status,n,at,d[r_ch].seq,d[r_ch].bits
-	:: else -> txu!r_op,r_ch,r_gen,r_off,r_len,status,n,at,d[r_ch].seq,d[r_ch].bits
+	:: r_rx -> rxu!r_op,r_ch,r_gen,r_off,r_len,status,n,at,d[r_ch].seq,d[r_ch].bits;
+		GAVE_RX(IS_LAZY)
+	:: else -> txu!r_op,r_ch,r_gen,r_off,r_len,status,n,at,d[r_ch].seq,d[r_ch].bits; GAVE_TX
 	fi;
-	delivered(r_ch)
+	RESULT_TOLD(r_ch)
 }
 
 inline result_stale()
 {
 	if
-	:: r_rx -> rxu!r_op,r_ch,r_gen,r_off,r_len,STALE,0,0,0,0
-	:: else -> txu!r_op,r_ch,r_gen,r_off,r_len,STALE,0,0,0,0
+	:: r_rx -> rxu!r_op,r_ch,r_gen,r_off,r_len,STALE,0,0,0,0; GAVE_RX(IS_LAZY)
+	:: else -> txu!r_op,r_ch,r_gen,r_off,r_len,STALE,0,0,0,0; GAVE_TX
 	fi
 }
 
@@ -26,6 +27,7 @@ inline unpark(c, status, n)
 {
 	d[c].parked = 0; nparked = nparked - COST;
 	rxu!READ,c,d[c].gen,d[c].poff,d[c].plen,status,n,d[c].in,d[c].seq,d[c].bits;
+	GAVE_RX(0);
 	d[c].poff = 0; d[c].plen = 0;
 	delivered(c)
 }
@@ -76,7 +78,7 @@ inline do_read()
 			result(ORDER, 0, d[r_ch].in)
 		:: r_off == d[r_ch].in && (d[r_ch].bits & IN_END) ->
 			result(OK, 0, d[r_ch].in)
-		:: r_off == d[r_ch].in && !(d[r_ch].bits & IN_END) && r_rx && d[r_ch].parked ->
+		:: r_off == d[r_ch].in && !(d[r_ch].bits & IN_END) && r_rx && !IS_NOW && d[r_ch].parked ->
 			result(BUSY, 0, d[r_ch].in)
 		:: else ->
 			assert(r_gen == d[r_ch].gen);
@@ -84,7 +86,7 @@ inline do_read()
 			r_moved = (r_n > 0 || (d[r_ch].bits & IN_END));
 			if
 			:: r_moved -> result(OK, r_n, d[r_ch].in)
-			:: !r_moved && r_rx && MAY_PARK ->
+			:: !r_moved && r_rx && !IS_NOW && MAY_PARK ->
 				COVER(parked);
 				d[r_ch].parked = 1; nparked = nparked + COST;
 				d[r_ch].poff = r_off; d[r_ch].plen = r_len
@@ -328,9 +330,11 @@ inline send_event()
 	d[r_ch].owed = 0;
 	evbufs--;
 	rxu!EVENT,r_ch,d[r_ch].gen,0,0,OK,0,0,d[r_ch].seq,d[r_ch].bits;
+	GAVE_RX(0);
 	delivered(r_ch)
 }
 
+#ifndef LAZY
 active proctype device()
 {
 end:	do
@@ -339,6 +343,7 @@ end:	do
 	:: d_step { evbufs > 0 && nempty(owedq) -> send_event() }
 	od
 }
+#endif
 
 /* 7.2: what the device does when the service of slot @c notifies it. */
 inline service_readable(c)
@@ -370,6 +375,7 @@ inline service_writable(c)
 	fi
 }
 
+#ifndef LAZY
 /* One per slot, only so that the text need not count them; same loop as device(). */
 proctype notified(byte c)
 {
@@ -378,3 +384,4 @@ end:	do
 	:: d_step { s[c].wedge -> service_writable(c) }
 	od
 }
+#endif

@@ -44,6 +44,21 @@ mtype = { CONNECT, READ, WRITE, SHUTDOWN, CANCEL, CLOSE, EVENT,
 #define COVER(x) skip
 #endif
 
+/*
+ * For a model of notifications and lazy requests (lazy.pml), which has its own: what a
+ * request asks for, and what else happens when something is given back, when a state changed
+ * or was delivered.
+ */
+#ifndef LAZY
+#define IS_NOW		0
+#define IS_LAZY		0
+#define GAVE_TX		skip
+#define GAVE_RX(lazy)	skip
+#define CHANGED(c)	skip
+#define TOLD(c)		skip
+#define RESULT_TOLD(c)	delivered(c)
+#endif
+
 /* op, slot, generation, offset, length */
 chan txa = [TXS] of { mtype, byte, byte, byte, byte };
 chan rxa = [RXS] of { mtype, byte, byte, byte, byte };
@@ -97,6 +112,7 @@ SCRATCH byte r_rx, r_moved;	/* flags */
 inline changed(c)
 {
 	d[c].seq++;
+	CHANGED(c);
 	if
 #ifdef BUG_EVENT_DROPPED
 	:: evbufs == 0 -> skip
@@ -125,6 +141,7 @@ inline clear_bits(c, b)
 /* 7.3: nothing is owed any more; 4.2: a closed slot is free once it was said. */
 inline delivered(c)
 {
+	TOLD(c);
 	if
 	:: d[c].owed -> d[c].owed = 0; owedq??eval(c)
 	:: else
