@@ -66,7 +66,7 @@ test-all: test-programs
 # The daemon that serves the guest tests is built with sanitizers.
 test-programs:
 	$(PACKAGES) build kernel world test demo
-	$(MAKE) all unit guest-tests peer
+	$(MAKE) all unit guest-tests counters peer
 	$(MAKE) O=$(O)/asan SAN=address,undefined all unit peer
 	$(MAKE) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
 	mkdir -p $(O)/guest-asan
@@ -108,6 +108,7 @@ clean:
 .SECONDARY:
 
 include tests/guest/Makefile
+include tests/counters/Makefile
 include bench/Makefile
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

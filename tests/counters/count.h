@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* What the guest's kernel has counted; count.c. */
+#ifndef COUNTERS_COUNT_H
+#define COUNTERS_COUNT_H
+
+/* Makes ready; then between count_begin() and count_end() kernel allocations are counted. */
+void count_start(void);
+void count_begin(void);
+void count_end(void);
+unsigned long long count_slab_calls(void);	/* allocations of objects */
+unsigned long long count_page_calls(void);	/* of pages */
+/* Prints who made them, as lines "# NAME: COUNT SITE". */
+void count_print_sites(const char *name);
+
+/* Interrupts of virtio devices. */
+unsigned long long count_interrupts(void);
+
+/* Bytes in the objects that a channel and its file may be made of. */
+unsigned long long count_slab_bytes(void);
+
+#endif
