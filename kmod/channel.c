@@ -328,6 +328,7 @@ static void close_done(struct mp_req *req)
 		else
 			wake = mp_channel_apply_answer_locked(ch, req, &answer);
 	}
+	mp_fetch_cancel_again_locked(ch);
 	wake |= mp_channel_progress_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);
 	mp_channel_settle(ch, wake);

@@ -84,8 +84,11 @@ static void count_locked(struct mp_channel *ch)
 	bool held = ch->out_sent && (unsent || ch->out_stopped || ch->is_released);
 	bool wanted = ch->out_wanted && (ch->out_sent || !has_shared_room(ch));
 
-	/* A channel with an error counts nowhere (mp_channel_fail_locked()). */
-	if (ch->error)
+	/*
+	 * A channel with an error counts nowhere (mp_channel_fail_locked()), but for the CLOSE
+	 * of one for which the device broke a rule.
+	 */
+	if (ch->error && (ch->error != -ECONNRESET || !ch->is_released || ch->is_closed))
 		return;
 	if (wanted != ch->out_calls)
 		mp_queue_want(ch->port->tx, wanted);
@@ -261,6 +264,8 @@ __poll_t mp_write_pump_locked(struct mp_channel *ch)
 	__poll_t wake = 0;
 
 	lockdep_assert_held(&ch->lock);
+	if (ch->error)
+		count_locked(ch);
 	if (ch->phase != MP_PHASE_CONNECTED || ch->error)
 		return 0;
 	if (!ch->out_sent)

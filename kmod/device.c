@@ -71,6 +71,7 @@ static void queues_delete(struct mp_device *device)
 	device->is_confirmed = false;
 	for (i = 0; i < 2 * device->max_ports; i++)
 		mp_queue_kill(&device->queues[i]);
+	synchronize_rcu();	/* pairs with wait.c: nobody looks at a queue any more */
 	virtio_reset_device(device->vdev);
 	for (i = 0; i < 2 * device->max_ports; i++)
 		mp_queue_detach(&device->queues[i]);
@@ -211,7 +212,6 @@ static void manyport_remove(struct virtio_device *vdev)
 	}
 	queues_delete(device);
 	unregister_chrdev_region(device->devt, device->max_ports);
-	synchronize_rcu();	/* pairs with wait.c: nobody looks at a queue any more */
 	device_free(device);
 }
 

@@ -210,7 +210,7 @@ static bool wants_more_locked(const struct mp_channel *ch)
 	       ch->in_busy + ch->in_full < depth_wanted_locked(ch);
 }
 
-static void fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16 flags)
+static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16 flags)
 {
 	u32 len = min(fetch->size, ch->port->max_io);
 
@@ -223,13 +223,14 @@ static void fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16
 	fetch->req.header.flags = cpu_to_le16(flags);
 	if (mp_channel_submit_locked(ch, ch->port->rx, &fetch->req)) {
 		fetch_free(ch, fetch);
-		return;
+		return false;
 	}
 	fetch->is_busy = true;
 	list_add_tail(&fetch->node, &ch->in_fetches);
 	ch->in_busy++;
 	ch->in_asked += len;
 	ch->in_retry = false;
+	return true;
 }
 
 /* A fetch for the next READ: the spare one, else a page or less from where we may not wait. */
@@ -264,7 +265,8 @@ void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader)
 		if (!fetch)
 			return;
 		lazy = is_reader && !ch->is_polled && !ch->in_waiters && ch->in_spin.window_us;
-		fetch_send_locked(ch, fetch, MP_READ_NOW | (lazy ? MP_LAZY : 0));
+		if (!fetch_send_locked(ch, fetch, MP_READ_NOW | (lazy ? MP_LAZY : 0)))
+			return;
 	}
 }
 
@@ -279,6 +281,8 @@ void mp_fetch_park_locked(struct mp_channel *ch)
 	fetch = fetch_get_locked(ch);
 	if (fetch)
 		fetch_send_locked(ch, fetch, 0);
+	else	/* without IN there is nothing to be readable for: an event comes */
+		ch->fetch_failed = ch->bits & MP_ST_IN;
 }
 
 /* Is there a READ to be sent for which there is no memory yet? */
@@ -322,6 +326,13 @@ void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock)
 
 static void cancel_send_locked(struct mp_channel *ch);
 
+/* One that was due while its request was in use: for CANCEL or CLOSE. */
+void mp_fetch_cancel_again_locked(struct mp_channel *ch)
+{
+	if (ch->cancel_again)
+		cancel_send_locked(ch);
+}
+
 static void cancel_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;
@@ -333,8 +344,7 @@ static void cancel_done(struct mp_req *req)
 	ch->cancel_busy = false;
 	if (!mp_req_answer(req, &answer))
 		wake = mp_channel_apply_answer_locked(ch, req, &answer);
-	if (ch->cancel_again)
-		cancel_send_locked(ch);
+	mp_fetch_cancel_again_locked(ch);
 	wake |= mp_channel_progress_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);
 	mp_channel_settle(ch, wake);
@@ -344,7 +354,7 @@ static void cancel_done(struct mp_req *req)
 /* One at a time: a READ that was sent after the last is not covered by it. */
 static void cancel_send_locked(struct mp_channel *ch)
 {
-	ch->cancel_again = ch->cancel_busy;
+	ch->cancel_again = ch->cancel_busy || ch->close_busy;
 	if (!ch->in_busy || ch->cancel_busy || ch->close_busy || ch->error)
 		return;
 	mp_req_init(&ch->urgent_req, ch, MP_OP_CANCEL, cancel_done);

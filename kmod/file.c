@@ -206,6 +206,7 @@ static long ioctl_info(struct mp_channel *ch, void __user *arg)
 
 	if (!info)
 		return -ENOMEM;
+	mp_wait_look(ch);	/* answers that nobody waited for may lie in the rings */
 	spin_lock_irq(&ch->lock);
 	fill_info_locked(ch, info);
 	spin_unlock_irq(&ch->lock);
@@ -219,6 +220,7 @@ static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 {
 	u32 bytes;
 
+	mp_wait_look(ch);	/* answers that nobody waited for may lie in the rings */
 	spin_lock_irq(&ch->lock);
 	bytes = is_out ? ch->out_bytes : mp_read_buffered_locked(ch);
 	spin_unlock_irq(&ch->lock);

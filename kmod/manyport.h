@@ -447,6 +447,7 @@ void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader);
 void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock);
 void mp_fetch_park_locked(struct mp_channel *ch);
 void mp_fetch_cancel_locked(struct mp_channel *ch);
+void mp_fetch_cancel_again_locked(struct mp_channel *ch);
 void mp_fetch_urge_locked(struct mp_channel *ch);
 bool mp_fetch_may_ask_locked(const struct mp_channel *ch);
 struct mp_fetch *mp_fetch_first_locked(const struct mp_channel *ch);

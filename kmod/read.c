@@ -120,6 +120,7 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 {
 	struct mp_fetch *fetch;
 	size_t bytes, copied, total = 0;
+	bool fault = false;
 	__poll_t wake;
 
 	ch->in_copying = true;
@@ -133,14 +134,16 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 		mp_fetch_consume_locked(ch, fetch, copied);
 		if (!large)
 			mp_fetch_ahead_locked(ch, !nonblock);
-		if (copied < bytes)
+		fault = copied < bytes;
+		if (fault)
 			break;
 	}
 	wake = copy_end_locked(ch);
 	spin_unlock_irq(&ch->lock);
 	if (wake)
 		mp_channel_settle(ch, wake);
-	return total ? total : -EFAULT;
+	/* Else it was shut down meanwhile: the caller looks again. */
+	return total ? total : fault ? -EFAULT : nonblock ? 0 : -EAGAIN;
 }
 
 static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)

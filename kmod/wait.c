@@ -44,6 +44,7 @@ static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, boo
 	unsigned int looks = 0;
 	bool over;
 
+	preempt_disable();	/* nobody on this port gets interrupts meanwhile */
 	mp_queue_poll_begin(rx);
 	do {
 		mp_queue_look(rx);
@@ -52,6 +53,7 @@ static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, boo
 	} while (!over && single_task_running() && !need_resched() && !signal_pending(current) &&
 		 ++looks < MP_LOOKS_MAX && now_us() < end);
 	mp_queue_poll_end(rx);
+	preempt_enable();
 	return over;
 }
 
@@ -59,7 +61,8 @@ static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_ove
 {
 	bool over = false;
 
-	if (!window || !single_task_running())
+	/* With PREEMPT_RT our spinlocks sleep, and who looks could be preempted. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !window || !single_task_running())
 		return false;
 	rcu_read_lock();
 	if (!READ_ONCE(ch->error))

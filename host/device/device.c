@@ -251,8 +251,10 @@ bool device_look(struct device *device)
 		if (!queue_is_live(queue) || !ring_waiting(queue->ring))
 			continue;
 		found = true;
+		list_del(link);		/* the others come first next time */
+		list_add_tail(&device->warm, link);
 		queue_serve(queue);
-		break;		/* the list may be another one now */
+		break;			/* the list may be another one now */
 	}
 	if (found)
 		device_settle(device);

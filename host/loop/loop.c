@@ -24,6 +24,7 @@
 #include "loop/spin.h"
 
 #define ROUND_EVENTS 64
+#define FINDS_MAX    16		/* rounds in a row in which only the poller had work */
 
 struct loop {
 	int epoll;
@@ -43,6 +44,7 @@ struct loop {
 
 	struct loop_poller *poller;
 	struct spin spin;
+	unsigned int finds;			/* times that the poller had work */
 };
 
 static uint64_t clock_us(void)
@@ -378,11 +380,18 @@ static int wait_for_work(struct loop *loop)
 	uint64_t start;
 	int n;
 
-	if (!poller || loop->queued)
+	if (!poller)
 		return fetch_events(loop, wait_limit(loop));
+	/* With a task queued nobody sleeps, so nobody asks to be woken: look all the same. */
+	if (loop->queued) {
+		poller->look(poller);
+		return fetch_events(loop, 0);
+	}
 	n = look(loop);
-	if (n || poller->rest(poller))
-		return n == -EAGAIN ? 0 : n;
+	if (n == -EAGAIN || (!n && poller->rest(poller)))
+		return ++loop->finds % FINDS_MAX ? 0 : fetch_events(loop, 0);
+	if (n)
+		return n;
 	start = clock_us();
 	n = fetch_events(loop, wait_limit(loop));
 	spin_slept(&loop->spin, poller->max_us, clock_us() - start);

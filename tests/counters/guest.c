@@ -20,7 +20,7 @@
 #include "work.h"
 
 #define WARM_UP		8
-#define ROUNDS		8
+#define ROUNDS		16
 #define IDLE_CHANNELS	100
 #define IDLE_ROUNDS	3
 #define OUTPUT_MAX	(1 << 20)
