@@ -149,6 +149,8 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 			return mp_channel_protocol_error_locked(ch, "write order");
 		break;
 	case MP_AGAIN:
+		if (!mp_again_is_valid(answer, MP_ST_OUT))
+			return mp_channel_protocol_error_locked(ch, "write again");
 		break;
 	case MP_ENDED:
 	case MP_BAD_STATE:

@@ -151,6 +151,9 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 		 * An event follows, or the state that it would carry has come already,
 		 * on the other queue.
 		 */
+		if (!mp_again_is_valid(answer, MP_ST_IN))
+			return mp_channel_protocol_error_locked(ch, "read again");
+		break;
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		break;	/* the state says why */

@@ -194,6 +194,9 @@ static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *p
 			return mp_channel_protocol_error_locked(ch, "order");
 		return 0;
 	case MP_AGAIN:
+		if (!mp_again_is_valid(answer, part->batch->is_read ? MP_ST_IN : MP_ST_OUT))
+			return mp_channel_protocol_error_locked(ch, "again");
+		return 0;
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		return 0;	/* nothing moved; the state says what next */

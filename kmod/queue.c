@@ -26,7 +26,7 @@
 #include "manyport.h"
 
 #define MP_DRAIN_PASSES 4
-#define MP_POLL_BUDGET	1024	/* answers that one look handles: a large ring full */
+#define MP_POLL_BUDGET	64	/* answers that one pass of a look handles */
 
 static void mp_queue_drain_work(struct work_struct *work);
 static enum hrtimer_restart hold_ends(struct hrtimer *timer);
@@ -380,65 +380,66 @@ static bool drain_pass(struct mp_queue *queue, bool *found)
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
 		refill_locked(queue);
-		WRITE_ONCE(queue->is_deferred, false);
 		more = update_calls_locked(queue);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return more;
 }
 
-/* Returns true when there was anything. */
-static bool mp_queue_drain(struct mp_queue *queue)
+/*
+ * Both queues of a port, transmit first; to be repeated until the receive queue brings
+ * nothing [protocol.md 6.8]: an answer to CANCEL says that others lie in the receive queue,
+ * and an event there may mean that an answer which nobody waits for lies in the transmit
+ * queue. Returns true when it is to be repeated.
+ */
+static bool drain_once(struct mp_queue *rx)
 {
-	bool found = false;
+	bool found = false, unused = false;
+	bool more = drain_pass(rx + 1, &unused);
+
+	return drain_pass(rx, &found) || found || more;
+}
+
+/* A few times here; a device that goes on and on is left to the work item. */
+static void drain_both(struct mp_queue *rx)
+{
 	int pass;
 
 	for (pass = 0; pass < MP_DRAIN_PASSES; pass++)
-		if (!drain_pass(queue, &found))
-			return found;
-	WRITE_ONCE(queue->is_deferred, true);
-	queue_work(system_unbound_wq, &queue->drain_work);
-	return false;		/* the work item goes on */
-}
-
-/*
- * Both queues of a port, transmit first, and again until the receive queue brings nothing
- * [protocol.md 6.8]: an answer to CANCEL says that others lie in the receive queue, and an
- * event there may mean that an answer which nobody waits for lies in the transmit queue.
- * What a work item has taken over is not handled here: it shares the processor.
- */
-static void drain_both(struct mp_queue *rx)
-{
-	struct mp_queue *tx = rx + 1;
-	int pass;
-
-	for (pass = 0; pass < MP_DRAIN_PASSES; pass++) {
-		if (!READ_ONCE(tx->is_deferred))
-			mp_queue_drain(tx);
-		if (READ_ONCE(rx->is_deferred) || !mp_queue_drain(rx))
+		if (!drain_once(rx))
 			return;
-	}
+	WRITE_ONCE(rx->is_deferred, true);
 	queue_work(system_unbound_wq, &rx->drain_work);
 }
 
+/* It shares the processor with others. The last look is after interrupts count again. */
 static void mp_queue_drain_work(struct work_struct *work)
 {
 	struct mp_queue *queue = container_of(work, struct mp_queue, drain_work);
+	struct mp_queue *rx = queue->is_rx ? queue : queue - 1;
 
-	mp_queue_drain(queue);
-	drain_both(queue->is_rx ? queue : queue - 1);
+	if (!drain_once(rx)) {
+		WRITE_ONCE(rx->is_deferred, false);
+		smp_mb();	/* pairs with the look at is_deferred in an interrupt */
+		if (!drain_once(rx))
+			return;
+	}
+	WRITE_ONCE(rx->is_deferred, true);
+	queue_work(system_unbound_wq, &rx->drain_work);
 	cond_resched();
 }
 
 void mp_queue_interrupt(struct virtqueue *vq)
 {
 	struct mp_queue *queue = mp_device_queue(vq->vdev->priv, vq->index);
+	struct mp_queue *rx = queue->is_rx ? queue : queue - 1;
 
-	drain_both(queue->is_rx ? queue : queue - 1);
+	if (!READ_ONCE(rx->is_deferred))
+		drain_both(rx);
 }
 
-/* Handles what is there: at most a large ring full. Returns true when there was anything. */
-static bool poll_queue(struct mp_queue *queue)
+/* Handles what is there. Returns how much: MP_POLL_BUDGET means that there may be more. */
+static unsigned int poll_queue(struct mp_queue *queue)
 {
 	unsigned int found = 0;
 	unsigned long flags;
@@ -446,12 +447,12 @@ static bool poll_queue(struct mp_queue *queue)
 	while (found < MP_POLL_BUDGET && drain_one(queue))
 		found++;
 	if (!found)
-		return false;
+		return 0;
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead)
 		refill_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
-	return true;
+	return found;
 }
 
 /* Handles what is there in both queues of a port, as drain_both(); @rx: its receive queue. */
@@ -460,8 +461,9 @@ void mp_queue_look(struct mp_queue *rx)
 	int pass;
 
 	for (pass = 0; pass < MP_DRAIN_PASSES; pass++) {
-		poll_queue(rx + 1);
-		if (!poll_queue(rx))
+		bool more = poll_queue(rx + 1) == MP_POLL_BUDGET;
+
+		if (!poll_queue(rx) && !more)
 			return;
 	}
 	queue_work(system_unbound_wq, &rx->drain_work);

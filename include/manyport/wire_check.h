@@ -158,6 +158,15 @@ static inline bool mp_result_is_valid(const struct mp_result *r, __u32 asked, __
 	       (!writable || used - sizeof(*r) >= count) && mp_state_is_valid(&r->state);
 }
 
+/*
+ * MP_AGAIN arms [protocol.md 6.3, 6.4]: @bit, MP_ST_IN of a READ and MP_ST_OUT of a WRITE, is
+ * clear in the state that comes with it. Else the same would be asked again for ever.
+ */
+static inline bool mp_again_is_valid(const struct mp_result *r, __u16 bit)
+{
+	return !(mp_le16(r->state.bits) & bit);
+}
+
 /* An event [protocol.md 7.1]. @used: bytes written. */
 static inline bool mp_event_is_valid(const struct mp_event *e, __u32 used)
 {
