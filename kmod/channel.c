@@ -244,6 +244,12 @@ static void close_try_locked(struct mp_channel *ch)
 		ch->close_sent = !mp_channel_send_close_locked(ch, abort);
 }
 
+/* Does anybody sleep on the channel, or ask for signals? */
+static bool is_watched(struct mp_channel *ch)
+{
+	return wq_has_sleeper(&ch->wait) || READ_ONCE(ch->fasync);
+}
+
 /*
  * The end of every handler of this channel: wakes, closes a released channel,
  * and gives its slot back when the device has said CLOSED.
@@ -254,6 +260,9 @@ void mp_channel_settle(struct mp_channel *ch, __poll_t wake)
 	__poll_t key = 0;
 	bool is_over;
 
+	/* What changed, changed under the lock: a release that comes later sees it itself. */
+	if (!READ_ONCE(ch->is_released) && !(wake && is_watched(ch)))
+		return;
 	spin_lock_irqsave(&ch->lock, flags);
 	close_try_locked(ch);
 	if (wake)

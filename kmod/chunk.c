@@ -367,8 +367,8 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
 				       min_t(size_t, chunk->size - chunk->end,
 					     iov_iter_count(from)), from);
 	ssize_t ret = copied ? copied : -EFAULT;
+	__poll_t wake = 0;
 	bool dropped;
-	__poll_t wake;
 
 	spin_lock_irq(&ch->lock);
 	chunk->is_filling = false;
@@ -387,7 +387,9 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
 		ch->out_offset += copied;
 		ch->out_bytes += copied;
 	}
-	wake = mp_channel_progress_locked(ch);
+	/* What may grow further goes when that which is under way has been answered. */
+	if (ret < 0 || !is_old || !ch->out_sent || chunk->end == chunk->size)
+		wake = mp_channel_progress_locked(ch);
 	spin_unlock_irq(&ch->lock);
 	if (dropped || (!is_old && ret < 0))
 		chunk_free(ch, chunk);
@@ -397,15 +399,15 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
 }
 
 /*
- * Copies the head of @from and sends it, under the write mutex. Returns bytes, -EAGAIN (no
- * room), -EFAULT, -ENOMEM.
+ * Copies the head of @from and sends it, under the write mutex; drops the lock. Returns
+ * bytes, -EAGAIN (no room), -EFAULT, -ENOMEM.
  */
-ssize_t mp_chunk_copy(struct mp_channel *ch, struct iov_iter *from)
+ssize_t mp_chunk_copy_locked(struct mp_channel *ch, struct iov_iter *from)
+	__releases(&ch->lock)
 {
 	struct mp_chunk *chunk;
 	bool is_first, room, waits;
 
-	spin_lock_irq(&ch->lock);
 	chunk = chunk_reopen_locked(ch);
 	is_first = list_empty(&ch->out_chunks);
 	waits = ch->out_sent;

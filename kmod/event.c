@@ -42,10 +42,13 @@ __poll_t mp_channel_progress_locked(struct mp_channel *ch)
 	__poll_t wake = 0;
 
 	lockdep_assert_held(&ch->lock);
-	wake |= mp_write_pump_locked(ch);
+	if (mp_write_is_busy_locked(ch))
+		wake |= mp_write_pump_locked(ch);
 	if (ch->is_polled && !ch->in_large)
 		mp_fetch_ahead_locked(ch, false);
-	return wake | mp_connect_again_locked(ch);
+	if (ch->end_seen)
+		wake |= mp_connect_again_locked(ch);
+	return wake;
 }
 
 /*

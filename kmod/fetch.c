@@ -388,12 +388,6 @@ void mp_fetch_urge_locked(struct mp_channel *ch)
 
 /* --- What was fetched ------------------------------------------------------ */
 
-/* The first with unread bytes, or NULL. */
-struct mp_fetch *mp_fetch_first_locked(const struct mp_channel *ch)
-{
-	return ch->in_full ? list_first_entry(&ch->in_fetches, struct mp_fetch, node) : NULL;
-}
-
 /* @bytes of the first were read. */
 void mp_fetch_consume_locked(struct mp_channel *ch, struct mp_fetch *fetch, u32 bytes)
 {

@@ -450,17 +450,30 @@ void mp_fetch_cancel_locked(struct mp_channel *ch);
 void mp_fetch_cancel_again_locked(struct mp_channel *ch);
 void mp_fetch_urge_locked(struct mp_channel *ch);
 bool mp_fetch_may_ask_locked(const struct mp_channel *ch);
-struct mp_fetch *mp_fetch_first_locked(const struct mp_channel *ch);
 void mp_fetch_consume_locked(struct mp_channel *ch, struct mp_fetch *fetch, u32 bytes);
 void mp_fetch_forget_locked(struct mp_channel *ch);
 void mp_fetch_trim_locked(struct mp_channel *ch);
+
+/* The first with unread bytes, or NULL. */
+static inline struct mp_fetch *mp_fetch_first_locked(const struct mp_channel *ch)
+{
+	return ch->in_full ? list_first_entry(&ch->in_fetches, struct mp_fetch, node) : NULL;
+}
 
 ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);
 int mp_write_flush(struct mp_channel *ch);
 
 #define MP_CHUNKS_IN_FLIGHT 4
 
-ssize_t mp_chunk_copy(struct mp_channel *ch, struct iov_iter *from);
+/* Was anything written that is not with the service, or does anybody wait for that? */
+static inline bool mp_write_is_busy_locked(const struct mp_channel *ch)
+{
+	return !list_empty(&ch->out_chunks) || ch->out_sent || ch->out_wanted ||
+	       ch->out_calls || ch->out_held;
+}
+
+ssize_t mp_chunk_copy_locked(struct mp_channel *ch, struct iov_iter *from)
+	__releases(&ch->lock);
 bool mp_write_has_room_locked(const struct mp_channel *ch);
 void mp_write_want_locked(struct mp_channel *ch, bool wanted);
 void mp_write_uncount_locked(struct mp_channel *ch);
@@ -478,7 +491,7 @@ struct mp_batch_req {
 	struct mp_batch *batch;
 	u32 len, count;			/* bytes offered, bytes moved */
 	unsigned int page_count;
-	struct page **pages;
+	struct page **pages;		/* behind sg */
 	struct scatterlist *sg;
 };
 

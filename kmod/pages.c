@@ -32,7 +32,6 @@ bool mp_pages_want(const struct iov_iter *iter)
 static void part_unpin(struct mp_batch_req *part, bool is_dirty)
 {
 	unpin_user_pages_dirty_lock(part->pages, part->page_count, is_dirty);
-	kfree(part->pages);
 	kfree(part->sg);
 }
 
@@ -89,13 +88,12 @@ static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t by
 	unsigned int count = DIV_ROUND_UP(offset + bytes, PAGE_SIZE);
 	int pinned;
 
-	part->pages = kmalloc_array(count, sizeof(*part->pages), GFP_KERNEL);
-	part->sg = kmalloc_array(count, sizeof(*part->sg), GFP_KERNEL);
-	pinned = part->pages && part->sg ?
-		 pin_user_pages_fast(addr - offset, count, is_read ? FOLL_WRITE : 0, part->pages) :
-		 -ENOMEM;
+	part->sg = kmalloc_array(count, sizeof(*part->sg) + sizeof(*part->pages), GFP_KERNEL);
+	if (!part->sg)
+		return -ENOMEM;
+	part->pages = (struct page **)(part->sg + count);
+	pinned = pin_user_pages_fast(addr - offset, count, is_read ? FOLL_WRITE : 0, part->pages);
 	if (pinned <= 0) {
-		kfree(part->pages);
 		kfree(part->sg);
 		return pinned ? pinned : -EFAULT;
 	}
@@ -315,12 +313,15 @@ static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned lo
 
 static bool is_batch_done(struct mp_channel *ch, bool is_read)
 {
-	const struct mp_batch *batch;
+	struct mp_batch **slot = is_read ? &ch->in_batch : &ch->out_batch, *batch;
 	bool ret;
 
+	/* The caller's own, or none: nobody else frees it before this says so. */
+	batch = READ_ONCE(*slot);
+	if (batch && !READ_ONCE(batch->is_done))
+		return false;
 	spin_lock_irq(&ch->lock);
-	batch = is_read ? ch->in_batch : ch->out_batch;
-	ret = !batch || batch->is_done;
+	ret = !*slot || (*slot)->is_done;
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }

@@ -129,22 +129,25 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
 	return virtqueue_add_sgs(queue->vq, sgs, out, in, &req->token, GFP_ATOMIC);
 }
 
-/* Moves what waits into the ring as far as there is room. */
-static void add_waiting_locked(struct mp_queue *queue, struct list_head *list)
+/* Moves what waits into the ring as far as there is room. Returns true when it moved any. */
+static bool add_waiting_locked(struct mp_queue *queue, struct list_head *list)
 {
 	struct mp_req *req, *next;
+	bool added = false;
 
 	list_for_each_entry_safe(req, next, list, node) {
 		if (add_locked(queue, req))
-			return;
+			break;
 		list_move_tail(&req->node, &queue->inflight);
+		added = true;
 	}
+	return added;
 }
 
-static void post_events_locked(struct mp_queue *queue)
+static bool post_events_locked(struct mp_queue *queue)
 {
+	unsigned int i, before = queue->events_posted;
 	struct scatterlist sg;
-	unsigned int i;
 
 	for (i = 0; i < queue->event_count; i++) {
 		struct mp_event_buf *buf = &queue->events[i];
@@ -153,21 +156,37 @@ static void post_events_locked(struct mp_queue *queue)
 			continue;
 		sg_init_one(&sg, &buf->event, sizeof(buf->event));
 		if (virtqueue_add_inbuf(queue->vq, &sg, 1, &buf->token, GFP_ATOMIC))
-			return;
+			break;
 		buf->is_posted = true;
 		queue->events_posted++;
 	}
+	return queue->events_posted > before;
 }
 
-static void fill_locked(struct mp_queue *queue)
+/* Puts what waits into the ring. Returns true when the device is to be told. */
+static bool fill_locked(struct mp_queue *queue)
 {
+	bool added = false;
+
+	lockdep_assert_held(&queue->lock);
 	if (queue->is_dead)
-		return;
+		return false;
 	if (queue->events_posted < queue->event_count)
-		post_events_locked(queue);
-	add_waiting_locked(queue, &queue->urgent);
-	if (list_empty(&queue->urgent))
-		add_waiting_locked(queue, &queue->waiting);
+		added |= post_events_locked(queue);
+	if (!list_empty(&queue->urgent))
+		added |= add_waiting_locked(queue, &queue->urgent);
+	if (!list_empty(&queue->waiting) && list_empty(&queue->urgent))
+		added |= add_waiting_locked(queue, &queue->waiting);
+	return added;
+}
+
+/*
+ * Tells the device, if it wants to be told. Under the lock: the virtqueue is not deleted
+ * before it is dead. Returns true when it was told.
+ */
+static bool kick_locked(struct mp_queue *queue)
+{
+	return virtqueue_kick_prepare(queue->vq) && virtqueue_notify(queue->vq);
 }
 
 static bool needs_calls_locked(const struct mp_queue *queue)
@@ -242,7 +261,7 @@ void mp_queue_hold(struct mp_queue *queue, bool held)
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 {
 	unsigned long flags;
-	bool kick;
+	bool added, kick;
 
 	spin_lock_irqsave(&queue->lock, flags);
 	if (queue->is_dead) {
@@ -255,13 +274,10 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	if (req->is_held)
 		hold_locked(queue, true);
 	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
-	fill_locked(queue);
+	added = fill_locked(queue);
 	if (update_calls_locked(queue))
 		queue_work(system_unbound_wq, &queue->drain_work);
-	kick = virtqueue_kick_prepare(queue->vq);
-	/* Under the lock: the virtqueue is not deleted before it is dead. */
-	if (kick)
-		virtqueue_notify(queue->vq);
+	kick = added && kick_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return kick;
 }
@@ -283,9 +299,8 @@ int mp_queue_post_events(struct mp_queue *queue)
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
 		queue->event_count = count;
-		fill_locked(queue);
-		if (virtqueue_kick_prepare(queue->vq))
-			virtqueue_notify(queue->vq);
+		if (fill_locked(queue))
+			kick_locked(queue);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return 0;
@@ -305,53 +320,58 @@ static void handle_event(struct mp_queue *queue, struct mp_event_buf *buf, u32 u
 	rcu_read_unlock();
 }
 
-/*
- * Takes one used buffer and handles it with the lock dropped. Returns false
- * when there is none.
- */
-static bool drain_one(struct mp_queue *queue)
+/* A used buffer, or NULL. A request's is the caller's from here on. */
+static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
 {
 	struct mp_token *token = NULL;
-	struct mp_event_buf *buf;
 	struct mp_req *req;
-	unsigned long flags;
-	u32 used;
 
-	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead)
-		token = virtqueue_get_buf(queue->vq, &used);
-	if (token && !token->is_event) {
-		req = container_of(token, struct mp_req, token);
-		list_del_init(&req->node);
-		req->used = used;
-		if (!req->is_lazy)
-			queue->awaited--;
-		if (req->is_held)
-			hold_locked(queue, false);
-	}
-	spin_unlock_irqrestore(&queue->lock, flags);
-	if (!token)
-		return false;
-	if (!token->is_event) {
-		req = container_of(token, struct mp_req, token);
-		req->done(req);
-		return true;
-	}
-	buf = container_of(token, struct mp_event_buf, token);
-	handle_event(queue, buf, used);
-	spin_lock_irqsave(&queue->lock, flags);
-	buf->is_posted = false;
-	queue->events_posted--;
-	spin_unlock_irqrestore(&queue->lock, flags);
-	return true;
+		token = virtqueue_get_buf(queue->vq, used);
+	if (!token || token->is_event)
+		return token;
+	req = container_of(token, struct mp_req, token);
+	list_del_init(&req->node);
+	req->used = *used;
+	if (!req->is_lazy)
+		queue->awaited--;
+	if (req->is_held)
+		hold_locked(queue, false);
+	return token;
 }
 
-/* Fills what was drained, and tells the device. */
-static void refill_locked(struct mp_queue *queue)
+/*
+ * Handles up to @budget used buffers, each with the lock dropped, and fills what became
+ * free. Returns how many there were.
+ */
+static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, unsigned long *flags)
+	__must_hold(&queue->lock)
 {
-	fill_locked(queue);
-	if (virtqueue_kick_prepare(queue->vq))
-		virtqueue_notify(queue->vq);
+	struct mp_token *token;
+	unsigned int found = 0;
+	u32 used;
+
+	while (found < budget && (token = take_locked(queue, &used))) {
+		struct mp_req *req = container_of(token, struct mp_req, token);
+		struct mp_event_buf *buf = NULL;
+
+		found++;
+		if (token->is_event)
+			buf = container_of(token, struct mp_event_buf, token);
+		spin_unlock_irqrestore(&queue->lock, *flags);
+		if (buf)
+			handle_event(queue, buf, used);
+		else
+			req->done(req);
+		spin_lock_irqsave(&queue->lock, *flags);
+		if (buf) {
+			buf->is_posted = false;
+			queue->events_posted--;
+		}
+	}
+	if (found && fill_locked(queue))
+		kick_locked(queue);
+	return found;
 }
 
 /*
@@ -361,25 +381,13 @@ static void refill_locked(struct mp_queue *queue)
 static bool drain_pass(struct mp_queue *queue, bool *found)
 {
 	unsigned long flags;
-	unsigned int budget;
 	bool more = false;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	budget = queue->is_dead ? 0 : virtqueue_get_vring_size(queue->vq);
-	if (budget) {
+	if (!queue->is_dead) {
 		virtqueue_disable_cb(queue->vq);
 		queue->has_calls = false;
-	}
-	spin_unlock_irqrestore(&queue->lock, flags);
-
-	while (budget && drain_one(queue)) {
-		budget--;
-		*found = true;
-	}
-
-	spin_lock_irqsave(&queue->lock, flags);
-	if (!queue->is_dead) {
-		refill_locked(queue);
+		*found |= drain_locked(queue, virtqueue_get_vring_size(queue->vq), &flags);
 		more = update_calls_locked(queue);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
@@ -441,16 +449,11 @@ void mp_queue_interrupt(struct virtqueue *vq)
 /* Handles what is there. Returns how much: MP_POLL_BUDGET means that there may be more. */
 static unsigned int poll_queue(struct mp_queue *queue)
 {
-	unsigned int found = 0;
+	unsigned int found;
 	unsigned long flags;
 
-	while (found < MP_POLL_BUDGET && drain_one(queue))
-		found++;
-	if (!found)
-		return 0;
 	spin_lock_irqsave(&queue->lock, flags);
-	if (!queue->is_dead)
-		refill_locked(queue);
+	found = drain_locked(queue, MP_POLL_BUDGET, &flags);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return found;
 }
@@ -498,15 +501,13 @@ void mp_queue_poll_begin(struct mp_queue *rx)
 	poll_enter(rx + 1);
 }
 
-/* From before the last look on interrupts count again, so that none is lost. */
+/* From here on interrupts count again, where they are needed; what came before is handled. */
 void mp_queue_poll_end(struct mp_queue *rx)
 {
 	bool more = poll_leave(rx + 1);
 
 	if (poll_leave(rx) || more)
 		drain_both(rx);
-	else
-		mp_queue_look(rx);
 }
 
 /* What is answered lets the held bytes go; for the rest an interrupt says when. */

@@ -94,15 +94,17 @@ static bool is_worth_waking(struct mp_channel *ch, bool large)
 
 /*
  * A reader has copied: what was to be dropped meanwhile goes now, a polled channel asks for
- * more. Who takes a short read for "drained" gets an edge for an end behind it. Returns
- * what to wake.
+ * more. Who takes a short read for "drained" gets an edge for an end behind it. @rest: the
+ * first fetch has unread bytes still, so none of that is due. Returns what to wake.
  */
-static __poll_t copy_end_locked(struct mp_channel *ch)
+static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
 {
 	__poll_t wake;
 
 	ch->in_copying = false;
 	ch->in_turn = true;
+	if (rest && !ch->in_forget && !ch->in_spare)
+		return 0;
 	if (ch->in_forget)
 		mp_read_forget_locked(ch);
 	ch->in_forget = false;
@@ -120,25 +122,26 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 {
 	struct mp_fetch *fetch;
 	size_t bytes, copied, total = 0;
-	bool fault = false;
+	bool fault = false, rest = false;
 	__poll_t wake;
 
 	ch->in_copying = true;
-	while ((fetch = mp_fetch_first_locked(ch)) && iov_iter_count(to) && !ch->in_forget) {
+	while (iov_iter_count(to) && (fetch = mp_fetch_first_locked(ch)) && !ch->in_forget) {
 		/* We hold the read mutex, and in_copying keeps it: nobody else touches it. */
 		spin_unlock_irq(&ch->lock);
 		bytes = min_t(size_t, fetch->end - fetch->start, iov_iter_count(to));
 		copied = copy_to_iter(fetch->data + fetch->start, bytes, to);
 		total += copied;
 		spin_lock_irq(&ch->lock);
+		rest = copied < fetch->end - fetch->start;
 		mp_fetch_consume_locked(ch, fetch, copied);
-		if (!large)
+		if (!large && !rest)
 			mp_fetch_ahead_locked(ch, !nonblock);
 		fault = copied < bytes;
 		if (fault)
 			break;
 	}
-	wake = copy_end_locked(ch);
+	wake = copy_end_locked(ch, rest);
 	spin_unlock_irq(&ch->lock);
 	if (wake)
 		mp_channel_settle(ch, wake);
@@ -157,7 +160,7 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 		ch->in_batch = NULL;
 		mp_pages_free_later(batch);
 	}
-	wake = copy_end_locked(ch);
+	wake = copy_end_locked(ch, false);
 	spin_unlock_irq(&ch->lock);
 	mp_channel_settle(ch, wake);
 	return bytes ? bytes : -EFAULT;
@@ -206,12 +209,13 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 	int state = 1;
 
 	spin_lock_irq(&ch->lock);
-	if (!large && ch->in_full && !batch_has_bytes_locked(ch))
-		return copy_fetches_locked(ch, to, nonblock, false);
-	spin_unlock_irq(&ch->lock);
-	if (!large)
+	if (!large) {
+		if (ch->in_full && !batch_has_bytes_locked(ch))
+			return copy_fetches_locked(ch, to, nonblock, false);
+		spin_unlock_irq(&ch->lock);
 		mp_fetch_prepare(ch, iov_iter_count(to), nonblock);
-	spin_lock_irq(&ch->lock);
+		spin_lock_irq(&ch->lock);
+	}
 	if (batch_has_bytes_locked(ch))
 		source = FROM_ORPHAN;
 	else if (ch->in_full)

@@ -75,20 +75,18 @@ static int wait_for_room(struct mp_channel *ch, bool large)
 /* One step, under the write mutex. Returns bytes, -EAGAIN (wait), -errno. */
 static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool large)
 {
-	bool busy;
 	int ret;
 
 	spin_lock_irq(&ch->lock);
 	ret = write_state_locked(ch);
-	busy = ch->out_batch;	/* of a killed writer: where it ended is not known yet */
-	if (ret == -EAGAIN || busy)
+	if (!ret && ch->out_batch)
+		ret = -EAGAIN;	/* of a killed writer: where it ended is not known yet */
+	if (!ret && !large)
+		return mp_chunk_copy_locked(ch, from);
+	if (ret == -EAGAIN)
 		mp_write_want_locked(ch, true);
 	spin_unlock_irq(&ch->lock);
-	if (ret)
-		return ret;
-	if (busy)
-		return -EAGAIN;
-	return large ? mp_pages_move(ch, from, false) : mp_chunk_copy(ch, from);
+	return ret ? ret : mp_pages_move(ch, from, false);
 }
 
 /* All of @from, or as much as can be without waiting. Returns bytes or -errno. */

@@ -286,7 +286,7 @@ struct config *config_create(FILE *messages)
 	config->guest.connect_ms = 10000;
 	config->guest.linger_ms = 5000;
 	config->guest.max_io = MP_MAX_IO;
-	config->guest.poll_us = 50;
+	config->guest.poll_us = 100;
 	return config;
 }
 
