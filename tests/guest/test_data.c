@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* read and write: every byte once and in order, both ways, of any size and shape. */
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "channel.h"
@@ -431,4 +436,84 @@ TEST(test_services)
 		CHECK_EQ(buf[i], 0);
 	write_pattern(null, MUCH, 1, 0);
 	CHECK_OK(fsync(null));
+}
+
+/* --- A page that comes late ------------------------------------------------ */
+
+#define PAGE	4096
+#define LATE_MS	5	/* longer than small writes wait to be sent together */
+
+struct late_page {
+	int uffd;
+	char *page;
+	char *content;		/* what it will hold */
+};
+
+/* Fills each page that is missing, after a moment, until the descriptor is closed. */
+static void *bring_pages(void *arg)
+{
+	const struct late_page *late = arg;
+	struct uffd_msg message;
+
+	while (read(late->uffd, &message, sizeof(message)) == sizeof(message)) {
+		struct uffdio_copy copy = {
+			.dst = (unsigned long)late->page,
+			.src = (unsigned long)late->content,
+			.len = PAGE,
+		};
+
+		poll(NULL, 0, LATE_MS);
+		if (ioctl(late->uffd, UFFDIO_COPY, &copy))
+			break;
+	}
+	return NULL;
+}
+
+/* Without userfaultfd (User Mode Linux) it is an ordinary page. */
+static void late_page_make(struct late_page *late)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	pthread_t thread;
+
+	late->content = skewed_alloc(PAGE, 0);
+	late->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(late->page != MAP_FAILED);
+	late->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (late->uffd < 0) {
+		CHECK_EQ(errno, ENOSYS);
+		return;
+	}
+	range.range.start = (unsigned long)late->page;
+	range.range.len = PAGE;
+	CHECK_EQ(ioctl(late->uffd, UFFDIO_API, &api), 0);
+	CHECK_EQ(ioctl(late->uffd, UFFDIO_REGISTER, &range), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, bring_pages, late), 0);
+}
+
+/*
+ * A write joins bytes that wait for an answer, and that comes while its page does not: it
+ * is the write that sends them then, as nobody else will.
+ */
+TEST(a_write_whose_page_comes_late_is_sent)
+{
+	struct puppet p = puppet_open(0);
+	struct late_page late;
+	uint64_t total = 0;
+
+	late_page_make(&late);
+	ctl("expect %u 9", p.index);
+	ctl("read %u all", p.index);
+	for (int i = 0; i < 20; i++) {
+		write_pattern(p.fd, 2, 9, total);
+		write_pattern(p.fd, 2, 9, total + 2);
+		pattern_fill(late.content, 2, 9, total + 4);
+		if (late.uffd < 0)
+			memcpy(late.page, late.content, 2);
+		else
+			CHECK_EQ(madvise(late.page, PAGE, MADV_DONTNEED), 0);
+		CHECK_EQ(write(p.fd, late.page, 2), 2);
+		total += 6;
+		expect_got(&p, total, 9);
+	}
 }
