@@ -94,12 +94,18 @@ static void give_back(struct channel *ch, struct held *held, const struct reques
 		.offset = htole64(ch->in_offset),
 	};
 	uint16_t head = held->head;
+	bool is_lazy = held->is_lazy;
 
 	ch->port->parked -= held->descriptors;
 	free(held);
 	ch->port->device->stats.parked--;
+	if (is_lazy)
+		queue_give_quietly(ch->port->rx);
 	request_answer(ch->port->rx, head, map, ch, &result, count);
-	channel_delivered(ch);
+	if (is_lazy)
+		channel_delivered_lazily(ch);
+	else
+		channel_delivered(ch);
 }
 
 /* Guest addresses to iovecs, once more. Returns false when they are gone. */
@@ -162,6 +168,7 @@ static int park(struct request *request)
 	held->head = chain->head;
 	held->descriptors = chain->descriptors;
 	held->count = chain->writable;
+	held->is_lazy = request->header.flags & MP_LAZY;
 	memcpy(held->segments, chain->segments + chain->readable,
 	       chain->writable * sizeof(*chain->segments));
 	ch->parked = held;

@@ -78,7 +78,7 @@ static inline enum mp_status mp_request_check(const struct mp_request *r, __u64 
 		break;
 	case MP_OP_READ:
 		in = true;
-		if ((flags & ~(MP_LAZY | MP_READ_NOW)) || flags == MP_LAZY || !len)
+		if ((flags & ~(MP_LAZY | MP_READ_NOW)) || !len)
 			return MP_INVALID;
 		break;
 	case MP_OP_WRITE:

@@ -27,9 +27,9 @@ inline unpark(c, status, n)
 {
 	d[c].parked = 0; nparked = nparked - COST;
 	rxu!READ,c,d[c].gen,d[c].poff,d[c].plen,status,n,d[c].in,d[c].seq,d[c].bits;
-	GAVE_RX(0);
+	GAVE_RX(PARKED_LAZY(c));
 	d[c].poff = 0; d[c].plen = 0;
-	delivered(c)
+	PARKED_TOLD(c)
 }
 
 /* 6.4: moves up to @max bytes into a READ; r_n is the count. */
@@ -89,7 +89,8 @@ inline do_read()
 			:: !r_moved && r_rx && !IS_NOW && MAY_PARK ->
 				COVER(parked);
 				d[r_ch].parked = 1; nparked = nparked + COST;
-				d[r_ch].poff = r_off; d[r_ch].plen = r_len
+				d[r_ch].poff = r_off; d[r_ch].plen = r_len;
+				PARKS_AS(r_ch)
 			:: else ->
 				if
 				:: r_rx -> COVER(park_bound)

@@ -13,6 +13,7 @@
  *
  * A process may also go away, to compute for ever: then nobody looks for it. A writer goes
  * away with its last byte handed to the driver; nevertheless the service must get it.
+ * With EXPECTS a writer leaves a READ at the device for the answer.
  *
  * Slot 0 reads and writes, with READERS=2 by two processes; slot 1 writes and closes.
  */
@@ -77,6 +78,15 @@ hidden byte r_flags;
 	:: IS_LAZY && HAS_NEWS(c) -> COVER(still_owed); assert(d[c].owed) \
 	:: else -> delivered(c) \
 	fi
+
+#define PARKS_AS(c)	d[c].plazy = IS_LAZY
+#define PARKED_LAZY(c)	d[c].plazy
+#define PARKED_TOLD(c) \
+	if \
+	:: d[c].plazy && HAS_NEWS(c) -> COVER(parked_owed); assert(d[c].owed) \
+	:: else -> delivered(c) \
+	fi; \
+	d[c].plazy = 0
 
 #define new_service(c)	skip
 #include "protocol.pml"
@@ -492,6 +502,24 @@ proctype writer(byte c; byte total)
 	fi
 }
 
+/*
+ * A writer expects an answer: a lazy READ is to wait for it at the device [6.8], unless somebody
+ * sleeps. He goes away; a reader may come, or there is one already.
+ */
+#ifdef BUG_EXPECT_BESIDE_SLEEPER
+#define NOBODY_SLEEPS	1
+#else
+#define NOBODY_SLEEPS	(h[c].sleepers == 0)
+#endif
+proctype expecter(byte c)
+{
+	if
+	:: d_step { NOBODY_SLEEPS && h[c].ready + h[c].busy == 0 && MAY_ASK && !(w[c].bits & IN) ->
+		COVER(expected); send_read(c, QUIET) }
+	:: skip
+	fi
+}
+
 /* Somebody looks for himself, once, and needs nothing: a writer, or another channel. */
 proctype passer()
 {
@@ -553,6 +581,9 @@ init {
 #if NCH > 1
 		h[1].closes = 1;
 		run peer(1, 0, OTHER_BYTES); run writer(1, OTHER_BYTES);
+#endif
+#ifdef EXPECTS
+		run expecter(0);
 #endif
 #ifdef PASSER
 		run passer();

@@ -57,6 +57,9 @@ mtype = { CONNECT, READ, WRITE, SHUTDOWN, CANCEL, CLOSE, EVENT,
 #define CHANGED(c)	skip
 #define TOLD(c)		skip
 #define RESULT_TOLD(c)	delivered(c)
+#define PARKED_LAZY(c)	0
+#define PARKED_TOLD(c)	delivered(c)
+#define PARKS_AS(c)	skip
 #endif
 
 /* op, slot, generation, offset, length */
@@ -78,6 +81,9 @@ typedef record {
 	bit closing;
 	bit parked;
 	byte poff, plen;	/* the parked READ */
+#ifdef LAZY
+	bit plazy;		/* its answer is looked at late */
+#endif
 };
 record d[NCH];
 chan owedq = [NCH] of { byte };

@@ -215,7 +215,7 @@ static void malformed(void **state)
 	expect_result(write_to(0, 1, 0, NULL, 0), MP_INVALID, 0);
 	expect_result(read_from(0, 1, 0, NULL, 0), MP_INVALID, 0);
 	expect_result(do_request(MP_OP_WRITE, 0, 1, 0, MP_READ_NOW, "x", 1), MP_INVALID, 0);
-	expect_result(do_request(MP_OP_READ, 0, 1, 0, MP_LAZY, NULL, 1), MP_INVALID, 0);
+	expect_result(do_request(MP_OP_READ, 0, 1, 0, 0x0004, NULL, 1), MP_INVALID, 0);
 	expect_result(read_from(0, 1, 0, NULL, (1 << 20) + 1), MP_INVALID, 0);
 	expect_result(read_from(0, 1, UINT64_MAX, NULL, 10), MP_INVALID, 0);
 	/* A length that is not the chain's. */
@@ -404,6 +404,43 @@ static void late_looks(void **state)
 	assert_int_equal(rx->calls, calls + 1);		/* the event's */
 }
 
+static struct fake_request *park_lazily(uint64_t offset)
+{
+	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, offset, NULL, 16);
+
+	fake_header(driver, r)->flags = htole16(MP_LAZY);
+	fake_offer(driver, r);
+	fake_kick(driver, RX);
+	return r;
+}
+
+/* A READ that waits for an answer which nobody waits for yet: no call, but for news. */
+static void parked_lazily(void **state)
+{
+	struct fake_queue *rx = &driver->queues[RX];
+	struct fake_request *r = park_lazily(0);
+	unsigned int calls = rx->calls;
+
+	(void)state;
+	assert_int_equal(stats_now().parked, 1);
+	fake_say(service->last, "abc", 3);
+	expect_state(finish(r), MP_OK, CONNECTED, 0);
+	expect_no_event();
+	assert_int_equal(rx->calls, calls);
+	/* CANCEL brings it back, and its own answer makes the call. */
+	r = park_lazily(3);
+	expect_result(do_request(MP_OP_CANCEL, 0, 1, 0, 0, NULL, 0), MP_OK, 0);
+	expect_result(finish(r), MP_CANCELLED, 0);
+	assert_int_equal(rx->calls, calls);
+	/* An end is news. */
+	r = park_lazily(3);
+	fake_end(service->last);
+	expect_result(finish(r), MP_OK, 0);
+	expect_event(0, 1, CONNECTED | MP_ST_IN | MP_ST_IN_END, 0);
+	assert_int_equal(rx->calls, calls + 1);
+	assert_int_equal(stats_now().parked, 0);
+}
+
 /* What lies in the other queue when one is kicked needs no kick of its own. */
 static void one_kick_for_both(void **state)
 {
@@ -431,6 +468,7 @@ int main(void)
 						world_destroy),
 		TEST(malformed), TEST(any_cut), TEST(across_regions), TEST(bounded_passes),
 		TEST(few_notifications), TEST(never_parked), TEST(late_looks),
+		TEST(parked_lazily),
 		TEST(one_kick_for_both),
 	};
 
