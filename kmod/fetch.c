@@ -267,14 +267,14 @@ void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader)
 		fetch = fetch_get_locked(ch);
 		if (!fetch)
 			return;
-		lazy = is_reader && !ch->is_polled && !ch->in_waiters && ch->in_spin.window_us;
+		lazy = is_reader && !ch->is_polled && !ch->in_waiters &&
+		       mp_spin_is_on(&ch->in_spin);
 		if (!fetch_send_locked(ch, fetch, MP_READ_NOW | (lazy ? MP_LAZY : 0)))
 			return;
 	}
 }
 
-/* For a caller that waits: one READ may wait at the device with him. */
-void mp_fetch_park_locked(struct mp_channel *ch)
+static void park_locked(struct mp_channel *ch, u16 flags)
 {
 	struct mp_fetch *fetch;
 
@@ -283,9 +283,22 @@ void mp_fetch_park_locked(struct mp_channel *ch)
 		return;
 	fetch = fetch_get_locked(ch);
 	if (fetch)
-		fetch_send_locked(ch, fetch, 0);
+		fetch_send_locked(ch, fetch, flags);
 	else	/* without IN there is nothing to be readable for: an event comes */
 		ch->fetch_failed = ch->bits & MP_ST_IN;
+}
+
+/* For a caller that waits: one READ may wait at the device with him. */
+void mp_fetch_park_locked(struct mp_channel *ch)
+{
+	park_locked(ch, 0);
+}
+
+/* Enough for a read of @want bytes, and no more than one READ may bring. */
+static u32 size_for(size_t want)
+{
+	return roundup_pow_of_two(clamp_t(size_t, want + sizeof(struct mp_fetch), MP_FETCH_MIN,
+					  min(buffer_max(), MP_FETCH_MAX)));
 }
 
 /* Is there a READ to be sent for which there is no memory yet? */
@@ -298,9 +311,7 @@ static bool needs_spare(struct mp_channel *ch, size_t want, bool nonblock, u32 *
 	ret = !ch->in_spare &&
 	      (wants_more_locked(ch) || (!nonblock && !ch->in_busy && !ch->in_full &&
 					 mp_fetch_may_ask_locked(ch)));
-	*size = max_t(u32, size_wanted_locked(ch),
-		      roundup_pow_of_two(min_t(size_t, want + sizeof(struct mp_fetch),
-					       min(buffer_max(), MP_FETCH_MAX))));
+	*size = max(size_wanted_locked(ch), size_for(want));
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }
@@ -325,6 +336,32 @@ void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock)
 		spin_unlock_irq(&ch->lock);
 		fetch_free(ch, fetch);
 	}
+}
+
+/*
+ * Of a channel on which reads and writes take turns a write is about to begin: a READ waits at
+ * the device for the answer, so that it does not come as an event first. A reader who polls
+ * finds it in the ring, so no interrupt is made, unless somebody sleeps.
+ */
+void mp_fetch_expect(struct mp_channel *ch)
+{
+	struct mp_fetch *fetch = NULL;
+	bool lazy = !READ_ONCE(ch->is_polled);
+
+	if (!READ_ONCE(ch->in_turn) || (lazy && !mp_spin_is_on(&ch->in_spin)))
+		return;
+	if (!READ_ONCE(ch->in_spare))
+		fetch = fetch_alloc(ch, size_for(READ_ONCE(ch->in_want)), GFP_KERNEL_ACCOUNT);
+	spin_lock_irq(&ch->lock);
+	ch->in_turn = false;
+	if (!ch->in_spare)
+		swap(ch->in_spare, fetch);
+	lazy = !ch->is_polled;
+	if (!(ch->bits & MP_ST_IN) && !(lazy && ch->in_waiters))
+		park_locked(ch, lazy ? MP_LAZY : 0);
+	mp_fetch_trim_locked(ch);
+	spin_unlock_irq(&ch->lock);
+	fetch_free(ch, fetch);
 }
 
 static void cancel_send_locked(struct mp_channel *ch);

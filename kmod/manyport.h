@@ -344,6 +344,7 @@ struct mp_channel {
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
 	bool in_copying;		/* a reader copies from a fetch or in_batch, unlocked */
 	bool in_turn;			/* bytes were read since the last write */
+	u32 in_want;			/* how many the last read by copy asked for */
 	bool in_forget;			/* and both are to be dropped when it has done so */
 	bool shut_in;
 	unsigned int in_waiters;	/* calls that sleep for bytes */
@@ -433,6 +434,7 @@ int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_o
 		  unsigned int parts);
 void mp_wait_look(struct mp_channel *ch);
 void mp_spin_init(struct mp_spin *spin);
+bool mp_spin_is_on(const struct mp_spin *spin);
 
 /* ---- data (read.c, fetch.c, write.c, chunk.c, pages.c) ---- */
 
@@ -449,6 +451,7 @@ void mp_fetch_park_locked(struct mp_channel *ch);
 void mp_fetch_cancel_locked(struct mp_channel *ch);
 void mp_fetch_cancel_again_locked(struct mp_channel *ch);
 void mp_fetch_urge_locked(struct mp_channel *ch);
+void mp_fetch_expect(struct mp_channel *ch);
 bool mp_fetch_may_ask_locked(const struct mp_channel *ch);
 void mp_fetch_consume_locked(struct mp_channel *ch, struct mp_fetch *fetch, u32 bytes);
 void mp_fetch_forget_locked(struct mp_channel *ch);

@@ -210,11 +210,14 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 
 	spin_lock_irq(&ch->lock);
 	if (!large) {
+		ch->in_want = min_t(size_t, iov_iter_count(to), U32_MAX);
 		if (ch->in_full && !batch_has_bytes_locked(ch))
 			return copy_fetches_locked(ch, to, nonblock, false);
-		spin_unlock_irq(&ch->lock);
-		mp_fetch_prepare(ch, iov_iter_count(to), nonblock);
-		spin_lock_irq(&ch->lock);
+		if (!ch->in_busy || (ch->bits & MP_ST_IN)) {
+			spin_unlock_irq(&ch->lock);
+			mp_fetch_prepare(ch, iov_iter_count(to), nonblock);
+			spin_lock_irq(&ch->lock);
+		}
 	}
 	if (batch_has_bytes_locked(ch))
 		source = FROM_ORPHAN;
@@ -286,6 +289,7 @@ static void large_end(struct mp_channel *ch)
 
 	spin_lock_irq(&ch->lock);
 	ch->in_large--;
+	ch->in_turn = false;	/* the answer is for the caller's pages */
 	wake = mp_channel_progress_locked(ch);
 	spin_unlock_irq(&ch->lock);
 	mp_channel_settle(ch, wake);

@@ -32,6 +32,12 @@ void mp_spin_init(struct mp_spin *spin)
 	spin->rest = 0;
 }
 
+/* Would a wait begin with looking? */
+bool mp_spin_is_on(const struct mp_spin *spin)
+{
+	return READ_ONCE(spin->window_us) && READ_ONCE(mp_poll_us);
+}
+
 static u64 now_us(void)
 {
 	return local_clock() >> 10;	/* near enough */

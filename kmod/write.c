@@ -143,21 +143,6 @@ static bool is_naming(struct mp_channel *ch)
 }
 
 /*
- * A polled channel on which reads and writes take turns expects an answer: a READ waits for it
- * at the device, so that it does not come as an event first.
- */
-static void expect_answer(struct mp_channel *ch)
-{
-	if (!READ_ONCE(ch->in_turn) || !READ_ONCE(ch->is_polled))
-		return;
-	spin_lock_irq(&ch->lock);
-	ch->in_turn = false;
-	if (!(ch->bits & MP_ST_IN))
-		mp_fetch_park_locked(ch);
-	spin_unlock_irq(&ch->lock);
-}
-
-/*
  * Names the service if none is, then writes all of @from. Returns bytes (less than
  * asked after a signal, or with @nonblock), -EAGAIN, -EPIPE, -ECONNRESET,
  * -ENODEV, -EFAULT, -ERESTARTSYS, or what naming says.
@@ -175,8 +160,9 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 		mp_wait_look(ch);	/* answers may lie in the ring */
 	if (is_naming(ch))
 		named = mp_connect_first_write(ch, from, nonblock);
-	expect_answer(ch);
 	ret = named < 0 ? named : write_all(ch, from, nonblock);
+	if (ret > 0)
+		mp_fetch_expect(ch);
 	mp_channel_unlock(ch, &ch->write_mutex, EPOLLOUT);
 	if (named <= 0)
 		return pay_error(ch, ret);

@@ -12,6 +12,7 @@
  *	  and prints "ready" when all are there. Ends at SIGTERM.
  *	host-service --fail BYTES [STATUS]  prints the pattern of seed 1 and exits with STATUS (3)
  *	host-service --report		prints its environment and ends
+ *	host-service --ponder		gives the first byte back at once, others after a moment
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host_puppet.h"
@@ -265,6 +267,23 @@ static int print_environment(void)
 	return fflush(stdout) ? 1 : 0;
 }
 
+/* So long that whoever waits for the answer sleeps. */
+static int ponder(void)
+{
+	const struct timespec moment = { .tv_nsec = 100 * 1000 * 1000 };
+	bool is_first = true;
+	char c;
+
+	while (read(STDIN_FILENO, &c, 1) == 1) {
+		if (!is_first)
+			nanosleep(&moment, NULL);
+		is_first = false;
+		if (write(STDOUT_FILENO, &c, 1) != 1)
+			return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit files;
@@ -273,6 +292,8 @@ int main(int argc, char **argv)
 		return print_and_fail(strtoull(argv[2], NULL, 10), argc > 3 ? atoi(argv[3]) : 3);
 	if (argc == 2 && !strcmp(argv[1], "--report"))
 		return print_environment();
+	if (argc == 2 && !strcmp(argv[1], "--ponder"))
+		return ponder();
 	if (argc != 2 || argv[1][0] == '-') {
 		fprintf(stderr, "usage: host-service DIR\n");
 		return 2;
