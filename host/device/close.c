@@ -12,6 +12,7 @@
 #include "device/internal.h"
 
 #define DISCARD_ROUNDS 4	/* reads of SCRATCH_SIZE before the others get their turn */
+#define DISCARD_BYTES  (256U << 10)	/* of all channels in a millisecond */
 
 void close_reach_final(struct channel *ch)
 {
@@ -36,17 +37,37 @@ void close_finish(struct channel *ch, bool abort, enum mp_reason reason)
 		classic_gone(ch);
 }
 
+/* A service that never stops talking must not keep a processor busy until the time limit. */
+uint32_t close_may_discard(struct device *device)
+{
+	uint64_t now = device_now(device);
+
+	if (now != device->discard_ms)
+		device->discard_left = DISCARD_BYTES;
+	device->discard_ms = now;
+	return device->discard_left;
+}
+
 /* Reads what nobody wants, some at a time. */
 static void discard(struct channel *ch)
 {
 	struct device *device = ch->port->device;
-	struct iovec iov = { .iov_base = device->scratch, .iov_len = SCRATCH_SIZE };
 
 	for (int i = 0; i < DISCARD_ROUNDS && !ch->is_drained && !ch->in_wait; i++) {
-		ssize_t n = ch->stream->ops->readv(ch->stream, &iov, 1);
+		uint32_t left = close_may_discard(device);
+		struct iovec iov = {
+			.iov_base = device->scratch,
+			.iov_len = left < SCRATCH_SIZE ? left : SCRATCH_SIZE,
+		};
+		ssize_t n;
 
-		if (n > 0 && n <= SCRATCH_SIZE)
+		if (!left)
+			break;
+		n = ch->stream->ops->readv(ch->stream, &iov, 1);
+		if (n > 0 && n <= SCRATCH_SIZE) {
+			device->discard_left -= n;
 			continue;
+		}
 		if (n == -EAGAIN) {
 			ch->in_wait = true;
 		} else if (n == 0) {

@@ -224,7 +224,8 @@ void device_run(struct device *device)
 	list_init(&queues);
 	list_init(&channels);
 	list_splice_tail(&device->pending, &queues);
-	list_splice_tail(&device->draining, &channels);
+	if (close_may_discard(device))
+		list_splice_tail(&device->draining, &channels);
 	while ((link = list_pop(&queues)))
 		queue_serve(list_entry(link, struct queue, pending));
 	while ((link = list_pop(&channels)))
@@ -290,6 +291,8 @@ uint64_t device_deadline(const struct device *device)
 		if (ch && ch->deadline < first)
 			first = ch->deadline;
 	}
+	if (!list_is_empty(&device->draining) && device->discard_ms < first)
+		first = device->discard_ms + 1;
 	return first;
 }
 
@@ -348,8 +351,11 @@ void device_settle(struct device *device)
 	while ((link = list_pop(&device->dead)))
 		channel_free(list_entry(link, struct channel, member));
 	queue_publish_all(device);
-	if (!list_is_empty(&device->pending) || !list_is_empty(&device->draining))
+	if (!list_is_empty(&device->pending) ||
+	    (!list_is_empty(&device->draining) && close_may_discard(device)))
 		device->env.wake(device->env.context);
+	else if (!list_is_empty(&device->draining))
+		device->env.rearm(device->env.context);
 }
 
 void device_get_stats(const struct device *device, struct device_stats *stats)

@@ -219,6 +219,8 @@ struct device {
 	struct list warm;		/* queues that device_look() looks at */
 	bool is_polled;
 	struct list draining;		/* channels with more to discard */
+	uint64_t discard_ms;		/* the millisecond that ... */
+	uint32_t discard_left;		/* ... so many more bytes may be discarded in */
 	struct list dead;		/* classic channels to free when the entry settles */
 	struct list timers[TIMER_COUNT];
 	uint32_t live;			/* channels that count against max_channels */
@@ -229,6 +231,10 @@ struct device {
 	struct request tx_request, rx_request;
 	uint8_t scratch[SCRATCH_SIZE];	/* what nobody will read */
 };
+
+/* close.c */
+/* How many bytes may be discarded now. */
+uint32_t close_may_discard(struct device *device);
 
 /* device.c */
 /* The driver broke a rule that costs it the device [protocol.md 10.7]. */

@@ -352,6 +352,9 @@ static void step(void)
 		if (driver->woken) {
 			driver->woken = false;
 			device_run(driver->device);
+		} else if (device_deadline(driver->device) == driver->now + 1) {
+			driver->now++;	/* more may be discarded then */
+			device_tick(driver->device);
 		}
 		break;
 	case 4:
