@@ -113,6 +113,12 @@ class Machine:
         self.missing[name] = f"did not start: {self.log_of(name).strip()[-200:]}"
         return False
 
+    def end_connections(self):
+        """Ends the servers of connections that were left full, and gives their back ends a
+        moment: some work on such a one for long after its client has gone."""
+        subprocess.run(["pkill", "-P", str(self.pids["server-each"])], check=False)
+        time.sleep(1)
+
     def log_of(self, name):
         with open(f"{self.dir}/{name}.log", errors="replace") as f:
             return f.read()

@@ -7,12 +7,14 @@ class Item:
     """One figure for each transport: the client's words, and which server it talks to."""
 
     def __init__(self, group, name, words, server="each", single=True, times=1, rounds=None,
-                 limit=None):
+                 limit=None, leaves=False, only=None, without=()):
         self.group, self.name, self.words, self.server = group, name, words, server
         self.single = single        # a port that has only one open can do it
         self.times = times          # as long as a sample's time else is
         self.rounds = rounds        # at most
         self.limit = limit          # seconds until it is given up, and not tried again
+        self.leaves = leaves        # connections to servers that never end
+        self.only, self.without = only, without     # names of transports
 
 
 def size_name(size):
@@ -55,9 +57,11 @@ class Plan:
                     for s in self.rtt_sizes],
             "beside": [
                 Item("beside", "alone", ["beside", "beside=nothing"]),
-                Item("beside", "stalled", ["beside", "beside=stalled"], single=False),
+                Item("beside", "stalled", ["beside", "beside=stalled"], single=False,
+                     leaves=True, without=("vsock",)),
                 Item("beside", "bulk-write", ["beside", "beside=bulk-write"], single=False),
-                Item("beside", "bulk-read", ["beside", "beside=bulk-read"], single=False),
+                Item("beside", "bulk-read", ["beside", "beside=bulk-read"], single=False,
+                     leaves=True),
                 Item("beside", "idle", ["beside", "beside=idle", "channels=1000"], single=False,
                      rounds=3)],
             "open": [Item("open", "open", ["open"], "many")],
@@ -78,6 +82,10 @@ class Plan:
                 Item("calls", "read-64K", ["stream", "direction=read", "size=65536", 500]),
                 Item("calls", "write-1M", ["stream", "direction=write", "size=1048576", 50]),
                 Item("calls", "read-1M", ["stream", "direction=read", "size=1048576", 50])],
+            # vhost-device-vsock wakes its thread and the guest thousands of times a second for
+            # as long as it runs once a connection has stalled: so behind all the others.
+            "last": [Item("beside", "stalled", ["beside", "beside=stalled"], single=False,
+                          leaves=True, only=("vsock",))],
         }
 
     @staticmethod
@@ -88,7 +96,7 @@ class Plan:
     @staticmethod
     def first_round(group):
         """Round 0 warms up. These warm up in each sample, or are not timed."""
-        return 1 if group in ("many", "beside", "check", "memory", "calls") else 0
+        return 1 if group in ("many", "beside", "check", "memory", "calls", "last") else 0
 
     def rounds_of(self, group):
         """Timed rounds, without the warm-up; what only counts needs one."""
