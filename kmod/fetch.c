@@ -339,9 +339,9 @@ void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock)
 }
 
 /*
- * Of a channel on which reads and writes take turns a write is about to begin: a READ waits at
- * the device for the answer, so that it does not come as an event first. A reader who polls
- * finds it in the ring, so no interrupt is made, unless somebody sleeps.
+ * Of a channel on which reads and writes take turns a write is about to begin: a READ goes ahead
+ * of it, since a fast answer would come as an event before one that goes behind it. A reader who
+ * polls finds the answer in the ring, so no interrupt is made, unless somebody sleeps.
  */
 void mp_fetch_expect(struct mp_channel *ch)
 {
