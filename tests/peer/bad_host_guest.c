@@ -21,30 +21,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <manyport/ioctl.h>
-
+#include "bad_host_guest.h"
 #include "bad_host_table.h"
 
 #define DRIVER	 "/sys/bus/virtio/drivers/manyport"
 #define CONTROL	 "/dev/vport0p0"
-#define VICTIM	 "/dev/vport0p1"
-#define FIXED	 "/dev/vport0p2"
-#define LARGE	 (256 << 10)
-#define SMALL	 100
 #define CHECKED	 200000
 
-static unsigned int factor = 1;
+unsigned int time_factor = 1;
 static char device_name[256];
-static unsigned char buf[LARGE] __attribute__((aligned(4096)));
+unsigned char io_buf[LARGE] __attribute__((aligned(4096)));
 
-static uint64_t now_ms(void)
+uint64_t now_ms(void)
 {
 	struct timespec t;
 
@@ -53,7 +45,7 @@ static uint64_t now_ms(void)
 }
 
 /* A moment, in a loop that looks for something until a limit. */
-static void moment(void)
+void moment(void)
 {
 	poll(NULL, 0, 5);
 }
@@ -63,10 +55,10 @@ static unsigned char pattern(uint64_t offset)
 	return offset ^ (offset >> 8) * 7;
 }
 
-static void fill(uint64_t offset, size_t len)
+void fill(uint64_t offset, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		buf[i] = pattern(offset + i);
+		io_buf[i] = pattern(offset + i);
 }
 
 /* --- The driver -------------------------------------------------------------- */
@@ -98,7 +90,7 @@ static int find_device(void)
 static int wait_for_ports(void)
 {
 	const char *const paths[] = { CONTROL, VICTIM, FIXED };
-	uint64_t limit = now_ms() + 5000 * factor;
+	uint64_t limit = now_ms() + 5000 * time_factor;
 
 	for (int i = 0; i < 3; i++)
 		while (access(paths[i], F_OK)) {
@@ -135,242 +127,12 @@ static int tell(const char *what)
 	return ret;
 }
 
-static int tell_attack(const char *name)
+int tell_attack(const char *name)
 {
 	char what[128];
 
 	snprintf(what, sizeof(what), "attack+%s", name);
 	return tell(what);
-}
-
-/* --- Users of the victims ------------------------------------------------------ */
-
-static void on_alarm(int signal)
-{
-	(void)signal;
-}
-
-/* Every wait for data or room ends at this signal. */
-static void arm_alarm(void)
-{
-	struct sigaction action = { .sa_handler = on_alarm };
-	const struct itimerval often = { { 0, 20000 }, { 0, 20000 } };
-
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &often, NULL);
-}
-
-/* A channel, or -1; whatever the error, there is another attempt. */
-static int victim_open(const char *path, const char *service, int flags)
-{
-	int fd = open(path, O_RDWR | flags);
-
-	if (fd < 0) {
-		moment();
-		return -1;
-	}
-	if (service && write(fd, service, strlen(service)) < 0 && errno != EAGAIN) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static void use_small(void)
-{
-	struct manyport_info info;
-	int fd = victim_open(VICTIM, "data", 0);
-	uint64_t at = 0;
-
-	if (fd < 0)
-		return;
-	for (int i = 0; i < 20; i++) {
-		fill(at, SMALL);
-		at += SMALL;
-		if (write(fd, buf, SMALL) != SMALL || read(fd, buf, SMALL) <= 0)
-			break;
-		ioctl(fd, MANYPORT_IOC_INFO, &info);
-	}
-	fsync(fd);
-	close(fd);
-}
-
-static void use_large(const char *path, const char *service, int which)
-{
-	int fd = victim_open(path, service, 0);
-	uint64_t at = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	for (int i = 0; i < 4; i++) {
-		fill(at, LARGE);
-		n = which & 1 ? write(fd, buf, LARGE) : 0;
-		if (n < 0)
-			break;
-		at += n;
-		if (which & 2 && read(fd, buf, LARGE) <= 0)
-			break;
-	}
-	close(fd);
-}
-
-static void use_large_write(void)
-{
-	use_large(VICTIM, "data", 1);
-}
-
-static void use_large_read(void)
-{
-	use_large(VICTIM, "data", 2);
-}
-
-static void use_large_both(void)
-{
-	use_large(VICTIM, "data", 3);
-}
-
-static void use_nonblocking(void)
-{
-	int fd = victim_open(VICTIM, "data", O_NONBLOCK);
-	struct pollfd entry = { .fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP };
-
-	if (fd < 0)
-		return;
-	for (int i = 0; i < 30; i++) {
-		if (poll(&entry, 1, 20) > 0 && entry.revents & POLLOUT &&
-		    write(fd, "data", 5) < 0 && errno != EAGAIN && errno != EINTR)
-			break;
-		if (entry.revents & POLLIN &&
-		    read(fd, buf, i & 1 ? SMALL : LARGE) <= 0 && errno != EAGAIN)
-			break;
-	}
-	close(fd);
-}
-
-/* Waits that only a signal ends: a parked READ, a full service, a cancelled READ. */
-static void use_quiet(void)
-{
-	int fd = victim_open(VICTIM, "quiet", 0);
-
-	if (fd < 0)
-		return;
-	read(fd, buf, SMALL);
-	read(fd, buf, LARGE);
-	write(fd, buf, SMALL);
-	write(fd, buf, LARGE);
-	ioctl(fd, MANYPORT_IOC_SHUTDOWN, SHUT_WR);
-	read(fd, buf, SMALL);
-	close(fd);
-}
-
-/* Two processes at one channel; the directions are shut down under them. */
-static void use_shared(void)
-{
-	int fd = victim_open(VICTIM, "data", 0);
-	pid_t pid;
-
-	if (fd < 0)
-		return;
-	pid = fork();
-	if (!pid) {
-		arm_alarm();
-		for (int i = 0; i < 10 && read(fd, buf, i & 1 ? SMALL : LARGE) > 0; i++)
-			;
-		_exit(0);
-	}
-	for (int i = 0; i < 4 && write(fd, buf, LARGE) > 0; i++)
-		;
-	ioctl(fd, MANYPORT_IOC_SHUTDOWN, SHUT_RD);
-	ioctl(fd, MANYPORT_IOC_SHUTDOWN, SHUT_WR);
-	close(fd);
-	if (pid > 0) {
-		kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-}
-
-static void use_fixed(void)
-{
-	int fd = victim_open(FIXED, NULL, 0);
-	uint64_t at = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	for (int i = 0; i < 10; i++) {
-		size_t len = i & 1 ? LARGE : SMALL;
-
-		fill(at, len);
-		n = write(fd, buf, len);
-		at += n > 0 ? n : 0;
-		read(fd, buf, len);
-	}
-	close(fd);
-}
-
-static void (*const uses[])(void) = {
-	use_small, use_large_write, use_large_read, use_large_both, use_nonblocking, use_quiet,
-	use_shared, use_fixed,
-};
-#define USERS (sizeof(uses) / sizeof(uses[0]))
-
-static pid_t users[USERS];
-
-static void start_users(void)
-{
-	fflush(stdout);
-	for (size_t i = 0; i < USERS; i++) {
-		users[i] = fork();
-		if (users[i])
-			continue;
-		setpgid(0, 0);
-		arm_alarm();
-		for (;;)
-			uses[i]();
-	}
-}
-
-static void show_stack(pid_t pid)
-{
-	char path[64], text[2048];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
-	fd = open(path, O_RDONLY);
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = 0;
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-		printf("# %s\n", line);
-	if (fd >= 0)
-		close(fd);
-}
-
-/* Returns how many do not die. */
-static int kill_users(void)
-{
-	uint64_t limit = now_ms() + 5000 * factor;
-	int left = 0;
-
-	for (size_t i = 0; i < USERS; i++) {
-		kill(-users[i], SIGKILL);
-		kill(users[i], SIGKILL);
-	}
-	for (size_t i = 0; i < USERS; i++) {
-		while (waitpid(users[i], NULL, WNOHANG) == 0 && now_ms() <= limit)
-			moment();
-		if (!kill(users[i], 0)) {
-			printf("# user %zu (process %d) is not killed\n", i, users[i]);
-			show_stack(users[i]);
-			left++;
-		}
-	}
-	/* Its own child, of use_shared(), is ours now or gone. */
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-	return left;
 }
 
 /* --- Afterwards ---------------------------------------------------------------- */
@@ -390,9 +152,9 @@ static long attribute(const char *port, const char *name)
 	return atol(text);
 }
 
-static int wait_for_nothing_left(const char *port)
+int wait_for_nothing_left(const char *port)
 {
-	uint64_t limit = now_ms() + 5000 * factor;
+	uint64_t limit = now_ms() + 5000 * time_factor;
 	long channels, memory;
 
 	do {
@@ -416,14 +178,14 @@ static int move_all(int fd, int is_write, uint64_t *at, size_t step)
 
 		if (is_write)
 			fill(*at, len);
-		n = is_write ? write(fd, buf, len) : read(fd, buf, len);
+		n = is_write ? write(fd, io_buf, len) : read(fd, io_buf, len);
 		if (n <= 0) {
 			printf("# %s at %llu: %s\n", is_write ? "write" : "read",
 			       (unsigned long long)*at, n ? strerror(errno) : "the end");
 			return -1;
 		}
 		for (ssize_t i = 0; !is_write && i < n; i++)
-			if (buf[i] != pattern(*at + i)) {
+			if (io_buf[i] != pattern(*at + i)) {
 				printf("# wrong byte at %llu\n", (unsigned long long)*at + i);
 				return -1;
 			}
@@ -468,7 +230,7 @@ static const struct attack attacks[] = {
 /* Until the host has lied often enough. What it starts a life with can only be lived through. */
 static int wait_for_hits(const struct attack *attack)
 {
-	uint64_t limit = now_ms() + (attack->how & AT_START ? 200 : 4000) * factor;
+	uint64_t limit = now_ms() + (attack->how & AT_START ? 200 : 4000) * time_factor;
 	int ret;
 
 	while (now_ms() < limit) {
@@ -541,120 +303,6 @@ static int run_attack(const struct attack *attack)
 	return ret;
 }
 
-/* --- Attacks that need a choreography -------------------------------------------- */
-
-static void wait_for_end(pid_t pid, int *left)
-{
-	uint64_t limit = now_ms() + 5000 * factor;
-
-	while (!waitpid(pid, NULL, WNOHANG)) {
-		if (now_ms() > limit) {
-			printf("# process %d does not end\n", pid);
-			show_stack(pid);
-			++*left;
-			kill(pid, SIGKILL);
-			return;
-		}
-		moment();
-	}
-}
-
-/* Until @pid sleeps in the kernel, killable (D) or interruptible (S). */
-static void wait_until_asleep(pid_t pid)
-{
-	uint64_t limit = now_ms() + 2000 * factor;
-	char path[64], text[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	do {
-		FILE *file = fopen(path, "r");
-		char state = 0;
-
-		moment();
-		if (file && fgets(text, sizeof(text), file) && strrchr(text, ')'))
-			state = strrchr(text, ')')[2];
-		if (file)
-			fclose(file);
-		if (state == 'S' || state == 'D')
-			return;
-	} while (now_ms() < limit);
-}
-
-static pid_t in_child(int fd, void (*run)(int fd))
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	run(fd);
-	_exit(0);
-}
-
-static void write_large(int fd)
-{
-	write(fd, buf, LARGE);
-}
-
-static void read_large(int fd)
-{
-	read(fd, buf, LARGE);
-}
-
-static void shut_write(int fd)
-{
-	ioctl(fd, MANYPORT_IOC_SHUTDOWN, SHUT_WR);
-}
-
-/*
- * Two holders of one channel: the host keeps the pages of one, who is killed; the other
- * waits for what becomes of them, and must go on when the answers come.
- */
-static int orphan(void (*killed)(int fd), void (*waits)(int fd))
-{
-	int fd, left = 0;
-	pid_t pid;
-
-	if (tell_attack("late"))
-		return -1;
-	fd = victim_open(VICTIM, "data", 0);
-	fill(0, LARGE);
-	pid = in_child(fd, killed);
-	wait_until_asleep(pid);
-	kill(pid, SIGKILL);
-	wait_for_end(pid, &left);
-	pid = in_child(fd, waits);
-	wait_until_asleep(pid);
-	if (tell_attack("none"))
-		left++;
-	wait_for_end(pid, &left);
-	close(fd);
-	return left || wait_for_nothing_left("vport0p1");
-}
-
-static int orphan_write_shutdown(void)
-{
-	return orphan(write_large, shut_write);
-}
-
-static int orphan_write_write(void)
-{
-	return orphan(write_large, write_large);
-}
-
-static int orphan_read_read(void)
-{
-	return orphan(read_large, read_large);
-}
-
-static const struct play {
-	const char *name;
-	int (*run)(void);
-} plays[] = {
-	{ "orphan_write_shutdown", orphan_write_shutdown },
-	{ "orphan_write_write", orphan_write_write },
-	{ "orphan_read_read", orphan_read_read },
-};
-
 /* As good as it gets: for the next attack, whatever this one has left behind. */
 static int recover(void)
 {
@@ -686,7 +334,7 @@ static int run_plays(char **names)
 {
 	int failed = 0;
 
-	for (size_t i = 0; i < sizeof(plays) / sizeof(plays[0]); i++) {
+	for (size_t i = 0; i < play_count; i++) {
 		uint64_t begin = now_ms();
 		int ret;
 
@@ -743,7 +391,7 @@ int main(int argc, char **argv)
 	while ((option = getopt(argc, argv, "t:")) != -1) {
 		if (option != 't')
 			return 2;
-		factor = atoi(optarg);
+		time_factor = atoi(optarg);
 	}
 	if (find_device() || wait_for_ports()) {
 		printf("Bail out! there is no device\n");
