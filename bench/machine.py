@@ -116,7 +116,7 @@ class Machine:
     def end_connections(self):
         """Ends the servers of connections that were left full, and gives their back ends a
         moment: some work on such a one for long after its client has gone."""
-        subprocess.run(["pkill", "-P", str(self.pids["server-each"])], check=False)
+        os.kill(self.pids["server-each"], signal.SIGHUP)
         time.sleep(1)
 
     def log_of(self, name):

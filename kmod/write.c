@@ -160,9 +160,11 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 		mp_wait_look(ch);	/* answers may lie in the ring */
 	if (is_naming(ch))
 		named = mp_connect_first_write(ch, from, nonblock);
-	if (named >= 0)
+	ret = named;
+	if (named >= 0) {
 		mp_fetch_expect(ch);
-	ret = named < 0 ? named : write_all(ch, from, nonblock);
+		ret = write_all(ch, from, nonblock);
+	}
 	mp_channel_unlock(ch, &ch->write_mutex, EPOLLOUT);
 	if (named <= 0)
 		return pay_error(ch, ret);

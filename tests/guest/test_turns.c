@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Writes and reads that take turns: the driver leaves a READ at the device for the answer, and
+ * Writes and reads that take turns: the driver sends a READ for the answer ahead of a write, and
  * no interrupt is made for it [protocol.md 6.8]. Whoever then waits, in whichever way, is
  * woken all the same.
  *
@@ -127,6 +127,23 @@ TEST(nobody_need_wait)
 	while (!bytes)
 		CHECK_OK(ioctl(fd, FIONREAD, &bytes));
 	take_answer(fd);
+}
+
+/* Of a write that finds no room nothing but the READ ahead of it is sent. */
+TEST(the_read_goes_ahead_of_the_write)
+{
+	struct puppet p = puppet_open(0);
+	uint64_t requests;
+	char c;
+
+	fill(p.fd, 1, 0);
+	ctl("send %u 1 1", p.index);
+	wait_poll(p.fd, POLLIN);
+	CHECK_EQ(read(p.fd, &c, 1), 1);
+	requests = channel_info(p.fd).requests;
+	CHECK_EQ(write(p.fd, "a", 1), -1);
+	CHECK_EQ(errno, EAGAIN);
+	CHECK_EQ(channel_info(p.fd).requests, requests + 1);
 }
 
 TEST(a_close_is_not_held_up)
