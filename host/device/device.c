@@ -224,12 +224,14 @@ void device_run(struct device *device)
 	list_init(&queues);
 	list_init(&channels);
 	list_splice_tail(&device->pending, &queues);
-	if (close_may_discard(device))
-		list_splice_tail(&device->draining, &channels);
+	list_splice_tail(&device->draining, &channels);
 	while ((link = list_pop(&queues)))
 		queue_serve(list_entry(link, struct queue, pending));
-	while ((link = list_pop(&channels)))
+	while (close_may_discard(device) && (link = list_pop(&channels)))
 		close_advance(list_entry(link, struct channel, drain));
+	/* Whoever was not reached comes before those that were and have more. */
+	list_splice_tail(&device->draining, &channels);
+	list_splice_tail(&channels, &device->draining);
 	device_settle(device);
 }
 

@@ -232,6 +232,53 @@ static void endless_service(void **state)
 	expect_event(0, 1, MP_ST_CLOSED, 0);
 }
 
+/* Those that never stop talking do not keep one from its turn that soon would. */
+static void closing_channels_take_turns(void **state)
+{
+	enum { TALKERS = 8 };
+	static uint8_t bytes[100 << 10];
+	struct fake_request *closes[TALKERS + 1];
+	struct fake_stream *job;
+
+	(void)state;
+	for (uint32_t i = 1; i <= TALKERS; i++) {
+		connect_to(i, 1, "db");
+		service->last->is_endless = true;
+		service->last->owes_readable = false;
+		service->last->peer->ops->readable(service->last->peer);
+	}
+	connect_to(TALKERS + 1, 1, "db");
+	job = service->last;
+	fake_append(&job->in, &job->in_len, &job->in_size, bytes, sizeof(bytes));
+	job->in_end = true;
+	job->owes_readable = false;
+	job->peer->ops->readable(job->peer);
+	fake_run(driver);
+	driver->event_seen = driver->event_count;
+	driver->manual = true;
+	for (uint32_t i = 0; i <= TALKERS; i++)
+		closes[i] = send_on(TX, MP_OP_CLOSE, i + 1, 1, 0, NULL, 0);
+	for (int ms = 0; ms < 8 && service->last; ms++) {
+		while (driver->woken) {
+			driver->woken = false;
+			device_run(driver->device);
+		}
+		driver->now++;
+		device_run(driver->device);
+	}
+	assert_null(service->last);
+	/* The others talk on, each in its turn. */
+	for (uint32_t i = 0; i <= TALKERS; i++) {
+		fake_poll_queue(driver, TX);
+		assert_true(closes[i]->done);
+		fake_drop(driver, closes[i]);
+	}
+	fake_poll_queue(driver, RX);
+	expect_event(TALKERS + 1, 1, MP_ST_CLOSED, 0);
+	assert_int_equal(service->aborted, 0);
+	driver->manual = false;
+}
+
 static void abort_at_once(void **state)
 {
 	struct fake_request *r = fetch(0, 1, 0);
@@ -380,7 +427,7 @@ int main(void)
 		TEST(shut_write), TEST(shut_write_at_once), TEST(shut_read),
 		TEST(close_with_bytes_to_come), TEST(close_ended_service),
 		TEST(failure_while_closing), TEST(linger_limit), TEST(linger_limit_is_logged),
-		TEST(endless_service),
+		TEST(endless_service), TEST(closing_channels_take_turns),
 		TEST(abort_at_once), TEST(impossible_final_offset), TEST(every_order),
 		TEST(cancel_is_exact), TEST(many_lives),
 	};
