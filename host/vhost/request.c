@@ -76,10 +76,15 @@ static void set_device_features(struct session *s)
 	device_set_features(s->device, s->features & ~BIT(VHOST_USER_F_PROTOCOL_FEATURES));
 }
 
-/* What was negotiated stays: the front end does not know that this happens. */
+/*
+ * What was negotiated stays: the front end does not know that this happens. Each ring waits for
+ * its next kick descriptor: until the driver describes it anew its memory may be used for
+ * something else, and a change of memory, or of another ring, must not start it there.
+ */
 static void reset_device(struct session *s)
 {
-	request_pause_rings(s);
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		virtqueue_end(&s->vqs[i]);
 	device_reset(s->device);
 	set_device_features(s);
 	s->broken = false;
@@ -226,11 +231,24 @@ static int get_queue_num(struct session *s, struct message *m, struct request_re
 	return 0;
 }
 
+/*
+ * A device of the front end begins; on the same connection another one may have ended, as QEMU
+ * does at device_del and device_add on one chardev. QEMU takes its memory along without a word,
+ * and describes the memory of the new device from the start: what is left of the old table
+ * would overlap it. So all that belongs to the life before goes: rings with their
+ * descriptors, channels, memory. What QEMU says before SET_OWNER stays: the protocol
+ * features and the channel of the back end.
+ */
 static int set_owner(struct session *s, struct message *m, struct request_reply *reply)
 {
-	(void)s;
 	(void)m;
 	(void)reply;
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		virtqueue_fini(&s->vqs[i]);
+	s->features = 0;
+	s->status = 0;
+	reset_device(s);
+	mem_clear(&s->mem);
 	return 0;
 }
 

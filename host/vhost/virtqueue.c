@@ -267,10 +267,15 @@ int virtqueue_set_error(struct virtqueue *vq, int fd)
 }
 
 /* The call descriptor stays: User Mode Linux warns when it is closed. */
-uint16_t virtqueue_get_base(struct virtqueue *vq)
+void virtqueue_end(struct virtqueue *vq)
 {
 	virtqueue_stop(vq);
 	vq->held = false;
 	close_fd(&vq->kick_fd);
+}
+
+uint16_t virtqueue_get_base(struct virtqueue *vq)
+{
+	virtqueue_end(vq);
 	return vq->base;
 }

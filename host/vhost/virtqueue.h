@@ -75,7 +75,9 @@ void virtqueue_set_enabled(struct virtqueue *vq, bool enabled);
 int virtqueue_set_kick(struct virtqueue *vq, int fd);	/* an eventfd, or -EINVAL */
 int virtqueue_set_call(struct virtqueue *vq, int fd);	/* eventfd, socket or -1, or -EINVAL */
 int virtqueue_set_error(struct virtqueue *vq, int fd);	/* likewise */
-/* Ends the ring. Returns the index to go on from. */
+/* Ends the ring: it waits for its next kick descriptor. */
+void virtqueue_end(struct virtqueue *vq);
+/* Likewise. Returns the index to go on from. */
 uint16_t virtqueue_get_base(struct virtqueue *vq);
 
 /* Tell the front end; nothing waits. */

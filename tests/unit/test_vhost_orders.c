@@ -335,12 +335,76 @@ static void test_qemu(void **state)
 	fe_stop(&fe);
 }
 
+/*
+ * device_del and device_add on one chardev: the rings stop, the memory is not taken back, and
+ * the next device begins on the same connection with all of it.
+ */
+static void test_qemu_unplug_and_plug(void **state)
+{
+	uint32_t bases[FAKE_QUEUES] = { 0 };
+	struct front_end fe;
+	int channel[2];
+
+	(void)state;
+	fe_start(&fe);
+	for (int i = 0; i < 3; i++) {
+		socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
+		clear_rings(&fe);
+		fe.device.resets = 0;
+		qemu_realize(&fe, channel[1]);
+		close(channel[1]);
+		assert_true(fe.device.resets);	/* what the one before left is gone */
+		qemu_start(&fe, bases);
+		put_and_expect(&fe, 1);
+		put_and_expect(&fe, 2);
+		for (int j = 0; j < FAKE_QUEUES; j++)
+			ask_state(&fe, VHOST_USER_SET_VRING_ENABLE, j, 0);
+		for (int j = 0; j < FAKE_QUEUES; j++)
+			fe_get_base(&fe, j);
+		assert_false(fe.ended);
+		close(channel[0]);
+	}
+	fe_stop(&fe);
+}
+
+/* The device before ended without a word: its rings, their descriptors and memory go. */
+static void test_owner_takes_all(void **state)
+{
+	uint32_t bases[FAKE_QUEUES] = { 0 };
+	struct vhost_user_mem_slot slot;
+	struct front_end fe;
+	int channel[2];
+
+	(void)state;
+	fe_start(&fe);
+	slot.region = fe_table().regions[0];
+	socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
+	qemu_realize(&fe, channel[1]);
+	qemu_start(&fe, bases);
+	put_and_expect(&fe, 1);
+	fe_send(&fe, VHOST_USER_SET_OWNER, NULL, 0);
+	assert_running(&fe, false);
+	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 0);
+	/* Memory and features alone start nothing: the old kick descriptors are closed. */
+	fe_set_u64(&fe, VHOST_USER_SET_FEATURES, FAKE_FEATURES | 1 << 30);
+	assert_int_equal(fe_ask(&fe, VHOST_USER_ADD_MEM_REG, &slot, sizeof(slot), &fe.memfd, 1), 0);
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		ask_state(&fe, VHOST_USER_SET_VRING_ENABLE, i, 1);
+	assert_running(&fe, false);
+	assert_false(fe.ended);
+	close(channel[0]);
+	close(channel[1]);
+	fe_stop(&fe);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_uml_6_1),
 		cmocka_unit_test(test_uml_7_2),
 		cmocka_unit_test(test_qemu),
+		cmocka_unit_test(test_qemu_unplug_and_plug),
+		cmocka_unit_test(test_owner_takes_all),
 	};
 
 	log_setup(LOG_LEVEL_ERROR);
