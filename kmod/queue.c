@@ -226,7 +226,7 @@ void mp_queue_want(struct mp_queue *queue, bool wanted)
 	else if (queue->wanted)
 		queue->wanted--;
 	if (update_calls_locked(queue))
-		queue_work(system_unbound_wq, &queue->drain_work);
+		queue_work(mp_workqueue, &queue->drain_work);
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
@@ -249,7 +249,7 @@ void mp_queue_hold(struct mp_queue *queue, bool held)
 	spin_lock_irqsave(&queue->lock, flags);
 	hold_locked(queue, held);
 	if (update_calls_locked(queue))
-		queue_work(system_unbound_wq, &queue->drain_work);
+		queue_work(mp_workqueue, &queue->drain_work);
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
@@ -276,7 +276,7 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
 	added = fill_locked(queue);
 	if (update_calls_locked(queue))
-		queue_work(system_unbound_wq, &queue->drain_work);
+		queue_work(mp_workqueue, &queue->drain_work);
 	kick = added && kick_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return kick;
@@ -417,7 +417,7 @@ static void drain_both(struct mp_queue *rx)
 		if (!drain_once(rx))
 			return;
 	WRITE_ONCE(rx->is_deferred, true);
-	queue_work(system_unbound_wq, &rx->drain_work);
+	queue_work(mp_workqueue, &rx->drain_work);
 }
 
 /* It shares the processor with others. The last look is after interrupts count again. */
@@ -433,7 +433,7 @@ static void mp_queue_drain_work(struct work_struct *work)
 			return;
 	}
 	WRITE_ONCE(rx->is_deferred, true);
-	queue_work(system_unbound_wq, &rx->drain_work);
+	queue_work(mp_workqueue, &rx->drain_work);
 	cond_resched();
 }
 
@@ -469,7 +469,7 @@ void mp_queue_look(struct mp_queue *rx)
 		if (!poll_queue(rx) && !more)
 			return;
 	}
-	queue_work(system_unbound_wq, &rx->drain_work);
+	queue_work(mp_workqueue, &rx->drain_work);
 }
 
 static void poll_enter(struct mp_queue *queue)

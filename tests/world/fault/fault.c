@@ -11,7 +11,8 @@
 
 static char *fault = "none";
 module_param(fault, charp, 0);
-MODULE_PARM_DESC(fault, "none, warn, oops, leak, use-after-free, lock-order, sleep, stay");
+MODULE_PARM_DESC(fault, "none, warn, oops, leak, use-after-free, lock-order, sleep, stay, "
+		 "deprecated");
 
 static DEFINE_MUTEX(first);
 static DEFINE_MUTEX(second);
@@ -73,6 +74,8 @@ static int __init fault_init(void)
 		sleep_in_atomic();
 	else if (!strcmp(fault, "stay"))
 		__module_get(THIS_MODULE);
+	else if (!strcmp(fault, "deprecated"))	/* in the words of kernels that say so */
+		pr_warn("workqueue: work func fault enqueued on deprecated workqueue.\n");
 	return 0;
 }
 
