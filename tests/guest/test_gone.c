@@ -3,38 +3,12 @@
  * The driver is unbound under open channels, then bound again: every call ends with
  * ENODEV, the last holder lets go, and the port comes back. And the limit per user.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <sys/stat.h>
 
 #include "channel.h"
-
-#define DRIVER "/sys/bus/virtio/drivers/manyport/"
-#define PARAMETER "/sys/module/manyport/parameters/max_channels_per_user"
-
-static void write_text(const char *path, const char *text)
-{
-	int fd = CHECK_OK(open(path, O_WRONLY));
-
-	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-}
-
-/* The virtio device that the driver is bound to. */
-static void find_device(char *name, size_t size)
-{
-	DIR *dir = opendir(DRIVER);
-	struct dirent *entry;
-
-	CHECK(dir);
-	*name = '\0';
-	while ((entry = readdir(dir)))
-		if (!strncmp(entry->d_name, "virtio", 6))
-			snprintf(name, size, "%s", entry->d_name);
-	closedir(dir);
-	CHECK(*name);
-}
+#include "driver.h"
 
 struct gone {
 	int fd;
@@ -113,7 +87,7 @@ TEST(unbinding_ends_every_call)
 	enum { COUNT = sizeof(runs) / sizeof(*runs) };
 	struct gone *gone = shared_alloc(COUNT * sizeof(*gone));
 	int unnamed = port_open(PORT_MULTI, 0);
-	char device[256], path[256];
+	char path[256];
 	pid_t pids[COUNT];
 
 	ctl("fill backlog");
@@ -125,17 +99,14 @@ TEST(unbinding_ends_every_call)
 			sched_yield();
 	}
 	barrier();
-	find_device(device, sizeof(device));
-	write_text(DRIVER "unbind", device);
+	driver_unbind();
 	for (int i = 0; i < COUNT; i++)
 		JOIN(pids[i]);
 	CHECK_FAILS(write(unnamed, "echo", 5), ENODEV);
 	CHECK_EQ(channel_info(unnamed).state, MANYPORT_GONE);
 	CHECK(manyport_find(PORT_MULTI, path, sizeof(path)) < 0);
-	write_text(DRIVER "bind", device);
-	/* Names come a moment after the nodes; the harness' limit ends this if they do not. */
-	while (manyport_find(PORT_MULTI, path, sizeof(path)))
-		sched_yield();
+	CHECK_EQ(driver_bind(), 0);
+	driver_await_ports();
 	CHECK_FAILS(write(unnamed, "echo", 5), ENODEV);
 	echo_once(channel_open("echo", 0), "back again");
 	/* In a process of its own, which makes a control channel: ours is gone. */
@@ -155,18 +126,15 @@ TEST(a_node_of_a_port_that_is_gone)
 {
 	int node = CHECK_OK(open(port_path(PORT_MULTI), O_PATH | O_CLOEXEC));
 	int held = port_open(PORT_MULTI, 0);
-	char device[256], path[256];
 
 	close(CHECK_OK(open_again(node)));
-	find_device(device, sizeof(device));
-	write_text(DRIVER "unbind", device);
+	driver_unbind();
 	/* While a channel keeps the port the driver is asked; afterwards the kernel knows it. */
 	CHECK_FAILS(open_again(node), ENODEV);
 	close(held);
 	CHECK_FAILS(open_again(node), ENXIO);
-	write_text(DRIVER "bind", device);
-	while (manyport_find(PORT_MULTI, path, sizeof(path)))
-		sched_yield();
+	CHECK_EQ(driver_bind(), 0);
+	driver_await_ports();
 	close(node);
 	echo_once(channel_open("echo", 0), "back again");
 }
@@ -191,10 +159,10 @@ TEST(ebusy_at_the_limit_of_the_user)
 {
 	const char *path = port_path(PORT_MULTI);
 
-	write_text(PARAMETER, "3");
+	parameter_set("max_channels_per_user", "3");
 	CHECK_OK(chmod(path, 0666));
 	JOIN(spawn(open_as_alice, (void *)path));
 	CHECK_OK(chmod(path, 0600));
-	write_text(PARAMETER, "16384");
+	parameter_set("max_channels_per_user", "16384");
 	echo_once(channel_open("echo", 0), "others have limits of their own");
 }
