@@ -11,6 +11,7 @@
  */
 #include <linux/slab.h>
 
+#include "debug.h"
 #include "manyport.h"
 
 /* Of their own size: a port may have tens of thousands. */
@@ -151,6 +152,7 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 		mp_channel_put(ch);
 		return ERR_PTR(-ENODEV);
 	}
+	mp_debug_opened();
 	return ch;
 }
 

@@ -9,6 +9,7 @@
 #include <linux/delay.h>
 #include <linux/slab.h>
 
+#include "debug.h"
 #include "manyport.h"
 
 #define MP_CONTROL_BUFS	16
@@ -112,6 +113,7 @@ int mp_control_start(struct mp_device *device)
 {
 	struct control_buf *buf;
 	unsigned int i, posted = 0;
+	int ret;
 
 	for (i = 0; i < MP_CONTROL_BUFS; i++) {
 		buf = control_buf_alloc(device, MP_CONTROL_SIZE);
@@ -125,7 +127,8 @@ int mp_control_start(struct mp_device *device)
 	}
 	if (!posted)
 		return -ENOMEM;
-	return control_send(device, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	ret = control_send(device, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	return ret ? ret : mp_debug_fail_after_open("ready");
 }
 
 static void handle_hello(struct mp_device *device, const void *payload, size_t len)
@@ -216,7 +219,6 @@ static void handle_port_remove(struct mp_device *device, u32 id)
 
 	if (!port)
 		return;
-	WRITE_ONCE(device->ports[id], NULL);
 	device->kinds[id] = MP_PORT_CLASSIC;
 	mp_port_remove(port);
 }

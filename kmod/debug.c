@@ -4,6 +4,8 @@
 #include <linux/delay.h>
 #include <linux/errno.h>
 #include <linux/module.h>
+#include <linux/string.h>
+#include <linux/wait.h>
 
 #include "debug.h"
 
@@ -18,6 +20,19 @@ MODULE_PARM_DESC(debug_fail_nth, "each n-th addition to a virtqueue fails; 0: no
 static uint fail_errno = ENOMEM;
 module_param_named(debug_fail_errno, fail_errno, uint, 0644);
 MODULE_PARM_DESC(debug_fail_errno, "with this error (12: ENOMEM)");
+
+/*
+ * interrupt	no failure: the control queue's interrupt comes before the queue is known
+ * find_vqs	finding the virtqueues, behind an interrupt of the control queue
+ * ready	the start of the control queues, when a port is there and was opened
+ * node		making a port's node, when it was opened
+ */
+static char fail[16];
+module_param_string(debug_fail, fail, sizeof(fail), 0644);
+MODULE_PARM_DESC(debug_fail, "the step that fails once: interrupt, find_vqs, ready, node ()");
+
+static atomic_t opens = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(opens_wait);
 
 void mp_debug_stretch(void)
 {
@@ -36,4 +51,32 @@ int mp_debug_fail_add(void)
 	if (!nth || atomic_inc_return(&count) % nth)
 		return 0;
 	return -(int)READ_ONCE(fail_errno);
+}
+
+int mp_debug_fail(const char *step)
+{
+	bool fails;
+
+	kernel_param_lock(THIS_MODULE);
+	/* A writer's newline counts as the end. */
+	fails = strlen(step) == strcspn(fail, "\n") && !strncmp(fail, step, strlen(step));
+	if (fails)
+		fail[0] = '\0';
+	kernel_param_unlock(THIS_MODULE);
+	return fails ? -ENOMEM : 0;
+}
+
+int mp_debug_fail_after_open(const char *step)
+{
+	int before = atomic_read(&opens), ret = mp_debug_fail(step);
+
+	if (ret)
+		wait_event_timeout(opens_wait, atomic_read(&opens) != before, 10 * HZ);
+	return ret;
+}
+
+void mp_debug_opened(void)
+{
+	atomic_inc(&opens);
+	wake_up(&opens_wait);
 }

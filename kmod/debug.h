@@ -25,11 +25,27 @@ void mp_debug_stretch(void);
  */
 int mp_debug_fail_add(void);
 
+/*
+ * 0, or -ENOMEM once instead of the step whose name parameter debug_fail holds; then the
+ * parameter is empty again. debug.c lists the steps.
+ */
+int mp_debug_fail(const char *step);
+
+/*
+ * As mp_debug_fail(), for a step that a process can get in front of: waits first until a
+ * port is opened (mp_debug_opened()), 10 seconds at most.
+ */
+int mp_debug_fail_after_open(const char *step);
+void mp_debug_opened(void);
+
 #else
 
 #define mp_assert(condition) do { } while (0)
 static inline void mp_debug_stretch(void) { }
 static inline int mp_debug_fail_add(void) { return 0; }
+static inline int mp_debug_fail(const char *step) { return 0; }
+static inline int mp_debug_fail_after_open(const char *step) { return 0; }
+static inline void mp_debug_opened(void) { }
 
 #endif
 #endif

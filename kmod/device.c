@@ -11,6 +11,7 @@
 #include <linux/virtio_ring.h>
 
 #include "compat.h"
+#include "debug.h"
 #include "manyport.h"
 
 #define MP_MAX_PORTS 0x8000
@@ -26,7 +27,29 @@ static unsigned int rx_number(unsigned int id)
 	return id ? 2 * id + 2 : 0;
 }
 
-/* Finds all virtqueues and ties them to our queues. The device may use them from now on. */
+/* In a debug build: a control interrupt that comes early, with a failure behind it or without. */
+static int fail_find(struct mp_device *device)
+{
+	int ret = mp_debug_fail("find_vqs");
+
+	if (!ret && !mp_debug_fail("interrupt"))
+		return 0;
+	if (!ret) {
+		mp_control_interrupt(device->vqs[2]);
+		flush_work(&device->control_work);
+		return 0;
+	}
+	device->vdev->config->del_vqs(device->vdev);
+	/* As late as an interrupt can be: its work has not run yet. */
+	queue_work(mp_workqueue, &device->control_work);
+	return ret;
+}
+
+/*
+ * Finds all virtqueues and ties them to our queues. Interrupts may come as soon as the first
+ * one is found: until this returns a data queue is dead, and is_going turns the control
+ * queue's away.
+ */
 static int queues_find(struct mp_device *device)
 {
 	unsigned int count = queue_count(device), id;
@@ -49,6 +72,9 @@ static int queues_find(struct mp_device *device)
 	kfree(requests);
 	if (ret)
 		return ret;
+	ret = fail_find(device);
+	if (ret)
+		return ret;
 	for (id = 0; id < device->max_ports; id++) {
 		mp_queue_attach(mp_device_rx(device, id), device->vqs[rx_number(id)]);
 		mp_queue_attach(mp_device_tx(device, id), device->vqs[rx_number(id) + 1]);
@@ -65,7 +91,7 @@ static void queues_delete(struct mp_device *device)
 	unsigned int i;
 
 	if (!device->has_queues)
-		return;		/* suspended, and not resumed */
+		return;		/* suspended and not resumed, or never found */
 	device->has_queues = false;
 	mp_control_bye(device);
 	device->is_confirmed = false;
@@ -138,21 +164,67 @@ static void control_quiesce(struct mp_device *device)
 	cancel_work_sync(&device->control_work);
 }
 
-/* From a fresh device to one that announces its ports. */
+/*
+ * All ports go, before the queues do. The caller has quiesced the control queue. Who may
+ * still touch what:
+ *
+ *   port	after the first loop no event finds it, after the grace period none holds it;
+ *		processes keep it until their channels are freed, and use its memory only
+ *   channel	after the first loop each has an error: no call submits, and none begins to look
+ *		at a queue; after the grace period none looks any more (wait.c)
+ *   queue	from here on its interrupts, its work and its timer, until queues_delete()
+ *
+ * So a device without ports can be freed behind queues_delete(), also where the queues
+ * were gone before. One grace period serves all ports.
+ */
+static void ports_remove(struct mp_device *device)
+{
+	struct mp_port *port, *next;
+	LIST_HEAD(ports);
+	unsigned int id;
+
+	for (id = 0; id < device->max_ports; id++) {
+		port = device->ports[id];
+		if (!port)
+			continue;
+		list_add_tail(&port->going_node, &ports);
+		mp_port_remove_begin(port);
+	}
+	synchronize_rcu();	/* pairs with handle_event() and wait.c */
+	list_for_each_entry_safe(port, next, &ports, going_node)
+		mp_port_remove_end(port);
+}
+
+/* Undoes device_start(), whatever it and the device have done since: probe, or a life, ends. */
+static void device_stop(struct mp_device *device)
+{
+	control_quiesce(device);
+	ports_remove(device);
+	queues_delete(device);
+}
+
+/*
+ * From a fresh device to one that announces its ports. A device that speaks unasked may have
+ * made ports before the failure of this: none is left.
+ */
 static int device_start(struct mp_device *device)
 {
 	int ret = queues_find(device);
 
 	if (ret)
-		return ret;
-	device->is_going = false;
+		goto err_stop;
 	device->is_confirmed = false;
+	mutex_lock(&device->ports_mutex);
+	device->is_going = false;
+	mutex_unlock(&device->ports_mutex);
 	virtio_device_ready(device->vdev);
 	ret = mp_control_start(device);
-	if (ret) {
-		control_quiesce(device);
-		queues_delete(device);
-	}
+	if (ret)
+		goto err_stop;
+	return 0;
+
+err_stop:
+	device_stop(device);
 	return ret;
 }
 
@@ -178,6 +250,7 @@ static int manyport_probe(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&device->control_bufs);
 	mutex_init(&device->ports_mutex);
 	INIT_WORK(&device->control_work, mp_control_work);
+	device->is_going = true;	/* until device_start() says otherwise */
 	ret = device_alloc(device);
 	if (ret)
 		goto err_free;
@@ -200,17 +273,8 @@ err_free:
 static void manyport_remove(struct virtio_device *vdev)
 {
 	struct mp_device *device = vdev->priv;
-	struct mp_port *port;
-	unsigned int id;
 
-	control_quiesce(device);
-	for (id = 0; id < device->max_ports; id++) {
-		port = device->ports[id];
-		WRITE_ONCE(device->ports[id], NULL);
-		if (port)
-			mp_port_remove(port);
-	}
-	queues_delete(device);
+	device_stop(device);
 	unregister_chrdev_region(device->devt, device->max_ports);
 	device_free(device);
 }
@@ -230,6 +294,7 @@ static int manyport_freeze(struct virtio_device *vdev)
 	return 0;
 }
 
+/* If that fails the ports are gone as well: nothing would serve them. remove comes later. */
 static int manyport_restore(struct virtio_device *vdev)
 {
 	return device_start(vdev->priv);

@@ -217,6 +217,8 @@ struct mp_port {
 	u32 max_channels;
 	u32 max_io, max_segments;
 	char *name;			/* set once, by PORT_NAME */
+	bool is_shown;			/* it has a node */
+	struct list_head going_node;	/* while its device removes all ports */
 
 	struct mutex open_mutex;	/* guards is_gone (writes), accounts, channel_count */
 	bool is_gone;
@@ -238,6 +240,8 @@ int mp_port_show(struct mp_port *port);
 void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 max_channels);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
 void mp_port_remove(struct mp_port *port);
+void mp_port_remove_begin(struct mp_port *port);
+void mp_port_remove_end(struct mp_port *port);
 void mp_port_wait_released(void);
 void mp_port_fail_channels(struct mp_port *port, int error);
 struct mp_account *mp_port_charge_open(struct mp_port *port);

@@ -6,8 +6,11 @@
  * it goes its channels fail first; whoever still holds one touches only
  * memory, never a queue.
  */
+#include <linux/completion.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
+#include "debug.h"
 #include "manyport.h"
 
 static struct mp_port *to_port(struct device *dev)
@@ -54,9 +57,15 @@ static struct attribute *port_attrs[] = {
 };
 ATTRIBUTE_GROUPS(port);
 
-/* Ports not yet released: the module's text must stay until there are none. */
-static atomic_t ports_alive = ATOMIC_INIT(0);
-static DECLARE_WAIT_QUEUE_HEAD(ports_wait);
+/* Ports not yet released, and one more for the module itself: its text stays until then. */
+static atomic_t ports_alive = ATOMIC_INIT(1);
+static DECLARE_COMPLETION(ports_released);
+
+static void port_count_down(void)
+{
+	if (atomic_dec_and_test(&ports_alive))
+		complete(&ports_released);
+}
 
 static void port_release(struct device *dev)
 {
@@ -66,15 +75,27 @@ static void port_release(struct device *dev)
 	mutex_destroy(&port->open_mutex);
 	kfree(port->name);
 	kfree(port);
-	if (atomic_dec_and_test(&ports_alive))
-		wake_up(&ports_wait);
+	port_count_down();
 }
 
-/* The last reference to a port may be dropped by others (sysfs, delayed kobject release). */
+/*
+ * For the module's exit. The last reference to a port may be dropped by a stranger (sysfs, a
+ * delayed release of kobjects), who then runs port_release(). A port cannot hold a reference
+ * to the module against that: a bound driver could never be unloaded. So:
+ *
+ * The completion's lock is let go before this returns, so nobody touches our variables. The
+ * stranger may still be on his way out of port_release(), and may have been preempted there.
+ * That is what synchronize_rcu_tasks() waits for: until each task has left the code that it
+ * was in. Where kernels have none it is synchronize_rcu(): without preemption that is as good,
+ * as nothing on that way sleeps; with it (no distribution builds that: tracing and BPF
+ * bring RCU tasks) some instructions remain in which the stranger would have to lose the
+ * processor for a grace period and the rest of the unloading.
+ */
 void mp_port_wait_released(void)
 {
-	wait_event(ports_wait, !atomic_read(&ports_alive));
-	synchronize_rcu();	/* and who woke us has left port_release() */
+	port_count_down();
+	wait_for_completion(&ports_released);
+	synchronize_rcu_tasks();
 }
 
 /* What HELLO and PORT_MODE of this life of the device allow. */
@@ -122,19 +143,31 @@ struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 ki
 	return ERR_PTR(ret);
 }
 
-/*
- * The node appears, and may be opened before this returns: events find the port
- * already. Returns 0 or -errno: then the port is gone. mp_port_remove() undoes it.
- */
-int mp_port_show(struct mp_port *port)
+/* In a debug build it may fail behind an open: as device_add() may, behind cdev_add(). */
+static int node_add(struct mp_port *port)
 {
 	int ret = cdev_device_add(&port->cdev, &port->dev);
 
-	if (!ret)
-		return 0;
-	WRITE_ONCE(port->device->ports[port->id], NULL);
-	synchronize_rcu();	/* pairs with handle_event() */
-	put_device(&port->dev);
+	if (ret)
+		return ret;
+	ret = mp_debug_fail_after_open("node");
+	if (ret)
+		cdev_device_del(&port->cdev, &port->dev);
+	return ret;
+}
+
+/*
+ * The node appears, and may be opened before this returns, also when it fails (by a node
+ * that somebody else has made). Events find the port already. Returns 0 or -errno: then
+ * the port is gone. mp_port_remove() undoes it.
+ */
+int mp_port_show(struct mp_port *port)
+{
+	int ret = node_add(port);
+
+	port->is_shown = !ret;
+	if (ret)
+		mp_port_remove(port);
 	return ret;
 }
 
@@ -175,19 +208,38 @@ void mp_port_fail_channels(struct mp_port *port, int error)
 	}
 }
 
-/* The node goes and every channel ends with ENODEV. The queues are the device's business. */
-void mp_port_remove(struct mp_port *port)
+/*
+ * The node goes, events find no port any more and every channel ends with ENODEV: an open
+ * that is under way sees is_gone, or its channel is in the table before mp_port_fail_channels()
+ * looks there. An event may be with the port until a grace period later. The queues are the
+ * device's business.
+ */
+void mp_port_remove_begin(struct mp_port *port)
 {
+	WRITE_ONCE(port->device->ports[port->id], NULL);
 	mutex_lock(&port->open_mutex);
 	WRITE_ONCE(port->is_gone, true);
 	mutex_unlock(&port->open_mutex);
-	cdev_device_del(&port->cdev, &port->dev);
-	synchronize_rcu();	/* pairs with handle_event(): nobody looks it up any more */
+	if (port->is_shown)
+		cdev_device_del(&port->cdev, &port->dev);
 	mp_port_fail_channels(port, -ENODEV);
+}
+
+/* Behind the grace period: gives the port away; its channels keep it as long as they live. */
+void mp_port_remove_end(struct mp_port *port)
+{
 	mp_pool_kill(&port->pool);
 	/* What is left in the queues never fits a channel of the port that comes next. */
 	port->device->generations[port->id] = atomic_read(&port->generation);
 	put_device(&port->dev);
+}
+
+/* Of one port. The caller holds ports_mutex. */
+void mp_port_remove(struct mp_port *port)
+{
+	mp_port_remove_begin(port);
+	synchronize_rcu();	/* pairs with handle_event(): nobody has looked it up any more */
+	mp_port_remove_end(port);
 }
 
 static struct mp_account *account_get_locked(struct mp_port *port, kuid_t uid)

@@ -46,9 +46,10 @@ int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int
 	return 0;
 }
 
-/* The device begins a life: @vq is fresh. */
+/* The device begins a life: @vq is fresh. Its interrupts may come already. */
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 {
+	spin_lock_irq(&queue->lock);
 	queue->vq = vq;
 	queue->is_dead = false;
 	queue->is_deferred = false;
@@ -58,6 +59,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->held = 0;
 	queue->hold_over = false;
 	queue->has_calls = true;	/* as a fresh virtqueue does */
+	spin_unlock_irq(&queue->lock);
 }
 
 void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *))
