@@ -20,12 +20,13 @@
 /* A message in either direction; on device->control_bufs until it is freed. */
 struct control_buf {
 	struct list_head node;
-	u8 data[];
+	u8 data[] mp_dma_aligned;	/* the device writes, of those that it fills */
 };
+MP_ASSERT_ALONE(struct control_buf, data, sizeof(struct control_buf) + MP_CONTROL_SIZE);
 
 static struct control_buf *control_buf_alloc(struct mp_device *device, size_t len)
 {
-	struct control_buf *buf = kzalloc(sizeof(*buf) + len, GFP_KERNEL);
+	struct control_buf *buf = kzalloc(sizeof(*buf) + ALIGN(len, MP_DMA_ALIGN), GFP_KERNEL);
 
 	if (!buf)
 		return NULL;

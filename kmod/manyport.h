@@ -20,6 +20,8 @@
 #ifndef KMOD_MANYPORT_H
 #define KMOD_MANYPORT_H
 
+#include <linux/build_bug.h>
+#include <linux/cache.h>
 #include <linux/cdev.h>
 #include <linux/cred.h>
 #include <linux/device.h>
@@ -31,6 +33,7 @@
 #include <linux/mutex.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uio.h>
 #include <linux/virtio.h>
@@ -46,6 +49,25 @@
 
 struct mp_port;
 struct mp_channel;
+
+/*
+ * What the device writes has cache lines of its own: where memory is not coherent the end of a
+ * mapping throws the processor's lines away, with whatever else is written in them. And one
+ * buffer of the device never shares a line with another. What the device only reads may lie
+ * beside anything. Objects that hold such a field come from a cache of their own, or are of sizes
+ * that kmalloc aligns well: all above 192 bytes, which lie in caches of powers of two.
+ */
+#ifdef ARCH_DMA_MINALIGN
+#define MP_DMA_ALIGN	(ARCH_DMA_MINALIGN > L1_CACHE_BYTES ? ARCH_DMA_MINALIGN : L1_CACHE_BYTES)
+#else
+#define MP_DMA_ALIGN	L1_CACHE_BYTES
+#endif
+#define mp_dma_aligned	__aligned(MP_DMA_ALIGN)
+
+/* @member is alone: it begins a line, and the next thing behind it another. */
+#define MP_ASSERT_ALONE(type, member, next)					\
+	static_assert(!(offsetof(type, member) % MP_DMA_ALIGN) &&		\
+		      !((next) % MP_DMA_ALIGN) && (next) > offsetof(type, member))
 
 /* ---- requests and queues (queue.c) ---- */
 
@@ -69,8 +91,9 @@ struct mp_req {
 	u32 used;			/* bytes written, as the device says */
 	struct scatterlist one;		/* for a payload in one piece */
 	struct mp_request header;	/* the device reads */
-	struct mp_result result;	/* the device writes: copy before use */
+	struct mp_result result mp_dma_aligned; /* the device writes: copy before use */
 };
+MP_ASSERT_ALONE(struct mp_req, result, sizeof(struct mp_req));
 
 #define MP_EVENTS_MAX 64
 
@@ -78,8 +101,9 @@ struct mp_req {
 struct mp_event_buf {
 	struct mp_token token;
 	bool is_posted;
-	struct mp_event event;		/* the device writes: copy before use */
+	struct mp_event event mp_dma_aligned; /* the device writes: copy before use */
 };
+MP_ASSERT_ALONE(struct mp_event_buf, event, sizeof(struct mp_event_buf));
 
 struct mp_queue {
 	struct mp_device *device;
@@ -267,8 +291,8 @@ struct mp_chunk {
 	u32 start, end, size;		/* data[start..end) is not yet taken */
 	bool is_sent;			/* the device has it */
 	bool is_filling;		/* a writer copies into it, unlocked */
-	struct mp_req req;
 	u8 *data;			/* behind this structure, or memory of its own */
+	struct mp_req req;
 };
 
 /* Driver memory that a READ fills (fetch.c). */
@@ -279,8 +303,9 @@ struct mp_fetch {
 	u32 start, end;			/* data[start..end) is unread */
 	bool is_busy;			/* the device has it */
 	struct mp_req req;
-	u8 data[];
+	u8 data[] mp_dma_aligned;	/* the device writes */
 };
+MP_ASSERT_ALONE(struct mp_fetch, req.result, offsetof(struct mp_fetch, data));
 
 /* CONNECT and its payload. */
 struct mp_connect_req {
@@ -370,13 +395,14 @@ struct mp_channel {
 	int out_error;			/* of bytes taken early, to be reported once */
 	struct mp_batch *out_batch;	/* a WRITE from user pages */
 
-	struct mp_req urgent_req;	/* CLOSE or CANCEL, one at a time [protocol.md 8.4] */
 	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
 	bool cancel_again;		/* another is due when this one is back */
 
 	u64 bytes_in, bytes_out, zero_copy_in, zero_copy_out;
 	u64 requests, events, kicks;
 	u64 waits, polled;		/* times a caller slept; did not need to, since it polled */
+
+	struct mp_req urgent_req;	/* CLOSE or CANCEL, one at a time [protocol.md 8.4] */
 };
 
 int mp_channel_init_cache(void);

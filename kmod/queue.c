@@ -23,6 +23,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "debug.h"
 #include "manyport.h"
 
 #define MP_DRAIN_PASSES 4
@@ -64,6 +65,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 
 void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *))
 {
+	mp_assert(IS_ALIGNED((unsigned long)&req->result, MP_DMA_ALIGN));
 	memset(req, 0, sizeof(*req));
 	INIT_LIST_HEAD(&req->node);
 	req->channel = ch;
