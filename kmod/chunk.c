@@ -41,8 +41,7 @@ static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
 /* Room for one small chunk: what chunk_alloc() can have then. */
 static bool has_shared_room(const struct mp_channel *ch)
 {
-	return atomic_long_read(&ch->port->bytes) + MP_CHUNK_MIN <= mp_max_bytes &&
-	       atomic_long_read(&ch->account->bytes) + MP_CHUNK_MIN <= mp_max_bytes_per_user;
+	return mp_port_has_room(ch->port, ch->account, MP_CHUNK_MIN);
 }
 
 /*

@@ -206,9 +206,10 @@ void mp_control_free(struct mp_device *device);
 
 /* ---- ports (port.c, pool.c) ---- */
 
-/* What one uid holds on one port; lives while it holds anything. */
+/* What one user holds on one port; lives while it holds anything. */
 struct mp_account {
 	kuid_t uid;
+	bool is_privileged;		/* its opens had CAP_SYS_RESOURCE: it needs no share */
 	unsigned int channels;		/* guarded by port->open_mutex */
 	atomic_long_t bytes;		/* pinned or buffered */
 	struct list_head node;		/* port->accounts */
@@ -271,6 +272,7 @@ void mp_port_fail_channels(struct mp_port *port, int error);
 struct mp_account *mp_port_charge_open(struct mp_port *port);
 void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account);
 bool mp_port_charge(struct mp_port *port, struct mp_account *account, size_t bytes, bool force);
+bool mp_port_has_room(const struct mp_port *port, const struct mp_account *account, size_t bytes);
 void mp_port_uncharge(struct mp_port *port, struct mp_account *account, size_t bytes);
 u32 mp_port_next_generation(struct mp_port *port);
 

@@ -6,9 +6,13 @@
  * it goes its channels fail first; whoever still holds one touches only
  * memory, never a queue.
  */
+#include <linux/capability.h>
 #include <linux/completion.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include <manyport/share.h>
 
 #include "debug.h"
 #include "manyport.h"
@@ -242,18 +246,35 @@ void mp_port_remove(struct mp_port *port)
 	mp_port_remove_end(port);
 }
 
-static struct mp_account *account_get_locked(struct mp_port *port, kuid_t uid)
+/*
+ * Who pays for an open. Whoever may make a user namespace has thousands of users in it, so all of
+ * them are one account: that of the user who made the outermost one. Namespaces that root
+ * made are his way to give away users: there each pays for himself.
+ */
+static kuid_t payer(void)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	if (ns == &init_user_ns)
+		return current_fsuid();
+	while (ns->parent != &init_user_ns)
+		ns = ns->parent;
+	return uid_eq(ns->owner, GLOBAL_ROOT_UID) ? current_fsuid() : ns->owner;
+}
+
+static struct mp_account *account_get_locked(struct mp_port *port, kuid_t uid, bool is_privileged)
 {
 	struct mp_account *account;
 
 	lockdep_assert_held(&port->open_mutex);
 	list_for_each_entry(account, &port->accounts, node)
-		if (uid_eq(account->uid, uid))
+		if (uid_eq(account->uid, uid) && account->is_privileged == is_privileged)
 			return account;
 	account = kzalloc(sizeof(*account), GFP_KERNEL_ACCOUNT);
 	if (!account)
 		return NULL;
 	account->uid = uid;
+	account->is_privileged = is_privileged;
 	list_add(&account->node, &port->accounts);
 	return account;
 }
@@ -266,24 +287,35 @@ static void account_put_locked(struct mp_account *account)
 	kfree(account);
 }
 
+/* Is there a channel for one more open of @account? [protocol.md 9.3] */
+static bool has_channel_locked(const struct mp_port *port, const struct mp_account *account)
+{
+	lockdep_assert_held(&port->open_mutex);
+	if (port->channel_count >= port->max_channels ||
+	    account->channels >= mp_max_channels_per_user)
+		return false;
+	return account->is_privileged ||
+	       account->channels < mp_share_of_one(port->max_channels, port->channel_count);
+}
+
 /*
  * Counts one more open of the current user. Returns its account, or ERR_PTR:
  * -ENODEV, -EBUSY (a limit), -ENOMEM. A closed channel counts until it is drained.
  */
 struct mp_account *mp_port_charge_open(struct mp_port *port)
 {
+	bool is_privileged = ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
 	struct mp_account *account;
 	int ret = 0;
 
 	if (mutex_lock_killable(&port->open_mutex))
 		return ERR_PTR(-EINTR);
-	account = account_get_locked(port, current_fsuid());
+	account = account_get_locked(port, payer(), is_privileged);
 	if (!account)
 		ret = -ENOMEM;
 	else if (port->is_gone)
 		ret = -ENODEV;
-	else if (port->channel_count >= port->max_channels ||
-		 account->channels >= mp_max_channels_per_user)
+	else if (!has_channel_locked(port, account))
 		ret = -EBUSY;
 	if (!ret) {
 		account->channels++;
@@ -306,6 +338,45 @@ void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account)
 	mutex_unlock(&port->open_mutex);
 }
 
+/* The most that @account may have charged while all together have @used. */
+static unsigned long bytes_of_one(const struct mp_account *account, unsigned long used)
+{
+	unsigned long max = READ_ONCE(mp_max_bytes_per_user);
+
+	if (account->is_privileged)
+		return max;
+	return min_t(u64, max, mp_share_of_one(READ_ONCE(mp_max_bytes), used));
+}
+
+/* And all together, when it is @account's turn. */
+static unsigned long bytes_of_all(const struct mp_account *account)
+{
+	unsigned long max = READ_ONCE(mp_max_bytes);
+
+	return account->is_privileged ? max : mp_share_common(max);
+}
+
+/* Would @bytes more be charged now? Others may be quicker. */
+bool mp_port_has_room(const struct mp_port *port, const struct mp_account *account, size_t bytes)
+{
+	unsigned long used = atomic_long_read(&port->bytes);
+
+	return used + bytes <= bytes_of_all(account) &&
+	       atomic_long_read(&account->bytes) + bytes <= bytes_of_one(account, used);
+}
+
+/* Looks and adds in one step: however many callers there are, @max is not passed. */
+static bool charge(atomic_long_t *used, size_t bytes, unsigned long max)
+{
+	long old = atomic_long_read(used);
+
+	do {
+		if (old + bytes > max)
+			return false;
+	} while (!atomic_long_try_cmpxchg(used, &old, old + bytes));
+	return true;
+}
+
 /*
  * Counts @bytes of pinned or buffered memory. Returns false when the port or
  * the user is at its bound, unless @force: that is for the one page in each
@@ -313,12 +384,15 @@ void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account)
  */
 bool mp_port_charge(struct mp_port *port, struct mp_account *account, size_t bytes, bool force)
 {
-	if (!force && (atomic_long_read(&port->bytes) + bytes > mp_max_bytes ||
-		       atomic_long_read(&account->bytes) + bytes > mp_max_bytes_per_user))
+	unsigned long used;
+
+	if (!charge(&port->bytes, bytes, force ? ULONG_MAX : bytes_of_all(account)))
 		return false;
-	atomic_long_add(bytes, &port->bytes);
-	atomic_long_add(bytes, &account->bytes);
-	return true;
+	used = atomic_long_read(&port->bytes) - bytes;
+	if (charge(&account->bytes, bytes, force ? ULONG_MAX : bytes_of_one(account, used)))
+		return true;
+	atomic_long_sub(bytes, &port->bytes);
+	return false;
 }
 
 void mp_port_uncharge(struct mp_port *port, struct mp_account *account, size_t bytes)

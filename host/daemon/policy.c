@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <manyport/share.h>
+
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/policy.h"
@@ -23,6 +25,7 @@ struct counter {
 struct policy {
 	const struct config *config;
 	uint32_t *channels;		/* of each service */
+	uint32_t total;
 	struct counter *buckets[BUCKETS];
 };
 
@@ -139,6 +142,18 @@ static bool is_full(uint32_t limit, uint32_t channels)
 	return limit && channels >= limit;
 }
 
+/*
+ * Without MaxChannelsPerUser= nobody takes all that the guest may have. The guest's root is
+ * the privileged one; and where users are not known there is only one.
+ */
+static bool has_share(struct policy *policy, uint32_t uid)
+{
+	const struct config_guest *guest = &policy->config->guest;
+
+	return guest->max_channels_per_user || !uid || uid == UINT32_MAX ||
+	       counter_get(policy, NULL, uid) < mp_share_of_one(guest->max_channels, policy->total);
+}
+
 static bool has_room(struct policy *policy, int index, uint32_t uid)
 {
 	const struct config_service *service = policy->config->services[index];
@@ -146,7 +161,8 @@ static bool has_room(struct policy *policy, int index, uint32_t uid)
 	return !is_full(service->max_channels, policy->channels[index]) &&
 	       !is_full(service->max_channels_per_user, counter_get(policy, service, uid)) &&
 	       !is_full(policy->config->guest.max_channels_per_user,
-			counter_get(policy, NULL, uid));
+			counter_get(policy, NULL, uid)) &&
+	       has_share(policy, uid);
 }
 
 /* --- Admission -------------------------------------------------------------- */
@@ -173,6 +189,7 @@ enum mp_reason policy_admit(struct policy *policy, const struct mp_opener *opene
 		return MP_REASON_BUSY;
 	}
 	policy->channels[index]++;
+	policy->total++;
 	*result = service->service;
 	*service_name = service->name;
 	return MP_REASON_NONE;
@@ -188,10 +205,12 @@ void policy_release(struct policy *policy, struct mp_service *handle, uint32_t u
 		if (service->service != handle)
 			continue;
 		/* What was not admitted is not released: a mistake of ours, not of a guest. */
-		if (!counter_down(policy, service, uid) || !counter_down(policy, NULL, uid))
+		if (!counter_down(policy, service, uid) || !counter_down(policy, NULL, uid)) {
 			log_error("service %s: a channel was released twice", service->item.title);
-		else
-			policy->channels[i]--;
+			return;
+		}
+		policy->channels[i]--;
+		policy->total--;
 		return;
 	}
 }

@@ -24,6 +24,7 @@
 
 #define PORT_MULTI	"multi"		/* the port of all tests that name no other */
 #define PORT_TINY	"tiny"		/* at most TINY_CHANNELS */
+#define PORT_SHARED	"shared"	/* the limits that driver and daemon ship with */
 #define PORT_AGENT	"agent"		/* fixed: a host socket to which host tools connect */
 #define PORT_FIXED	"fixed"		/* fixed: echo */
 #define PORT_TIED	"tied"		/* fixed: puppets */

@@ -168,6 +168,7 @@ static void limits_hold(void **state)
 static void many_users(void **state)
 {
 	(void)state;
+	set("Guest", "MaxChannels", "10000");
 	set("Service s", "Connect", "echo");
 	set("Service s", "MaxChannelsPerUser", "1");
 	start();
@@ -181,9 +182,53 @@ static void many_users(void **state)
 	}
 }
 
+static int admit_all(uint32_t uid)
+{
+	int count = 0;
+
+	while (admit("manyport", "s", uid) == MP_REASON_NONE)
+		count++;
+	return count;
+}
+
+/* As configured when nothing is: the guest has 4096, a user as many as are then left. */
+static void nobody_takes_all(void **state)
+{
+	(void)state;
+	set("Service s", "Connect", "echo");
+	start();
+	assert_int_equal(admit_all(1000), 1920);
+	assert_int_equal(admit_all(1001), 960);
+	assert_int_equal(admit_all(1002), 480);
+	policy_release(policy, handle("s"), 1000);
+	assert_int_equal(admit("manyport", "s", 1000), MP_REASON_BUSY);
+	assert_int_equal(admit("manyport", "s", 1002), 0);
+	/* However many they are, something is left for root. The bound itself is the device's. */
+	for (uint32_t uid = 2000; uid < 6000; uid++)
+		admit("manyport", "s", uid);
+	assert_int_equal(admit("manyport", "s", 6000), MP_REASON_BUSY);
+	for (int i = 0; i < 4096 / 16; i++)
+		assert_int_equal(admit("manyport", "s", 0), 0);
+	/* Who cannot be told apart shares with nobody. */
+	assert_int_equal(admit("manyport", "s", UINT32_MAX), 0);
+}
+
+/* Who says how many a user may have, is taken at his word. */
+static void a_number_goes_before_the_share(void **state)
+{
+	(void)state;
+	set("Guest", "MaxChannels", "100");
+	set("Guest", "MaxChannelsPerUser", "90");
+	set("Service s", "Connect", "echo");
+	start();
+	assert_int_equal(admit_all(1000), 90);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(nobody_takes_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_number_goes_before_the_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_lead_where_they_should, setup, teardown),
 		cmocka_unit_test_setup_teardown(users_are_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits_hold, setup, teardown),
