@@ -9,6 +9,7 @@
  * CONNECT, or with the port. The last one frees, from a work item, because it
  * may be dropped in an interrupt.
  */
+#include <linux/memcontrol.h>
 #include <linux/slab.h>
 
 #include "debug.h"
@@ -39,6 +40,7 @@ static void channel_free_work(struct work_struct *work)
 	mp_read_forget_locked(ch);
 	mp_port_uncharge_open(port, ch->account);
 	put_cred(ch->cred);
+	mem_cgroup_put(ch->memcg);
 	kfree(ch->connect_req);
 	kfree(ch->name);
 	kmem_cache_free(channel_cache, ch);
@@ -103,6 +105,7 @@ static struct mp_channel *channel_alloc(struct mp_port *port)
 	kref_init(&ch->ref);
 	ch->port = port;
 	ch->cred = get_current_cred();
+	ch->memcg = get_mem_cgroup_from_mm(current->mm);
 	ch->pid = task_tgid_nr_ns(current, &init_pid_ns);
 	get_task_comm(ch->comm, current);
 	INIT_WORK(&ch->free_work, channel_free_work);

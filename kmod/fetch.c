@@ -14,6 +14,8 @@
  * less, and only while it has bytes, and a stream keeps the device busy while its reader
  * copies.
  */
+#include <linux/memcontrol.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "manyport.h"
@@ -236,14 +238,25 @@ static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16
 	return true;
 }
 
-/* A fetch for the next READ: the spare one, else a page or less from where we may not wait. */
+/* A page or less, from where we may not wait. In an interrupt, too, the opener's group pays. */
+static struct mp_fetch *fetch_alloc_page_locked(struct mp_channel *ch)
+{
+	struct mem_cgroup *old = set_active_memcg(ch->memcg);
+	/* Not GFP_ATOMIC: that would pass the group's limit, and take what interrupts need. */
+	struct mp_fetch *fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_NOWAIT | __GFP_ACCOUNT);
+
+	set_active_memcg(old);
+	return fetch;
+}
+
+/* A fetch for the next READ: the spare one, else a new one if there is memory. */
 static struct mp_fetch *fetch_get_locked(struct mp_channel *ch)
 {
 	struct mp_fetch *fetch = ch->in_spare;
 
 	ch->in_spare = NULL;
 	if (!fetch)
-		fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_ATOMIC);
+		fetch = fetch_alloc_page_locked(ch);
 	ch->fetch_failed = !fetch;
 	return fetch;
 }

@@ -330,6 +330,7 @@ struct mp_channel {
 	struct mp_port *port;		/* a reference */
 	struct mp_account *account;
 	const struct cred *cred;	/* the opener's */
+	struct mem_cgroup *memcg;	/* likewise, a reference: pays for interrupts */
 	u32 pid;
 	char comm[TASK_COMM_LEN];
 	u32 slot;
