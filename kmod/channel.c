@@ -5,6 +5,7 @@
  * Lifetime: mp_channel_open() gives the file its reference, each request in
  * flight holds another, the port's slot table a third. release() drops the file's and sees
  * to it that CLOSE is sent once nothing is in flight on the transmit queue [protocol.md 8.3].
+ * An abort has CLOSE sent the same way while the file is still open.
  * The table's goes when the device says CLOSED, when there was never a
  * CONNECT, or with the port. The last one frees, from a work item, because it
  * may be dropped in an interrupt.
@@ -244,7 +245,7 @@ static void close_try_locked(struct mp_channel *ch)
 {
 	bool abort = ch->error || ch->phase != MP_PHASE_CONNECTED;
 
-	if (ch->is_released && !ch->is_closed && !ch->close_sent &&
+	if (mp_channel_is_ending_locked(ch) && !ch->is_closed && !ch->close_sent &&
 	    mp_channel_is_idle_locked(ch))
 		ch->close_sent = !mp_channel_send_close_locked(ch, abort);
 }
@@ -256,7 +257,7 @@ static bool is_watched(struct mp_channel *ch)
 }
 
 /*
- * The end of every handler of this channel: wakes, closes a released channel,
+ * The end of every handler of this channel: wakes, closes a released or aborted channel,
  * and gives its slot back when the device has said CLOSED.
  */
 void mp_channel_settle(struct mp_channel *ch, __poll_t wake)
@@ -266,7 +267,8 @@ void mp_channel_settle(struct mp_channel *ch, __poll_t wake)
 	bool is_over;
 
 	/* What changed, changed under the lock: a release that comes later sees it itself. */
-	if (!READ_ONCE(ch->is_released) && !(wake && is_watched(ch)))
+	if (!READ_ONCE(ch->is_released) && !READ_ONCE(ch->is_aborted) &&
+	    !(wake && is_watched(ch)))
 		return;
 	spin_lock_irqsave(&ch->lock, flags);
 	close_try_locked(ch);
@@ -361,4 +363,32 @@ void mp_channel_release(struct mp_channel *ch)
 	spin_unlock_irq(&ch->lock);
 	mp_channel_settle(ch, 0);
 	mp_channel_put(ch);
+}
+
+/*
+ * A holder gives the channel up for all of its holders [protocol.md 8.5]: every call gets
+ * ECONNRESET from now on, what the service has not taken is dropped, and CLOSE with ABORT
+ * goes out when nothing is on the transmit queue. Never waits. The caller holds the file, so
+ * no release comes before this returns. Returns 0, also when the channel has ended already,
+ * or -ENODEV.
+ */
+int mp_channel_abort(struct mp_channel *ch)
+{
+	__poll_t wake;
+
+	spin_lock_irq(&ch->lock);
+	if (ch->error == -ENODEV) {
+		spin_unlock_irq(&ch->lock);
+		return -ENODEV;
+	}
+	ch->is_aborted = true;
+	if (ch->phase == MP_PHASE_UNNAMED)
+		ch->is_closed = true;	/* the device never heard of it */
+	wake = mp_channel_fail_locked(ch, -ECONNRESET);
+	mp_read_forget_locked(ch);
+	/* The answers that CLOSE waits for are those of lazy requests: somebody must look. */
+	mp_write_want_locked(ch, false);
+	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, wake);
+	return 0;
 }

@@ -80,14 +80,16 @@ static void count_locked(struct mp_channel *ch)
 	bool unsent = !list_empty(&ch->out_chunks) &&
 		      !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
 	/* Something goes on when those under way are back: more bytes, or CLOSE. */
-	bool held = ch->out_sent && (unsent || ch->out_stopped || ch->is_released);
+	bool held = ch->out_sent &&
+		    (unsent || ch->out_stopped || mp_channel_is_ending_locked(ch));
 	bool wanted = ch->out_wanted && (ch->out_sent || !has_shared_room(ch));
 
 	/*
 	 * A channel with an error counts nowhere (mp_channel_fail_locked()), but for the CLOSE
-	 * of one for which the device broke a rule.
+	 * of one that was aborted or for which the device broke a rule.
 	 */
-	if (ch->error && (ch->error != -ECONNRESET || !ch->is_released || ch->is_closed))
+	if (ch->error &&
+	    (ch->error != -ECONNRESET || !mp_channel_is_ending_locked(ch) || ch->is_closed))
 		return;
 	if (wanted != ch->out_calls)
 		mp_queue_want(ch->port->tx, wanted);

@@ -176,7 +176,8 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 		info->state = MANYPORT_ENDED;
 	}
 	if (ch->error) {
-		info->state = MANYPORT_GONE;
+		info->state = ch->is_aborted && ch->error != -ENODEV ? MANYPORT_ABORTED :
+								       MANYPORT_GONE;
 		info->error = -ch->error;
 	}
 	info->channel = ch->slot;
@@ -237,6 +238,8 @@ static long mp_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 		return ioctl_connect(ch, nonblock, (const void __user *)arg);
 	case MANYPORT_IOC_SHUTDOWN:
 		return mp_shutdown(ch, arg);
+	case MANYPORT_IOC_ABORT:
+		return mp_channel_abort(ch);
 	case MANYPORT_IOC_INFO:
 		return ioctl_info(ch, (void __user *)arg);
 	case FIONREAD:

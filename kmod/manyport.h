@@ -346,7 +346,8 @@ struct mp_channel {
 	bool is_collected;		/* the naming call has given the answer */
 	bool is_polled;			/* IN makes the driver fetch [protocol.md 7.4] */
 	bool is_released;		/* the file is gone */
-	bool close_sent;		/* for good, after release */
+	bool is_aborted;		/* a holder ended it: error is set */
+	bool close_sent;		/* for good, after release or abort */
 	bool close_busy, connect_busy, cancel_busy; /* that request is at the device */
 	bool is_closed;			/* the device has forgotten the channel */
 	bool was_connected;		/* fixed port: the service has been there before */
@@ -412,6 +413,7 @@ int mp_channel_init_cache(void);
 void mp_channel_destroy_cache(void);
 struct mp_channel *mp_channel_open(struct mp_port *port);
 void mp_channel_release(struct mp_channel *ch);
+int mp_channel_abort(struct mp_channel *ch);
 void mp_channel_get(struct mp_channel *ch);
 void mp_channel_put(struct mp_channel *ch);
 struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generation);
@@ -548,6 +550,12 @@ struct mp_batch {
 	struct work_struct free_work;
 	struct mp_batch_req reqs[MP_BATCH_MAX];
 };
+
+/* The file is gone, or a holder gave the channel up: the device is to hear of it. */
+static inline bool mp_channel_is_ending_locked(const struct mp_channel *ch)
+{
+	return ch->is_released || ch->is_aborted;
+}
 
 /* Nothing of this channel is at the device on the transmit queue [protocol.md 8.3]. */
 static inline bool mp_channel_is_idle_locked(const struct mp_channel *ch)

@@ -164,7 +164,7 @@ static __poll_t batch_settle_locked(struct mp_channel *ch, struct mp_batch *batc
 	batch->is_done = true;
 	if (!batch->is_orphan) {
 		*slot = NULL;
-	} else if (!batch->is_read || !batch->total || ch->is_released ||
+	} else if (!batch->is_read || !batch->total || mp_channel_is_ending_locked(ch) ||
 		   ch->shut_in) {
 		*slot = NULL;
 		mp_pages_free_later(batch);

@@ -203,6 +203,8 @@ void mp_port_fail_channels(struct mp_port *port, int error)
 			return;
 		spin_lock_irq(&ch->lock);
 		wake = mp_channel_fail_locked(ch, error);
+		/* Also one that had ended before, and waits for answers to send its CLOSE. */
+		mp_write_uncount_locked(ch);
 		if (error == -ENODEV || error == -ECONNRESET)
 			ch->is_closed = true;	/* the device has forgotten it */
 		spin_unlock_irq(&ch->lock);

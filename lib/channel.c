@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Channels: open, connect, shut down, ask. See manyport/client.h. */
+/* Channels: open, connect, shut down, abort, ask. See manyport/client.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -51,6 +51,11 @@ int manyport_connect(int fd, const char *service)
 int manyport_shutdown(int fd, int how)
 {
 	return call(fd, MANYPORT_IOC_SHUTDOWN, how);
+}
+
+int manyport_abort(int fd)
+{
+	return call(fd, MANYPORT_IOC_ABORT, 0);
 }
 
 int manyport_info(int fd, struct manyport_info *info)

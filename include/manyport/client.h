@@ -87,6 +87,14 @@ int manyport_connect(int fd, const char *service);
  */
 int manyport_shutdown(int fd, int how);
 
+/*
+ * Ends the channel at once, for every process that holds it, and drops what the service has
+ * not taken: for an upload that must not look whole. The service sees a reset where its
+ * socket has one (TCP). Calls on the channel give ECONNRESET from then on; @fd must still be
+ * closed. Returns 0, -ENODEV, -ENOTTY (the stock driver).
+ */
+int manyport_abort(int fd);
+
 /* What the channel is and has done. Returns 0, -ENOTTY (the stock driver). */
 int manyport_info(int fd, struct manyport_info *info);
 

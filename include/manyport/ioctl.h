@@ -35,6 +35,18 @@ struct manyport_connect {
  */
 #define MANYPORT_IOC_SHUTDOWN	_IO('M', 0x51)
 
+/*
+ * Ends the channel at once, for every process that holds it, in whatever state it is; no
+ * argument. Bytes that the service has not taken are dropped, where close() has them
+ * arrive, and bytes that were not read are dropped too. The service sees a reset where its
+ * socket has one (TCP), so it can tell an upload that was cut from a whole one; on a unix
+ * socket it sees an end. Calls that sleep on the channel wake, and every call gets
+ * ECONNRESET from then on. What is left to do with the file is close(). The same on a port
+ * with a fixed service: the next session begins with the next open. Never waits. 0, also
+ * when the channel had ended; ENODEV.
+ */
+#define MANYPORT_IOC_ABORT	_IO('M', 0x53)
+
 enum manyport_channel_state {
 	MANYPORT_UNNAMED	= 0,
 	MANYPORT_CONNECTING	= 1,
@@ -43,6 +55,7 @@ enum manyport_channel_state {
 	MANYPORT_ENDED		= 4,	/* both directions ended */
 	MANYPORT_FAILED		= 5,
 	MANYPORT_GONE		= 6,	/* the port was unplugged or reset */
+	MANYPORT_ABORTED	= 7,	/* a holder ended it: MANYPORT_IOC_ABORT */
 };
 
 #define MANYPORT_INFO_IN_ENDED	0x1
