@@ -63,6 +63,12 @@ void expect_arrived(const struct puppet *puppet, uint64_t len, uint64_t seed);
 /* As expect_arrived(), but more may follow. */
 void expect_got(const struct puppet *puppet, uint64_t len, uint64_t seed);
 
+/*
+ * Makes the host read all, and checks that only bytes of @seed came and then @how: "end" or
+ * "reset". Returns how many bytes.
+ */
+uint64_t expect_over(const struct puppet *puppet, uint64_t seed, const char *how);
+
 void write_all(int fd, const void *buf, size_t len);
 void read_all(int fd, void *buf, size_t len);
 void write_pattern(int fd, uint64_t len, uint64_t seed, uint64_t offset);

@@ -124,6 +124,22 @@ void expect_arrived(const struct puppet *puppet, uint64_t len, uint64_t seed)
 		FAIL("the host got '%s', expected '%s'", text, wanted);
 }
 
+uint64_t expect_over(const struct puppet *puppet, uint64_t seed, const char *how)
+{
+	unsigned long long count;
+	char wanted[80];
+	const char *text;
+
+	ctl("expect %u %llu", puppet->index, (unsigned long long)seed);
+	ctl("read %u all", puppet->index);
+	text = ctl("eof %u", puppet->index);
+	count = strtoull(text, NULL, 10);
+	snprintf(wanted, sizeof(wanted), "%llu %s good", count, how);
+	if (strcmp(text, wanted))
+		FAIL("the host got '%s', expected '%s'", text, wanted);
+	return count;
+}
+
 void expect_got(const struct puppet *puppet, uint64_t len, uint64_t seed)
 {
 	char wanted[80];

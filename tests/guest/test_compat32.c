@@ -109,6 +109,18 @@ TEST(shutdown)
 	CHECK_EQ(call_32(IOCTL_32, p.fd, MANYPORT_IOC_SHUTDOWN, 9), -EINVAL);
 }
 
+TEST(abort)
+{
+	struct puppet p;
+	char byte;
+
+	need_32();
+	p = puppet_open(0);
+	CHECK_EQ(call_32(IOCTL_32, p.fd, MANYPORT_IOC_ABORT, 0), 0);
+	CHECK_FAILS(read(p.fd, &byte, 1), ECONNRESET);
+	CHECK_EQ(expect_over(&p, 1, "end"), 0);
+}
+
 TEST(unknown)
 {
 	need_32();
