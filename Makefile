@@ -29,6 +29,8 @@ $(O)/libhost.a: $(HOST_OBJ)
 	rm -f $@ && ar rcs $@ $^
 
 unit: $(UNIT)
+# The command's forward, with channels that the test plays.
+$(O)/tests/unit/test_forward: $(addprefix $(O)/tools/manyport/,drain.o forward.o listener.o relay.o)
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -linih
 

@@ -82,8 +82,14 @@ static void *send_input(void *arg)
 
 	if (ret)
 		c->status = complain_copy(c, writing, "standard input", ret, bytes);
-	/* Bytes still in the driver may fail later: the end must not come first. */
-	manyport_shutdown(c->fd, SHUT_WR);
+	/*
+	 * Input that broke is not all of it: the service is not to take it for that. Else bytes
+	 * still in the driver may fail later: the end must not come first.
+	 */
+	if (ret && !writing)
+		manyport_abort(c->fd);
+	else
+		manyport_shutdown(c->fd, SHUT_WR);
 	eventfd_write(c->sent, 1);
 	return NULL;
 }

@@ -107,7 +107,7 @@ static int run_loop(struct forward *forward)
 
 	while (!forward->is_ending) {
 		count = epoll_wait(forward->epoll, events, EVENTS_PER_ROUND,
-				   forward->busy ? 0 : -1);
+				   forward->busy ? 0 : drain_timeout(forward));
 		if (count < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; i < count; i++) {
@@ -117,6 +117,7 @@ static int run_loop(struct forward *forward)
 		}
 		relay_run_busy(forward);
 		relay_free_dead(forward);
+		drain_run(forward);
 	}
 	return 0;
 }
@@ -165,7 +166,7 @@ int run_forward(int argc, char **argv)
 	ret = start(&forward, &ending);
 	if (!ret)
 		ret = run_loop(&forward);
-	/* Closing the channels still delivers what was written to them. */
 	listener_free_all(&forward);
+	relay_end_all(&forward);
 	return ret ? EXIT_IO : EXIT_OK;
 }

@@ -4,6 +4,7 @@
  *
  *	listener   accepts; knows its service
  *	relay      one accepted connection and its channel
+ *	drain      a client's socket behind that, until the client has all
  *
  * Everything in the epoll set is edge-triggered and added once, for all events. A
  * source remembers what it was told (readable, writable) until a call gives EAGAIN.
@@ -22,6 +23,7 @@ struct source {
 };
 
 struct relay;
+struct drain;
 
 struct forward {
 	int epoll;
@@ -32,6 +34,8 @@ struct forward {
 	struct relay *busy;		/* they have more to move at once */
 	struct relay *dead;		/* to be freed after this round of events */
 	unsigned int relay_count;
+	struct drain *drains;
+	int drain_ms;			/* until they are looked at again */
 	bool is_verbose;
 	bool is_ending;
 	char *buf;			/* shared: holds nothing between two calls */
@@ -66,5 +70,17 @@ void listener_free_all(struct forward *forward);
 int relay_create(struct forward *forward, const struct listener *listener, int client);
 void relay_run_busy(struct forward *forward);
 void relay_free_dead(struct forward *forward);
+/* Before the process ends: waits a moment for bytes that are on their way. */
+void relay_end_all(struct forward *forward);
+
+/*
+ * Closes the client's TCP socket @fd, with a reset if @reset, once all that was sent to it
+ * has been acknowledged. @has_ended: the client sends nothing more. drain_run() is called
+ * after each round, which lasts no longer than drain_timeout() says (milliseconds, or -1).
+ */
+void drain_close(struct forward *forward, int fd, bool reset, bool has_ended);
+void drain_run(struct forward *forward);
+int drain_timeout(const struct forward *forward);
+void drain_end_all(struct forward *forward, int limit_ms); /* then they are closed as they are */
 
 #endif

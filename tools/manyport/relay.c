@@ -9,12 +9,24 @@
  * A flow is done when the end was passed on (or nobody takes its bytes). The
  * relay ends when both are done, or when one side has hung up and all that it
  * said was passed on.
+ *
+ * A cut stream never looks whole, and bytes that arrived are not thrown away:
+ *
+ * - A TCP client that resets without having ended its stream has cut it: the channel is
+ *   aborted. One that had ended it, and then resets because nobody listens for answers, has
+ *   said all: that is passed on, and the answers are thrown away. The kernel tells the two
+ *   apart (ECONNRESET and EPIPE).
+ * - A unix socket knows no reset. ECONNRESET says there that the client went with answers
+ *   unread, behind all that it had sent: an end. A client that was killed looks the same.
+ * - A service that failed resets a TCP client, behind what it had said (drain.c).
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +37,9 @@
 
 /* A relay moves at most this much per flow before the others have their turn. */
 #define TURN_BYTES (8 * FORWARD_BUF_SIZE)
+/* How long the end of the process waits, at most, for bytes that are on their way. */
+#define END_LIMIT_MS 1000
+#define END_STEP_MS  10
 
 struct side {
 	struct source source;
@@ -38,35 +53,38 @@ struct flow {
 	char *held;			/* read and not yet written, or NULL */
 	size_t held_len, held_done;
 	bool from_ended, is_done;
+	bool is_dropped;		/* nobody takes its bytes, yet they must be read */
 };
 
 struct relay {
 	struct forward *forward;
 	const char *service;
+	bool is_tcp;
 	struct side client, port;
 	struct flow out, in;		/* client to port, port to client */
 	bool is_connected, is_busy, is_dead;
+	bool has_failed;		/* the service has: the client is to notice */
 	struct relay *next, **prev;	/* forward->relays */
 	struct relay *next_busy;	/* forward->busy or ->dead */
 };
 
-/* A client of TCP learns by a reset, one of a unix socket by the close. */
-static void close_client(int fd, bool abort)
-{
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	if (abort)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	close(fd);
-}
-
-static void end_relay(struct relay *relay, bool abort)
+/*
+ * @cut: the service is not to take what it got for the whole. @reset: nor is the client,
+ * where its socket has a way to say so.
+ */
+static void end_relay(struct relay *relay, bool cut, bool reset)
 {
 	if (relay->is_dead)
 		return;
 	relay->is_dead = true;
+	if (cut)
+		manyport_abort(relay->port.source.fd);
 	close(relay->port.source.fd);
-	close_client(relay->client.source.fd, abort);
+	if (relay->is_tcp)
+		drain_close(relay->forward, relay->client.source.fd, reset,
+			    relay->out.from_ended);
+	else
+		close(relay->client.source.fd);
 	free(relay->out.held);
 	free(relay->in.held);
 	*relay->prev = relay->next;
@@ -89,14 +107,29 @@ static void pass_end(struct flow *flow)
 		shutdown(flow->to->source.fd, SHUT_WR);
 }
 
-/* The receiver takes no more: what the sender still says has nowhere to go. */
-static void stop_flow(struct flow *flow)
+static void drop_held(struct flow *flow)
 {
 	free(flow->held);
 	flow->held = NULL;
-	flow->is_done = true;
-	if (!flow->from->is_port)
-		shutdown(flow->from->source.fd, SHUT_RD);
+}
+
+/* The service takes no more: what the client still says has nowhere to go. */
+static void stop_out(struct relay *relay)
+{
+	drop_held(&relay->out);
+	relay->out.is_done = true;
+	shutdown(relay->client.source.fd, SHUT_RD);
+}
+
+/*
+ * The client takes no more. What the service says is read all the same and thrown away: a
+ * service that waits for somebody to take it, or that fails because nobody does, would not
+ * take the rest of an upload.
+ */
+static void drop_in(struct relay *relay)
+{
+	drop_held(&relay->in);
+	relay->in.is_dropped = true;
 }
 
 /* Returns bytes written, 0 when the receiver has no room now, or -errno. */
@@ -104,6 +137,8 @@ static ssize_t write_some(struct flow *flow, const char *data, size_t len)
 {
 	ssize_t ret;
 
+	if (flow->is_dropped)
+		return len;
 	if (!flow->to->writable)
 		return 0;
 	do {
@@ -147,8 +182,11 @@ static int hold(struct flow *flow, const char *data, size_t len)
 	return 0;
 }
 
-/* Returns bytes read, 0 when there is nothing now or no more, or -errno. */
-static ssize_t read_and_write(struct flow *flow, char *buf)
+/*
+ * Returns bytes read, 0 when there is nothing now or no more, or -errno; *failed becomes
+ * @from where that is the side which failed.
+ */
+static ssize_t read_and_write(struct flow *flow, char *buf, struct side **failed)
 {
 	ssize_t len, done = 0, ret = 0;
 
@@ -157,8 +195,10 @@ static ssize_t read_and_write(struct flow *flow, char *buf)
 	do {
 		len = read(flow->from->source.fd, buf, FORWARD_BUF_SIZE);
 	} while (len < 0 && errno == EINTR);
-	if (len < 0 && errno != EAGAIN)
+	if (len < 0 && errno != EAGAIN) {
+		*failed = flow->from;
 		return -errno;
+	}
 	if (len <= 0) {
 		flow->from->readable = false;
 		flow->from_ended = !len;
@@ -175,25 +215,25 @@ static ssize_t read_and_write(struct flow *flow, char *buf)
 	return ret < 0 ? ret : len;
 }
 
-/* Returns 1 when there may be more to move at once, 0, or -errno. */
-static int move_flow(struct flow *flow, char *buf)
+/*
+ * Returns 1 when there may be more to move at once, 0, or -errno; *failed is then the side
+ * whose call gave it.
+ */
+static int move_flow(struct flow *flow, char *buf, struct side **failed)
 {
 	ssize_t ret, moved = 0;
 
 	while (!flow->is_done && moved < TURN_BYTES) {
+		*failed = flow->to;
 		if (flow->held) {
 			ret = write_held(flow);
 		} else if (flow->from_ended) {
 			pass_end(flow);
 			return 0;
 		} else {
-			ret = read_and_write(flow, buf);
+			ret = read_and_write(flow, buf, failed);
 			if (!ret && flow->from_ended)
 				continue;
-		}
-		if (ret == -EPIPE && flow->to->is_port) {
-			stop_flow(flow);
-			return 0;
 		}
 		if (ret <= 0)
 			return ret;
@@ -218,21 +258,78 @@ static void make_busy(struct relay *relay)
 	relay->forward->busy = relay;
 }
 
+static void fail_relay(struct relay *relay, int error, bool cut, bool reset)
+{
+	if (relay->forward->is_verbose)
+		complain("'%s': connection ended: %s", relay->service, strerror(-error));
+	end_relay(relay, cut, reset);
+}
+
+/* Something is wrong with the client; more of what it said may wait to be read. */
+static void client_failed(struct relay *relay, int error)
+{
+	bool has_ended = error == -EPIPE || (error == -ECONNRESET && !relay->is_tcp);
+
+	if (has_ended)
+		drop_in(relay);
+	else
+		fail_relay(relay, error, true, true);
+}
+
+/* The same of the port. @in: by a read, so all that the service said has been read. */
+static void port_failed(struct relay *relay, int error, bool in)
+{
+	if (!in) {
+		/* Reading meets a failure itself, behind the last byte. */
+		relay->has_failed = error != -EPIPE;
+		stop_out(relay);
+	} else {
+		fail_relay(relay, error, false, true);
+	}
+}
+
+/* Moves what can be moved. Returns true when there may be more. */
+static bool move_both(struct relay *relay)
+{
+	struct flow *flows[] = { &relay->out, &relay->in };
+	struct side *failed = NULL;
+	bool more = false;
+	int ret;
+
+	for (int i = 0; i < 2 && !relay->is_dead; i++) {
+		ret = move_flow(flows[i], relay->forward->buf, &failed);
+		if (ret == -ENOMEM)
+			fail_relay(relay, ret, true, true);
+		else if (ret < 0 && failed->is_port)
+			port_failed(relay, ret, flows[i] == &relay->in);
+		else if (ret < 0)
+			client_failed(relay, ret);
+		/* After a failure the other flow may have something to do. */
+		more |= ret;
+	}
+	return more;
+}
+
 static void move_relay(struct relay *relay)
 {
-	char *buf = relay->forward->buf;
-	int out = move_flow(&relay->out, buf), in = out < 0 ? 0 : move_flow(&relay->in, buf);
-	int error = out < 0 ? out : in < 0 ? in : 0;
+	bool more = move_both(relay);
 
-	if (error) {
-		if (relay->forward->is_verbose)
-			complain("'%s': connection ended: %s", relay->service, strerror(-error));
-		end_relay(relay, true);
-	} else if (is_finished(relay)) {
-		end_relay(relay, false);
-	} else if (out || in) {
+	if (relay->is_dead)
+		return;
+	if (is_finished(relay))
+		end_relay(relay, false, relay->has_failed);
+	else if (more)
 		make_busy(relay);
-	}
+}
+
+/* Asked for as soon as it is told: a stalled flow would not meet it. */
+static void look_for_reset(struct relay *relay)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (!getsockopt(relay->client.source.fd, SOL_SOCKET, SO_ERROR, &error, &len) && error)
+		client_failed(relay, -error);
 }
 
 /* Begins the naming or collects its answer. Returns 1 connected, 0 wait, -errno. */
@@ -263,11 +360,15 @@ static void side_ready(struct source *source, uint32_t events)
 		side->writable = true;
 	if (events & EPOLLHUP)
 		side->hung_up = true;
+	if ((events & EPOLLERR) && !side->is_port)
+		look_for_reset(relay);
+	if (relay->is_dead)
+		return;
 	if (!relay->is_connected) {
 		ret = side->is_port ? connect_relay(relay) : 0;
 		if (ret < 0) {
 			complain_refused(relay->forward->port, relay->service, ret);
-			end_relay(relay, true);
+			end_relay(relay, false, true);
 		}
 		if (ret <= 0)
 			return;
@@ -292,14 +393,16 @@ static void init_flow(struct flow *flow, struct side *from, struct side *to)
 	flow->to = to;
 }
 
-static struct relay *alloc_relay(struct forward *forward, const char *service, int client, int port)
+static struct relay *alloc_relay(struct forward *forward, const struct listener *listener,
+				 int client, int port)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
 
 	if (!relay)
 		return NULL;
 	relay->forward = forward;
-	relay->service = service;
+	relay->service = listener->service;
+	relay->is_tcp = !listener->is_unix;
 	init_side(&relay->client, relay, client, false);
 	init_side(&relay->port, relay, port, true);
 	init_flow(&relay->out, &relay->client, &relay->port);
@@ -325,6 +428,15 @@ static int start_relay(struct relay *relay)
 	return ret;
 }
 
+/* A client of TCP learns by a reset, one of a unix socket by the close. */
+static void refuse(int client)
+{
+	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(client);
+}
+
 int relay_create(struct forward *forward, const struct listener *listener, int client)
 {
 	int ret, port = manyport_open(forward->path, NULL, O_NONBLOCK | O_CLOEXEC);
@@ -332,19 +444,19 @@ int relay_create(struct forward *forward, const struct listener *listener, int c
 
 	if (port < 0) {
 		complain_refused(forward->port, listener->service, port);
-		close_client(client, true);
+		refuse(client);
 		return port;
 	}
-	relay = alloc_relay(forward, listener->service, client, port);
+	relay = alloc_relay(forward, listener, client, port);
 	if (!relay) {
 		close(port);
-		close_client(client, true);
+		refuse(client);
 		return -ENOMEM;
 	}
 	ret = start_relay(relay);
 	if (ret < 0) {
 		complain_refused(forward->port, listener->service, ret);
-		end_relay(relay, true);
+		end_relay(relay, false, true);
 	}
 	return ret;
 }
@@ -378,4 +490,27 @@ void relay_free_dead(struct forward *forward)
 	}
 	if (freed)
 		listener_accept_starved(forward);
+}
+
+/* Has the driver bytes that the service has not taken? */
+static bool is_sending(const struct forward *forward)
+{
+	int bytes;
+
+	for (struct relay *relay = forward->relays; relay; relay = relay->next)
+		if (!ioctl(relay->port.source.fd, TIOCOUTQ, &bytes) && bytes)
+			return true;
+	return false;
+}
+
+/* A stream that has not ended is cut here, and neither side is to take it for the whole. */
+void relay_end_all(struct forward *forward)
+{
+	struct relay *relay;
+
+	for (int waited = 0; waited < END_LIMIT_MS && is_sending(forward); waited += END_STEP_MS)
+		poll(NULL, 0, END_STEP_MS);
+	while ((relay = forward->relays))
+		end_relay(relay, !relay->out.is_done, !relay->in.is_done);
+	drain_end_all(forward, END_LIMIT_MS);
 }

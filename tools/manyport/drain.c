@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The last of a TCP client of manyport forward: what was sent to it reaches it before its
+ * socket is reset.
+ *
+ * A reset throws away what the kernel has not delivered yet. The kernel sends one on a close
+ * that asks for it, on every close with bytes of the client that nobody has read, and for bytes
+ * of the client that come behind the close. So a socket that would be reset is kept until the
+ * client's kernel has acknowledged all, as long as that goes on. Nothing tells when that is so:
+ * the sockets are looked at again and again, at intervals that grow while nothing happens.
+ *
+ * A unix socket needs none of this: what was sent stays there for the client.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/sockios.h>
+
+#include "forward.h"
+
+#define DRAIN_LIMIT_MS	30000	/* without an acknowledgement */
+#define LOOK_MIN_MS	1
+#define LOOK_MAX_MS	100
+
+struct drain {
+	int fd;
+	bool reset;
+	int unsent;			/* when it was last looked at */
+	int64_t since;			/* when that became less */
+	struct drain *next;		/* forward->drains */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void close_now(int fd, bool reset)
+{
+	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	if (reset)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+}
+
+/* Bytes that the client's kernel has not acknowledged; 0 when no more will be. */
+static int bytes_unsent(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+	int bytes;
+
+	/* A connection that the client has reset keeps its last count for ever. */
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) || info.tcpi_state == TCP_CLOSE ||
+	    ioctl(fd, SIOCOUTQ, &bytes))
+		return 0;
+	return bytes;
+}
+
+void drain_close(struct forward *forward, int fd, bool reset, bool has_ended)
+{
+	struct drain *drain;
+	int unsent = bytes_unsent(fd);
+
+	if (!unsent || (!reset && has_ended)) {
+		close_now(fd, reset);
+		return;
+	}
+	drain = calloc(1, sizeof(*drain));
+	if (!drain) {
+		/* Without a reset the kernel goes on by itself, and the client has its bytes. */
+		close(fd);
+		return;
+	}
+	/* The relay that its events point at is about to be freed. */
+	epoll_ctl(forward->epoll, EPOLL_CTL_DEL, fd, NULL);
+	drain->fd = fd;
+	drain->reset = reset;
+	drain->unsent = unsent;
+	drain->since = now_ms();
+	drain->next = forward->drains;
+	forward->drains = drain;
+	forward->drain_ms = LOOK_MIN_MS;
+}
+
+/* Is it over: all acknowledged, or nothing for too long? */
+static bool is_over(struct forward *forward, struct drain *drain, int64_t now)
+{
+	int unsent = bytes_unsent(drain->fd);
+
+	if (unsent < drain->unsent) {
+		drain->since = now;
+		forward->drain_ms = LOOK_MIN_MS;
+	}
+	drain->unsent = unsent;
+	return !unsent || now - drain->since > DRAIN_LIMIT_MS;
+}
+
+static void drain_free(struct drain *drain)
+{
+	close_now(drain->fd, drain->reset);
+	free(drain);
+}
+
+void drain_run(struct forward *forward)
+{
+	struct drain *drain, **at = &forward->drains;
+	int64_t now = now_ms();
+	bool closed = false;
+
+	if (!forward->drains)
+		return;
+	forward->drain_ms *= 2;
+	if (forward->drain_ms > LOOK_MAX_MS)
+		forward->drain_ms = LOOK_MAX_MS;
+	while ((drain = *at)) {
+		if (!is_over(forward, drain, now)) {
+			at = &drain->next;
+			continue;
+		}
+		*at = drain->next;
+		drain_free(drain);
+		closed = true;
+	}
+	if (closed)
+		listener_accept_starved(forward);
+}
+
+int drain_timeout(const struct forward *forward)
+{
+	return forward->drains ? forward->drain_ms : -1;
+}
+
+void drain_end_all(struct forward *forward, int limit_ms)
+{
+	int64_t end = now_ms() + limit_ms;
+	struct drain *drain;
+
+	while (forward->drains && now_ms() < end) {
+		poll(NULL, 0, drain_timeout(forward));
+		drain_run(forward);
+	}
+	while ((drain = forward->drains)) {
+		forward->drains = drain->next;
+		drain_free(drain);
+	}
+}
