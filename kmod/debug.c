@@ -11,7 +11,11 @@
 
 static uint stretch_us;
 module_param_named(debug_stretch_us, stretch_us, uint, 0644);
-MODULE_PARM_DESC(debug_stretch_us, "microseconds that a caller stays where it gave away (0)");
+MODULE_PARM_DESC(debug_stretch_us, "microseconds that a caller sleeps where it gave away (0)");
+
+static atomic_t stretched;
+module_param_named(debug_stretched, stretched.counter, int, 0444);
+MODULE_PARM_DESC(debug_stretched, "how many callers have slept there");
 
 static uint fail_nth;
 module_param_named(debug_fail_nth, fail_nth, uint, 0644);
@@ -38,9 +42,11 @@ void mp_debug_stretch(void)
 {
 	uint us = READ_ONCE(stretch_us);
 
-	for (; us > 1000; us -= 1000)
-		udelay(1000);
-	udelay(us);
+	might_sleep();
+	if (!us)
+		return;
+	atomic_inc(&stretched);
+	usleep_range(us, us + us / 8 + 1);
 }
 
 int mp_debug_fail_add(void)

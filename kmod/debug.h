@@ -14,8 +14,10 @@
 #define mp_assert(condition) WARN_ON_ONCE(!(condition))
 
 /*
- * Where an object has just been given away: parameter debug_stretch_us keeps the caller
- * there, so that the new owner is done before the caller goes on.
+ * Where an object has just been given away, without locks: by parameter debug_stretch_us the
+ * caller sleeps there, so that the new owner is done before the caller goes on. (On one
+ * processor a caller that spun would keep the new owner's work item from running.)
+ * Parameter debug_stretched counts the callers that slept: so a test knows that it was there.
  */
 void mp_debug_stretch(void);
 

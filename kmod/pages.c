@@ -10,12 +10,30 @@
  * the batch is an orphan, and what it brought stays as the head of the
  * channel's data for its other holders. Pages are unpinned when every request has come
  * back or the virtqueue is deleted, never before.
+ *
+ * Who may touch what, and until when:
+ *
+ * - A part and its pages are the caller's while the caller pins them. part_submit() gives the
+ *   part to the queue and the device; part_done() gets the part back and returns it to the
+ *   batch. When part_done() drops channel->lock behind the last part, somebody else may free
+ *   the batch at once, so behind that unlock part_done() touches neither part nor batch.
+ * - A batch is the caller's, who frees it (batch_free()) once it is settled. Until then
+ *   channel->in_batch or ->out_batch points at it, and channel->lock guards what part_done()
+ *   writes. A killed caller sets is_orphan under the lock, and so gives the batch to the
+ *   channel: from that unlock on the caller touches nothing of the batch, and returns. An orphan
+ *   that brought bytes is then the reader's who holds the read mutex and has set
+ *   channel->in_copying, or whoever finds in_copying clear under the lock; every other orphan
+ *   goes from batch_settle_locked() to the work item.
+ * - The channel outlives all of this: the caller has the file's reference, each part in flight
+ *   its request's, which part_done() drops last, and the batch its own, which batch_free()
+ *   drops last.
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "debug.h"
 #include "manyport.h"
 
 /* Bytes of one request: enough to be worth its cost, little enough that several overlap. */
@@ -327,7 +345,8 @@ static bool is_batch_done(struct mp_channel *ch, bool is_read)
 }
 
 /*
- * Waits for the answers. Returns 0, or -EINTR when the caller was killed first. While it
+ * Waits for the answers. Returns 0 (the batch is settled, and the caller's to free), or -EINTR
+ * (the caller was killed first, and the batch is not the caller's any more). While the caller
  * waits its batch is the one of that direction: a batch that is settled is in no slot.
  */
 static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
@@ -353,6 +372,8 @@ static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
 		ret = -EINTR;
 	}
 	spin_unlock_irq(&ch->lock);
+	if (ret)
+		mp_debug_stretch();
 	return ret;
 }
 
@@ -383,16 +404,13 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 		return may_move ? -ENOBUFS : -EAGAIN;
 	}
 	ret = batch_send(ch, batch, addr, bytes, limit);
-	if (!ret)
-		ret = batch_wait(ch, batch);
-	else
-		batch->count = 0;
-	if (ret == -EINTR && batch->count)
-		return ret;	/* the batch is on its own now */
-	if (!ret)
+	if (!ret) {
+		if (batch_wait(ch, batch))
+			return -EINTR;	/* the batch was given away */
 		ret = batch->total;
-	if (!ret)
-		ret = -EAGAIN;
+		if (!ret)
+			ret = -EAGAIN;
+	}
 	batch_free(batch);
 	if (ret > 0)
 		iov_iter_advance(iter, ret);

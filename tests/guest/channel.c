@@ -273,6 +273,39 @@ void await_port(const char *name, int channels)
 		sched_yield();
 }
 
+static int debug_open(const char *name, int flags)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/module/manyport/parameters/%s", name);
+	return open(path, flags | O_CLOEXEC);
+}
+
+bool debug_set(const char *name, uint64_t value)
+{
+	int fd = debug_open(name, O_WRONLY);
+	char text[32];
+
+	if (fd < 0)
+		return false;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	write_all(fd, text, strlen(text));
+	close(fd);
+	return true;
+}
+
+uint64_t debug_get(const char *name)
+{
+	int fd = debug_open(name, O_RDONLY);
+	char text[32] = "";
+
+	if (fd < 0)
+		return 0;
+	CHECK_OK(read(fd, text, sizeof(text) - 1));
+	close(fd);
+	return strtoull(text, NULL, 10);
+}
+
 void *shared_alloc(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

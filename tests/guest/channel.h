@@ -104,6 +104,13 @@ int port_channels(const char *name);
 /* Waits until it has no more than that: the channels of an earlier test are gone. */
 void await_port(const char *name, int channels);
 
+/*
+ * A parameter of a debug build of the module. debug_set() says whether it is one; of any other
+ * build debug_get() is 0.
+ */
+bool debug_set(const char *name, uint64_t value);
+uint64_t debug_get(const char *name);
+
 /* Memory shared with processes that are spawned later. */
 void *shared_alloc(size_t size);
 

@@ -3,6 +3,9 @@
 #include <sched.h>
 #include <signal.h>
 
+#include <sys/mman.h>
+#include <sys/wait.h>
+
 #include "channel.h"
 
 struct shared {
@@ -205,4 +208,120 @@ TEST(killed_in_fsync)
 	kill_and_wait(pid);
 	close(p.fd);
 	expect_arrived(&p, len, 1);
+}
+
+/*
+ * Where the module is a debug build a killed caller sleeps right behind the place where it gave
+ * its pages away, so that they are freed before it goes on.
+ */
+#define KILLS	     20			/* of a build that is none, at moments as they come */
+#define KILLS_DEBUG  5			/* of callers that had given their pages away */
+#define KILLED_SIZE  (128 << 10)	/* of a call: on its own pages */
+
+static uint64_t begin_kills(void)
+{
+	return debug_set("debug_stretch_us", 20000) ? debug_get("debug_stretched") : 0;
+}
+
+static bool were_enough_kills(uint64_t begin, int kills)
+{
+	if (!debug_set("debug_stretch_us", 20000))
+		return kills >= KILLS;
+	return debug_get("debug_stretched") >= begin + KILLS_DEBUG;
+}
+
+static void write_on_pages(void *arg)
+{
+	struct shared *shared = arg;
+	char *buf = malloc(KILLED_SIZE);
+
+	for (;;) {
+		pattern_fill(buf, KILLED_SIZE, 1, shared->total);
+		CHECK_EQ(write(shared->fd, buf, KILLED_SIZE), KILLED_SIZE);
+		shared->total += KILLED_SIZE;
+	}
+}
+
+static void kill_one_writer(int yields)
+{
+	struct shared *shared = shared_alloc(4096);
+	struct puppet p = puppet_open(0);
+	unsigned long long got;
+	const char *text;
+	pid_t pid;
+
+	ctl("expect %u 1", p.index);
+	ctl("read %u all", p.index);
+	shared->fd = p.fd;
+	pid = spawn(write_on_pages, shared);
+	ctl("got %u 1", p.index);
+	while (yields--)
+		sched_yield();
+	kill_and_wait(pid);
+	close(p.fd);
+	text = ctl("eof %u", p.index);
+	CHECK(strstr(text, "end good"));
+	got = strtoull(text, NULL, 10);
+	CHECK_GE(got, shared->total);
+	CHECK_LE(got, shared->total + KILLED_SIZE);
+	ctl("close %u", p.index);
+	munmap(shared, 4096);
+}
+
+TEST(killed_in_the_middle_of_large_writes)
+{
+	uint64_t begin = begin_kills();
+	int kills = 0;
+
+	while (!were_enough_kills(begin, kills))
+		kill_one_writer(kills++ % 7);
+	debug_set("debug_stretch_us", 0);
+	await_port(PORT_MULTI, 1);	/* that of the control channel */
+}
+
+/* Until @pid has given its pages away, or has ended. */
+static void await_orphan(pid_t pid, uint64_t stretched)
+{
+	siginfo_t info = { 0 };
+
+	while (debug_get("debug_stretched") == stretched && !info.si_pid) {
+		CHECK_OK(waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT));
+		sched_yield();
+	}
+}
+
+/* What the dead reader's pages got is dropped while the reader is still on its way out. */
+static void kill_one_reader(int yields)
+{
+	struct shared *shared = shared_alloc((1 << 20) + 4096);
+	uint64_t stretched = debug_get("debug_stretched");
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+
+	ctl("send %u %u 1", p.index, 64 << 20);
+	shared->fd = p.fd;
+	pid = spawn(read_and_count, shared);
+	while (!shared->total)
+		sched_yield();
+	while (yields--)
+		sched_yield();
+	CHECK_OK(kill(pid, SIGKILL));
+	await_orphan(pid, stretched);
+	CHECK_OK(manyport_shutdown(p.fd, SHUT_RD));
+	kill_and_wait(pid);
+	expect_end(p.fd);
+	close(p.fd);
+	ctl("abort %u", p.index);
+	munmap(shared, (1 << 20) + 4096);
+}
+
+TEST(killed_in_the_middle_of_large_reads)
+{
+	uint64_t begin = begin_kills();
+	int kills = 0;
+
+	while (!were_enough_kills(begin, kills))
+		kill_one_reader(kills++ % 7);
+	debug_set("debug_stretch_us", 0);
+	await_port(PORT_MULTI, 1);	/* that of the control channel */
 }
