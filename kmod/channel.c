@@ -208,12 +208,17 @@ __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error)
 
 /*
  * The device broke a rule: the channel ends with ECONNRESET, and the device is
- * told to forget it [protocol.md 10.7]. Returns what to wake.
+ * told to forget it [protocol.md 10.7]. The first time is logged. Returns what to wake.
  */
 __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what)
 {
+	if (ch->error)
+		return 0;
 	pr_warn_ratelimited("%s: channel %u: the host broke the protocol: %s\n",
 			    dev_name(&ch->port->dev), ch->slot, what);
+	/* A released channel whose CLOSE was answered gets one more, with ABORT. */
+	if (!ch->close_busy)
+		ch->close_sent = false;
 	return mp_channel_fail_locked(ch, -ECONNRESET);
 }
 
@@ -315,35 +320,79 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
 	mp_channel_settle(ch, wake);
 }
 
-/* Takes over the state that came with an answer, if it is of the current generation. */
-__poll_t mp_channel_apply_answer_locked(struct mp_channel *ch, const struct mp_req *req,
-					const struct mp_result *answer)
+/*
+ * What all handlers do first with the device's answer to @req. Returns true when @answer holds a
+ * result that matches its request and is about the channel as it is now: its state is to be
+ * taken over (mp_channel_apply_locked()), and what its status means is the handler's business.
+ * Returns false when nothing came that counts:
+ *
+ * - the queue died, or the answer is of a generation that is over (a fixed port's);
+ * - MP_STALE after CLOSE: the device has closed the channel and forgotten it, perhaps while this
+ *   request was on its way [protocol.md 6.7, 8.3];
+ * - the answer breaks a rule, which has failed the channel [protocol.md 10.7]: it does not match
+ *   its request, or it says MP_STALE or MP_BAD_STATE before CLOSE was sent. No request but
+ *   CONNECT is sent before the device has said CONNECTED, none that reaches beyond the final
+ *   offset of a SHUTDOWN, and only CLOSE ends a channel at the device [protocol.md 4.2, 6.3, 6.4].
+ */
+bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
+			      struct mp_result *answer, __poll_t *wake)
 {
-	if (!mp_channel_is_current_locked(ch, req) || le32_to_cpu(answer->status) == MP_STALE)
-		return 0;
-	return mp_channel_apply_locked(ch, &answer->state);
+	int ret = mp_req_answer(req, answer);
+	u32 status;
+
+	lockdep_assert_held(&ch->lock);
+	if (ret == -ESHUTDOWN || !mp_channel_is_current_locked(ch, req))
+		return false;
+	status = le32_to_cpu(answer->status);
+	if (ret) {
+		*wake |= mp_channel_protocol_error_locked(ch, "result");
+	} else if (status == MP_STALE && ch->close_sent) {
+		ch->is_closed = true;
+		ch->bits |= MP_ST_CLOSED;
+	} else if (status == MP_STALE || (status == MP_BAD_STATE && !ch->close_sent)) {
+		*wake |= mp_channel_protocol_error_locked(ch, "channel unknown");
+	} else {
+		return true;
+	}
+	return false;
 }
 
 /*
- * CLOSE was answered. CLOSED is a state, now or in an event to come; a device
- * that does not know the channel any more has closed it.
+ * CLOSE was answered: CLOSED is a state, now, with MP_CLOSE_ABORT, or in an event to come
+ * [protocol.md 8.3]. Where that rule is broken one CLOSE with ABORT follows, and after that the
+ * channel is over, whatever comes back. Returns what to wake.
  */
+static __poll_t close_take_locked(struct mp_channel *ch, const struct mp_req *req)
+{
+	bool abort = req->header.flags & cpu_to_le16(MP_CLOSE_ABORT);
+	struct mp_result answer;
+	__poll_t wake = 0;
+	bool is_ok;
+
+	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
+		is_ok = answer.status == cpu_to_le32(MP_OK);
+		if (is_ok)
+			wake |= mp_channel_apply_locked(ch, &answer.state);
+		if (!is_ok || (abort && !ch->is_closed))
+			wake |= mp_channel_protocol_error_locked(ch, "close");
+	}
+	if (abort || req->is_dead)
+		ch->is_closed = true;
+	else if (ch->error)
+		ch->close_sent = false;
+	return wake;
+}
+
 static void close_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;
-	struct mp_result answer;
 	unsigned long flags;
 	__poll_t wake = 0;
-	int ret = mp_req_answer(req, &answer);
 
 	spin_lock_irqsave(&ch->lock, flags);
 	ch->close_busy = false;
-	if (mp_channel_is_current_locked(ch, req)) {
-		if (ret || le32_to_cpu(answer.status) != MP_OK)
-			ch->is_closed = true;
-		else
-			wake = mp_channel_apply_answer_locked(ch, req, &answer);
-	}
+	if (mp_channel_is_current_locked(ch, req))
+		wake = close_take_locked(ch, req);
 	mp_fetch_cancel_again_locked(ch);
 	wake |= mp_channel_progress_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);

@@ -185,15 +185,14 @@ static void chunk_done(struct mp_req *req)
 	struct mp_result answer;
 	unsigned long flags;
 	__poll_t wake = 0;
-	int ret = mp_req_answer(req, &answer);
+	bool is_answer;
 
 	spin_lock_irqsave(&ch->lock, flags);
 	ch->out_sent--;
 	/* It stays marked as sent meanwhile, so that dropping all does not free it. */
-	if (!list_empty(&chunk->node) && !ret)
+	is_answer = mp_channel_answer_locked(ch, req, &answer, &wake);
+	if (is_answer && !list_empty(&chunk->node))
 		wake |= chunk_take_locked(ch, chunk, &answer);
-	else if (!list_empty(&chunk->node) && ret == -EPROTO)
-		wake |= mp_channel_protocol_error_locked(ch, "write result");
 	chunk->is_sent = false;
 	if (!list_empty(&chunk->node) && chunk->start == chunk->end) {
 		list_del_init(&chunk->node);
@@ -201,8 +200,8 @@ static void chunk_done(struct mp_req *req)
 	}
 	if (list_empty(&chunk->node))
 		over = chunk;
-	if (!ret)
-		wake |= mp_channel_apply_answer_locked(ch, req, &answer);
+	if (is_answer)
+		wake |= mp_channel_apply_locked(ch, &answer.state);
 	wake |= mp_channel_progress_locked(ch) | wake_writers_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);
 	if (over)

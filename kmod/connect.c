@@ -22,12 +22,11 @@ static void connect_done(struct mp_req *req)
 	unsigned long flags;
 	__poll_t wake = EPOLLOUT;
 	u32 status;
-	int ret = mp_req_answer(req, &answer);
 
 	spin_lock_irqsave(&ch->lock, flags);
 	ch->connect_busy = false;
-	if (mp_channel_is_current_locked(ch, req) && ret != -ESHUTDOWN) {
-		status = ret ? MP_STATUS_MAX + 1 : le32_to_cpu(answer.status);
+	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
+		status = le32_to_cpu(answer.status);
 		if (status == MP_OK) {
 			wake |= mp_channel_apply_locked(ch, &answer.state);
 		} else if (status == MP_BUSY && ch->phase == MP_PHASE_NAMING) {

@@ -7,8 +7,9 @@
  * in order: behind one that came back short the others come back with ORDER, and nothing
  * more is asked for until all are back.
  *
- * One may wait at the device, while a caller waits for bytes (mp_fetch_park_locked()). All
- * others say MP_READ_NOW: they are for bytes that the state says are there. How large they
+ * One may wait at the device: while a caller waits for bytes (mp_fetch_park_locked()), or for the
+ * answer to a write where reads and writes take turns (mp_fetch_expect()). All others say
+ * MP_READ_NOW: they are for bytes that the state says are there. How large they
  * are and how many are in flight is learned: a full one makes the next larger, then makes
  * more of them; a short one the other way round. So a channel of small messages has a page or
  * less, and only while it has bytes, and a stream keeps the device busy while its reader
@@ -160,7 +161,7 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 	case MP_BAD_STATE:
 		break;	/* the state says why */
 	default:
-		return mp_channel_protocol_error_locked(ch, "read");
+		return mp_channel_protocol_error_locked(ch, "read status");
 	}
 	if (fetch->end < le32_to_cpu(fetch->req.header.length))
 		ch->in_stopped = true;
@@ -175,22 +176,22 @@ static void fetch_done(struct mp_req *req)
 	unsigned long flags;
 	/* Also for one that nobody wants: who waits for it to be back looks again. */
 	__poll_t wake = EPOLLIN;
-	int ret = mp_req_answer(req, &answer);
+	bool is_answer;
 
 	spin_lock_irqsave(&ch->lock, flags);
 	fetch->is_busy = false;
+	is_answer = mp_channel_answer_locked(ch, req, &answer, &wake);
 	if (list_empty(&fetch->node)) {
 		over = fetch;	/* forgotten meanwhile */
 	} else {
 		ch->in_busy--;
-		if (!ret)
+		if (is_answer)
 			wake |= fetch_take_locked(ch, fetch, &answer);
-		else if (ret == -EPROTO)
-			wake |= mp_channel_protocol_error_locked(ch, "read result");
+		/* Settling may free this one, when the one behind it came back before. */
 		wake |= fetch_settle_locked(ch);
 	}
-	if (!ret)
-		wake |= mp_channel_apply_answer_locked(ch, req, &answer);
+	if (is_answer)
+		wake |= mp_channel_apply_locked(ch, &answer.state);
 	wake |= mp_channel_progress_locked(ch);
 	mp_fetch_trim_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);
@@ -395,8 +396,12 @@ static void cancel_done(struct mp_req *req)
 
 	spin_lock_irqsave(&ch->lock, flags);
 	ch->cancel_busy = false;
-	if (!mp_req_answer(req, &answer))
-		wake = mp_channel_apply_answer_locked(ch, req, &answer);
+	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
+		if (answer.status == cpu_to_le32(MP_OK))	/* [protocol.md 8.2] */
+			wake |= mp_channel_apply_locked(ch, &answer.state);
+		else
+			wake |= mp_channel_protocol_error_locked(ch, "cancel");
+	}
 	mp_fetch_cancel_again_locked(ch);
 	wake |= mp_channel_progress_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);

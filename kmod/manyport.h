@@ -425,8 +425,8 @@ struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generatio
 __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *state);
 __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error);
 __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what);
-__poll_t mp_channel_apply_answer_locked(struct mp_channel *ch, const struct mp_req *req,
-					const struct mp_result *answer);
+bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
+			      struct mp_result *answer, __poll_t *wake);
 int mp_channel_lock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction, bool nonblock);
 void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction);
 int mp_channel_send_close_locked(struct mp_channel *ch, bool abort);

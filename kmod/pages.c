@@ -214,7 +214,6 @@ static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *p
 			return mp_channel_protocol_error_locked(ch, "again");
 		return 0;
 	case MP_ENDED:
-	case MP_BAD_STATE:
 		return 0;	/* nothing moved; the state says what next */
 	default:
 		return mp_channel_protocol_error_locked(ch, "status");
@@ -229,14 +228,11 @@ static void part_done(struct mp_req *req)
 	struct mp_result answer;
 	unsigned long flags;
 	__poll_t wake = 0;
-	int ret = mp_req_answer(req, &answer);
 
 	spin_lock_irqsave(&ch->lock, flags);
-	if (!ret) {
+	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
 		wake |= part_answer_locked(ch, part, &answer);
-		wake |= mp_channel_apply_answer_locked(ch, req, &answer);
-	} else if (ret == -EPROTO) {
-		wake |= mp_channel_protocol_error_locked(ch, "result");
+		wake |= mp_channel_apply_locked(ch, &answer.state);
 	}
 	batch->is_short |= part->count < part->len;
 	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */

@@ -13,10 +13,17 @@ static void shutdown_done(struct mp_req *req)
 	struct mp_result answer;
 	unsigned long flags;
 	__poll_t wake = 0;
+	u32 status;
 
 	spin_lock_irqsave(&ch->lock, flags);
-	if (!mp_req_answer(req, &answer))
-		wake = mp_channel_apply_answer_locked(ch, req, &answer);
+	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
+		status = le32_to_cpu(answer.status);
+		/* A CLOSE may have overtaken it: urgent requests do [protocol.md 8.1, 8.4]. */
+		if (status == MP_OK || status == MP_BAD_STATE)
+			wake |= mp_channel_apply_locked(ch, &answer.state);
+		else
+			wake |= mp_channel_protocol_error_locked(ch, "shutdown");
+	}
 	spin_unlock_irqrestore(&ch->lock, flags);
 	kfree(req);
 	mp_channel_settle(ch, wake);
