@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Half-close: what shutdown(2) is to a socket.
+ * Half-close: what shutdown(2) is to a socket. A message for each direction.
  */
 #include <linux/net.h>
 #include <linux/slab.h>
@@ -30,64 +30,48 @@ static void shutdown_done(struct mp_req *req)
 	mp_channel_put(ch);
 }
 
-static int how_to_flags(unsigned long how, u16 *flags)
-{
-	switch (how) {
-	case SHUT_RD:
-		*flags = MP_SHUT_READ;
-		return 0;
-	case SHUT_WR:
-		*flags = MP_SHUT_WRITE;
-		return 0;
-	case SHUT_RDWR:
-		*flags = MP_SHUT_READ | MP_SHUT_WRITE;
-		return 0;
-	default:
-		return -EINVAL;
-	}
-}
-
-/* The directions of @flags that were open until now; from here on calls meet the end. */
-static int shutdown_mark(struct mp_channel *ch, u16 *flags)
-{
-	int ret = 0;
-
-	spin_lock_irq(&ch->lock);
-	if (ch->error)
-		ret = ch->error;
-	else if (ch->phase != MP_PHASE_CONNECTED)
-		ret = -ENOTCONN;
-	if (ch->shut_in)
-		*flags &= ~MP_SHUT_READ;
-	if (ch->shut_out)
-		*flags &= ~MP_SHUT_WRITE;
-	if (!ret && (*flags & MP_SHUT_READ)) {
-		ch->shut_in = true;
-		mp_read_forget_locked(ch);
-	}
-	if (!ret && (*flags & MP_SHUT_WRITE))
-		ch->shut_out = true;
-	spin_unlock_irq(&ch->lock);
-	return ret;
-}
-
-/* It was not sent after all: another holder may. */
-static void shutdown_unmark_locked(struct mp_channel *ch, u16 flags)
-{
-	if (flags & MP_SHUT_READ)
-		ch->shut_in = false;
-	if (flags & MP_SHUT_WRITE)
-		ch->shut_out = false;
-}
-
-/* Takes @req over; returns it when the queue is dead. */
-static struct mp_req *shutdown_send_locked(struct mp_channel *ch, u16 flags, struct mp_req *req)
+/* Hands @req to the device. Returns 0 or -errno: then it is still the caller's. */
+static int shutdown_send_locked(struct mp_channel *ch, u16 flags, struct mp_req *req)
 {
 	mp_req_init(req, ch, MP_OP_SHUTDOWN, shutdown_done);
 	req->header.flags = cpu_to_le16(flags);
 	if (flags & MP_SHUT_WRITE)
 		req->header.offset = cpu_to_le64(ch->out_offset);
-	return mp_channel_submit_locked(ch, ch->port->tx, req) ? req : NULL;
+	return mp_channel_submit_locked(ch, ch->port->tx, req) ? -ENODEV : 0;
+}
+
+static int state_locked(const struct mp_channel *ch)
+{
+	if (ch->error)
+		return ch->error;
+	return ch->phase == MP_PHASE_CONNECTED ? 0 : -ENOTCONN;
+}
+
+/*
+ * The device is told in the same section that drops what was received and what the device still
+ * fills, so there is nothing to take back: calls meet the end from here on, for ever.
+ */
+static int shutdown_read(struct mp_channel *ch)
+{
+	struct mp_req *req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
+	int ret;
+
+	if (!req)
+		return -ENOMEM;
+	spin_lock_irq(&ch->lock);
+	ret = state_locked(ch);
+	if (!ret && !ch->shut_in) {
+		ret = shutdown_send_locked(ch, MP_SHUT_READ, req);
+		if (!ret) {
+			req = NULL;	/* the queue's, until shutdown_done() */
+			ch->shut_in = true;
+			mp_read_forget_locked(ch);
+		}
+	}
+	spin_unlock_irq(&ch->lock);
+	kfree(req);
+	mp_channel_settle(ch, EPOLLIN | EPOLLOUT);
+	return ret;
 }
 
 /*
@@ -106,36 +90,70 @@ static int final_offset_wait(struct mp_channel *ch)
 	return ret;
 }
 
+/* Marks the direction, so that writers leave. Returns 1 when it is to be sent, 0, or -errno. */
+static int mark_write(struct mp_channel *ch, u32 *generation)
+{
+	int ret;
+
+	spin_lock_irq(&ch->lock);
+	ret = state_locked(ch);
+	if (!ret && !ch->shut_out) {
+		ch->shut_out = true;
+		*generation = ch->generation;
+		ret = 1;
+	}
+	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, EPOLLIN | EPOLLOUT);
+	return ret;
+}
+
 /*
- * Ends one direction or both. Bytes written before still arrive: the final
- * offset goes along [protocol.md 8.1]. Returns 0, -EINVAL, -ENOTCONN, -ENOMEM,
- * -EINTR (killed), or the channel's error.
+ * Who is killed before the device was told takes the mark back: another holder may try. A fixed
+ * port may have gone on meanwhile to a generation of which nothing was asked for.
+ */
+static int shutdown_write(struct mp_channel *ch)
+{
+	struct mp_req *req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
+	u32 generation;
+	int ret;
+
+	if (!req)
+		return -ENOMEM;
+	ret = mark_write(ch, &generation);
+	if (ret <= 0)
+		goto out;
+	ret = final_offset_wait(ch);
+	spin_lock_irq(&ch->lock);
+	if (ch->generation != generation) {
+		ret = 0;	/* that stream is over */
+	} else if (ret || ch->error) {
+		ch->shut_out = false;
+		ret = ret ? ret : ch->error;
+	} else {
+		ret = shutdown_send_locked(ch, MP_SHUT_WRITE, req);
+		if (!ret)
+			req = NULL;	/* the queue's, until shutdown_done() */
+	}
+	spin_unlock_irq(&ch->lock);
+out:
+	kfree(req);
+	return ret;
+}
+
+/*
+ * Ends one direction or both. Bytes written before still arrive: the final offset goes along
+ * [protocol.md 8.1], and is waited for; the other direction ends at once. Returns 0, -EINVAL,
+ * -ENOTCONN, -ENOMEM, -EINTR (killed), or the channel's error.
  */
 int mp_shutdown(struct mp_channel *ch, unsigned long how)
 {
-	struct mp_req *req;
-	u16 flags;
-	int ret = how_to_flags(how, &flags);
+	int ret = 0;
 
-	if (ret)
-		return ret;
-	req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
-	if (!req)
-		return -ENOMEM;
-	ret = shutdown_mark(ch, &flags);
-	if (!ret && flags) {
-		mp_channel_settle(ch, EPOLLIN | EPOLLOUT);
-		if (flags & MP_SHUT_WRITE)
-			ret = final_offset_wait(ch);
-		spin_lock_irq(&ch->lock);
-		if (!ret)
-			ret = ch->error;
-		if (!ret)
-			req = shutdown_send_locked(ch, flags, req);
-		else
-			shutdown_unmark_locked(ch, flags);
-		spin_unlock_irq(&ch->lock);
-	}
-	kfree(req);
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	if (how != SHUT_WR)
+		ret = shutdown_read(ch);
+	if (!ret && how != SHUT_RD)
+		ret = shutdown_write(ch);
 	return ret;
 }
