@@ -303,6 +303,7 @@ int mp_channel_lock(struct mp_channel *ch, struct mutex *mutex, __poll_t directi
 	spin_lock_irq(&ch->lock);
 	ch->contended |= direction;
 	spin_unlock_irq(&ch->lock);
+	smp_mb();	/* pairs with the one in mp_channel_unlock() */
 	return mutex_trylock(mutex) ? 0 : -EAGAIN;
 }
 
@@ -311,6 +312,14 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
 	__poll_t wake;
 
 	mutex_unlock(mutex);
+	/*
+	 * Pairs with the barrier in mp_channel_lock(). The holder stores "unlocked" and then loads
+	 * contended; the contender stores contended and then loads "locked?". An unlock is only a
+	 * release, and a trylock that fails orders nothing, so without both barriers each load may
+	 * be done before the store of its own side: the contender finds the mutex taken, the
+	 * holder finds nobody, and nobody makes the edge that the contender waits for.
+	 */
+	smp_mb();
 	if (!(READ_ONCE(ch->contended) & direction))
 		return;
 	spin_lock_irq(&ch->lock);
