@@ -79,7 +79,7 @@ struct mp_token {
 struct mp_req {
 	struct mp_token token;
 	struct list_head node;		/* queue->inflight, ->waiting or ->urgent */
-	struct mp_channel *channel;	/* a reference, dropped by mp_req_finish() */
+	struct mp_channel *channel;	/* a reference, dropped at the end of done() */
 	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
 	struct scatterlist *sg;		/* the payload, or NULL */
 	unsigned int sg_count;
@@ -138,6 +138,7 @@ int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_want(struct mp_queue *queue, bool wanted);
 void mp_queue_hold(struct mp_queue *queue, bool held);
 void mp_queue_look(struct mp_queue *rx);
+void mp_queue_look_later(struct mp_queue *rx);
 void mp_queue_poll_begin(struct mp_queue *rx);
 void mp_queue_poll_end(struct mp_queue *rx);
 void mp_queue_interrupt(struct virtqueue *vq);
@@ -376,9 +377,9 @@ struct mp_channel {
 	bool fetch_failed;		/* there was no memory for one */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
 	bool in_copying;		/* a reader copies from a fetch or in_batch, unlocked */
+	bool in_forget;			/* what it copies from is to be dropped behind that */
 	bool in_turn;			/* bytes were read since the last write */
 	u32 in_want;			/* how many the last read by copy asked for */
-	bool in_forget;			/* and both are to be dropped when it has done so */
 	bool shut_in;
 	unsigned int in_waiters;	/* calls that sleep for bytes */
 	unsigned int in_large;		/* calls that want them in their own pages */

@@ -347,6 +347,11 @@ static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
 /*
  * Handles up to @budget used buffers, each with the lock dropped, and fills what became
  * free. Returns how many there were.
+ *
+ * The answers are those of all channels, and one that was taken is in nobody's ring any more: no
+ * interrupt will come for it. So the caller must not lose the processor with an answer in its
+ * hand, or other channels wait until the scheduler comes back to it. (With PREEMPT_RT only the
+ * threads of interrupts handle answers.)
  */
 static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, unsigned long *flags)
 	__must_hold(&queue->lock)
@@ -363,6 +368,7 @@ static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, un
 		if (token->is_event)
 			buf = container_of(token, struct mp_event_buf, token);
 		spin_unlock_irqrestore(&queue->lock, *flags);
+		mp_assert(IS_ENABLED(CONFIG_PREEMPT_RT) || !preemptible());
 		if (buf)
 			handle_event(queue, buf, used);
 		else
@@ -424,16 +430,29 @@ static void drain_both(struct mp_queue *rx)
 	queue_work(mp_workqueue, &rx->drain_work);
 }
 
+/* drain_once() from where the processor can be lost. */
+static bool drain_in_process(struct mp_queue *rx)
+{
+	bool more;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return drain_once(rx);
+	preempt_disable();
+	more = drain_once(rx);
+	preempt_enable();
+	return more;
+}
+
 /* It shares the processor with others. The last look is after interrupts count again. */
 static void mp_queue_drain_work(struct work_struct *work)
 {
 	struct mp_queue *queue = container_of(work, struct mp_queue, drain_work);
 	struct mp_queue *rx = queue->is_rx ? queue : queue - 1;
 
-	if (!drain_once(rx)) {
+	if (!drain_in_process(rx)) {
 		WRITE_ONCE(rx->is_deferred, false);
 		smp_mb();	/* pairs with the look at is_deferred in an interrupt */
-		if (!drain_once(rx))
+		if (!drain_in_process(rx))
 			return;
 	}
 	WRITE_ONCE(rx->is_deferred, true);
@@ -473,6 +492,12 @@ void mp_queue_look(struct mp_queue *rx)
 		if (!poll_queue(rx) && !more)
 			return;
 	}
+	queue_work(mp_workqueue, &rx->drain_work);
+}
+
+/* As mp_queue_look(), but soon, and not by the caller. */
+void mp_queue_look_later(struct mp_queue *rx)
+{
 	queue_work(mp_workqueue, &rx->drain_work);
 }
 

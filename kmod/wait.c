@@ -77,13 +77,36 @@ static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_ove
 	return over;
 }
 
+/*
+ * These answers are those of all channels, so the processor is kept meanwhile. With PREEMPT_RT it
+ * cannot be, and a work item handles them soon.
+ */
+static void look_once(struct mp_queue *rx)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		mp_queue_look_later(rx);
+		return;
+	}
+	preempt_disable();
+	mp_queue_look(rx);
+	preempt_enable();
+}
+
 /* Handles the answers that are there already. */
 void mp_wait_look(struct mp_channel *ch)
 {
 	rcu_read_lock();
 	if (!READ_ONCE(ch->error))
-		mp_queue_look(ch->port->rx);
+		look_once(ch->port->rx);
 	rcu_read_unlock();
+}
+
+/* 0 where the clocks of two processors differ that much. */
+static u64 us_since(u64 start)
+{
+	u64 now = now_us();
+
+	return now > start ? now - start : 0;
 }
 
 /* Of a wait that slept: @waited in all. Calls race here, and no harm is done by it. */
@@ -151,7 +174,7 @@ int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, b
 	urge(ch);
 	ret = wait_event_interruptible(ch->wait, is_over(ch, arg));
 	if (limit)
-		learn(spin, limit, now_us() - start);
+		learn(spin, limit, us_since(start));
 	return ret;
 }
 
@@ -171,6 +194,6 @@ int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_o
 	urge(ch);
 	ret = wait_event_killable(ch->wait, is_over(ch, arg));
 	if (limit)
-		learn(spin, limit, now_us() - start);
+		learn(spin, limit, us_since(start));
 	return ret;
 }
