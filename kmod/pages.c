@@ -373,6 +373,14 @@ static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
 	return ret;
 }
 
+/* What pins @bytes at @addr at most: where parts meet in the middle of a page both have it. */
+static size_t pinned_max(unsigned long addr, size_t bytes)
+{
+	size_t offset = offset_in_page(addr);
+
+	return round_up(offset + bytes, PAGE_SIZE) + (offset ? (MP_BATCH_MAX - 1) * PAGE_SIZE : 0);
+}
+
 /*
  * Moves the head of @iter on its own pages. Returns bytes, -EAGAIN (nothing
  * moved: the state says what to wait for), -EINTR (killed), or another error
@@ -383,20 +391,22 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 	unsigned long addr = (unsigned long)mp_iter_address(iter);
 	size_t limit = 0, bytes = iov_iter_single_seg_count(iter);
 	struct mp_batch *batch;
+	size_t cost;
 	bool may_move;
 	ssize_t ret;
 
 	bytes = min_t(size_t, bytes, MP_BATCH_MAX * MP_PART_MAX);
-	if (!mp_port_charge(ch->port, ch->account, bytes, false))
+	cost = pinned_max(addr, bytes);
+	if (!mp_port_charge(ch->port, ch->account, cost, false))
 		return -ENOBUFS;
 	spin_lock_irq(&ch->lock);
 	may_move = may_move_locked(ch, is_read);
 	if (may_move)
 		limit = part_limit(ch->port, addr);
 	spin_unlock_irq(&ch->lock);
-	batch = limit ? batch_alloc(ch, is_read, bytes) : NULL;
+	batch = limit ? batch_alloc(ch, is_read, cost) : NULL;
 	if (!batch) {
-		mp_port_uncharge(ch->port, ch->account, bytes);
+		mp_port_uncharge(ch->port, ch->account, cost);
 		return may_move ? -ENOBUFS : -EAGAIN;
 	}
 	ret = batch_send(ch, batch, addr, bytes, limit);
