@@ -10,7 +10,6 @@
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
 #include <linux/uio.h>
 #include <linux/virtio_config.h>
 
@@ -44,12 +43,6 @@ static inline void __user *mp_iter_address(const struct iov_iter *iter)
 	return (iter_is_ubuf(iter) ? iter->ubuf : iter->iov->iov_base) + iter->iov_offset;
 #endif
 }
-
-#ifdef HAVE_COPY_SPLICE_READ
-#define mp_splice_read copy_splice_read
-#else
-#define mp_splice_read generic_file_splice_read
-#endif
 
 /* One virtqueue as its driver wants it; no callback: never interrupts. */
 struct mp_vq_request {

@@ -4,10 +4,8 @@
  */
 #include <linux/compat.h>
 #include <linux/module.h>
-#include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
 #include <linux/uaccess.h>
 #include <asm/ioctls.h>
 
@@ -51,16 +49,22 @@ static void set_polled_locked(struct mp_channel *ch)
 	mp_fetch_urge_locked(ch);
 }
 
+static void set_polled(struct mp_channel *ch)
+{
+	if (READ_ONCE(ch->is_polled))
+		return;
+	spin_lock_irq(&ch->lock);
+	set_polled_locked(ch);
+	spin_unlock_irq(&ch->lock);
+}
+
 /* May this call not wait? Then the channel is one that the driver fetches for. */
 static bool is_nonblocking(struct kiocb *iocb, struct mp_channel *ch)
 {
 	bool nonblock = (iocb->ki_flags & IOCB_NOWAIT) || (iocb->ki_filp->f_flags & O_NONBLOCK);
 
-	if (nonblock && !READ_ONCE(ch->is_polled)) {
-		spin_lock_irq(&ch->lock);
-		set_polled_locked(ch);
-		spin_unlock_irq(&ch->lock);
-	}
+	if (nonblock)
+		set_polled(ch);
 	return nonblock;
 }
 
@@ -78,25 +82,15 @@ static ssize_t mp_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return mp_write(ch, from, is_nonblocking(iocb, ch));
 }
 
-/*
- * The kernel's own copy into a pipe waits for bytes with the pipe's lock held, and then
- * nobody who waits for that lock can be killed. So the waiting is done before, without it.
- */
 static ssize_t mp_file_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
 				   size_t len, unsigned int flags)
 {
-	struct mp_channel *ch = file->private_data;
-	int ret = 0;
+	bool nonblock = file->f_flags & O_NONBLOCK;
 
-	if (!(file->f_flags & O_NONBLOCK) && !(flags & SPLICE_F_NONBLOCK)) {
-		pipe_unlock(pipe);
-		ret = mp_read_wait(ch);
-		pipe_lock(pipe);
-		/* Others may have filled it meanwhile. */
-		if (!ret && pipe_full(pipe->head, pipe->tail, pipe->max_usage))
-			ret = -EAGAIN;
-	}
-	return ret ? ret : mp_splice_read(file, pos, pipe, len, flags);
+	if (nonblock)
+		set_polled(file->private_data);
+	/* Whether the pipe may be waited for (@flags) says nothing of the channel. */
+	return mp_splice_read(file->private_data, pipe, len, nonblock);
 }
 
 static __poll_t mp_file_poll(struct file *file, poll_table *wait)

@@ -47,6 +47,7 @@
 #include <manyport/wire.h>
 #include <manyport/wire_check.h>
 
+struct pipe_inode_info;
 struct mp_port;
 struct mp_channel;
 
@@ -472,10 +473,12 @@ void mp_wait_look(struct mp_channel *ch);
 void mp_spin_init(struct mp_spin *spin);
 bool mp_spin_is_on(const struct mp_spin *spin);
 
-/* ---- data (read.c, fetch.c, write.c, chunk.c, pages.c) ---- */
+/* ---- data (read.c, splice.c, fetch.c, write.c, chunk.c, pages.c) ---- */
 
 ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock);
 int mp_read_wait(struct mp_channel *ch);
+ssize_t mp_splice_read(struct mp_channel *ch, struct pipe_inode_info *pipe, size_t len,
+		       bool nonblock);
 bool mp_read_is_ready_locked(const struct mp_channel *ch);
 int mp_read_state_locked(const struct mp_channel *ch);
 u32 mp_read_buffered_locked(const struct mp_channel *ch);

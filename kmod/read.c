@@ -319,12 +319,17 @@ static ssize_t read_blocking(struct mp_channel *ch, struct iov_iter *to, bool la
 	}
 }
 
-/* Waits until a read would not. Returns 0 or -ERESTARTSYS. */
+/*
+ * Waits until a read would not, for the device as for another reader. Returns 0 or -ERESTARTSYS.
+ */
 int mp_read_wait(struct mp_channel *ch)
 {
+	int ret = mp_channel_lock(ch, &ch->read_mutex, EPOLLIN, false);
 	bool ready;
-	int ret = 0;
 
+	if (ret)
+		return ret;
+	mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
 	for (;;) {
 		mp_fetch_prepare(ch, 0, false);
 		spin_lock_irq(&ch->lock);

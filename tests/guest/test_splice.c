@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* splice, sendfile and vmsplice: between pipes, files and a port. */
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -212,6 +214,92 @@ TEST(a_full_pipe_leaves_the_rest_in_the_port)
 	CHECK_EQ(errno, EAGAIN);
 	read_pattern(pipes[0], taken, 1, 0);
 	read_pattern(p.fd, 1000000 - taken, 1, taken);
+}
+
+struct into_pipe {
+	int from, to;
+	int unused;			/* its own copy of the pipe's other end */
+	volatile int is_running;
+	volatile ssize_t ret;
+	volatile int error;
+};
+
+static void splice_into_pipe(void *arg)
+{
+	struct into_pipe *move = arg;
+
+	signal(SIGPIPE, SIG_IGN);
+	close(move->unused);
+	move->is_running = 1;
+	move->ret = splice(move->from, NULL, move->to, NULL, 4096, 0);
+	move->error = errno;
+}
+
+/* Until @pid sleeps in the call that it was about to make. */
+static void await_asleep(pid_t pid)
+{
+	char path[64], text[256], *state;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	do {
+		sched_yield();
+		fd = CHECK_OK(open(path, O_RDONLY | O_CLOEXEC));
+		text[CHECK_OK(read(fd, text, sizeof(text) - 1))] = '\0';
+		close(fd);
+		state = strrchr(text, ')');
+		CHECK(state && state[1]);
+	} while (state[2] != 'S');
+}
+
+static void read_empty_pipe(void *arg)
+{
+	char byte;
+
+	CHECK_FAILS(read(*(int *)arg, &byte, 1), EAGAIN);
+}
+
+/* Others may use a pipe into which a channel is spliced that has nothing to give yet. */
+TEST(waits_without_the_lock_of_a_nonblocking_pipe)
+{
+	struct into_pipe *move = shared_alloc(sizeof(*move));
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+	int pipes[2];
+
+	CHECK_OK(pipe2(pipes, O_NONBLOCK));
+	*move = (struct into_pipe){ .from = p.fd, .to = pipes[1], .unused = pipes[0] };
+	pid = spawn(splice_into_pipe, move);
+	while (!move->is_running)
+		sched_yield();
+	await_asleep(pid);
+	JOIN(spawn(read_empty_pipe, &pipes[0]));
+	ctl("send %u 100 1", p.index);
+	JOIN(pid);
+	CHECK_EQ(move->ret, 100);
+	read_pattern(pipes[0], 100, 1, 0);
+}
+
+/* What comes when nobody reads the pipe any more stays in the channel. */
+TEST(a_pipe_without_readers_takes_nothing)
+{
+	struct into_pipe *move = shared_alloc(sizeof(*move));
+	struct puppet p = puppet_open(0);
+	pid_t pid;
+	int pipes[2];
+
+	CHECK_OK(pipe(pipes));
+	*move = (struct into_pipe){ .from = p.fd, .to = pipes[1], .unused = pipes[0] };
+	pid = spawn(splice_into_pipe, move);
+	while (!move->is_running)
+		sched_yield();
+	await_asleep(pid);
+	close(pipes[0]);
+	ctl("send %u 100 1", p.index);
+	JOIN(pid);
+	CHECK_EQ(move->ret, -1);
+	CHECK_EQ(move->error, EPIPE);
+	read_pattern(p.fd, 100, 1, 0);
 }
 
 TEST(names_the_service)
