@@ -50,7 +50,7 @@ void moment(void)
 	poll(NULL, 0, 5);
 }
 
-static unsigned char pattern(uint64_t offset)
+unsigned char pattern(uint64_t offset)
 {
 	return offset ^ (offset >> 8) * 7;
 }
@@ -114,8 +114,7 @@ static int driver_bind(void)
 
 /* --- What the host is told ---------------------------------------------------- */
 
-/* Returns 0 or the errno of the answer. */
-static int tell(const char *what)
+int tell(const char *what)
 {
 	int fd = open(CONTROL, O_RDWR), ret = 0;
 
@@ -330,19 +329,19 @@ static void report(const char *name, int ret, uint64_t begin)
 	fflush(stdout);
 }
 
-static int run_plays(char **names)
+static int run_plays(const struct play *play, char **names)
 {
 	int failed = 0;
 
-	for (size_t i = 0; i < play_count; i++) {
+	for (; play->name; play++) {
 		uint64_t begin = now_ms();
 		int ret;
 
-		if (!is_wanted(plays[i].name, names))
+		if (!is_wanted(play->name, names))
 			continue;
 		fflush(stdout);
-		ret = plays[i].run();
-		report(plays[i].name, ret, begin);
+		ret = play->run();
+		report(play->name, ret, begin);
 		failed += ret != 0;
 	}
 	return failed;
@@ -350,13 +349,13 @@ static int run_plays(char **names)
 
 static int run_all(char **names)
 {
-	int failed = run_plays(names);
+	int failed = run_plays(plays_answers, names) + run_plays(plays, names);
 
 	for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
 		uint64_t begin = now_ms();
 		int ret;
 
-		if (!is_wanted(attacks[i].name, names))
+		if ((attacks[i].how & BY_PLAY) || !is_wanted(attacks[i].name, names))
 			continue;
 		printf("# %s\n", attacks[i].name);
 		fflush(stdout);

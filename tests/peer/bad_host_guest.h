@@ -18,7 +18,9 @@ extern unsigned char io_buf[LARGE];
 uint64_t now_ms(void);
 void moment(void);	/* in a loop that looks for something until a limit */
 void fill(uint64_t offset, size_t len);
-int tell_attack(const char *name);	/* returns 0 or the errno of the answer */
+unsigned char pattern(uint64_t offset);
+int tell(const char *what);		/* returns 0 or the errno of the answer */
+int tell_attack(const char *name);	/* likewise */
 int wait_for_nothing_left(const char *port);
 
 /* bad_host_users.c */
@@ -28,11 +30,12 @@ void start_users(void);
 int kill_users(void);	/* returns how many do not die */
 void show_stack(pid_t pid);
 
-/* bad_host_plays.c */
+/* bad_host_plays.c, bad_host_play_answers.c */
 extern const struct play {
 	const char *name;
 	int (*run)(void);	/* returns 0 when it went well */
-} plays[];
-extern const size_t play_count;
+} plays[], plays_answers[];	/* ended by a NULL name */
+void wait_until_asleep(pid_t pid);
+pid_t in_child(int fd, void (*run)(int fd));
 
 #endif

@@ -28,8 +28,8 @@ static void wait_for_end(pid_t pid, int *left)
 	}
 }
 
-/* Until @pid sleeps in the kernel, killable (D) or interruptible (S). */
-static void wait_until_asleep(pid_t pid)
+/* Until @pid sleeps in the kernel, killable (D) or interruptible (S), or has ended. */
+void wait_until_asleep(pid_t pid)
 {
 	uint64_t limit = now_ms() + 2000 * time_factor;
 	char path[64], text[64];
@@ -44,12 +44,12 @@ static void wait_until_asleep(pid_t pid)
 			state = strrchr(text, ')')[2];
 		if (file)
 			fclose(file);
-		if (state == 'S' || state == 'D')
+		if (state == 'S' || state == 'D' || state == 'Z')
 			return;
 	} while (now_ms() < limit);
 }
 
-static pid_t in_child(int fd, void (*run)(int fd))
+pid_t in_child(int fd, void (*run)(int fd))
 {
 	pid_t pid = fork();
 
@@ -115,10 +115,79 @@ static int orphan_read_read(void)
 	return orphan(read_large, read_large);
 }
 
+static void read_small(int fd)
+{
+	_exit(read(fd, io_buf, SMALL) != 0);	/* the end */
+}
+
+static void write_all_large(int fd)
+{
+	_exit(write(fd, io_buf, LARGE) != LARGE);
+}
+
+static void shut_both(int fd)
+{
+	ioctl(fd, MANYPORT_IOC_SHUTDOWN, SHUT_RDWR);
+	_exit(1);
+}
+
+/* Its status, when it ends by itself within the limit, else -1. */
+static int status_of(pid_t pid)
+{
+	uint64_t limit = now_ms() + 5000 * time_factor;
+	int status;
+
+	while (!waitpid(pid, &status, WNOHANG)) {
+		if (now_ms() > limit) {
+			show_stack(pid);
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+			return -1;
+		}
+		moment();
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/*
+ * Who shuts both directions down is killed while the pages of a writer are at the host: the read
+ * half has ended for all holders, the write half goes on, and the host gets each byte.
+ */
+static int shutdown_killed(void)
+{
+	pid_t reader, writer, killed;
+	int fd, ret = 0;
+
+	if (tell_attack("late"))
+		return -1;
+	fd = victim_open(VICTIM, "data", 0);
+	reader = in_child(fd, read_small);
+	wait_until_asleep(reader);
+	fill(0, LARGE);
+	writer = in_child(fd, write_all_large);
+	wait_until_asleep(writer);
+	killed = in_child(fd, shut_both);
+	wait_until_asleep(killed);
+	kill(killed, SIGKILL);
+	if (status_of(killed) != -1)
+		ret = -1;	/* it was not killed: there was nothing to wait for */
+	if (tell_attack("none") || status_of(reader) || status_of(writer))
+		ret = -1;
+	if (status_of(in_child(fd, read_small)))
+		ret = -1;
+	fill(LARGE, LARGE);
+	/* The host looks at each byte, and at its place in the stream. */
+	if (write(fd, io_buf, LARGE) != LARGE || fsync(fd) ||
+	    ioctl(fd, MANYPORT_IOC_SHUTDOWN, SHUT_WR) || write(fd, io_buf, 1) >= 0)
+		ret = -1;
+	close(fd);
+	return ret || wait_for_nothing_left("vport0p1");
+}
+
 const struct play plays[] = {
 	{ "orphan_write_shutdown", orphan_write_shutdown },
 	{ "orphan_write_write", orphan_write_write },
 	{ "orphan_read_read", orphan_read_read },
+	{ "shutdown_killed", shutdown_killed },
+	{ NULL, NULL },
 };
-
-const size_t play_count = sizeof(plays) / sizeof(plays[0]);

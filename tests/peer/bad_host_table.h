@@ -13,6 +13,7 @@ enum attack_how {
 	SPOILS = 1,		/* queues or slots are lost: the driver is bound anew afterwards */
 	AT_START = 2,		/* of a life: the driver is bound anew before and afterwards */
 	WHILE_USED = 4,		/* and that happens before the processes are killed */
+	BY_PLAY = 8,		/* only made where somebody looks for just that */
 };
 
 #define BAD_HOST_ATTACKS(ATTACK)							\
@@ -57,6 +58,16 @@ enum attack_how {
 	ATTACK(silent_cancel, 1, SPOILS)						\
 	ATTACK(silent_all, 5, SPOILS)							\
 	ATTACK(silent_unbind, 5, SPOILS | WHILE_USED)					\
+	/* One kind of answer, broken or rare (bad_host_answers.c). */			\
+	ATTACK(broken_connect, 2, BY_PLAY)						\
+	ATTACK(broken_read, 2, BY_PLAY)							\
+	ATTACK(broken_write, 2, BY_PLAY)						\
+	ATTACK(broken_cancel, 2, BY_PLAY)						\
+	ATTACK(broken_shutdown, 2, BY_PLAY)						\
+	ATTACK(broken_close, 2, BY_PLAY)						\
+	ATTACK(broken_abort, 4, BY_PLAY)						\
+	ATTACK(swapped, 3, BY_PLAY)							\
+	ATTACK(lingering, 5, BY_PLAY)							\
 	/* States and events (bad_host_states.c). */					\
 	ATTACK(state_random, 300, SPOILS)						\
 	ATTACK(state_random_newer, 300, SPOILS)						\
