@@ -357,6 +357,90 @@ TEST(forward_resets_what_is_refused)
 	expect_words(c.err, "ENOENT");
 }
 
+static void reset_client(int fd)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	CHECK_OK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	close(fd);
+}
+
+TEST(forward_aborts_for_a_client_that_resets)
+{
+	struct command c = FORWARD("-L", "0:tcp");
+	unsigned int port = await_listener(&c), index = puppet_next();
+	struct puppet p = { connect_tcp(port), index };
+
+	puppet_await(index);
+	write_pattern(p.fd, 50000, 1, 0);
+	expect_got(&p, 50000, 1);
+	reset_client(p.fd);
+	CHECK_EQ(expect_over(&p, 1, "reset"), 50000);
+	/* And where the service takes nothing: what has not arrived does not. */
+	p.index = puppet_next();
+	p.fd = connect_tcp(port);
+	puppet_await(p.index);
+	CHECK_GT(fill(p.fd, 1, 0), 0);
+	reset_client(p.fd);
+	expect_over(&p, 1, "reset");
+	kill(c.pid, SIGTERM);
+	CHECK_EQ(status_of(&c), 0);
+}
+
+TEST(forward_delivers_an_upload_that_does_not_listen)
+{
+	struct command c = FORWARD("-L", SOCKET ":puppet");
+	unsigned int index;
+	struct puppet p;
+
+	await_listener(&c);
+	index = puppet_next();
+	p = (struct puppet){ connect_unix(SOCKET), index };
+	puppet_await(index);
+	/* The service talks without end, and takes nothing before that was heard. */
+	ctl("send %u 3000000 1", index);
+	wait_poll(p.fd, POLLIN);
+	write_pattern(p.fd, 200000, 1, 0);
+	close(p.fd);
+	CHECK(!strcmp(ctl("sent %u", index), "3000000"));
+	expect_arrived(&p, 200000, 1);
+	kill(c.pid, SIGTERM);
+	CHECK_EQ(status_of(&c), 0);
+}
+
+static uint64_t read_to_the_reset(int fd, uint64_t seed)
+{
+	char buf[4096];
+	uint64_t len = 0;
+	ssize_t ret;
+
+	while ((ret = read(fd, buf, sizeof(buf))) > 0) {
+		CHECK_EQ(pattern_check(buf, ret, seed, len), ret);
+		len += ret;
+	}
+	CHECK_EQ(ret, -1);
+	CHECK_EQ(errno, ECONNRESET);
+	return len;
+}
+
+/* The program exits with a status: its client reads slowly, gets all of it, then a reset. */
+TEST(forward_delivers_before_a_failure)
+{
+	struct command c = FORWARD("-L", "0:fail");
+	unsigned int port = await_listener(&c);
+	const int little = 4096;
+
+	for (int i = 0; i < 5; i++) {
+		int fd = connect_tcp(port);
+
+		CHECK_OK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)));
+		CHECK_EQ(read_to_the_reset(fd, 1), 100000);
+		close(fd);
+	}
+	kill(c.pid, SIGTERM);
+	CHECK_EQ(status_of(&c), 0);
+}
+
 TEST(forward_ends_with_the_client)
 {
 	unsigned int index = puppet_next();
@@ -410,6 +494,31 @@ TEST(library_finds_ports)
 	CHECK(!strcmp(path, by_node));
 	CHECK_EQ(manyport_find("no-such-port", path, sizeof(path)), -ENODEV);
 	CHECK_EQ(manyport_find(PORT_MULTI, path, 3), -ENAMETOOLONG);
+}
+
+TEST(connect_aborts_when_its_input_breaks)
+{
+	unsigned int index = puppet_next();
+	int fds[2];
+	pid_t pid;
+
+	/* A socket that is closed with bytes unread is an input that gives an error. */
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+	pid = fork();
+	CHECK_GE(pid, 0);
+	if (!pid) {
+		dup2(fds[0], 0);
+		execlp("manyport", "manyport", "connect", "--port", PORT_MULTI, "tcp", NULL);
+		_exit(127);
+	}
+	CHECK_OK(write(fds[0], "unread", 6));
+	close(fds[0]);
+	write_pattern(fds[1], 1000, 1, 0);
+	puppet_await(index);
+	expect_got(&(struct puppet){ -1, index }, 1000, 1);
+	close(fds[1]);
+	CHECK_EQ(expect_over(&(struct puppet){ -1, index }, 1, "reset"), 1000);
+	CHECK_EQ(status_of(&(struct command){ .pid = pid }), 1);
 }
 
 TEST(library_opens_channels)
