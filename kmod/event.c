@@ -52,6 +52,21 @@ __poll_t mp_channel_progress_locked(struct mp_channel *ch)
 }
 
 /*
+ * The host's limit ended the close: the service has not taken all that was written. No
+ * process holds the channel any more that could be told, so the log and the port's counter
+ * say it.
+ */
+static void linger_expired_locked(const struct mp_channel *ch)
+{
+	struct mp_port *port = ch->port;
+
+	atomic_long_inc(&port->linger_expired);
+	pr_warn_ratelimited("%s: channel %u: the host's limit cut '%s' off, %u bytes unsent\n",
+			    dev_name(&port->dev), ch->slot, ch->name ? ch->name : "",
+			    ch->out_bytes);
+}
+
+/*
  * Takes @state over if it is newer. The caller has checked that it is valid
  * and belongs to this generation. Returns what to wake.
  */
@@ -72,6 +87,8 @@ __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *s
 		wake |= mp_connect_answered_locked(ch);
 	if (ch->bits & MP_ST_CLOSED)
 		ch->is_closed = true;
+	if ((ch->bits & ~old & MP_ST_CLOSED) && ch->reason == MP_REASON_LINGER)
+		linger_expired_locked(ch);
 	bits = ch->bits & ~old;
 	if (bits & (MP_ST_IN | MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED))
 		wake |= EPOLLIN;

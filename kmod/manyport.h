@@ -252,6 +252,7 @@ struct mp_port {
 	unsigned int channel_count;
 	struct list_head accounts;
 	atomic_long_t bytes;		/* pinned or buffered, all uids */
+	atomic_long_t linger_expired;	/* closes that the host's limit ended */
 	struct mp_pool pool;
 
 	struct xarray channels;		/* slot -> channel; its lock is taken in interrupts */

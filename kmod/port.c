@@ -52,11 +52,18 @@ static ssize_t memory_show(struct device *dev, struct device_attribute *attr, ch
 }
 static DEVICE_ATTR_RO(memory);
 
+static ssize_t linger_expired_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&to_port(dev)->linger_expired));
+}
+static DEVICE_ATTR_RO(linger_expired);
+
 static struct attribute *port_attrs[] = {
 	&dev_attr_kind.attr,
 	&dev_attr_channels.attr,
 	&dev_attr_max_channels.attr,
 	&dev_attr_memory.attr,
+	&dev_attr_linger_expired.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(port);

@@ -246,7 +246,7 @@ void await_state(int fd, uint32_t state)
 		sched_yield();
 }
 
-int port_channels(const char *name)
+long port_attribute(const char *name, const char *attribute)
 {
 	static const char *const classes[] = { "manyport", "virtio-ports" };
 	char node[256], path[400], text[32] = "";
@@ -255,16 +255,21 @@ int port_channels(const char *name)
 
 	CHECK(realpath(port_path(name), node));
 	for (int i = 0; i < 2 && fd < 0; i++) {
-		snprintf(path, sizeof(path), "/sys/class/%s/%s/channels", classes[i],
-			 strrchr(node, '/') + 1);
+		snprintf(path, sizeof(path), "/sys/class/%s/%s/%s", classes[i],
+			 strrchr(node, '/') + 1, attribute);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	if (fd < 0)
-		FAIL("no attribute 'channels' of %s", node);
+		FAIL("no attribute '%s' of %s", attribute, node);
 	len = CHECK_OK(read(fd, text, sizeof(text) - 1));
 	text[len] = '\0';
 	close(fd);
-	return atoi(text);
+	return atol(text);
+}
+
+int port_channels(const char *name)
+{
+	return port_attribute(name, "channels");
 }
 
 void await_port(const char *name, int channels)

@@ -99,6 +99,8 @@ void wait_poll(int fd, short events);	/* for any of them */
 struct manyport_info channel_info(int fd);
 /* Waits until the channel is in this state (enum manyport_channel_state). */
 void await_state(int fd, uint32_t state);
+/* A number of the port in sysfs. */
+long port_attribute(const char *name, const char *attribute);
 /* How many channels the port has: those of its files, and those that still drain. */
 int port_channels(const char *name);
 /* Waits until it has no more than that: the channels of an earlier test are gone. */

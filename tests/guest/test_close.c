@@ -59,14 +59,61 @@ TEST(unread_bytes_do_not_matter)
 	CHECK(!strcmp(ctl("sent %u", p.index), "3000000"));
 }
 
+/* Reads the kernel's log from @log on until a line has all of @words. */
+static void expect_log(int log, const char *const words[])
+{
+	char line[1000];
+	ssize_t len;
+	int i;
+
+	do {
+		len = read(log, line, sizeof(line) - 1);
+		if (len < 0 && errno == EPIPE)
+			continue;	/* overwritten before it was read */
+		CHECK_GT(len, 0);
+		line[len] = '\0';
+		for (i = 0; words[i] && strstr(line, words[i]); i++)
+			;
+	} while (len < 0 || words[i]);
+}
+
 TEST(the_linger_limit_ends_it)
 {
+	long before = port_attribute(PORT_MULTI, "linger_expired");
+	int log = CHECK_OK(open("/dev/kmsg", O_RDONLY | O_CLOEXEC));
 	struct puppet p = puppet_open(0);
+	char channel[40], bytes[40];
+	const char *const words[] = { "vport", channel, "'puppet'", bytes, NULL };
 
+	CHECK_OK(lseek(log, 0, SEEK_END));
 	fill(p.fd, 1, 0);
+	snprintf(channel, sizeof(channel), "channel %u: ", channel_info(p.fd).channel);
+	snprintf(bytes, sizeof(bytes), ", %u bytes unsent", channel_info(p.fd).unsent);
 	close(p.fd);
 	/* The service never reads, yet it is left alone in the end. */
 	ctl("hup %u", p.index);
+	/* Nobody holds the channel, so it is the log and a counter that tell. */
+	expect_log(log, words);
+	CHECK_EQ(port_attribute(PORT_MULTI, "linger_expired"), before + 1);
+}
+
+TEST(a_close_in_time_is_not_reported)
+{
+	long before = port_attribute(PORT_MULTI, "linger_expired");
+	int channels = port_channels(PORT_MULTI);
+	struct puppet p = puppet_open(0);
+
+	write_pattern(p.fd, 1000, 1, 0);
+	close(p.fd);
+	expect_arrived(&p, 1000, 1);
+	ctl("close %u", p.index);
+	p = puppet_open(0);
+	fill(p.fd, 1, 0);
+	CHECK_EQ(manyport_abort(p.fd), 0);
+	close(p.fd);
+	/* One of them is the control channel. */
+	await_port(PORT_MULTI, channels + 1);
+	CHECK_EQ(port_attribute(PORT_MULTI, "linger_expired"), before);
 }
 
 TEST(a_service_that_never_ends_is_left)
