@@ -13,6 +13,8 @@
  *	host-service --fail BYTES [STATUS]  prints the pattern of seed 1 and exits with STATUS (3)
  *	host-service --report		prints its environment and ends
  *	host-service --ponder		gives the first byte back at once, others after a moment
+ *	host-service --witness PORT	becomes a TCP puppet: passes its input on, and its end;
+ *					a reset when it gets SIGTERM before that
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -284,6 +286,44 @@ static int ponder(void)
 	return 0;
 }
 
+static int witness_fd = -1;
+
+static void witness_signal(int sig)
+{
+	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)sig;
+	setsockopt(witness_fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(witness_fd);
+	_exit(1);
+}
+
+/* What a program saw of its channel, for who cannot look into the program. */
+static int witness(unsigned int port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	static char buf[65536];
+	ssize_t len, done, ret;
+
+	witness_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (witness_fd < 0 ||
+	    connect(witness_fd, (struct sockaddr *)&address, sizeof(address)))
+		fail("connect");
+	signal(SIGTERM, witness_signal);
+	while ((len = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
+		for (done = 0; done < len; done += ret) {
+			ret = write(witness_fd, buf + done, len - done);
+			if (ret < 0)
+				return 1;
+		}
+	}
+	/* From here on it has ended, whatever signal comes. */
+	signal(SIGTERM, SIG_IGN);
+	close(witness_fd);
+	return len ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit files;
@@ -294,6 +334,8 @@ int main(int argc, char **argv)
 		return print_environment();
 	if (argc == 2 && !strcmp(argv[1], "--ponder"))
 		return ponder();
+	if (argc == 3 && !strcmp(argv[1], "--witness"))
+		return witness(atoi(argv[2]));
 	if (argc != 2 || argv[1][0] == '-') {
 		fprintf(stderr, "usage: host-service DIR\n");
 		return 2;
