@@ -59,10 +59,20 @@ struct mp_channel;
  * that kmalloc aligns well: all above 192 bytes, which lie in caches of powers of two.
  */
 #ifdef ARCH_DMA_MINALIGN
-#define MP_DMA_ALIGN	(ARCH_DMA_MINALIGN > L1_CACHE_BYTES ? ARCH_DMA_MINALIGN : L1_CACHE_BYTES)
+#define mp_dma_min_aligned	__aligned(ARCH_DMA_MINALIGN)
 #else
-#define MP_DMA_ALIGN	L1_CACHE_BYTES
+#define mp_dma_min_aligned
 #endif
+
+/* Aligned as the larger of the two. */
+union mp_dma_line {
+	u8 of_dma mp_dma_min_aligned;
+	u8 of_cache ____cacheline_aligned;
+};
+
+#define MP_DMA_ALIGN	__alignof__(union mp_dma_line)
+static_assert(MP_DMA_ALIGN >= L1_CACHE_BYTES);
+
 #define mp_dma_aligned	__aligned(MP_DMA_ALIGN)
 
 /* @member is alone: it begins a line, and the next thing behind it another. */
