@@ -11,6 +11,8 @@
 #define NAMES_ALLOWED	"letters, digits and ._-@~, at most 64"
 #define COUNT_ALLOWED	"a number from 1 to 1048576"
 #define HOUR_MS		3600000
+#define LINGER_ALLOWED	"a time from 0 to 1h"
+#define EXIT_ALLOWED	"a time from 0 to 24h"
 
 static const struct config_key guest_keys[] = {
 	{ "Name", CONFIG_NAME, offsetof(struct config_guest, name), 0, NAME_MAX_LEN,
@@ -22,7 +24,9 @@ static const struct config_key guest_keys[] = {
 	{ "ConnectTimeoutSec", CONFIG_TIME, offsetof(struct config_guest, connect_ms), 10, HOUR_MS,
 	  "a time from 10ms to 1h" },
 	{ "LingerTimeoutSec", CONFIG_TIME, offsetof(struct config_guest, linger_ms), 0, HOUR_MS,
-	  "a time from 0 to 1h" },
+	  LINGER_ALLOWED },
+	{ "ExitTimeoutSec", CONFIG_TIME, offsetof(struct config_guest, exit_ms), 0, 24 * HOUR_MS,
+	  EXIT_ALLOWED },
 	{ "MaxRequestSize", CONFIG_SIZE, offsetof(struct config_guest, max_io), 4096, MP_MAX_IO,
 	  "a size from 4K to 1M" },
 	{ "PollMicroseconds", CONFIG_NUMBER, offsetof(struct config_guest, poll_us), 0, 1000,
@@ -54,6 +58,10 @@ static const struct config_key service_keys[] = {
 	{ "MaxChannelsPerUser", CONFIG_NUMBER,
 	  offsetof(struct config_service, max_channels_per_user), 1, MP_MAX_CHANNELS,
 	  COUNT_ALLOWED },
+	{ "LingerTimeoutSec", CONFIG_TIME, offsetof(struct config_service, linger_ms), 0, HOUR_MS,
+	  LINGER_ALLOWED },
+	{ "ExitTimeoutSec", CONFIG_TIME, offsetof(struct config_service, exit_ms), 0,
+	  24 * HOUR_MS, EXIT_ALLOWED },
 	{ 0 }
 };
 
@@ -163,6 +171,7 @@ static struct config_item *service_item(struct config *config, const char *origi
 		config_error(config, origin, "out of memory");
 		return NULL;
 	}
+	service->linger_ms = service->exit_ms = UINT32_MAX;
 	return &service->item;
 }
 
@@ -285,6 +294,7 @@ struct config *config_create(FILE *messages)
 	config->guest.max_channels = 4096;
 	config->guest.connect_ms = 10000;
 	config->guest.linger_ms = 5000;
+	config->guest.exit_ms = 5 * 60 * 1000;
 	config->guest.max_io = MP_MAX_IO;
 	config->guest.poll_us = 100;
 	return config;

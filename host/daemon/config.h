@@ -47,7 +47,8 @@ struct config_guest {
 	struct config_item item;
 	char *name;
 	uint32_t max_channels, max_channels_per_user;
-	uint32_t connect_ms, linger_ms, max_io;
+	uint32_t connect_ms, max_io;
+	uint32_t linger_ms, exit_ms;	/* of services that have none of their own */
 	uint32_t poll_us;		/* how long to look for work before sleeping */
 };
 
@@ -66,6 +67,7 @@ struct config_service {
 	char **ports;			/* NULL: every multi-open port */
 	struct config_users allow, deny;
 	uint32_t max_channels, max_channels_per_user;
+	uint32_t linger_ms, exit_ms;	/* UINT32_MAX until config_check(): the guest's */
 	const struct config_port *own_port;	/* PORT of the title, or the fixed port */
 	const char *name;		/* NAME of the title; by config_check() */
 	struct mp_service *service;	/* by config_start() */

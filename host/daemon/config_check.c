@@ -137,9 +137,22 @@ static void split_title(struct config *config, struct config_service *service)
 			     "and Ports= too", service->item.title);
 }
 
+static void set_limits(struct config *config, struct config_service *service)
+{
+	if (service->exit_ms != UINT32_MAX && service->connect &&
+	    !service_is_program(service->connect))
+		config_error(config, service->item.origin,
+			     "service %s: ExitTimeoutSec= is for exec:", service->item.title);
+	if (service->linger_ms == UINT32_MAX)
+		service->linger_ms = config->guest.linger_ms;
+	if (service->exit_ms == UINT32_MAX)
+		service->exit_ms = config->guest.exit_ms;
+}
+
 static void check_service(struct config *config, struct config_service *service)
 {
 	split_title(config, service);
+	set_limits(config, service);
 	if (!service->connect)
 		config_error(config, service->item.origin, "service %s: needs Connect=",
 			     service->item.title);
@@ -177,7 +190,9 @@ void config_start(struct config *config, struct loop *loop, bool check_only)
 	for (int i = 0; i < config->service_count; i++) {
 		struct config_service *service = config->services[i];
 		struct service_setup setup = { .loop = loop, .name = service->item.title,
-					       .check_only = check_only };
+					       .check_only = check_only,
+					       .linger_ms = service->linger_ms,
+					       .exit_ms = service->exit_ms };
 
 		if (!service->connect)
 			continue;

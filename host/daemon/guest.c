@@ -13,6 +13,7 @@
 #include "daemon/policy.h"
 #include "device/device.h"
 #include "loop/loop.h"
+#include "service/leave.h"
 #include "service/unix_address.h"
 #include "vhost/session.h"
 
@@ -39,7 +40,8 @@ struct guest {
 	struct loop_task decide;
 	int second;			/* its socket, or -1 */
 	int rounds;			/* that it still may wait */
-	bool once;			/* the loop quits with the session */
+	bool once;			/* the guest ends with the session */
+	bool is_ending;
 	int result;
 	struct log_limit limit;
 };
@@ -133,7 +135,7 @@ static void session_ended(void *context, int why)
 	if (!guest->once)
 		return;
 	guest->result = why;
-	loop_quit(guest->loop);
+	guest_end(guest);
 }
 
 static int begin_session(struct guest *guest, int fd)
@@ -247,6 +249,41 @@ unsigned int guest_queue_count(const struct guest *guest)
 	return device_queue_count(guest->device);
 }
 
+/* --- The end ----------------------------------------------------------------------- */
+
+static void stop_serving(struct guest *guest)
+{
+	loop_timer_stop(&guest->pause);
+	loop_watch_remove(&guest->watch);
+	unix_listener_close(&guest->listener);
+	loop_task_cancel(&guest->decide);
+	if (guest->second >= 0)
+		close(guest->second);
+	guest->second = -1;
+	/* The session's rings first, then the device's channels, which still ask the policy. */
+	session_destroy(guest->session);
+	guest->session = NULL;
+}
+
+static void nothing_is_left(void *context)
+{
+	loop_quit(((struct guest *)context)->loop);
+}
+
+void guest_end(struct guest *guest)
+{
+	if (guest->is_ending) {
+		loop_quit(guest->loop);
+		return;
+	}
+	guest->is_ending = true;
+	stop_serving(guest);
+	if (leave_count())
+		log_info("%s: services have not taken everything: waiting for %u of them; another "
+			 "signal ends at once", guest->config->guest.name, leave_count());
+	leave_hurry(nothing_is_left, guest);
+}
+
 /* --- Life -------------------------------------------------------------------------- */
 
 static struct device *make_device(struct guest *guest)
@@ -315,15 +352,9 @@ void guest_destroy(struct guest *guest)
 	if (!guest)
 		return;
 	loop_set_poller(guest->loop, NULL);
-	loop_timer_stop(&guest->pause);
-	loop_watch_remove(&guest->watch);
-	unix_listener_close(&guest->listener);
-	loop_task_cancel(&guest->decide);
-	if (guest->second >= 0)
-		close(guest->second);
-	/* The session's rings first, then the device's channels, which still ask the policy. */
-	session_destroy(guest->session);
-	guest->session = NULL;
+	stop_serving(guest);
+	/* Their places are the device's. */
+	leave_end(NULL);
 	device_destroy(guest->device);
 	loop_task_cancel(&guest->run);
 	loop_timer_stop(&guest->tick);

@@ -23,8 +23,14 @@ void guest_destroy(struct guest *guest);
 /* Waits for front ends, one at a time, on the socket @path. Returns 0 or -errno. */
 int guest_listen(struct guest *guest, const char *path, mode_t mode);
 
-/* Serves the front end at @fd; the loop quits when it goes. Returns 0 or -errno. */
+/* Serves the front end at @fd; the guest ends when that goes. Returns 0 or -errno. */
 int guest_attach(struct guest *guest, int fd);
+
+/*
+ * No front end is served any more; services still get what they have taken. Then, or at a
+ * second call, the loop quits.
+ */
+void guest_end(struct guest *guest);
 
 /* How the session of guest_attach() ended: 0 or -errno. */
 int guest_result(const struct guest *guest);

@@ -17,6 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/guest.h"
@@ -129,6 +130,11 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 
 /* --- Signals -------------------------------------------------------------------- */
 
+struct signals {
+	struct loop_watch watch;
+	struct guest *guest;
+};
+
 static void signal_came(struct loop_watch *watch, uint32_t events)
 {
 	struct signalfd_siginfo info;
@@ -137,10 +143,10 @@ static void signal_came(struct loop_watch *watch, uint32_t events)
 	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	log_info("signal %u: ending", info.ssi_signo);
-	loop_quit(watch->loop);
+	guest_end(container_of(watch, struct signals, watch)->guest);
 }
 
-/* SIGTERM and SIGINT end the loop; SIGPIPE never comes to anybody. Returns 0 or -errno. */
+/* SIGTERM and SIGINT end the guest; SIGPIPE never comes to anybody. Returns 0 or -errno. */
 static int watch_signals(struct loop *loop, struct loop_watch *watch)
 {
 	sigset_t signals;
@@ -196,14 +202,14 @@ static int serve(struct loop *loop, struct guest *guest, const struct options *o
 
 static int run(struct loop *loop, const struct config *config, const struct options *options)
 {
-	struct loop_watch signals = { .fd = -1 };
+	struct signals signals = { .watch.fd = -1 };
 	struct guest *guest = NULL;
-	int ret = watch_signals(loop, &signals);
+	int ret = watch_signals(loop, &signals.watch);
 
 	if (!ret)
 		ret = mem_guard_install();
 	if (!ret) {
-		guest = guest_create(loop, config);
+		signals.guest = guest = guest_create(loop, config);
 		ret = guest ? 0 : -ENOMEM;
 	}
 	if (ret) {
@@ -215,10 +221,10 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 			ret = guest_result(guest);
 	}
 	guest_destroy(guest);
-	if (signals.fd >= 0) {
-		int fd = signals.fd;
+	if (signals.watch.fd >= 0) {
+		int fd = signals.watch.fd;
 
-		loop_watch_remove(&signals);
+		loop_watch_remove(&signals.watch);
 		close(fd);
 	}
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -44,13 +44,13 @@ struct channel *channel_create(struct port *port, uint32_t slot, uint32_t genera
 	return ch;
 }
 
-void channel_end_stream(struct channel *ch, bool abort)
+void channel_end_stream(struct channel *ch, enum mp_end how)
 {
 	struct mp_stream *stream = ch->stream;
 
 	ch->stream = NULL;
 	if (stream)
-		stream->ops->close(stream, abort);
+		stream->ops->close(stream, how, NULL);
 }
 
 void channel_release(struct channel *ch)
@@ -75,7 +75,7 @@ static void forget_owed(struct channel *ch)
 
 void channel_free(struct channel *ch)
 {
-	channel_end_stream(ch, true);
+	channel_end_stream(ch, MP_END_ABORT);
 	channel_release(ch);
 	transfer_forget(ch);
 	forget_owed(ch);
@@ -86,6 +86,45 @@ void channel_free(struct channel *ch)
 		port_remove(ch->port, ch);
 	ch->port->device->stats.channels--;
 	free(ch);
+}
+
+/* --- A stream that outlives its channel ---------------------------------- */
+
+static void place_left(const struct mp_place *place)
+{
+	struct device *device = place->context;
+
+	device->env.release(device->env.context, place->service, place->uid);
+	device->live--;
+}
+
+/* To the service of a channel that the guest has closed, and that has got all, it is the end. */
+static enum mp_end end_of(const struct channel *ch)
+{
+	if (ch->phase == CHANNEL_CLOSING && ch->out_end)
+		return MP_END_WHOLE;
+	if (ch->phase == CHANNEL_CLOSING || ch->phase == CHANNEL_CONNECTED)
+		return MP_END_CUT;
+	return MP_END_ABORT;
+}
+
+void channel_leave(struct channel *ch, enum mp_end how)
+{
+	const struct mp_place place = {
+		.leave = place_left, .context = ch->port->device, .service = ch->service,
+		.uid = ch->uid, .channel = ch->slot, .generation = ch->generation,
+	};
+	struct mp_stream *stream = ch->stream;
+
+	if (stream && how != MP_END_ABORT) {
+		ch->stream = NULL;
+		if (stream->ops->close(stream, end_of(ch), &place)) {
+			/* They are the stream's now. */
+			ch->service = NULL;
+			ch->is_counted = false;
+		}
+	}
+	channel_free(ch);
 }
 
 /* --- Level state --------------------------------------------------------- */
@@ -166,20 +205,16 @@ void channel_delivered_lazily(struct channel *ch)
 
 /* --- Time limits --------------------------------------------------------- */
 
-void channel_start_timer(struct channel *ch, enum timer_kind kind)
+void channel_start_timer(struct channel *ch, enum timer_kind kind, uint32_t ms)
 {
 	struct device *device = ch->port->device;
-	struct list *timers = &device->timers[kind];
-	const uint32_t ms[TIMER_COUNT] = {
-		[TIMER_CONNECT] = device->config.connect_ms,
-		[TIMER_LINGER] = device->config.linger_ms,
-		[TIMER_RETRY] = RETRY_MS,
-	};
-	bool is_first = list_is_empty(timers);
+	struct timer_list *timers = device_timers(device, ms);
+	bool is_first = list_is_empty(&timers->channels);
 
 	list_del(&ch->timer);
-	ch->deadline = device_now(device) + ms[kind];
-	list_add_tail(timers, &ch->timer);
+	ch->timer_kind = kind;
+	ch->deadline = device_now(device) + ms;
+	list_add_tail(&timers->channels, &ch->timer);
 	if (is_first)
 		device->env.rearm(device->env.context);
 }
@@ -190,31 +225,27 @@ void channel_fail(struct channel *ch)
 {
 	channel_log(ch, LOG_LEVEL_WARNING, "the service failed");
 	if (ch->phase == CHANNEL_CLOSING) {
-		close_finish(ch, true, MP_REASON_RESET);
+		close_finish(ch, MP_END_ABORT, MP_REASON_RESET);
 		return;
 	}
-	channel_end_stream(ch, true);
+	channel_end_stream(ch, MP_END_ABORT);
 	ch->phase = CHANNEL_FAILED;
 	ch->cause = MP_REASON_RESET;
 	channel_refresh(ch);
 	transfer_unpark(ch, MP_ENDED);
 }
 
-void channel_expired(struct channel *ch, enum timer_kind kind)
+void channel_expired(struct channel *ch)
 {
-	switch (kind) {
+	switch (ch->timer_kind) {
 	case TIMER_CONNECT:
 		connect_refuse(ch, MP_REASON_TIMED_OUT);
 		break;
 	case TIMER_LINGER:
-		channel_log(ch, LOG_LEVEL_WARNING, "aborted: the service did not end in time");
-		ch->port->device->stats.aborted++;
-		close_finish(ch, true, MP_REASON_LINGER);
+		close_expired(ch);
 		break;
 	case TIMER_RETRY:
 		connect_fixed(ch);
-		break;
-	case TIMER_COUNT:
 		break;
 	}
 }

@@ -216,7 +216,7 @@ void classic_set_guest_open(struct port *port, bool is_open)
 		guest_closed(port);
 }
 
-void classic_reset(struct port *port)
+void classic_reset(struct port *port, enum mp_end how)
 {
 	struct classic *classic = &port->classic;
 	struct list *link;
@@ -225,7 +225,7 @@ void classic_reset(struct port *port)
 		free(list_entry(link, struct classic_open, link));
 	classic->current = NULL;
 	while (!list_is_empty(&classic->channels))
-		channel_free(list_first(&classic->channels, struct channel, member));
+		channel_leave(list_first(&classic->channels, struct channel, member), how);
 	classic->channel_count = 0;
 	classic->tx_skip = 0;
 	classic->guest_open = false;

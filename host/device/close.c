@@ -6,6 +6,12 @@
  * (or the service takes no more) and its service has ended. What the service
  * says from CLOSE on is read and thrown away: nobody may read it any more, and
  * a service that waits for its reader would not take what is still to come.
+ *
+ * Two limits bound it, one after the other. While the service has not got all, linger_ms
+ * without progress: it takes bytes, its stream's backlog becomes smaller, or (for a while, see
+ * MP_HEARD_LIMITS) it says something. When it has got all, end_ms for its own end; only a backlog
+ * that becomes smaller makes that longer. A stream with a backlog is looked at four times in a
+ * limit, so its limit ends up to a quarter late and never early.
  */
 #include <errno.h>
 
@@ -13,6 +19,8 @@
 
 #define DISCARD_ROUNDS 4	/* reads of SCRATCH_SIZE before the others get their turn */
 #define DISCARD_BYTES  (256U << 10)	/* of all channels in a millisecond */
+#define LOOKS	       4		/* in a limit, for a stream with a backlog */
+#define BACKLOG_UNKNOWN UINT64_MAX
 
 void close_reach_final(struct channel *ch)
 {
@@ -22,11 +30,11 @@ void close_reach_final(struct channel *ch)
 	ch->stream->ops->shutdown(ch->stream, MP_SHUT_WRITE);
 }
 
-void close_finish(struct channel *ch, bool abort, enum mp_reason reason)
+void close_finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
 {
 	list_del(&ch->timer);
 	list_del(&ch->drain);
-	channel_end_stream(ch, abort);
+	channel_end_stream(ch, how);
 	channel_release(ch);
 	ch->phase = CHANNEL_CLOSED;
 	ch->cause = reason;
@@ -36,6 +44,104 @@ void close_finish(struct channel *ch, bool abort, enum mp_reason reason)
 	if (ch->is_classic)
 		classic_gone(ch);
 }
+
+/* --- Limits ---------------------------------------------------------------- */
+
+static uint32_t limit_ms(const struct channel *ch)
+{
+	return ch->is_handed_over ? ch->service->end_ms : ch->service->linger_ms;
+}
+
+static uint32_t look_ms(uint32_t limit)
+{
+	return limit / LOOKS + !!(limit % LOOKS);
+}
+
+bool close_make_timers(struct device *device, const struct mp_service *service)
+{
+	return device_timers(device, service->linger_ms) &&
+	       device_timers(device, look_ms(service->linger_ms)) &&
+	       device_timers(device, service->end_ms) &&
+	       device_timers(device, look_ms(service->end_ms));
+}
+
+static void start_timer(struct channel *ch)
+{
+	uint32_t limit = limit_ms(ch);
+
+	channel_start_timer(ch, TIMER_LINGER, ch->stream->ops->backlog ? look_ms(limit) : limit);
+}
+
+/* The limit counts from now. */
+static void restart_limit(struct channel *ch)
+{
+	ch->progress_ms = device_now(ch->port->device);
+	start_timer(ch);
+}
+
+void close_took(struct channel *ch)
+{
+	ch->backlog = BACKLOG_UNKNOWN;	/* it has become larger */
+	ch->taken_ms = device_now(ch->port->device);
+	restart_limit(ch);
+}
+
+/* What it says is progress while it has not got all, but a service may talk for ever. */
+static void note_heard(struct channel *ch)
+{
+	uint64_t bound = (uint64_t)ch->service->linger_ms * MP_HEARD_LIMITS;
+
+	if (!ch->is_handed_over && device_now(ch->port->device) - ch->taken_ms < bound)
+		restart_limit(ch);
+}
+
+/* The out stream has ended: what is left to wait for is the service's own end. */
+static void note_handed_over(struct channel *ch)
+{
+	if (!ch->out_end || ch->is_handed_over)
+		return;
+	ch->is_handed_over = true;
+	restart_limit(ch);
+}
+
+/* The limit has passed. @lost: of the stream's backlog. */
+static void give_up(struct channel *ch, uint64_t lost)
+{
+	unsigned long long ms = device_now(ch->port->device) - ch->progress_ms;
+
+	if (!ch->out_end && ch->out_final != OFFSET_NONE)
+		lost += ch->out_final - ch->out_offset;
+	if (ch->out_end && !lost) {
+		channel_log(ch, LOG_LEVEL_WARNING, "closed: the service has got everything, "
+			    "and did not end in %llu ms", ms);
+		close_finish(ch, MP_END_WHOLE, MP_REASON_LINGER);
+		return;
+	}
+	channel_log(ch, LOG_LEVEL_WARNING, "aborted: %s%llu bytes were not taken for %llu ms",
+		    ch->out_final == OFFSET_NONE ? "more than " : "",
+		    (unsigned long long)lost, ms);
+	ch->port->device->stats.aborted++;
+	close_finish(ch, MP_END_ABORT, MP_REASON_LINGER);
+}
+
+void close_expired(struct channel *ch)
+{
+	uint64_t now = device_now(ch->port->device), backlog = 0;
+	bool is_kept = true;
+
+	if (ch->stream->ops->backlog)
+		backlog = ch->stream->ops->backlog(ch->stream, &is_kept);
+	/* What was not looked at before may have become smaller since. */
+	if (backlog < ch->backlog && (backlog || ch->backlog != BACKLOG_UNKNOWN))
+		ch->taken_ms = ch->progress_ms = now;
+	ch->backlog = backlog;
+	if (now - ch->progress_ms < limit_ms(ch))
+		start_timer(ch);
+	else
+		give_up(ch, is_kept ? 0 : backlog);
+}
+
+/* --- Discarding ------------------------------------------------------------- */
 
 /* A service that never stops talking must not keep a processor busy until the time limit. */
 uint32_t close_may_discard(struct device *device)
@@ -66,6 +172,7 @@ static void discard(struct channel *ch)
 		n = ch->stream->ops->readv(ch->stream, &iov, 1);
 		if (n > 0 && n <= SCRATCH_SIZE) {
 			device->discard_left -= n;
+			note_heard(ch);
 			continue;
 		}
 		if (n == -EAGAIN) {
@@ -86,9 +193,10 @@ void close_advance(struct channel *ch)
 	if (ch->phase != CHANNEL_CLOSING)
 		return;
 	close_reach_final(ch);
+	note_handed_over(ch);
 	discard(ch);
 	if (ch->phase == CHANNEL_CLOSING && ch->is_drained && ch->out_end)
-		close_finish(ch, false, MP_REASON_NONE);
+		close_finish(ch, MP_END_WHOLE, MP_REASON_NONE);
 	channel_refresh(ch);
 }
 
@@ -96,7 +204,7 @@ void close_begin(struct channel *ch, uint64_t final)
 {
 	ch->phase = CHANNEL_CLOSING;
 	ch->out_final = final;
-	channel_start_timer(ch, TIMER_LINGER);
+	close_took(ch);
 	close_advance(ch);
 }
 
@@ -143,7 +251,7 @@ static void close_connected(struct channel *ch, bool abort, uint64_t final)
 {
 	transfer_unpark(ch, MP_CANCELLED);
 	if (abort) {
-		close_finish(ch, true, MP_REASON_NONE);
+		close_finish(ch, MP_END_ABORT, MP_REASON_NONE);
 	} else if (ch->out_end) {
 		close_begin(ch, ch->out_offset);	/* no more is taken anyway */
 	} else if (final_is_possible(ch, final)) {
@@ -152,7 +260,7 @@ static void close_connected(struct channel *ch, bool abort, uint64_t final)
 		/* The driver does not know what it wrote. A close must get through: an abort. */
 		channel_log(ch, LOG_LEVEL_WARNING, "aborted: the final offset cannot be");
 		ch->port->device->stats.aborted++;
-		close_finish(ch, true, MP_REASON_RESET);
+		close_finish(ch, MP_END_ABORT, MP_REASON_RESET);
 	}
 }
 
@@ -171,11 +279,11 @@ int close_close(struct request *request)
 		if (!abort)
 			return MP_BAD_STATE;
 		if (ch->phase == CHANNEL_CLOSING)
-			close_finish(ch, true, MP_REASON_NONE);
+			close_finish(ch, MP_END_ABORT, MP_REASON_NONE);
 		return MP_OK;
 	default:
 		/* No service holds anything of it. */
-		close_finish(ch, true, MP_REASON_NONE);
+		close_finish(ch, MP_END_ABORT, MP_REASON_NONE);
 		return MP_OK;
 	}
 }

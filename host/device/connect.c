@@ -26,7 +26,7 @@ static const char *reason_text(enum mp_reason reason)
 void connect_refuse(struct channel *ch, enum mp_reason reason)
 {
 	list_del(&ch->timer);
-	channel_end_stream(ch, true);
+	channel_end_stream(ch, MP_END_ABORT);
 	channel_log(ch, LOG_LEVEL_WARNING, "refused: %s", reason_text(reason));
 	channel_release(ch);
 	ch->phase = CHANNEL_REFUSED;
@@ -39,9 +39,9 @@ void connect_refuse(struct channel *ch, enum mp_reason reason)
 
 void connect_later(struct channel *ch)
 {
-	channel_end_stream(ch, true);
+	channel_end_stream(ch, MP_END_ABORT);
 	ch->phase = CHANNEL_CONNECTING;
-	channel_start_timer(ch, TIMER_RETRY);
+	channel_start_timer(ch, TIMER_RETRY, RETRY_MS);
 	channel_refresh(ch);
 }
 
@@ -89,7 +89,7 @@ static void open_stream(struct channel *ch, struct mp_service *service,
 	else if (ret > 0)
 		connect_reached(ch);
 	else if (ch->port->config.kind != MP_PORT_FIXED)
-		channel_start_timer(ch, TIMER_CONNECT);
+		channel_start_timer(ch, TIMER_CONNECT, ch->port->device->config.connect_ms);
 }
 
 static void fill_opener(const struct channel *ch, struct mp_opener *opener)
@@ -122,7 +122,8 @@ static bool count_live(struct channel *ch)
 /* Asks the policy, unless it has said yes before: a fixed port tries more than once. */
 static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 {
-	const struct device_env *env = &ch->port->device->env;
+	struct device *device = ch->port->device;
+	const struct device_env *env = &device->env;
 	enum mp_reason reason;
 
 	if (!count_live(ch))
@@ -130,10 +131,13 @@ static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 	if (ch->service)
 		return MP_REASON_NONE;
 	reason = env->admit(env->context, opener, &ch->service, &ch->service_name);
-	if (reason == MP_REASON_NONE)
-		return ch->service ? MP_REASON_NONE : MP_REASON_NO_SERVICE;
-	ch->service = NULL;
-	return reason;
+	if (reason != MP_REASON_NONE) {
+		ch->service = NULL;
+		return reason;
+	}
+	if (!ch->service)
+		return MP_REASON_NO_SERVICE;
+	return close_make_timers(device, ch->service) ? MP_REASON_NONE : MP_REASON_BUSY;
 }
 
 static void connect_service(struct channel *ch, const char *name, const char *argument)

@@ -178,7 +178,7 @@ static void announce_ports(struct device *device)
 
 static void receive_device_ready(struct device *device, uint16_t value)
 {
-	device_end_life(device);	/* [protocol.md 3.5] */
+	device_end_life(device, MP_END_CUT);	/* [protocol.md 3.5] */
 	if (!value || !device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT))
 		return;
 	if (device_has_feature(device, MP_F_MULTI_OPEN)) {
@@ -221,7 +221,7 @@ static void receive_port_ready(struct port *port, uint16_t value)
 		return;
 	if (!value) {
 		port_return_held(port);
-		port_reset(port);
+		port_reset(port, MP_END_CUT);
 		log_limited(&device->trouble, LOG_LEVEL_WARNING,
 			    "%s: port %s: the guest's driver cannot use it", device->config.guest,
 			    port->config.name);
@@ -272,7 +272,7 @@ void control_receive(struct queue *queue, const struct ring_chain *chain)
 		receive_hello(device, &message.hello, len - sizeof(message.header));
 		break;
 	case MP_CONTROL_BYE:
-		device_end_life(device);
+		device_end_life(device, MP_END_CUT);
 		break;
 	default:
 		receive_port_message(device, le32toh(message.header.id), event,

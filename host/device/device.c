@@ -91,9 +91,9 @@ struct device *device_create(const struct device_config *config, const struct de
 	list_init(&device->warm);
 	list_init(&device->draining);
 	list_init(&device->dead);
-	for (int i = 0; i < TIMER_COUNT; i++)
-		list_init(&device->timers[i]);
-	if (create_ports(device) < 0) {
+	list_init(&device->timers);
+	if (!device_timers(device, config->connect_ms) || !device_timers(device, RETRY_MS) ||
+	    create_ports(device) < 0) {
 		device_destroy(device);
 		return NULL;
 	}
@@ -102,30 +102,34 @@ struct device *device_create(const struct device_config *config, const struct de
 
 void device_destroy(struct device *device)
 {
+	struct list *link;
+
 	if (!device)
 		return;
 	for (unsigned int id = 0; device->ports && id < device->port_count; id++) {
 		if (device->ports[id])
-			port_reset(device->ports[id]);
+			port_reset(device->ports[id], MP_END_ABORT);
 		port_destroy(device->ports[id]);
 	}
+	while ((link = list_pop(&device->timers)))
+		free(list_entry(link, struct timer_list, link));
 	free(device->ports);
 	free(device->queues);
 	free(device);
 }
 
-void device_end_life(struct device *device)
+void device_end_life(struct device *device, enum mp_end how)
 {
 	for (unsigned int id = 0; id < device->port_count; id++)
 		if (device->ports[id])
-			port_reset(device->ports[id]);
+			port_reset(device->ports[id], how);
 	device->life = LIFE_NONE;
 	device->hello_due = false;
 }
 
 void device_reset(struct device *device)
 {
-	device_end_life(device);
+	device_end_life(device, MP_END_CUT);
 	device->is_broken = false;
 	device->is_down = false;
 	device_settle(device);
@@ -283,12 +287,40 @@ bool device_rest(struct device *device)
 	return found;
 }
 
+/* There are as many lists as the configuration has lengths: a few. */
+struct timer_list *device_timers(struct device *device, uint32_t ms)
+{
+	struct timer_list *timers;
+	struct list *link;
+
+	list_for_each(link, &device->timers) {
+		timers = list_entry(link, struct timer_list, link);
+		if (timers->ms == ms)
+			return timers;
+	}
+	timers = calloc(1, sizeof(*timers));
+	if (!timers)
+		return NULL;
+	timers->ms = ms;
+	list_init(&timers->channels);
+	list_add_tail(&device->timers, &timers->link);
+	return timers;
+}
+
+static struct channel *first_due(const struct list *link)
+{
+	struct timer_list *timers = list_entry((struct list *)link, struct timer_list, link);
+
+	return list_first(&timers->channels, struct channel, timer);
+}
+
 uint64_t device_deadline(const struct device *device)
 {
 	uint64_t first = UINT64_MAX;
+	const struct list *link;
 
-	for (int i = 0; i < TIMER_COUNT; i++) {
-		struct channel *ch = list_first(&device->timers[i], struct channel, timer);
+	list_for_each(link, &device->timers) {
+		struct channel *ch = first_due(link);
 
 		if (ch && ch->deadline < first)
 			first = ch->deadline;
@@ -302,13 +334,13 @@ void device_tick(struct device *device)
 {
 	uint64_t now = device_now(device);
 	struct channel *ch;
+	struct list *link;
 
-	for (int i = 0; i < TIMER_COUNT; i++) {
+	list_for_each(link, &device->timers) {
 		/* One that is started again comes due later than now. */
-		while ((ch = list_first(&device->timers[i], struct channel, timer)) &&
-		       ch->deadline <= now) {
+		while ((ch = first_due(link)) && ch->deadline <= now) {
 			list_del(&ch->timer);
-			channel_expired(ch, i);
+			channel_expired(ch);
 		}
 	}
 	device_settle(device);
@@ -335,7 +367,7 @@ bool device_is_broken(const struct device *device)
 static void take_down(struct device *device)
 {
 	device->is_down = true;
-	device_end_life(device);
+	device_end_life(device, MP_END_CUT);
 }
 
 void device_settle(struct device *device)

@@ -7,7 +7,8 @@
  * forwards kicks, and provides the environment below.
  *
  * Lifetime: create, then for each life of the guest: features, rings, kicks,
- * ring stops, reset. destroy() aborts every channel.
+ * ring stops, reset. destroy() aborts every channel; after a reset no stream may be left that
+ * keeps its place (service.h).
  */
 #ifndef HOST_DEVICE_DEVICE_H
 #define HOST_DEVICE_DEVICE_H
@@ -37,7 +38,8 @@ struct device_config {
 	const struct device_port_config *ports;
 	uint32_t max_channels;		/* all ports together */
 	uint32_t max_io;		/* bytes per request */
-	uint32_t connect_ms, linger_ms;	/* time limits */
+	uint32_t connect_ms;		/* time limit */
+	uint32_t linger_ms;		/* for HELLO: each service has its own */
 };
 
 /* What the device needs of its surroundings. All calls from the loop thread. */
@@ -105,7 +107,10 @@ void device_run(struct device *device);
 uint64_t device_deadline(const struct device *device);
 void device_tick(struct device *device);
 
-/* Every channel is gone, as if the guest had never been there. */
+/*
+ * Every channel is gone, as if the guest had never been there. Bytes that services have taken still
+ * reach them.
+ */
 void device_reset(struct device *device);
 
 /* A ring or the driver broke a rule that costs the device [protocol.md 10.7]. */

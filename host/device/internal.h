@@ -110,8 +110,15 @@ enum channel_phase {
 	CHANNEL_CLOSED,		/* nothing left but the state that is owed */
 };
 
-/* One list each, with one time limit each, so that each is ordered by time. */
-enum timer_kind { TIMER_CONNECT, TIMER_LINGER, TIMER_RETRY, TIMER_COUNT };
+/* What happens to a channel when its time limit has passed; it has one at most. */
+enum timer_kind { TIMER_CONNECT, TIMER_LINGER, TIMER_RETRY };
+
+/* The channels with a limit of this length, in the order in which they began, so end. */
+struct timer_list {
+	struct list link;		/* in device->timers */
+	struct list channels;
+	uint32_t ms;
+};
 
 struct channel {
 	struct port *port;
@@ -122,10 +129,11 @@ struct channel {
 	struct held *parked;		/* implies in_wait */
 	struct classic_open *open;	/* classic: the open whose chains it takes */
 	struct list owed;		/* in port->owed */
-	struct list timer;		/* in device->timers[] */
+	struct list timer;		/* in a timer_list of the device */
 	struct list drain;		/* in device->draining */
 	struct list member;		/* classic: in port->classic.channels, or device->dead */
 	uint64_t deadline;		/* of the timer */
+	enum timer_kind timer_kind;
 	uint64_t in_offset, out_offset;	/* the next that is expected */
 	uint64_t out_final;		/* where the out stream ends, or OFFSET_NONE */
 	uint32_t slot, generation;
@@ -135,6 +143,9 @@ struct channel {
 	uint16_t told_bits;		/* as last delivered */
 	uint16_t cause;			/* enum mp_reason: why it is in this phase */
 	enum channel_phase phase;
+	uint64_t taken_ms;		/* closing: when the service last took something */
+	uint64_t progress_ms;		/* closing: since when its limit counts */
+	uint64_t backlog;		/* closing: of the stream at the last look */
 	bool is_classic;
 	bool is_counted;		/* in device->live */
 	bool is_retrying;		/* the first failure to connect has been logged */
@@ -142,6 +153,7 @@ struct channel {
 	bool in_end, out_end;		/* as the driver sees it */
 	bool in_hup;			/* the service says that no more comes */
 	bool is_drained;		/* the service has ended */
+	bool is_handed_over;		/* closing: and the service has what it gets */
 	char comm[MP_COMM_LEN + 1];	/* as the guest sent it, NUL-terminated; not printable */
 };
 
@@ -222,7 +234,7 @@ struct device {
 	uint64_t discard_ms;		/* the millisecond that ... */
 	uint32_t discard_left;		/* ... so many more bytes may be discarded in */
 	struct list dead;		/* classic channels to free when the entry settles */
-	struct list timers[TIMER_COUNT];
+	struct list timers;		/* struct timer_list: one for each length of a limit */
 	uint32_t live;			/* channels that count against max_channels */
 	uint64_t moved;			/* payload bytes since the start of this pass */
 	struct log_limit trouble, chatter;
@@ -239,8 +251,10 @@ uint32_t close_may_discard(struct device *device);
 /* device.c */
 /* The driver broke a rule that costs it the device [protocol.md 10.7]. */
 void device_break(struct device *device, const char *why);
-/* Every channel ends, unanswered; nothing is ready [protocol.md 3.4, 3.5]. */
-void device_end_life(struct device *device);
+/* Every channel ends, unanswered; nothing is ready [protocol.md 3.4, 3.5]. @how: CUT or ABORT. */
+void device_end_life(struct device *device, enum mp_end how);
+/* The list for limits of @ms, or NULL without memory; from then on it is there. */
+struct timer_list *device_timers(struct device *device, uint32_t ms);
 /* The end of every entry; channels may be freed by it. */
 void device_settle(struct device *device);
 static inline uint64_t device_now(struct device *device)
@@ -304,8 +318,8 @@ void port_keep_event(struct port *port, const struct ring_chain *chain);
 void port_deliver(struct port *port);
 /* The receive queue stops: gives back what is held [protocol.md 10.3]. */
 void port_return_held(struct port *port);
-/* Channels, slots and held chains are gone, unanswered. */
-void port_reset(struct port *port);
+/* Channels, slots and held chains are gone, unanswered. @how: CUT or ABORT. */
+void port_reset(struct port *port, enum mp_end how);
 
 /* request.c */
 /* Deals with the chain in @request->chain. Returns 0 or -EPROTO. */
@@ -331,10 +345,15 @@ size_t transfer_push(struct channel *channel, struct iovec *iov, int count);
 struct channel *channel_create(struct port *port, uint32_t slot, uint32_t generation);
 /* Ends the stream if there is one, gives back what it holds, frees. */
 void channel_free(struct channel *channel);
+/*
+ * The same for a channel whose guest, or device, goes, with CUT: what was taken still arrives, and
+ * the stream may keep the channel's place until it has [protocol.md 10.8].
+ */
+void channel_leave(struct channel *channel, enum mp_end how);
 /* The stream broke. The channel still exists when this returns. */
 void channel_fail(struct channel *channel);
 /* Ends the stream, if there is one. */
-void channel_end_stream(struct channel *channel, bool abort);
+void channel_end_stream(struct channel *channel, enum mp_end how);
 /* The place that it had in the limits is free again. */
 void channel_release(struct channel *channel);
 /* Numbers the state if it differs from the last one; then it is owed. */
@@ -344,8 +363,9 @@ void channel_get_state(const struct channel *channel, struct mp_state *state);
 void channel_delivered(struct channel *channel);
 /* As above, in a result that is looked at late: news is owed still [protocol.md 6.8]. */
 void channel_delivered_lazily(struct channel *channel);
-void channel_start_timer(struct channel *channel, enum timer_kind kind);
-void channel_expired(struct channel *channel, enum timer_kind kind);
+/* The list for limits of @ms must be there (device_timers()). */
+void channel_start_timer(struct channel *channel, enum timer_kind kind, uint32_t ms);
+void channel_expired(struct channel *channel);
 void channel_log(struct channel *channel, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -369,14 +389,20 @@ void close_begin(struct channel *channel, uint64_t final);
 void close_advance(struct channel *channel);
 /* The out stream of a connected or closing channel may have reached its end. */
 void close_reach_final(struct channel *channel);
+/* The service of a closing channel has taken bytes. */
+void close_took(struct channel *channel);
+/* Makes the lists that close_begin() will need. False without memory. */
+bool close_make_timers(struct device *device, const struct mp_service *service);
+/* It is time to look whether a closing channel still makes progress. */
+void close_expired(struct channel *channel);
 /* The channel is over: CLOSED is owed, or it is freed when the entry settles. */
-void close_finish(struct channel *channel, bool abort, enum mp_reason reason);
+void close_finish(struct channel *channel, enum mp_end how, enum mp_reason reason);
 
 /* classic.c */
 void classic_serve(struct queue *queue);
 void classic_start(struct port *port);		/* PORT_READY 1 */
 void classic_set_guest_open(struct port *port, bool is_open);
-void classic_reset(struct port *port);
+void classic_reset(struct port *port, enum mp_end how);
 /* What became of a channel that has, or had, an open. */
 void classic_connected(struct channel *channel);
 void classic_gone(struct channel *channel);	/* it is freed when the entry settles */

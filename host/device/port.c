@@ -151,26 +151,27 @@ void port_deliver(struct port *port)
 
 /* --- The end of a ring, or of a life ------------------------------------- */
 
-static void free_channel(struct channel *channel)
+static void leave(struct channel *channel, int how)
 {
 	transfer_forget(channel);
-	channel_free(channel);
+	channel_leave(channel, how);
 }
 
-static void for_each_channel(struct port *port, void (*action)(struct channel *channel))
+static void for_each_channel(struct port *port, void (*action)(struct channel *channel, int arg),
+			     int arg)
 {
 	for (unsigned int i = 0; i < port->page_count; i++) {
 		struct channel_page *page = port->pages[i];
 
 		for (unsigned int j = 0; page && j < PAGE_SLOTS; j++)
 			if (page->slots[j])
-				action(page->slots[j]);
+				action(page->slots[j], arg);
 	}
 }
 
-static void cancel_parked(struct channel *channel)
+static void unpark(struct channel *channel, int status)
 {
-	transfer_unpark(channel, MP_CANCELLED);
+	transfer_unpark(channel, status);
 }
 
 void port_return_held(struct port *port)
@@ -178,17 +179,17 @@ void port_return_held(struct port *port)
 	struct list *link;
 
 	if (port->parked)
-		for_each_channel(port, cancel_parked);
+		for_each_channel(port, unpark, MP_CANCELLED);
 	while (!port->device->is_broken && (link = list_pop(&port->events)))
 		give_empty_event(port, list_entry(link, struct held, link));
 }
 
-void port_reset(struct port *port)
+void port_reset(struct port *port, enum mp_end how)
 {
 	struct list *link;
 
-	classic_reset(port);
-	for_each_channel(port, free_channel);
+	classic_reset(port, how);
+	for_each_channel(port, leave, how);
 	for (unsigned int i = 0; i < port->page_count; i++) {
 		free(port->pages[i]);
 		port->pages[i] = NULL;

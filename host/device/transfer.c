@@ -77,6 +77,8 @@ size_t transfer_push(struct channel *ch, struct iovec *iov, int count)
 		break;
 	}
 	ch->out_offset += moved;
+	if (moved && ch->phase == CHANNEL_CLOSING)
+		close_took(ch);
 	ch->port->device->moved += moved;
 	ch->port->device->stats.bytes_out += moved;
 	return moved;

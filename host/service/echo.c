@@ -52,14 +52,17 @@ static void echo_shutdown(struct mp_stream *stream, uint16_t how)
 	local_shutdown(&echo->local, how);
 }
 
-static void echo_close(struct mp_stream *stream, bool abort)
+static bool echo_close(struct mp_stream *stream, enum mp_end how,
+		       const struct mp_place *place)
 {
 	struct echo_stream *echo = (struct echo_stream *)stream;
 
-	(void)abort;
+	(void)how;
+	(void)place;
 	local_fini(&echo->local);
 	buffer_clear(&echo->buffer);
 	free(echo);
+	return false;
 }
 
 static const struct mp_stream_ops echo_stream_ops = {

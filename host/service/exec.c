@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "service/exec_child.h"
+#include "service/leave.h"
 #include "service/registry.h"
 #include "service/socket_stream.h"
 #include "service/text.h"
@@ -49,6 +50,7 @@ struct exec_service {
 
 struct exec_stream {
 	struct socket_stream socket;	/* first: what the core holds */
+	struct exec_service *owner;
 	struct exec_child *child;
 };
 
@@ -186,13 +188,58 @@ static ssize_t exec_readv(struct mp_stream *base, const struct iovec *iov, int c
 	return stream->child->failed ? -ECONNRESET : 0;
 }
 
-static void exec_close(struct mp_stream *base, bool abort)
+/* The program is told before its input ends: to it a cut must not look like an end. */
+static void end_left(void *context, int fd, enum mp_end how)
+{
+	(void)how;
+	exec_child_release(context);
+	close(fd);
+}
+
+static bool has_exited(void *context)
+{
+	return ((struct exec_child *)context)->exited;
+}
+
+static void nobody_cares(void *context)
+{
+	(void)context;
+}
+
+/* Keeps program and socket until the program has read its input, or, with WHOLE, has exited. */
+static bool exec_leave(struct exec_stream *stream, enum mp_end how, const struct mp_place *place)
+{
+	struct leave leave = {
+		.loop = stream->child->loop, .name = stream->owner->name, .fd = stream->socket.fd,
+		.how = how, .end = end_left, .has_exited = has_exited, .context = stream->child,
+	};
+
+	if (how == MP_END_ABORT || stream->child->exited || !leave_begin(&leave, place))
+		return false;
+	stream->child->exit = nobody_cares;
+	socket_stream_take(&stream->socket);
+	return true;
+}
+
+static bool exec_close(struct mp_stream *base, enum mp_end how, const struct mp_place *place)
 {
 	struct exec_stream *stream = (struct exec_stream *)base;
+	bool is_kept = place && exec_leave(stream, how, place);
 
-	socket_stream_detach(&stream->socket, abort);
-	exec_child_release(stream->child);
+	if (!is_kept) {
+		exec_child_release(stream->child);
+		socket_stream_detach(&stream->socket, how);
+	}
 	free(stream);
+	return is_kept;
+}
+
+static uint64_t exec_backlog(struct mp_stream *base, bool *is_kept)
+{
+	uint64_t backlog = socket_stream_backlog(base, is_kept);
+
+	*is_kept = false;	/* the program is told to end */
+	return backlog;
 }
 
 static const struct mp_stream_ops exec_stream_ops = {
@@ -200,6 +247,7 @@ static const struct mp_stream_ops exec_stream_ops = {
 	.writev = socket_stream_writev,
 	.shutdown = socket_stream_shutdown,
 	.close = exec_close,
+	.backlog = exec_backlog,
 };
 
 /* Which channel, in the core's words. */
@@ -264,13 +312,14 @@ static int exec_open(struct mp_service *service, struct mp_peer *peer,
 	if (!stream)
 		return -MP_REASON_BUSY;
 	socket_stream_init(&stream->socket, &exec_stream_ops, peer);
+	stream->owner = owner;
 	stream->child = child_create(owner, stream, opener);
 	if (stream->child)
 		ret = exec_start(owner, stream, opener);
 	if (ret) {
 		log_limited(&owner->limit, LOG_LEVEL_WARNING, "service %s: %s: %s", owner->name,
 			    owner->words[0], strerror(-ret));
-		socket_stream_detach(&stream->socket, false);
+		socket_stream_detach(&stream->socket, MP_END_ABORT);
 		free(stream->child);
 		free(stream);
 		return -(int)socket_reason(-ret);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "service/leave.h"
+
 static const struct scheme {
 	const char *name, *form, *help;
 	struct mp_service *(*create)(struct service_setup *setup, const char *rest);
@@ -64,6 +66,13 @@ bool service_uri_is_known(const char *text)
 	return find_scheme(text);
 }
 
+bool service_is_program(const char *uri)
+{
+	const struct scheme *scheme = find_scheme(uri);
+
+	return scheme && scheme->create == exec_create;
+}
+
 const char *service_scheme_form(unsigned int index)
 {
 	return index < SCHEME_COUNT ? schemes[index].form : NULL;
@@ -91,15 +100,23 @@ struct mp_service *service_create(struct service_setup *setup, const char *uri)
 {
 	const struct scheme *scheme = find_scheme(uri);
 	size_t len = strcspn(uri, ":");
+	struct mp_service *service;
 
 	setup->error[0] = setup->warning[0] = 0;
 	if (!scheme)
 		return fail_unknown(setup, uri);
-	return scheme->create(setup, uri[len] ? uri + len + 1 : "");
+	service = scheme->create(setup, uri[len] ? uri + len + 1 : "");
+	if (!service)
+		return NULL;
+	service->linger_ms = setup->linger_ms;
+	service->end_ms = service_is_program(uri) ? setup->exit_ms : setup->linger_ms;
+	return service;
 }
 
 void service_destroy(struct mp_service *service)
 {
-	if (service)
-		service->ops->destroy(service);
+	if (!service)
+		return;
+	leave_end(service);
+	service->ops->destroy(service);
 }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <manyport/service.h>
 
@@ -21,6 +22,8 @@ struct service_setup {
 	struct loop *loop;
 	const char *name;	/* for the log; outlives the service */
 	bool check_only;	/* open and change nothing outside the process */
+	uint32_t linger_ms;	/* without progress behind the end of a channel */
+	uint32_t exit_ms;	/* of a program, when its input has ended */
 	char error[256];	/* why NULL was returned */
 	char warning[256];	/* or what may become a problem; "" if nothing */
 };
@@ -34,6 +37,9 @@ void service_warn(struct service_setup *setup, const char *format, ...)
 /* Makes the service that @uri describes, or returns NULL with setup->error. */
 struct mp_service *service_create(struct service_setup *setup, const char *uri);
 void service_destroy(struct mp_service *service);	/* accepts NULL */
+
+/* Does @uri start a program? */
+bool service_is_program(const char *uri);
 
 /* Does @text begin with the name of a scheme, or is it one? */
 bool service_uri_is_known(const char *text);

@@ -8,6 +8,7 @@
 
 #include "base/iov.h"
 #include "base/list.h"
+#include "service/leave.h"
 #include "service/socket_stream.h"
 
 /*
@@ -109,23 +110,66 @@ int socket_stream_attach(struct socket_stream *stream, struct loop *loop, int fd
 	return 0;
 }
 
-void socket_stream_detach(struct socket_stream *stream, bool abort)
+int socket_stream_take(struct socket_stream *stream)
 {
-	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	int fd = stream->fd;
 
 	if (reporting == stream)
 		reporting = NULL;
 	if (stream->wide)
 		wide_streams--;
 	stream->wide = false;
-	if (stream->fd < 0)
-		return;
-	loop_watch_remove(&stream->watch);
-	/* A reset instead of an end, where the family has one. */
-	if (abort && !stream->local)
-		setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(stream->fd);
+	if (fd >= 0)
+		loop_watch_remove(&stream->watch);
 	stream->fd = -1;
+	return fd;
+}
+
+/*
+ * A close() with unread input is a reset, for a local socket too: its other end would meet an
+ * error behind our last byte, not the end. So it is told to say no more, and what it said goes.
+ */
+static void discard_input(int fd)
+{
+	static char scratch[65536];
+	ssize_t len;
+
+	shutdown(fd, SHUT_RD);
+	do {
+		len = recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT);
+	} while (len > 0 || (len < 0 && errno == EINTR));
+}
+
+void socket_stream_end(int fd, enum mp_end how, bool is_local)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	if (how != MP_END_WHOLE && !is_local)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (how == MP_END_WHOLE && is_local)
+		discard_input(fd);
+	close(fd);
+}
+
+void socket_stream_detach(struct socket_stream *stream, enum mp_end how)
+{
+	bool is_clean = stream->local && stream->has_ended;
+	int fd = socket_stream_take(stream);
+
+	if (fd < 0)
+		return;
+	if (is_clean)
+		close(fd);
+	else
+		socket_stream_end(fd, how, stream->local);
+}
+
+uint64_t socket_stream_backlog(struct mp_stream *base, bool *is_kept)
+{
+	struct socket_stream *stream = (struct socket_stream *)base;
+
+	*is_kept = stream->local;
+	return stream->fd < 0 ? 0 : leave_queued(stream->fd);
 }
 
 ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int count)
@@ -147,8 +191,10 @@ ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int
 		stream->is_dry = is_now_dry(stream, &message, iov, len);
 		return len;
 	}
-	if (!len)
+	if (!len) {
+		stream->has_ended = true;
 		return -stream->error;
+	}
 	if (errno == EAGAIN)
 		stream->owes_readable = true;
 	return -errno;

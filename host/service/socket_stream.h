@@ -26,6 +26,7 @@ struct socket_stream {
 	bool may_be_dry;		/* a short count means that, see socket_stream.c */
 	bool wide;			/* holds one of the large send buffers */
 	bool local;			/* an AF_UNIX socket */
+	bool has_ended;			/* nothing more comes in */
 };
 
 /* A stream without a socket yet; its operations find nothing to do. */
@@ -38,13 +39,24 @@ void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops
  */
 int socket_stream_attach(struct socket_stream *stream, struct loop *loop, int fd);
 
-/* Closes the socket, if there is one. The caller frees. */
-void socket_stream_detach(struct socket_stream *stream, bool abort);
+/*
+ * Takes the socket out of the stream, and says that it is not the stream's any more. Returns it,
+ * or -1 when there is none.
+ */
+int socket_stream_take(struct socket_stream *stream);
 
-/* The operations of mp_stream_ops; close() is the service's own. */
+/* Closes the socket, if there is one. The caller frees. */
+void socket_stream_detach(struct socket_stream *stream, enum mp_end how);
+
+/* The same for a socket that was taken: an end, or a reset where its family has one. */
+void socket_stream_end(int fd, enum mp_end how, bool is_local);
+
+/* The operations of mp_stream_ops; close() is the service's own. What is in the queue of a local
+ * socket is with its other end, also after close(). */
 ssize_t socket_stream_readv(struct mp_stream *stream, const struct iovec *iov, int count);
 ssize_t socket_stream_writev(struct mp_stream *stream, const struct iovec *iov, int count);
 void socket_stream_shutdown(struct mp_stream *stream, uint16_t how);
+uint64_t socket_stream_backlog(struct mp_stream *stream, bool *is_kept);
 
 /* Calls readable() if it is owed. The stream may be gone afterwards. */
 void socket_stream_report_readable(struct socket_stream *stream);

@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "service/leave.h"
 #include "service/registry.h"
 #include "service/socket_stream.h"
 
@@ -157,13 +158,44 @@ static void attempt_ready(struct loop_watch *watch, uint32_t events)
 	go_on(stream);
 }
 
-static void tcp_close(struct mp_stream *base, bool abort)
+static void end_left(void *context, int fd, enum mp_end how)
+{
+	(void)context;
+	socket_stream_end(fd, how, false);
+}
+
+/*
+ * Keeps the socket until its other end has what is in the send queue: a reset, and a close() with
+ * unread input, would drop it. Returns false when there is no need, or no memory.
+ */
+static bool tcp_leave(struct tcp_stream *stream, enum mp_end how, const struct mp_place *place)
+{
+	struct leave leave = {
+		.loop = stream->owner->loop, .name = stream->owner->name, .how = how,
+		.end = end_left,
+	};
+
+	/* Behind the end of what comes in the kernel delivers on its own. */
+	if (how == MP_END_ABORT || stream->socket.fd < 0 || !leave_queued(stream->socket.fd) ||
+	    (how == MP_END_WHOLE && stream->socket.has_ended))
+		return false;
+	leave.fd = stream->socket.fd;
+	if (!leave_begin(&leave, place))
+		return false;
+	socket_stream_take(&stream->socket);
+	return true;
+}
+
+static bool tcp_close(struct mp_stream *base, enum mp_end how, const struct mp_place *place)
 {
 	struct tcp_stream *stream = (struct tcp_stream *)base;
+	bool is_kept = place && tcp_leave(stream, how, place);
 
 	drop_attempt(stream);
-	socket_stream_detach(&stream->socket, abort);
+	if (!is_kept)
+		socket_stream_detach(&stream->socket, how);
 	free(stream);
+	return is_kept;
 }
 
 static const struct mp_stream_ops tcp_stream_ops = {
@@ -171,6 +203,7 @@ static const struct mp_stream_ops tcp_stream_ops = {
 	.writev = socket_stream_writev,
 	.shutdown = socket_stream_shutdown,
 	.close = tcp_close,
+	.backlog = socket_stream_backlog,
 };
 
 static int tcp_open(struct mp_service *service, struct mp_peer *peer,
@@ -190,7 +223,7 @@ static int tcp_open(struct mp_service *service, struct mp_peer *peer,
 	stream->connecting.fd = stream->fd = -1;
 	ret = try_next(stream);
 	if (ret < 0) {
-		tcp_close(&stream->socket.stream, false);
+		tcp_close(&stream->socket.stream, MP_END_ABORT, NULL);
 		return -(int)socket_reason(-ret);
 	}
 	*result = &stream->socket.stream;

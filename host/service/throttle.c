@@ -127,15 +127,18 @@ static void throttle_shutdown(struct mp_stream *stream, uint16_t how)
 	local_shutdown(&throttle->local, how);
 }
 
-static void throttle_close(struct mp_stream *stream, bool abort)
+static bool throttle_close(struct mp_stream *stream, enum mp_end how,
+			   const struct mp_place *place)
 {
 	struct throttle_stream *throttle = (struct throttle_stream *)stream;
 
-	(void)abort;
+	(void)how;
+	(void)place;
 	loop_timer_stop(&throttle->timer);
 	local_fini(&throttle->local);
 	buffer_clear(&throttle->buffer);
 	free(throttle);
+	return false;
 }
 
 static const struct mp_stream_ops throttle_stream_ops = {

@@ -82,15 +82,18 @@ static void retry(struct loop_timer *timer)
 	}
 }
 
-static void unix_close(struct mp_stream *base, bool abort)
+/* What was taken is in the queue of the other end, and stays there. */
+static bool unix_close(struct mp_stream *base, enum mp_end how, const struct mp_place *place)
 {
 	struct unix_stream *stream = (struct unix_stream *)base;
 
+	(void)place;
 	loop_timer_stop(&stream->retry);
-	socket_stream_detach(&stream->socket, abort);
+	socket_stream_detach(&stream->socket, how);
 	if (stream->fd >= 0)
 		close(stream->fd);
 	free(stream);
+	return false;
 }
 
 static const struct mp_stream_ops unix_stream_ops = {
@@ -98,6 +101,7 @@ static const struct mp_stream_ops unix_stream_ops = {
 	.writev = socket_stream_writev,
 	.shutdown = socket_stream_shutdown,
 	.close = unix_close,
+	.backlog = socket_stream_backlog,
 };
 
 static int unix_open(struct mp_service *service, struct mp_peer *peer,
@@ -120,7 +124,7 @@ static int unix_open(struct mp_service *service, struct mp_peer *peer,
 		retry_later(stream);
 	} else if (ret) {
 		log_refusal(owner, -ret);
-		unix_close(&stream->socket.stream, false);
+		unix_close(&stream->socket.stream, MP_END_ABORT, NULL);
 		return -(int)socket_reason(-ret);
 	}
 	*result = &stream->socket.stream;

@@ -110,14 +110,16 @@ static void accept_clients(struct listen_service *owner)
 	update_watch(owner);
 }
 
-static void listen_close(struct mp_stream *base, bool abort)
+static bool listen_close(struct mp_stream *base, enum mp_end how, const struct mp_place *place)
 {
 	struct listen_stream *stream = (struct listen_stream *)base;
 
+	(void)place;		/* what was taken is in the queue of the client */
 	list_del(&stream->link);
-	socket_stream_detach(&stream->socket, abort);
+	socket_stream_detach(&stream->socket, how);
 	update_watch(stream->owner);
 	free(stream);
+	return false;
 }
 
 static const struct mp_stream_ops listen_stream_ops = {
@@ -125,6 +127,7 @@ static const struct mp_stream_ops listen_stream_ops = {
 	.writev = socket_stream_writev,
 	.shutdown = socket_stream_shutdown,
 	.close = listen_close,
+	.backlog = socket_stream_backlog,
 };
 
 static int listen_open(struct mp_service *service, struct mp_peer *peer,

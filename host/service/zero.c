@@ -52,11 +52,14 @@ static void zero_shutdown(struct mp_stream *stream, uint16_t how)
 	local_shutdown((struct local_stream *)stream, how);
 }
 
-static void zero_close(struct mp_stream *stream, bool abort)
+static bool zero_close(struct mp_stream *stream, enum mp_end how,
+		       const struct mp_place *place)
 {
-	(void)abort;
+	(void)how;
+	(void)place;
 	local_fini((struct local_stream *)stream);
 	free(stream);
+	return false;
 }
 
 static const struct mp_stream_ops zero_stream_ops = {

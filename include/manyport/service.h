@@ -31,7 +31,7 @@
 
 #include <manyport/wire.h>
 
-#define MP_SERVICE_ABI 1
+#define MP_SERVICE_ABI 2
 
 struct mp_peer;
 struct mp_stream;
@@ -46,6 +46,28 @@ struct mp_opener {
 	const char *service;		/* configured name of the service */
 	const char *argument;		/* what follows '+' in the name, or "" */
 	uint32_t channel, generation;
+};
+
+/* How a stream ends [protocol.md 8.3, 10.8]. */
+enum mp_end {
+	/* The bytes that were taken, then an end: the guest closed, or the service ended. */
+	MP_END_WHOLE,
+	/* The bytes that were taken, then what tells that more was to come, if it can. */
+	MP_END_CUT,
+	/* At once, as above; what has not arrived is dropped. */
+	MP_END_ABORT,
+};
+
+/*
+ * A channel's place in the limits. A stream that outlives its channel keeps a copy, so that a
+ * guest cannot pile such streams up, and gives it back by one call of leave().
+ */
+struct mp_place {
+	void (*leave)(const struct mp_place *place);
+	void *context;			/* of leave() */
+	struct mp_service *service;
+	uint32_t uid;
+	uint32_t channel, generation;	/* for the log */
 };
 
 /* What a stream tells the core. */
@@ -73,8 +95,19 @@ struct mp_stream_ops {
 	ssize_t (*writev)(struct mp_stream *stream, const struct iovec *iov, int count);
 	/* @how: MP_SHUT_READ, MP_SHUT_WRITE. After SHUT_WRITE the service sees the end. */
 	void (*shutdown)(struct mp_stream *stream, uint16_t how);
-	/* Ends and frees the stream. @abort: the other end should notice, if it can. */
-	void (*close)(struct mp_stream *stream, bool abort);
+	/*
+	 * Ends the stream: nothing is called any more, in either direction. @place is NULL or
+	 * valid until close() returns. Returns true when bytes that were taken are still on their
+	 * way, which is only allowed with a @place: it is then given back when they have
+	 * arrived, or have made no progress for the service's linger_ms. Else the stream is gone.
+	 */
+	bool (*close)(struct mp_stream *stream, enum mp_end how, const struct mp_place *place);
+	/*
+	 * How many bytes of those that were taken the service does not have yet, about.
+	 * Says in *is_kept if it gets them also after close(MP_END_WHOLE) without a place.
+	 * NULL: none, ever.
+	 */
+	uint64_t (*backlog)(struct mp_stream *stream, bool *is_kept);
 };
 
 struct mp_stream {
@@ -96,6 +129,17 @@ struct mp_service_ops {
 
 struct mp_service {
 	const struct mp_service_ops *ops;
+	/*
+	 * How long bytes for it may make no progress behind the end of a channel, and how long
+	 * it may take to end when it has got them all. Whoever configures the service sets them.
+	 */
+	uint32_t linger_ms, end_ms;
 };
+
+/*
+ * A service may have to be heard before it takes its input, so what it says, and nobody reads,
+ * counts as progress too; but only for so many times linger_ms since it took the last byte.
+ */
+#define MP_HEARD_LIMITS 10
 
 #endif

@@ -59,6 +59,8 @@ struct stream {
 static struct list streams;
 static unsigned int opened, closed, admitted, released;
 static struct mp_service the_service;
+static struct mp_place kept[64];	/* of streams that outlive their channels */
+static unsigned int kept_count;
 
 /* A move of the stream: bytes, full or empty, the end, an error. */
 static ssize_t move(const struct iovec *iov, int count, bool in, bool *owes)
@@ -101,19 +103,38 @@ static void stream_shutdown(struct mp_stream *base, uint16_t how)
 	CHECK(how == MP_SHUT_READ || how == MP_SHUT_WRITE);
 }
 
-static void stream_close(struct mp_stream *base, bool abort)
+static bool stream_close(struct mp_stream *base, enum mp_end how, const struct mp_place *place)
 {
 	struct stream *s = (struct stream *)base;
+	bool is_kept = place && kept_count < 64 && next() & 1;
 
-	(void)abort;
+	CHECK(!place || how != MP_END_ABORT || place->service == &the_service);
 	list_del(&s->link);
 	closed++;
 	free(s);
+	if (is_kept)
+		kept[kept_count++] = *place;
+	return is_kept;
+}
+
+static void let_go(void)
+{
+	while (kept_count) {
+		kept_count--;
+		kept[kept_count].leave(&kept[kept_count]);
+	}
+}
+
+static uint64_t stream_backlog(struct mp_stream *base, bool *is_kept)
+{
+	(void)base;
+	*is_kept = next() & 1;
+	return next() & 3;
 }
 
 static const struct mp_stream_ops stream_ops = {
 	.readv = stream_readv, .writev = stream_writev, .shutdown = stream_shutdown,
-	.close = stream_close,
+	.close = stream_close, .backlog = stream_backlog,
 };
 
 static int service_open(struct mp_service *service, struct mp_peer *peer,
@@ -410,6 +431,8 @@ static void create(void)
 	};
 
 	the_service.ops = &service_ops;
+	the_service.linger_ms = 20;
+	the_service.end_ms = 40;
 	list_init(&streams);
 	opened = closed = admitted = released = 0;
 	now = 1;
@@ -507,6 +530,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	run_device();
 	device_get_stats(device, &stats);
 	CHECK(stats.results + stats.parked <= stats.requests);
+	let_go();
 	device_destroy(device);
 	CHECK(opened == closed);
 	CHECK(admitted == released);

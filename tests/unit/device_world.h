@@ -14,6 +14,7 @@
 #define RX	  rx_of(PORT)
 #define CONNECT_MS 5000
 #define LINGER_MS 3000
+#define END_MS	  3000
 
 struct world {
 	struct fake_driver driver;
@@ -65,6 +66,8 @@ static inline void world_create(uint16_t size, uint32_t max_channels)
 	driver->env.admit = world_admit;
 	driver->env.release = world_release;
 	service->service.ops = &fake_service_ops;
+	service->service.linger_ms = LINGER_MS;
+	service->service.end_ms = END_MS;
 	service->driver = driver;
 	service->answer = 1;
 	service->out_room = 1U << 30;

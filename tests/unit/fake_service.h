@@ -32,6 +32,8 @@ struct fake_stream {
 	bool owes_readable, owes_writable;
 	bool shut_read, shut_write;
 	bool echo;			/* out goes to in */
+	uint64_t backlog;		/* with fake_slow_ops */
+	bool is_backlog_kept;
 	unsigned int reads, writes;
 };
 
@@ -40,13 +42,17 @@ struct fake_service {
 	struct fake_driver *driver;
 	int answer;			/* what open() returns */
 	size_t out_room;		/* of a new stream */
+	bool is_slow;			/* new streams have a backlog */
 	bool echo;
-	unsigned int opened, closed, aborted;
+	unsigned int opened, closed, cut, aborted;
+	bool keeps;			/* a stream that may keep its place does */
+	struct mp_place kept[64];	/* and until fake_arrive() it is here */
+	unsigned int kept_count;
 	unsigned int admitted, released;
 	enum mp_reason admission;
 	struct fake_stream *last;	/* opened; NULL once closed */
 	void (*on_open)(struct fake_stream *stream);	/* may be NULL */
-	void (*on_close)(struct fake_stream *stream, bool abort);
+	void (*on_close)(struct fake_stream *stream, enum mp_end how);
 };
 
 static inline ssize_t fake_readv(struct mp_stream *base, const struct iovec *iov, int count)
@@ -135,23 +141,44 @@ static inline void fake_shutdown(struct mp_stream *base, uint16_t how)
 	}
 }
 
-static inline void fake_close(struct mp_stream *base, bool abort)
+static inline bool fake_close(struct mp_stream *base, enum mp_end how,
+			      const struct mp_place *place)
 {
 	struct fake_stream *s = (struct fake_stream *)base;
+	struct fake_service *service = s->service;
+	bool is_kept = place && service->keeps && how != MP_END_ABORT;
 
-	s->service->closed++;
-	s->service->aborted += abort;
-	if (s->service->on_close)
-		s->service->on_close(s, abort);
-	if (s->service->last == s)
-		s->service->last = NULL;
+	service->closed++;
+	service->cut += how == MP_END_CUT;
+	service->aborted += how == MP_END_ABORT;
+	if (service->on_close)
+		service->on_close(s, how);
+	if (service->last == s)
+		service->last = NULL;
+	if (is_kept)
+		service->kept[service->kept_count++] = *place;
 	free(s->in);
 	free(s->out);
 	free(s);
+	return is_kept;
+}
+
+static inline uint64_t fake_backlog(struct mp_stream *base, bool *is_kept)
+{
+	struct fake_stream *s = (struct fake_stream *)base;
+
+	*is_kept = s->is_backlog_kept;
+	return s->backlog;
 }
 
 static const struct mp_stream_ops fake_stream_ops = {
 	.readv = fake_readv, .writev = fake_writev, .shutdown = fake_shutdown, .close = fake_close,
+};
+
+/* The same for streams with a backlog. */
+static const struct mp_stream_ops fake_slow_ops = {
+	.readv = fake_readv, .writev = fake_writev, .shutdown = fake_shutdown, .close = fake_close,
+	.backlog = fake_backlog,
 };
 
 static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
@@ -167,7 +194,7 @@ static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
 	}
 	s = calloc(1, sizeof(*s));
 	assert_non_null(s);
-	s->stream.ops = &fake_stream_ops;
+	s->stream.ops = service->is_slow ? &fake_slow_ops : &fake_stream_ops;
 	s->service = service;
 	s->peer = peer;
 	s->opener = *opener;
@@ -205,6 +232,16 @@ static inline void fake_notify(struct fake_stream *s)
 	if (writable && service->last == s)
 		s->peer->ops->writable(s->peer);
 	fake_run(d);
+}
+
+/* What the streams kept that outlive their channels has arrived. */
+static inline void fake_arrive(struct fake_service *service)
+{
+	while (service->kept_count) {
+		const struct mp_place *place = &service->kept[--service->kept_count];
+
+		place->leave(place);
+	}
 }
 
 static inline void fake_say(struct fake_stream *s, const void *bytes, size_t len)

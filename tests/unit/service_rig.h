@@ -28,6 +28,8 @@
 
 #define RIG_LIMIT_MS 20000
 #define RIG_CHECK_MS 2
+#define RIG_LINGER_MS 300	/* of services, unless a test sets its own */
+#define RIG_EXIT_MS  600
 
 struct rig {
 	struct loop *loop;
@@ -101,7 +103,8 @@ static inline void rig_rounds(struct rig *rig, int rounds)
 
 static inline struct mp_service *rig_service(struct rig *rig, const char *uri)
 {
-	struct service_setup setup = { .loop = rig->loop, .name = "test" };
+	struct service_setup setup = { .loop = rig->loop, .name = "test",
+				       .linger_ms = RIG_LINGER_MS, .exit_ms = RIG_EXIT_MS };
 	struct mp_service *service = service_create(&setup, uri);
 
 	if (!service)
@@ -291,10 +294,10 @@ static inline int peer_open(struct test_peer *peer, struct mp_service *service, 
 	return ret;
 }
 
-static inline void peer_close(struct test_peer *peer, bool abort)
+static inline void peer_close(struct test_peer *peer, enum mp_end how)
 {
 	if (peer->stream)
-		peer->stream->ops->close(peer->stream, abort);
+		assert_false(peer->stream->ops->close(peer->stream, how, NULL));
 	peer->stream = NULL;
 	free(peer->in);
 	peer->in = NULL;

@@ -222,7 +222,7 @@ static void end_of_life(void **state, void (*end)(void))
 	end();
 	fake_run(driver);
 	assert_int_equal(service->opened, 2);
-	assert_int_equal(service->aborted, 2);
+	assert_int_equal(service->cut, 2);
 	assert_false(r->done);
 	assert_int_equal(driver->event_count, events);	/* without results or events */
 	assert_int_equal(stats_now().channels, 0);

@@ -73,15 +73,15 @@ static void stream_opened(struct fake_stream *s)
 	s->bite = rnd(4) ? 0 : 1 + rnd(500);
 }
 
-static void stream_closed(struct fake_stream *s, bool abort)
+static void stream_closed(struct fake_stream *s, enum mp_end how)
 {
 	struct chan *c = &chans[s->opener.channel];
 
 	assert_ptr_equal(c->stream, s);
 	check(s->out, c, false, 0, s->out_len);
-	assert_int_equal(abort, c->abort);
+	assert_int_equal(how != MP_END_WHOLE, c->abort);
 	/* A close without abort lost nothing. */
-	if (!abort) {
+	if (how == MP_END_WHOLE) {
 		assert_int_equal(s->out_len, c->out_total);
 		assert_true(s->shut_write);
 	}

@@ -58,7 +58,7 @@ static void output_comes_back(void **state)
 	assert_true(peer.in_end);
 	assert_int_equal(peer.in_len, len);
 	assert_memory_equal(peer.in, bytes, len);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	free(bytes);
 }
 
@@ -72,7 +72,7 @@ static void words_are_split(void **state)
 	run_program(&peer, "printf '%s|' a 'b c' \"d'e\" $HOME * ;ls", NULL, 0);
 	assert_int_equal(peer.in_len, strlen(expect));
 	assert_memory_equal(peer.in, expect, strlen(expect));
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 }
 
 static void status_decides_the_end(void **state)
@@ -82,15 +82,15 @@ static void status_decides_the_end(void **state)
 	(void)state;
 	run_program(&peer, "sh -c 'echo done; exit 0'", NULL, 0);
 	assert_true(peer.in_end);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	run_program(&peer, "sh -c 'echo done; exit 3'", NULL, 0);
 	assert_int_equal(peer.in_error, ECONNRESET);
 	assert_int_equal(peer.in_len, 5);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	run_program(&peer, "sh -c 'echo done; kill -9 $$'", NULL, 0);
 	assert_int_equal(peer.in_error, ECONNRESET);
 	assert_int_equal(peer.in_len, 5);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 }
 
 /* What a program leaves unread is no failure, if its status is 0. */
@@ -105,7 +105,7 @@ static void unread_input_is_no_failure(void **state)
 	assert_int_equal(peer.in_len, 10);
 	rig_wait(&rig, peer_has_written, &peer);
 	assert_int_equal(peer.out_error, EPIPE);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	free(bytes);
 }
 
@@ -118,10 +118,10 @@ static void closed_output_waits_for_status(void **state)
 	run_program(&peer, "sh -c 'echo x; exec <&- >&-; sleep 0.2; exit 1'", NULL, 0);
 	assert_int_equal(peer.in_len, 2);
 	assert_int_equal(peer.in_error, ECONNRESET);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	run_program(&peer, "sh -c 'echo x; exec <&- >&-; sleep 0.2; exit 0'", NULL, 0);
 	assert_true(peer.in_end);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 }
 
 static bool has_word(const struct test_peer *peer, const char *line)
@@ -149,7 +149,7 @@ static void environment_is_clean(void **state)
 	for (size_t i = 0; i < peer.in_len; i++)
 		lines += peer.in[i] == '\n';
 	assert_int_equal(lines, 10);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	unsetenv("MANYPORT_SECRET");
 }
 
@@ -175,7 +175,7 @@ static void program_starts_afresh(void **state)
 	assert_true(has_word(&peer, "SigIgn:0000000000000000") ||
 		    has_word(&peer, "SigIgn:0000000180000000"));
 	assert_true(has_word(&peer, "leader\n"));
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	close(leak);
@@ -226,7 +226,7 @@ static void limit_of_descriptors_is_old(void **state)
 	assert_memory_equal(peer.in, "333\n", 4);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	assert_int_equal(limit.rlim_cur, saved.rlim_cur);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 }
 
 /* close() is over at once; a program that takes no notice is killed later. */
@@ -238,7 +238,7 @@ static void stubborn_program_is_killed(void **state)
 	(void)state;
 	pid = start_program(&peer, "sh -c 'trap \"\" TERM HUP; echo $$; "
 			    "while :; do sleep 1; done'");
-	peer_close(&peer, true);
+	peer_close(&peer, MP_END_ABORT);
 	assert_int_equal(kill(pid, 0), 0);
 	rig_wait(&rig, is_gone, &pid);
 }
@@ -252,7 +252,7 @@ static void group_is_killed(void **state)
 	(void)state;
 	pid = start_program(&peer, "sh -c 'sleep 1000 & echo $!; exit 0'");
 	assert_int_equal(kill(pid, 0), 0);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	rig_wait(&rig, is_gone, &pid);
 }
 
@@ -263,7 +263,7 @@ static void service_ends_with_programs(void **state)
 
 	(void)state;
 	pid = start_program(&peer, "sh -c 'trap \"\" TERM; echo $$; sleep 1000; sleep 1000'");
-	peer_close(&peer, true);
+	peer_close(&peer, MP_END_ABORT);
 	service_destroy(service);
 	service = NULL;
 	assert_true(is_gone(&pid));
@@ -279,7 +279,7 @@ static void dying_programs_are_bounded(void **state)
 	service = rig_service(&rig, "exec:sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'");
 	do {
 		ret = peer_open(&peer, service, NULL, 0);
-		peer_close(&peer, true);
+		peer_close(&peer, MP_END_ABORT);
 		opened += ret == 1;
 	} while (ret == 1 && opened < 1000);
 	assert_int_equal(ret, -MP_REASON_BUSY);
@@ -296,7 +296,7 @@ static void errors_go_to_the_log(void **state)
 		    NULL, 0);
 	assert_true(peer.in_end);
 	assert_int_equal(peer.in_len, 5);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 }
 
 /* One line on standard error is one line of the log, escaped, with who it was. */
@@ -313,7 +313,7 @@ static void log_line_names_the_channel(void **state)
 	dup2(file, STDERR_FILENO);
 	log_setup(LOG_LEVEL_INFO);
 	run_program(&peer, "sh -c 'printf \"bad\\033[1m\\nnext\" >&2; exit 7'", NULL, 0);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 	service = NULL;
 	dup2(saved, STDERR_FILENO);
@@ -359,7 +359,7 @@ static void missing_program(void **state)
 	rig_wait(&rig, peer_has_ended, &peer);
 	assert_true(peer.in_end);
 	assert_int_equal(peer.in_len, 3);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	unlink(path);
 }
 
@@ -390,7 +390,7 @@ static void no_descriptors_is_busy(void **state)
 			peer.shut_after = true;
 			peer_write(&peer);
 			rig_wait(&rig, peer_has_ended, &peer);
-			peer_close(&peer, false);
+			peer_close(&peer, MP_END_WHOLE);
 		}
 		assert_int_equal(rig_count_fds(), before);
 	}

@@ -29,7 +29,7 @@ static void listen_serves_in_order(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(peer_open(&peers[i], service, i ? "two" : "one", 3), 0);
-	peer_close(&peers[1], true);
+	peer_close(&peers[1], MP_END_ABORT);
 	for (int i = 0; i < 3; i++)
 		clients[i] = connect_to(path);
 	rig_wait(&rig, peer_is_settled, &peers[2]);
@@ -44,7 +44,7 @@ static void listen_serves_in_order(void **state)
 	assert_int_equal(peer_open(&peers[1], service, "new", 3), 1);
 	assert_int_equal(read(clients[2], bytes, sizeof(bytes)), 3);
 	for (int i = 0; i < 3; i++)
-		peer_close(&peers[i], false);
+		peer_close(&peers[i], MP_END_WHOLE);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(read(clients[i], bytes, sizeof(bytes)), 0);
 		close(clients[i]);

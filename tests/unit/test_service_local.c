@@ -32,7 +32,7 @@ static void check_echo(const char *uri, size_t len)
 	assert_true(peer.in_end);
 	assert_int_equal(peer.in_len, len);
 	assert_memory_equal(peer.in, bytes, len);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 	free(bytes);
 }
@@ -68,7 +68,7 @@ static void throttle_limits_a_burst(void **state)
 	assert_true(peer.out_done > 0);
 	assert_true(peer.out_done <= 1024 + elapsed * 10240 / 1000 + 1);
 	assert_true(peer.in_len <= peer.out_done);
-	peer_close(&peer, true);
+	peer_close(&peer, MP_END_ABORT);
 	service_destroy(service);
 	free(bytes);
 }
@@ -92,7 +92,7 @@ static void echo_is_bounded(void **state)
 	peer_read(&peer);
 	rig_wait(&rig, peer_has_written, &peer);
 	peer_shut(&peer, MP_SHUT_READ);
-	peer_close(&peer, true);
+	peer_close(&peer, MP_END_ABORT);
 	service_destroy(service);
 	free(bytes);
 }
@@ -114,7 +114,7 @@ static void zero_gives_zeros(void **state)
 	peer_shut(&peer, MP_SHUT_WRITE);
 	assert_int_equal(peer.stream->ops->readv(peer.stream, &iov, 1), 0);
 	assert_int_equal(peer.stream->ops->writev(peer.stream, &iov, 1), -EPIPE);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 }
 
@@ -128,7 +128,7 @@ static void zero_ends_at_its_size(void **state)
 	peer_shut(&peer, MP_SHUT_WRITE);
 	rig_wait(&rig, peer_has_ended, &peer);
 	assert_int_equal(peer.in_len, 300 << 10);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 }
 
@@ -147,7 +147,7 @@ static void null_takes_everything(void **state)
 	rig_wait(&rig, peer_has_ended, &peer);
 	assert_true(peer.in_end);
 	assert_int_equal(peer.in_len, 0);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 	free(bytes);
 }
@@ -173,7 +173,7 @@ static void pingpong_answers_whole_questions(void **state)
 	peer_shut(&peer, MP_SHUT_WRITE);
 	rig_wait(&rig, peer_has_ended, &peer);
 	assert_int_equal(peer.in_len, 200);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 }
 
@@ -184,7 +184,7 @@ static void close_in_call(struct mp_peer *base)
 {
 	(void)base;
 	assert_non_null(victim->stream);
-	peer_close(victim, true);
+	peer_close(victim, MP_END_ABORT);
 }
 
 static void stream_may_close_in_call(void **state)

@@ -45,13 +45,13 @@ static void check_tcp(const char *host, int family)
 	server = accept(listener, NULL, NULL);
 	rig_wait(&rig, peer_has_written, &peer);
 	check_both_ways(&peer, server);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	/* Nobody listens any more. */
 	close(listener);
 	if (peer_open(&peer, service, NULL, 0) == 0)
 		rig_wait(&rig, peer_is_settled, &peer);
 	assert_false(peer.connected);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 }
 
@@ -80,7 +80,7 @@ static void tcp_abort_resets(void **state)
 		peer_open(&peer, service, NULL, 0);
 		rig_wait(&rig, peer_is_settled, &peer);
 		server = accept(listener, NULL, NULL);
-		peer_close(&peer, abort);
+		peer_close(&peer, abort ? MP_END_ABORT : MP_END_WHOLE);
 		errno = 0;
 		assert_int_equal(read(server, bytes, sizeof(bytes)), abort ? -1 : 0);
 		assert_int_equal(errno, abort ? ECONNRESET : 0);

@@ -24,7 +24,7 @@ static void unix_both_ways(void **state)
 
 		assert_int_equal(peer_open(&peer, service, "hello", 5), 1);
 		check_both_ways(&peer, accept(listener, NULL, NULL));
-		peer_close(&peer, false);
+		peer_close(&peer, MP_END_WHOLE);
 		service_destroy(service);
 		close(listener);
 	}
@@ -90,7 +90,7 @@ static void unix_full_backlog(void **state)
 	assert_false(peers[3].connected);
 	assert_false(peers[3].refused);
 	/* One is closed while it waits: nothing more is heard of it. */
-	peer_close(&peers[2], true);
+	peer_close(&peers[2], MP_END_ABORT);
 	for (some.wanted = 1; some.wanted <= 3; some.wanted++) {
 		rig_wait(&rig, enough_connected, &some);
 		accepted = accept(listener, NULL, NULL);
@@ -98,7 +98,7 @@ static void unix_full_backlog(void **state)
 		close(accepted);
 	}
 	for (int i = 0; i < 4; i++)
-		peer_close(&peers[i], true);
+		peer_close(&peers[i], MP_END_ABORT);
 	service_destroy(service);
 	close(listener);
 	unlink(path);
@@ -123,7 +123,7 @@ static void unix_backlog_then_refused(void **state)
 	rig_wait(&rig, peer_is_settled, &peers[2]);
 	assert_int_equal(peers[2].refused, MP_REASON_NOT_LISTENING);
 	for (int i = 0; i < 3; i++)
-		peer_close(&peers[i], true);
+		peer_close(&peers[i], MP_END_ABORT);
 	service_destroy(service);
 	unlink(path);
 }
@@ -174,7 +174,7 @@ static void unix_bulk_and_stall(void **state)
 	rig_wait(&rig, reads_some, &reader);
 	assert_int_equal(reader.len, len);
 	close(reader.fd);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 	close(listener);
 	unlink(path);
@@ -209,7 +209,7 @@ static void unix_reset_keeps_the_answer(void **state)
 	assert_int_equal(peer.in_len, 7);
 	assert_memory_equal(peer.in, "go away", 7);
 	assert_int_equal(peer.in_error, ECONNRESET);
-	peer_close(&peer, false);
+	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
 	close(listener);
 	unlink(path);
@@ -284,7 +284,7 @@ static void unix_marks_hide_nothing(void **state)
 		if (kind == 2)
 			rig_wait(&rig, peer_has_ended, &peer);
 		assert_memory_equal(peer.in + peer.in_len - 4, "cdef", 4);
-		peer_close(&peer, false);
+		peer_close(&peer, MP_END_WHOLE);
 		close(server);
 		service_destroy(service);
 		close(listener);
