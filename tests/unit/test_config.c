@@ -145,6 +145,7 @@ static const char full_file[] =
 	"MaxChannels=100\n"
 	"ConnectTimeoutSec=500ms\n"
 	"LingerTimeoutSec=1min 2s\n"
+	"ExitTimeoutSec=10min\n"
 	"MaxRequestSize=64K\n"
 	"MaxChannelsPerUser = 50\n"
 	"\n"
@@ -165,6 +166,10 @@ static const char full_file[] =
 	"DenyUser=1500\n"
 	"MaxChannels=20\n"
 	"MaxChannelsPerUser=3\n"
+	"LingerTimeoutSec=30s\n"
+	"[Service job]\n"
+	"Connect=exec:cat\n"
+	"ExitTimeoutSec=12h\n"
 	"[Service main/db]\n"
 	"Connect=echo\n";
 
@@ -182,6 +187,12 @@ static void everything_in_a_file(void **state)
 	assert_int_equal(c->guest.max_channels_per_user, 50);
 	assert_int_equal(c->guest.connect_ms, 500);
 	assert_int_equal(c->guest.linger_ms, 62000);
+	assert_int_equal(c->guest.exit_ms, 600000);
+	assert_int_equal(config_find_service(c, "db")->linger_ms, 30000);
+	assert_int_equal(config_find_service(c, "db")->exit_ms, 600000);
+	assert_int_equal(config_find_service(c, "job")->linger_ms, 62000);
+	assert_int_equal(config_find_service(c, "job")->exit_ms, 12 * 3600000);
+	assert_int_equal(config_find_service(c, "main/db")->linger_ms, 62000);
 	assert_int_equal(c->guest.max_io, 65536);
 	assert_int_equal(c->port_count, 3);
 	assert_int_equal(c->ports[0]->id, 2);
@@ -390,12 +401,46 @@ static void bad_services_are_all_told(void **state)
 	f->config = NULL;
 }
 
+/* What the services themselves are given. */
+static void limits_reach_the_services(void **state)
+{
+	struct fixture *f = *state;
+	struct loop *loop = loop_create();
+	struct config *c = f->config;
+
+	read_text(f, "[Guest]\nLingerTimeoutSec=7s\n[Service a]\nConnect=echo\n"
+		  "[Service b]\nConnect=exec:cat\nLingerTimeoutSec=1s\nExitTimeoutSec=2s\n"
+		  "[Service c]\nConnect=exec:cat\n");
+	config_check(c);
+	config_start(c, loop, true);
+	expect_clean(f);
+	assert_int_equal(config_find_service(c, "a")->service->linger_ms, 7000);
+	assert_int_equal(config_find_service(c, "a")->service->end_ms, 7000);
+	assert_int_equal(config_find_service(c, "b")->service->linger_ms, 1000);
+	assert_int_equal(config_find_service(c, "b")->service->end_ms, 2000);
+	assert_int_equal(config_find_service(c, "c")->service->linger_ms, 7000);
+	assert_int_equal(config_find_service(c, "c")->service->end_ms, 300000);
+	config_destroy(c);
+	loop_destroy(loop);
+	f->config = NULL;
+}
+
+static void exit_limits_are_for_programs(void **state)
+{
+	struct fixture *f = *state;
+
+	read_text(f, "[Service a]\nConnect=echo\nExitTimeoutSec=2s\n");
+	config_check(f->config);
+	expect_error(f, 1, "service a: ExitTimeoutSec= is for exec:");
+}
+
 static void values_are_checked(void **state)
 {
 	static const char *const wrong[][3] = {
 		{ "Guest", "Name", "" }, { "Guest", "Name", "a b" }, { "Guest", "Name", "a/b" },
 		{ "Guest", "MaxChannels", "1048577" }, { "Guest", "MaxChannels", "-1" },
 		{ "Guest", "ConnectTimeoutSec", "0" }, { "Guest", "ConnectTimeoutSec", "2h" },
+		{ "Service a", "LingerTimeoutSec", "2h" }, { "Guest", "ExitTimeoutSec", "25h" },
 		{ "Guest", "LingerTimeoutSec", "soon" }, { "Guest", "MaxRequestSize", "2M" },
 		{ "Guest", "MaxRequestSize", "1K" }, { "Port a", "Id", "31" },
 		{ "Port a", "Kind", "classic" }, { "Service a", "Connect", "" },
@@ -442,6 +487,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(contradictions, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_services_are_all_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(limits_reach_the_services, setup, teardown),
+		cmocka_unit_test_setup_teardown(exit_limits_are_for_programs, setup, teardown),
 		cmocka_unit_test_setup_teardown(values_are_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_assignment_empties_a_list, setup, teardown),
 	};
