@@ -63,7 +63,8 @@ static void finish(struct leaver *leaver, enum mp_end how)
 static void give_up(struct leaver *leaver, uint64_t ms)
 {
 	log_limited(&limit, LOG_LEVEL_WARNING,
-		    "service %s: channel %u.%u: up to %llu bytes were not taken for %llu ms: dropped",
+		    "service %s: channel %u.%u: up to %llu bytes were not taken for %llu ms: "
+		    "dropped",
 		    leaver->what.name, leaver->place.channel, leaver->place.generation,
 		    (unsigned long long)leaver->backlog, (unsigned long long)ms);
 	finish(leaver, MP_END_ABORT);
@@ -107,7 +108,7 @@ static bool is_over(struct leaver *leaver)
 	const struct leave *what = &leaver->what;
 
 	if (!what->has_exited) {
-		/* The kernel delivers the rest if nothing can come in that would make it a reset. */
+		/* The kernel delivers the rest if no input can come that would make it a reset. */
 		return leaver->empty_looks || (what->how == MP_END_WHOLE && leaver->has_ended);
 	}
 	if (what->has_exited(what->context))

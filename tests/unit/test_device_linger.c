@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Bytes that were taken arrive: limits of closing channels, ends of life [protocol.md 8.3, 10.8]. */
+/* Bytes that were taken arrive: limits of closes, ends of life [protocol.md 8.3, 10.8]. */
 #include "device_world.h"
 
 static int setup(void **state)
