@@ -24,6 +24,7 @@ static const struct {
 	{ EISCONN, "the channel is connected already" },
 	{ EOPNOTSUPP, "the service of this port is fixed and cannot be named" },
 	{ ECONNRESET, "the service failed" },
+	{ EIO, "the host cannot reach this guest's memory: all of it must be shared (share=on)" },
 	{ EPIPE, "the service takes no more" },
 };
 

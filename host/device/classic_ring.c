@@ -89,10 +89,13 @@ static size_t send_bytes(struct classic_open *open, struct iovec *iov, int count
 {
 	size_t size = iov_size(iov, count);
 	struct channel *ch = open->channel;
+	bool fault = false;
 	size_t moved;
 
 	/* A chain may describe more bytes than anybody has: some at a time. */
-	moved = transfer_push(ch, iov, iov_clip(iov, count, CHAIN_BYTES));
+	moved = transfer_push(ch, iov, iov_clip(iov, count, CHAIN_BYTES), &fault);
+	if (fault)
+		channel_fail(ch);	/* as in lose_bytes() */
 	if (ch->phase == CHANNEL_FAILED)
 		classic_gone(ch);
 	/* Gone with an error, also while closing; or the service takes no more. */
@@ -103,21 +106,44 @@ static size_t send_bytes(struct classic_open *open, struct iovec *iov, int count
 	return moved;
 }
 
-/* The chain is the oldest open's. Returns 0 or -errno. */
-static int handle_chain(struct queue *queue, struct classic_open *open,
-			const struct ring_chain *chain)
+/*
+ * The chain's bytes cannot be read, and a classic driver cannot be told to send them again. A
+ * stream with a hole in it would look whole, so the service sees a failure in place of them.
+ */
+static void lose_bytes(struct queue *queue, struct classic_open *open,
+		       const struct ring_chain *chain)
+{
+	struct channel *ch = open->channel;
+
+	if (open->is_discarding)
+		return;
+	device_report_segments(queue->device, queue->ring->mem, chain->segments, chain->readable,
+			       "the open that wrote there ends with an error");
+	if (!ch) {
+		refuse_open(open, "its name cannot be read");
+		return;
+	}
+	channel_fail(ch);
+	if (ch->phase == CHANNEL_FAILED)
+		classic_gone(ch);
+}
+
+/* The chain is the oldest open's. */
+static void handle_chain(struct queue *queue, struct classic_open *open,
+			 const struct ring_chain *chain)
 {
 	struct device *device = queue->device;
 	uint64_t *skip = &open->port->classic.tx_skip;
 	struct iovec *iov = device->tx_request.iov;
 	bool is_counted = open->is_ended;	/* else its end, if now, does not see this chain */
 	size_t done = 0, size;
-	int count = map_segments(queue->ring->mem, chain->segments, chain->readable, iov,
-				 REQUEST_IOVS);
+	int count = map_range(queue->ring->mem, chain->segments, chain->readable, *skip,
+			      UINT64_MAX, iov, REQUEST_IOVS);
 
-	if (count < 0)
-		return count;
-	count = iov_advance(&iov, count, *skip);
+	if (count < 0) {
+		lose_bytes(queue, open, chain);
+		count = 0;
+	}
 	size = iov_size(iov, count);
 	if (open->is_discarding)
 		done = size;
@@ -128,13 +154,12 @@ static int handle_chain(struct queue *queue, struct classic_open *open,
 	if (done < size) {
 		*skip += done;
 		ring_untake(queue->ring, chain->head);
-		return 0;
+		return;
 	}
 	*skip = 0;
 	queue_give(queue, chain->head, 0);
 	if (is_counted)
 		open->chains_left--;
-	return 0;
 }
 
 static void serve_tx(struct queue *queue)
@@ -156,7 +181,7 @@ static void serve_tx(struct queue *queue)
 			return;
 		ret = ring_take(queue->ring, chain);
 		if (ret > 0)
-			ret = handle_chain(queue, open, chain);
+			handle_chain(queue, open, chain);
 		else if (ret == 0 && open->is_ended)
 			open->chains_left = 0;	/* the ring began anew */
 		else if (ret == 0 && !ring_want_kick(queue->ring, true))
@@ -173,10 +198,14 @@ static int fill_chain(struct queue *queue, struct channel *ch, const struct ring
 {
 	struct device *device = queue->device;
 	struct iovec *iov = device->rx_request.iov;
-	int count = map_segments(queue->ring->mem, chain->segments + chain->readable,
-				 chain->writable, iov, REQUEST_IOVS);
+	const struct ring_segment *writable = chain->segments + chain->readable;
+	int count = map_range(queue->ring->mem, writable, chain->writable, 0, UINT64_MAX, iov,
+			      REQUEST_IOVS);
 	ssize_t n;
 
+	if (count < 0)
+		device_report_segments(device, queue->ring->mem, writable, chain->writable,
+				       "a receive buffer cannot be written");
 	if (count <= 0)
 		return -EPROTO;
 	/* A chain may name the same memory again and again: more bytes than a u32 can count. */
@@ -195,6 +224,8 @@ static int fill_chain(struct queue *queue, struct channel *ch, const struct ring
 	} else if (n == 0) {
 		ch->in_end = ch->is_drained = true;
 		classic_lose_service(ch->port);
+	} else if (n == -EFAULT) {
+		return -EPROTO;		/* the driver's own memory, and it cannot be told */
 	} else {
 		channel_fail(ch);
 		classic_gone(ch);

@@ -136,8 +136,12 @@ static void send_next(struct device *device, struct queue *queue, const struct r
 			len = chain->writable_len;
 	}
 	if (map_write(queue->ring->mem, chain->segments + chain->readable,
-		      chain->writable, bytes, len) < 0)
-		device_break(device, "a control buffer is not in its memory");
+		      chain->writable, bytes, len) < 0) {
+		device_report_segments(device, queue->ring->mem, chain->segments + chain->readable,
+				       chain->writable, "a control message cannot be written");
+		device_break(device, "a control buffer is not in guest memory");
+		return;
+	}
 	queue_give(queue, chain->head, len);
 }
 
@@ -259,6 +263,12 @@ void control_receive(struct queue *queue, const struct ring_chain *chain)
 	ssize_t len = map_read(queue->ring->mem, chain, &message, sizeof(message));
 	uint16_t event;
 
+	if (len < 0) {
+		device_report_segments(device, queue->ring->mem, chain->segments,
+				       chain->readable, "a control message cannot be read");
+		device_break(device, "a control message is not in guest memory");
+		return;
+	}
 	/* At once, whatever it holds: a driver may be spinning on it [protocol.md 3.6]. */
 	queue_give(queue, chain->head, 0);
 	if (len < (ssize_t)sizeof(message.header))

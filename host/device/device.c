@@ -358,6 +358,27 @@ void device_break(struct device *device, const char *why)
 		    why);
 }
 
+void device_report_missing(struct device *device, gpa_t addr, const char *cost)
+{
+	log_limited(&device->missing, LOG_LEVEL_WARNING,
+		    "%s: guest memory at 0x%llx is not shared with the daemon: %s; give each memory backend of the VMM share=on",
+		    device->config.guest, (unsigned long long)addr.value, cost);
+}
+
+void device_report_segments(struct device *device, const struct mem *mem,
+			    const struct ring_segment *segments, unsigned int count,
+			    const char *cost)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t reach = mem_reach(mem, segments[i].addr, segments[i].len);
+
+		if (reach == segments[i].len)
+			continue;
+		device_report_missing(device, gpa(segments[i].addr.value + reach), cost);
+		return;
+	}
+}
+
 bool device_is_broken(const struct device *device)
 {
 	return device->is_broken;
@@ -368,6 +389,8 @@ static void take_down(struct device *device)
 {
 	device->is_down = true;
 	device_end_life(device, MP_END_CUT);
+	/* Its owner looks after device_run(), whatever entry this is. */
+	device->env.wake(device->env.context);
 }
 
 void device_settle(struct device *device)
@@ -385,7 +408,8 @@ void device_settle(struct device *device)
 	while ((link = list_pop(&device->dead)))
 		channel_free(list_entry(link, struct channel, member));
 	queue_publish_all(device);
-	if (!list_is_empty(&device->pending) ||
+	/* So does truncated memory that a stream's call met: no kick need follow. */
+	if (!list_is_empty(&device->pending) || mem_guard_is_tripped() ||
 	    (!list_is_empty(&device->draining) && close_may_discard(device)))
 		device->env.wake(device->env.context);
 	else if (!list_is_empty(&device->draining))

@@ -58,6 +58,8 @@ struct queue {
 
 /* A range may cross from one memory region to the next, in one segment each. */
 #define REQUEST_IOVS	(RING_MAX_SEGMENTS + MEM_MAX_REGIONS)
+/* A header may be split into single bytes. */
+#define HEADER_IOVS	((int)sizeof(struct mp_request))
 #define PARKED_IOVS	(MP_PARK_SEGMENTS + MEM_MAX_REGIONS)
 /* A result may be split into single bytes. */
 #define RESULT_IOVS	((int)sizeof(struct mp_result))
@@ -69,7 +71,10 @@ struct request_header {
 	uint64_t offset;
 };
 
-/* Where a result and a payload go, or a payload comes from; valid in one entry. */
+/*
+ * Where a result and a payload go, or a payload comes from; valid in one entry. The payload
+ * is described only when its bytes are about to move.
+ */
 struct request_map {
 	struct iovec result[RESULT_IOVS];
 	int result_count;
@@ -237,7 +242,7 @@ struct device {
 	struct list timers;		/* struct timer_list: one for each length of a limit */
 	uint32_t live;			/* channels that count against max_channels */
 	uint64_t moved;			/* payload bytes since the start of this pass */
-	struct log_limit trouble, chatter;
+	struct log_limit trouble, chatter, missing;
 	struct device_stats stats;
 	/* A request of the receive queue may be handled inside one of transmit (8.2). */
 	struct request tx_request, rx_request;
@@ -251,6 +256,15 @@ uint32_t close_may_discard(struct device *device);
 /* device.c */
 /* The driver broke a rule that costs it the device [protocol.md 10.7]. */
 void device_break(struct device *device, const char *why);
+/*
+ * Says in the log that guest memory at @addr cannot be reached, and @cost: what the guest
+ * loses by it.
+ */
+void device_report_missing(struct device *device, gpa_t addr, const char *cost);
+/* Likewise, of the first address among @count @segments that is not guest memory. */
+void device_report_segments(struct device *device, const struct mem *mem,
+			    const struct ring_segment *segments, unsigned int count,
+			    const char *cost);
 /* Every channel ends, unanswered; nothing is ready [protocol.md 3.4, 3.5]. @how: CUT or ABORT. */
 void device_end_life(struct device *device, enum mp_end how);
 /* The list for limits of @ms, or NULL without memory; from then on it is there. */
@@ -284,13 +298,17 @@ void queue_publish_all(struct device *device);
 
 /* map.c */
 /*
- * Describes @count @segments in @iov. Returns the number of iovecs, -EFAULT
- * (not guest memory any more) or -E2BIG.
+ * Describes @len bytes behind the first @skip of @count @segments in @iov; fewer where the
+ * segments end. Returns the number of iovecs, -EFAULT (not guest memory) or -E2BIG.
  */
-int map_segments(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-		 struct iovec *iov, int max);
-/* Splits @iov of @count into the result in front and the payload behind it. */
-void map_split(struct request_map *map, struct iovec *iov, int count);
+int map_range(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
+	      uint64_t skip, uint64_t len, struct iovec *iov, int max);
+/* The result in front of the writable @segments. Returns 0 or -errno. */
+int map_result(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
+	       struct request_map *map);
+/* The payload behind the first @skip bytes of @segments. Returns 0 or -errno. */
+int map_payload(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
+		uint64_t skip, struct request_map *map, struct iovec *iov, int max);
 /* Copies @len bytes of the readable part. Returns bytes copied, or -errno. */
 ssize_t map_read(const struct mem *mem, const struct ring_chain *chain, void *buf, size_t len);
 /* Copies @len bytes into the writable @segments. Returns bytes copied, or -errno. */
@@ -324,6 +342,8 @@ void port_reset(struct port *port, enum mp_end how);
 /* request.c */
 /* Deals with the chain in @request->chain. Returns 0 or -EPROTO. */
 int request_handle(struct request *request);
+/* Describes the payload. Returns MP_OK, or MP_FAULT: the device cannot reach it. */
+enum mp_status request_map_payload(struct request *request);
 /* Writes a result and gives the chain back; the state of @channel goes along. */
 void request_answer(struct queue *queue, uint16_t head, const struct request_map *map,
 		    const struct channel *channel, const struct mp_result *result,
@@ -338,8 +358,11 @@ void transfer_readable(struct channel *channel);
 void transfer_unpark(struct channel *channel, enum mp_status status);
 /* Drops it without a word: the ring is gone. */
 void transfer_forget(struct channel *channel);
-/* Hands bytes over until all are taken or the stream has had enough; returns how many. */
-size_t transfer_push(struct channel *channel, struct iovec *iov, int count);
+/*
+ * Hands bytes over until all are taken or the stream has had enough; returns how many.
+ * *@fault: what follows those cannot be read from guest memory.
+ */
+size_t transfer_push(struct channel *channel, struct iovec *iov, int count, bool *fault);
 
 /* channel.c */
 struct channel *channel_create(struct port *port, uint32_t slot, uint32_t generation);

@@ -9,39 +9,26 @@
 #include "base/iov.h"
 #include "device/internal.h"
 
-int map_segments(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-		 struct iovec *iov, int max)
-{
-	int total = 0;
-
-	for (unsigned int i = 0; i < count; i++) {
-		int n = mem_iov(mem, segments[i].addr, segments[i].len, iov + total, max - total);
-
-		if (n < 0)
-			return n;
-		total += n;
-	}
-	return total;
-}
-
-void map_split(struct request_map *map, struct iovec *iov, int count)
-{
-	map->result_count = iov_slice(iov, count, 0, sizeof(struct mp_result), map->result,
-				      RESULT_IOVS);
-	map->payload = iov;
-	map->payload_count = iov_advance(&map->payload, count, sizeof(struct mp_result));
-}
-
-/* The first @len bytes at most, so that an array for single bytes is enough. */
-static int map_front(const struct mem *mem, const struct ring_segment *segments,
-		     unsigned int count, size_t len, struct iovec *iov, int max)
+int map_range(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
+	      uint64_t skip, uint64_t len, struct iovec *iov, int max)
 {
 	int total = 0;
 
 	for (unsigned int i = 0; i < count && len; i++) {
-		size_t part = segments[i].len < len ? segments[i].len : len;
-		int n = mem_iov(mem, segments[i].addr, part, iov + total, max - total);
+		uint64_t addr = segments[i].addr.value, part = segments[i].len;
+		int n;
 
+		if (skip >= part) {
+			skip -= part;
+			continue;
+		}
+		if (__builtin_add_overflow(addr, skip, &addr))
+			return -EFAULT;
+		part -= skip;
+		skip = 0;
+		if (part > len)
+			part = len;
+		n = mem_iov(mem, gpa(addr), part, iov + total, max - total);
 		if (n < 0)
 			return n;
 		total += n;
@@ -50,13 +37,33 @@ static int map_front(const struct mem *mem, const struct ring_segment *segments,
 	return total;
 }
 
+int map_result(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
+	       struct request_map *map)
+{
+	int n = map_range(mem, segments, count, 0, sizeof(struct mp_result), map->result,
+			  RESULT_IOVS);
+
+	map->result_count = n < 0 ? 0 : n;
+	return n < 0 ? n : 0;
+}
+
+int map_payload(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
+		uint64_t skip, struct request_map *map, struct iovec *iov, int max)
+{
+	int n = map_range(mem, segments, count, skip, UINT64_MAX, iov, max);
+
+	map->payload = iov;
+	map->payload_count = n < 0 ? 0 : n;
+	return n < 0 ? n : 0;
+}
+
 /* For messages, however they are cut: the longest is a header and a name. */
 #define FRONT_IOVS (8 + 256)
 
 ssize_t map_read(const struct mem *mem, const struct ring_chain *chain, void *buf, size_t len)
 {
 	struct iovec iov[FRONT_IOVS];
-	int count = map_front(mem, chain->segments, chain->readable, len, iov, FRONT_IOVS);
+	int count = map_range(mem, chain->segments, chain->readable, 0, len, iov, FRONT_IOVS);
 
 	return count < 0 ? count : (ssize_t)iov_copy_out(iov, count, 0, buf, len);
 }
@@ -65,7 +72,7 @@ ssize_t map_write(const struct mem *mem, const struct ring_segment *segments, un
 		  const void *buf, size_t len)
 {
 	struct iovec iov[FRONT_IOVS];
-	int n = map_front(mem, segments, count, len, iov, FRONT_IOVS);
+	int n = map_range(mem, segments, count, 0, len, iov, FRONT_IOVS);
 
 	return n < 0 ? n : (ssize_t)iov_copy_in(iov, n, 0, buf, len);
 }

@@ -107,8 +107,18 @@ static void give_empty_event(struct port *port, struct held *buffer)
 
 void port_keep_event(struct port *port, const struct ring_chain *chain)
 {
-	struct held *buffer = malloc(sizeof(*buffer) + chain->writable * sizeof(*chain->segments));
+	const struct mem *mem = port->rx->ring->mem;
+	struct held *buffer;
+	struct iovec iov[sizeof(struct mp_event)];
 
+	if (map_range(mem, chain->segments, chain->writable, 0, sizeof(struct mp_event), iov,
+		      sizeof(struct mp_event)) < 0) {
+		device_report_segments(port->device, mem, chain->segments, chain->writable,
+				       "an event cannot be written");
+		device_break(port->device, "an event buffer is not in guest memory");
+		return;
+	}
+	buffer = malloc(sizeof(*buffer) + chain->writable * sizeof(*chain->segments));
 	if (!buffer) {
 		/* Less to deliver with: events are delayed, not lost. */
 		queue_give(port->rx, chain->head, 0);

@@ -110,6 +110,9 @@ static void serve_some(struct queue *queue, unsigned int *chains)
 
 	while (queue_has_budget(queue, chains)) {
 		ret = serve_one(queue);
+		if (ret < 0 && queue->ring->has_missing)
+			device_report_missing(device, queue->ring->missing,
+					      "a request cannot be read");
 		if (ret < 0)
 			device_break(device, "a queue or a request breaks the rules");
 		if (ret <= 0 || device->is_broken)

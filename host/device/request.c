@@ -2,9 +2,13 @@
 /*
  * One request: parse, validate, act, answer [protocol.md 5, 6].
  *
- * parse() copies the header and describes the rest of the chain; check() looks at the
+ * parse() copies the header and describes the result; check() looks at the
  * copy alone; the act_*() functions trust it. The guest may change its memory
  * meanwhile: nothing is read from it again but payload bytes.
+ *
+ * Header and result that are not in guest memory cost the device, since the driver cannot be
+ * told. A payload that is not costs its request (MP_FAULT), so it is looked at last, where its
+ * bytes are about to move: what comes first, order above all, is answered first.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,39 +18,64 @@
 
 /* --- Parse --------------------------------------------------------------- */
 
+static const struct ring_segment *writable_of(const struct ring_chain *chain)
+{
+	return chain->segments + chain->readable;
+}
+
 /*
- * Describes the payload and the result. Returns MP_OK, MP_INVALID (no whole header; the
+ * Copies the header and describes the result. Returns MP_OK, MP_INVALID (no whole header; the
  * result can be written) or -EPROTO (10.7).
  */
 static int parse(struct request *request, struct mp_request *wire)
 {
 	const struct mem *mem = request->queue->ring->mem;
 	const struct ring_chain *chain = &request->chain;
-	struct iovec *iov = request->iov;
-	int readable, writable;
+	struct iovec header[HEADER_IOVS];
+	int count;
 
 	request->channel = NULL;
 	request->count = 0;
 	if (chain->writable_len < sizeof(struct mp_result))
 		return -EPROTO;
-	readable = map_segments(mem, chain->segments, chain->readable, iov, REQUEST_IOVS);
-	if (readable < 0)
+	if (map_result(mem, writable_of(chain), chain->writable, &request->map) < 0) {
+		device_report_segments(request->port->device, mem, writable_of(chain),
+				       chain->writable, "a result cannot be written");
 		return -EPROTO;
-	writable = map_segments(mem, chain->segments + chain->readable, chain->writable,
-				iov + readable, REQUEST_IOVS - readable);
-	if (writable < 0)
+	}
+	count = map_range(mem, chain->segments, chain->readable, 0, sizeof(*wire), header,
+			  HEADER_IOVS);
+	if (count < 0) {
+		device_report_segments(request->port->device, mem, chain->segments,
+				       chain->readable, "a request cannot be read");
 		return -EPROTO;
-	map_split(&request->map, iov + readable, writable);
-	if (iov_copy_out(iov, readable, 0, wire, sizeof(*wire)) < sizeof(*wire)) {
+	}
+	if (iov_copy_out(header, count, 0, wire, sizeof(*wire)) < sizeof(*wire)) {
 		memset(wire, 0, sizeof(*wire));	/* a part of a header says nothing */
 		return MP_INVALID;
 	}
-	if (chain->readable_len > sizeof(*wire)) {
-		request->map.payload = iov;
-		request->map.payload_count = iov_advance(&request->map.payload, readable,
-							 sizeof(*wire));
-	}
 	return MP_OK;
+}
+
+/* check() has seen that only one of the two parts holds more than header and result. */
+enum mp_status request_map_payload(struct request *request)
+{
+	const struct mem *mem = request->queue->ring->mem;
+	const struct ring_chain *chain = &request->chain;
+	const struct ring_segment *segments = chain->segments;
+	unsigned int count = chain->readable;
+	uint64_t skip = sizeof(struct mp_request);
+
+	if (request->header.op == MP_OP_READ) {
+		segments = writable_of(chain);
+		count = chain->writable;
+		skip = sizeof(struct mp_result);
+	}
+	if (!map_payload(mem, segments, count, skip, &request->map, request->iov, REQUEST_IOVS))
+		return MP_OK;
+	device_report_segments(request->port->device, mem, segments, count,
+			       "a request comes back, to be sent from other memory");
+	return MP_FAULT;
 }
 
 /* --- Validate ------------------------------------------------------------ */
@@ -75,6 +104,15 @@ struct connect {
 	char name[MP_NAME_MAX];
 };
 
+/* What was not acted on may still name a channel, whose state then comes along. */
+static void find_named_channel(struct request *request)
+{
+	struct channel *channel = port_channel(request->port, request->header.slot);
+
+	if (channel && channel->generation == request->header.generation)
+		request->channel = channel;
+}
+
 /* The channel that a CONNECT is for, new or refused before. Returns a status. */
 static enum mp_status connect_channel(struct request *request)
 {
@@ -99,8 +137,12 @@ static int act_connect(struct request *request)
 	struct connect connect;
 	uint32_t len = request->header.length, name_len;
 	struct channel *channel;
-	enum mp_status status;
+	enum mp_status status = request_map_payload(request);
 
+	if (status != MP_OK) {
+		find_named_channel(request);
+		return status;
+	}
 	iov_copy_out(request->map.payload, request->map.payload_count, 0, &connect, len);
 	if (!mp_connect_is_valid(&connect.fixed, len))
 		return MP_INVALID;
@@ -195,15 +237,6 @@ void request_answer(struct queue *queue, uint16_t head, const struct request_map
 	queue->device->stats.results++;
 }
 
-/* A malformed request may still name a channel, whose state then comes along. */
-static void find_named_channel(struct request *request, const struct mp_request *wire)
-{
-	struct channel *channel = port_channel(request->port, le32toh(wire->channel));
-
-	if (channel && channel->generation == le32toh(wire->generation))
-		request->channel = channel;
-}
-
 static void answer(struct request *request, enum mp_status status)
 {
 	struct channel *channel = request->channel;
@@ -260,7 +293,7 @@ int request_handle(struct request *request)
 	if (status == MP_OK)
 		status = act(request);
 	else
-		find_named_channel(request, &wire);
+		find_named_channel(request);
 	if (status != -EINPROGRESS)
 		answer(request, status);
 	return 0;

@@ -18,6 +18,22 @@
 #include "base/iov.h"
 #include "device/internal.h"
 
+/*
+ * The kernel could not reach memory that the front end has shared: its file became shorter, or
+ * a page is bad. @done bytes of @segments, header or result included, were reached.
+ */
+static void report_fault(struct device *device, const struct ring_segment *segments,
+			 unsigned int count, uint64_t done)
+{
+	for (; count && done >= segments->len; count--)
+		done -= segments++->len;
+	if (count)
+		log_limited(&device->missing, LOG_LEVEL_WARNING,
+			    "%s: the kernel cannot access guest memory behind 0x%llx: a request comes back, to be sent from other memory",
+			    device->config.guest,
+			    (unsigned long long)(segments->addr.value + done));
+}
+
 /* --- To and from the stream ---------------------------------------------- */
 
 /* What a service may hand to the kernel as it is; the loop does the rest. */
@@ -28,9 +44,10 @@ static int in_one_call(int count)
 
 /*
  * Fills @iov until it is full or the stream has no more, ended or failed.
- * Returns the bytes moved; what stopped it is in the channel.
+ * Returns the bytes moved; what stopped it is in the channel, or *@fault is set: the kernel
+ * cannot write to what follows those, and the stream has the bytes still.
  */
-static uint32_t pull(struct channel *ch, struct iovec *iov, int count)
+static uint32_t pull(struct channel *ch, struct iovec *iov, int count, bool *fault)
 {
 	uint32_t moved = 0;
 
@@ -46,6 +63,8 @@ static uint32_t pull(struct channel *ch, struct iovec *iov, int count)
 			ch->in_wait = true;
 		else if (n == 0)
 			ch->in_end = ch->is_drained = true;
+		else if (n == -EFAULT)
+			*fault = true;
 		else
 			channel_fail(ch);
 		break;
@@ -56,7 +75,7 @@ static uint32_t pull(struct channel *ch, struct iovec *iov, int count)
 	return moved;
 }
 
-size_t transfer_push(struct channel *ch, struct iovec *iov, int count)
+size_t transfer_push(struct channel *ch, struct iovec *iov, int count, bool *fault)
 {
 	size_t moved = 0;
 
@@ -72,6 +91,8 @@ size_t transfer_push(struct channel *ch, struct iovec *iov, int count)
 			ch->out_wait = true;
 		else if (n == -EPIPE)
 			ch->out_end = true;
+		else if (n == -EFAULT)
+			*fault = true;
 		else
 			channel_fail(ch);
 		break;
@@ -110,19 +131,13 @@ static void give_back(struct channel *ch, struct held *held, const struct reques
 		channel_delivered(ch);
 }
 
-/* Guest addresses to iovecs, once more. Returns false when they are gone. */
-static bool map_held(struct channel *ch, const struct held *held, struct request_map *map,
-		     struct iovec *iov)
+/* The result's guest addresses to iovecs, once more. Returns false when they are gone. */
+static bool map_held(struct channel *ch, const struct held *held, struct request_map *map)
 {
-	int count = map_segments(ch->port->rx->ring->mem, held->segments, held->count, iov,
-				 PARKED_IOVS);
-
-	if (count < 0) {
-		device_break(ch->port->device, "a parked read is not in guest memory any more");
-		return false;
-	}
-	map_split(map, iov, count);
-	return true;
+	if (!map_result(ch->port->rx->ring->mem, held->segments, held->count, map))
+		return true;
+	device_break(ch->port->device, "a parked read is not in guest memory any more");
+	return false;
 }
 
 static struct held *detach(struct channel *ch)
@@ -135,13 +150,12 @@ static struct held *detach(struct channel *ch)
 
 void transfer_unpark(struct channel *ch, enum mp_status status)
 {
-	struct iovec iov[PARKED_IOVS];
 	struct request_map map;
 
 	/* Without a ring, or broken, it stays held until the life ends. */
 	if (!ch->parked || !ch->port->rx->ring || ch->port->device->is_broken)
 		return;
-	if (map_held(ch, ch->parked, &map, iov))
+	if (map_held(ch, ch->parked, &map))
 		give_back(ch, detach(ch), &map, status, 0);
 }
 
@@ -184,19 +198,29 @@ static void serve_parked(struct channel *ch)
 	struct iovec iov[PARKED_IOVS];
 	struct request_map map;
 	struct held *held;
-	uint32_t moved;
+	uint32_t moved = 0;
+	bool fault;
 
-	if (!ch->port->rx->ring || !map_held(ch, ch->parked, &map, iov))
+	if (!ch->port->rx->ring || !map_held(ch, ch->parked, &map))
 		return;
 	held = detach(ch);
-	moved = pull(ch, map.payload, map.payload_count);
+	/* Its payload was guest memory when it was parked; a map that changed gives it back. */
+	fault = map_payload(ch->port->rx->ring->mem, held->segments, held->count,
+			    sizeof(struct mp_result), &map, iov, PARKED_IOVS);
+	if (!fault)
+		moved = pull(ch, map.payload, map.payload_count, &fault);
 	channel_refresh(ch);
-	if (moved || ch->in_end)
+	if (fault) {
+		report_fault(ch->port->device, held->segments, held->count,
+			     sizeof(struct mp_result) + moved);
+		give_back(ch, held, &map, MP_FAULT, moved);
+	} else if (moved || ch->in_end) {
 		give_back(ch, held, &map, MP_OK, moved);
-	else if (ch->phase == CHANNEL_FAILED)
+	} else if (ch->phase == CHANNEL_FAILED) {
 		give_back(ch, held, &map, MP_ENDED, 0);
-	else
+	} else {
 		ch->parked = held;	/* a spurious call */
+	}
 }
 
 /* --- Requests ------------------------------------------------------------ */
@@ -206,6 +230,7 @@ int transfer_read(struct request *request)
 	struct channel *ch = request->channel;
 	bool may_park = request->queue->kind == QUEUE_RX &&
 			!(request->header.flags & MP_READ_NOW);
+	bool fault = false;
 
 	if (ch->phase != CHANNEL_CONNECTED && ch->phase != CHANNEL_FAILED)
 		return MP_BAD_STATE;
@@ -215,9 +240,19 @@ int transfer_read(struct request *request)
 		return MP_ENDED;
 	if (may_park && ch->parked)
 		return MP_BUSY;
-	if (!ch->in_end && !ch->in_wait) {
-		request->count = pull(ch, request->map.payload, request->map.payload_count);
+	if (ch->in_end)
+		return MP_OK;
+	if (request_map_payload(request) != MP_OK)
+		return MP_FAULT;
+	if (!ch->in_wait) {
+		request->count = pull(ch, request->map.payload, request->map.payload_count,
+				      &fault);
 		channel_refresh(ch);
+	}
+	if (fault) {
+		report_fault(ch->port->device, request->chain.segments + request->chain.readable,
+			     request->chain.writable, sizeof(struct mp_result) + request->count);
+		return MP_FAULT;
 	}
 	if (request->count || ch->in_end)
 		return MP_OK;
@@ -244,6 +279,7 @@ static bool may_write(const struct channel *ch, const struct request_header *hea
 int transfer_write(struct request *request)
 {
 	struct channel *ch = request->channel;
+	bool fault = false;
 
 	if (!may_write(ch, &request->header))
 		return MP_BAD_STATE;
@@ -251,14 +287,22 @@ int transfer_write(struct request *request)
 		return MP_ORDER;
 	if (ch->phase == CHANNEL_FAILED || ch->out_end)
 		return MP_ENDED;
+	if (request_map_payload(request) != MP_OK)
+		return MP_FAULT;
 	if (ch->out_wait)
 		return MP_AGAIN;
-	request->count = transfer_push(ch, request->map.payload, request->map.payload_count);
+	request->count = transfer_push(ch, request->map.payload, request->map.payload_count,
+				       &fault);
 	if (ch->phase == CHANNEL_CLOSING)
 		close_advance(ch);
 	else if (ch->phase == CHANNEL_CONNECTED)
 		close_reach_final(ch);
 	channel_refresh(ch);
+	if (fault) {
+		report_fault(ch->port->device, request->chain.segments, request->chain.readable,
+			     sizeof(struct mp_request) + request->count);
+		return MP_FAULT;
+	}
 	if (request->count)
 		return MP_OK;
 	return ch->out_wait ? MP_AGAIN : MP_ENDED;

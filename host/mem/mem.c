@@ -109,6 +109,11 @@ bool mem_guard_tripped(void)
 	return atomic_exchange(&guard_tripped, false);
 }
 
+bool mem_guard_is_tripped(void)
+{
+	return atomic_load(&guard_tripped);
+}
+
 /* --- Regions ------------------------------------------------------------ */
 
 void mem_init(struct mem *mem)
@@ -305,9 +310,21 @@ int mem_iov(const struct mem *mem, gpa_t addr, uint64_t len, struct iovec *iov, 
 	return len ? -EFAULT : n;
 }
 
-bool mem_has(const struct mem *mem, gpa_t addr, uint64_t len)
+uint64_t mem_reach(const struct mem *mem, gpa_t addr, uint64_t len)
 {
-	struct iovec iov[MEM_MAX_REGIONS];
+	uint64_t at = addr.value, left = len;
 
-	return mem_iov(mem, addr, len, iov, MEM_MAX_REGIONS) > 0;
+	for (unsigned int i = 0; i < mem->count && left; i++) {
+		const struct mem_region *r = &mem->regions[i];
+		uint64_t part;
+
+		if (!lies_in(at, 1, r->guest, r->size))
+			continue;
+		part = r->size - (at - r->guest);
+		if (part > left)
+			part = left;
+		at += part;
+		left -= part;
+	}
+	return len - left;
 }

@@ -62,8 +62,8 @@ void *mem_at_user(const struct mem *mem, uint64_t user, uint64_t len);
  */
 int mem_iov(const struct mem *mem, gpa_t addr, uint64_t len, struct iovec *iov, int max);
 
-/* Are all @len bytes (1 or more) at @addr guest memory, in adjacent regions? */
-bool mem_has(const struct mem *mem, gpa_t addr, uint64_t len);
+/* How many of the @len bytes at @addr are guest memory, from the first one on. */
+uint64_t mem_reach(const struct mem *mem, gpa_t addr, uint64_t len);
 
 /*
  * Truncated guest memory: a front end may shrink the file under our mapping,
@@ -74,5 +74,7 @@ bool mem_has(const struct mem *mem, gpa_t addr, uint64_t len);
  */
 int mem_guard_install(void);
 bool mem_guard_tripped(void);
+/* As above, and it will still be told. */
+bool mem_guard_is_tripped(void);
 
 #endif

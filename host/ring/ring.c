@@ -147,6 +147,7 @@ int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
 	ring->quiet = false;
 	ring->call_due = false;
 	ring->broken = false;
+	ring->has_missing = false;
 	ring->taken = 0;
 	memset(ring->out, 0, sizeof(ring->out));
 	ring->running = true;
@@ -212,7 +213,7 @@ int ring_waiting(struct ring *ring)
 }
 
 /* [virtio-1.2 2.7.5.3]: the flag was negotiated, tables are not nested, nothing follows. */
-static int enter_indirect(const struct ring *ring, struct table *table,
+static int enter_indirect(struct ring *ring, struct table *table,
 			  const struct raw_desc *desc)
 {
 	unsigned int size = desc->len / sizeof(struct raw_desc);
@@ -225,7 +226,11 @@ static int enter_indirect(const struct ring *ring, struct table *table,
 	table->desc = mem_at(ring->mem, gpa(desc->addr), desc->len);
 	table->size = size;
 	table->is_indirect = true;
-	return table->desc ? 0 : -EPROTO;
+	if (table->desc)
+		return 0;
+	ring->missing = gpa(desc->addr + mem_reach(ring->mem, gpa(desc->addr), desc->len));
+	ring->has_missing = true;
+	return -EPROTO;
 }
 
 /* Checks one descriptor that carries data, and appends it. */
@@ -237,7 +242,7 @@ static int add_segment(const struct ring *ring, struct ring_chain *chain,
 	/* Also what ends a loop. */
 	if (n == ring->size || n == RING_MAX_SEGMENTS)
 		return -EPROTO;
-	if (!mem_has(ring->mem, gpa(desc->addr), desc->len))
+	if (!desc->len)
 		return -EPROTO;
 	if (desc->flags & VRING_DESC_F_WRITE) {
 		chain->writable++;
@@ -258,7 +263,7 @@ static int add_segment(const struct ring *ring, struct ring_chain *chain,
  * Follows the chain from @head. Each step adds a segment or enters the only
  * indirect table, so there are at most size + 1 of them.
  */
-static int walk(const struct ring *ring, uint16_t head, struct ring_chain *chain)
+static int walk(struct ring *ring, uint16_t head, struct ring_chain *chain)
 {
 	struct table table = { .desc = (void *)ring->desc, .size = ring->size };
 	unsigned int idx = head;

@@ -39,6 +39,8 @@ struct ring {
 	bool signalled_valid;
 	bool event_idx, indirect;
 	bool running, broken;
+	bool has_missing;		/* broken by an indirect table that is not in memory, ... */
+	gpa_t missing;			/* ... here */
 	bool unpublished;		/* something was given since ring_publish() */
 	bool quiet;			/* the next ring_give() is no reason for a call */
 	bool call_due;			/* something else was given since the last call */
@@ -53,8 +55,8 @@ struct ring_segment {
 
 /*
  * One descriptor chain, checked: readable segments first, then writable, at
- * least one in all, each in guest memory as it was mapped at that moment. A
- * head is never out twice.
+ * least one in all, none empty. A head is never out twice. Whether a segment lies in guest
+ * memory is for whoever uses it to find out (mem.h): what that costs depends on what it holds.
  */
 struct ring_chain {
 	uint16_t head;
@@ -85,7 +87,7 @@ int ring_remap(struct ring *ring);
 
 /*
  * Takes the next chain. Returns 1, 0 (none, or the ring does not run), -EPROTO (the
- * ring is broken: a descriptor out of range or outside memory, a loop, a
+ * ring is broken: a descriptor out of range, a loop, a
  * chain longer than the ring or RING_MAX_SEGMENTS, a readable
  * descriptor behind a writable, a zero length, an indirect table that is not
  * negotiated, nested, odd, empty, longer than the ring or not in one region, an

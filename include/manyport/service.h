@@ -89,7 +89,11 @@ struct mp_peer {
 
 /* What the core asks of a stream; each returns 0 or more, or -errno. */
 struct mp_stream_ops {
-	/* Bytes put into @iov (1 or more), 0: the end, -EAGAIN, other: failed. */
+	/*
+	 * Both: -EFAULT: the kernel cannot reach that guest memory; nothing was moved, and the
+	 * stream goes on.
+	 * Bytes put into @iov (1 or more), 0: the end, -EAGAIN, other: failed.
+	 */
 	ssize_t (*readv)(struct mp_stream *stream, const struct iovec *iov, int count);
 	/* Bytes taken (1 or more), -EAGAIN, -EPIPE: takes no more, other: failed. */
 	ssize_t (*writev)(struct mp_stream *stream, const struct iovec *iov, int count);

@@ -145,7 +145,8 @@ enum mp_status {
 	MP_CANCELLED		= 7,	/* parked read back by CANCEL, CLOSE, ring stop */
 	MP_UNSUPPORTED		= 8,	/* unknown op */
 	MP_ENDED		= 9,	/* WRITE: service takes no more; READ: channel failed */
-	MP_STATUS_MAX		= MP_ENDED,
+	MP_FAULT		= 10,	/* payload out of the device's reach; nothing armed [6.9] */
+	MP_STATUS_MAX		= MP_FAULT,
 };
 
 /*

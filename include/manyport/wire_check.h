@@ -147,7 +147,8 @@ static inline bool mp_state_is_valid(const struct mp_state *s)
 /*
  * A result [protocol.md 6.1]. @asked: payload bytes that the request
  * offered; @used: bytes that the used ring reports as written. Only a READ
- * may carry payload in @used, so @writable says how much it offered.
+ * may carry payload in @used, so @writable says how much it offered. MP_FAULT means that
+ * bytes are missing: never all moved, and never of a request without a payload.
  */
 static inline bool mp_result_is_valid(const struct mp_result *r, __u32 asked, __u32 used,
 				      __u32 writable)
@@ -155,6 +156,7 @@ static inline bool mp_result_is_valid(const struct mp_result *r, __u32 asked, __
 	__u32 count = mp_le32(r->count);
 
 	return used >= sizeof(*r) && mp_le32(r->status) <= MP_STATUS_MAX && count <= asked &&
+	       (mp_le32(r->status) != MP_FAULT || count < asked) &&
 	       (!writable || used - sizeof(*r) >= count) && mp_state_is_valid(&r->state);
 }
 

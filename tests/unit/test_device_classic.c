@@ -123,6 +123,58 @@ static void one_open(void **state)
 	expect_quiet();
 }
 
+/* A buffer where there is no memory. */
+static struct fake_request *put_outside(unsigned int queue, bool in)
+{
+	struct fake_request *r = fake_new(driver, FAKE_RAW, queue, in ? 0 : 8, in ? 8 : 0);
+
+	fake_offer(driver, r);
+	driver->queues[queue].desc[r->head].addr = RAM_BASE + RAM_SIZE - 4;
+	fake_kick(driver, queue);
+	fake_run(driver);
+	return r;
+}
+
+/* The buffer comes back, the service sees a failure in place of a hole, the port goes on. */
+static void buffer_outside_memory(void **state)
+{
+	struct fake_request *r;
+
+	(void)state;
+	guest_open(PORT, true);
+	put_done("db\nbefore");
+	expect_out("before");
+	r = put_outside(TX, false);
+	assert_true(r->done);
+	fake_drop(driver, r);
+	assert_int_equal(service->aborted, 1);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	put_done("behind");
+	guest_open(PORT, false);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	expect_quiet();
+
+	/* In place of a name. */
+	guest_open(PORT, true);
+	r = put_outside(TX, false);
+	assert_true(r->done);
+	fake_drop(driver, r);
+	assert_int_equal(service->opened, 1);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	guest_open(PORT, false);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	guest_open(PORT, true);
+	put_done("db\nall");
+	expect_out("all");
+	assert_false(device_is_broken(driver->device));
+
+	/* The driver's own memory. */
+	put_outside(RX, true);
+	assert_false(device_is_broken(driver->device));
+	fake_say(service->last, "abc", 3);
+	assert_true(device_is_broken(driver->device));
+}
+
 static void name_in_pieces(void **state)
 {
 	(void)state;
@@ -675,7 +727,8 @@ static void fixed_port_retries(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_open), TEST(name_in_pieces), TEST(name_ends_at_nul), TEST(refused_names),
+		TEST(one_open), TEST(buffer_outside_memory),
+		TEST(name_in_pieces), TEST(name_ends_at_nul), TEST(refused_names),
 		TEST(full_service_fills_the_ring), TEST(close_marks_the_place),
 		TEST(opens_queue_up),
 		TEST(late_device_still_connects), TEST(connect_takes_time), TEST(linger_limit),

@@ -195,10 +195,11 @@ static void ranges_cross_adjacent_regions(void **state)
 	assert_int_equal(mem_iov(&mem, gpa(0x10000), 3 * PAGE + 1, iov, 4), -EFAULT);
 	assert_int_equal(mem_iov(&mem, gpa(0xffff), 2, iov, 4), -EFAULT);
 	assert_int_equal(mem_iov(&mem, gpa(UINT64_MAX), UINT64_MAX, iov, 4), -EFAULT);
-	assert_true(mem_has(&mem, gpa(0x10000), 3 * PAGE));
-	assert_false(mem_has(&mem, gpa(0x10000), 3 * PAGE + 1));
-	assert_false(mem_has(&mem, gpa(0x10000), 0));
-	assert_false(mem_has(&mem, gpa(0x10000 + 2 * PAGE), UINT64_MAX));
+	assert_int_equal(mem_reach(&mem, gpa(0x10000), 3 * PAGE), 3 * PAGE);
+	assert_int_equal(mem_reach(&mem, gpa(0x10000), 3 * PAGE + 1), 3 * PAGE);
+	assert_int_equal(mem_reach(&mem, gpa(0x10000), 0), 0);
+	assert_int_equal(mem_reach(&mem, gpa(0x10000 - 1), 2), 0);
+	assert_int_equal(mem_reach(&mem, gpa(0x10000 + 2 * PAGE), UINT64_MAX), PAGE);
 }
 
 /* --- The guard ------------------------------------------------------------ */
