@@ -223,6 +223,18 @@ __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *wha
 }
 
 /*
+ * The device cannot reach memory of the driver's own: there is no other way for the bytes, and
+ * behind them a hole would be in the stream. So the channel ends with EIO, and the device
+ * is told to forget it [protocol.md 6.9]. Returns what to wake.
+ */
+__poll_t mp_channel_fault_locked(struct mp_channel *ch)
+{
+	pr_warn_ratelimited("%s: channel %u: the host cannot reach the memory of this guest's kernel: is all of it shared?\n",
+			    dev_name(&ch->port->dev), ch->slot);
+	return mp_channel_fail_locked(ch, -EIO);
+}
+
+/*
  * Sends CLOSE for the current generation. What was accepted and not sent yet
  * follows it, up to the final offset, unless @abort. Returns 0, -EBUSY (the
  * one of the generation before, or a CANCEL, is still at the device), -ESHUTDOWN.

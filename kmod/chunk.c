@@ -60,6 +60,8 @@ void mp_write_drop_locked(struct mp_channel *ch)
 {
 	struct mp_chunk *chunk, *next;
 
+	if (ch->out_bytes && !ch->out_error && ch->error == -EIO)
+		ch->out_error = -EIO;
 	if (ch->out_bytes && !ch->out_error)
 		ch->out_error = ch->error || (ch->bits & MP_ST_FAILED) ? -ECONNRESET : -EPIPE;
 	list_for_each_entry_safe(chunk, next, &ch->out_chunks, node) {
@@ -86,10 +88,11 @@ static void count_locked(struct mp_channel *ch)
 
 	/*
 	 * A channel with an error counts nowhere (mp_channel_fail_locked()), but for the CLOSE
-	 * of one that was aborted or for which the device broke a rule.
+	 * of one that was aborted, for which the device broke a rule, or whose memory it
+	 * could not reach.
 	 */
 	if (ch->error &&
-	    (ch->error != -ECONNRESET || !mp_channel_is_ending_locked(ch) || ch->is_closed))
+	    (ch->error == -ENODEV || !mp_channel_is_ending_locked(ch) || ch->is_closed))
 		return;
 	if (wanted != ch->out_calls)
 		mp_queue_want(ch->port->tx, wanted);
@@ -157,6 +160,8 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 	case MP_BAD_STATE:
 		mp_write_drop_locked(ch);
 		return EPOLLOUT | EPOLLERR;
+	case MP_FAULT:
+		return mp_channel_fault_locked(ch);
 	default:
 		return mp_channel_protocol_error_locked(ch, "write status");
 	}

@@ -34,6 +34,8 @@ static void connect_done(struct mp_req *req)
 			ch->reason = MP_REASON_BUSY;
 			ch->is_closed = true;	/* the device made no channel */
 			wake |= EPOLLIN | EPOLLOUT | EPOLLERR;
+		} else if (status == MP_FAULT) {
+			wake |= mp_channel_fault_locked(ch);
 		} else {
 			wake |= mp_channel_protocol_error_locked(ch, "connect");
 		}

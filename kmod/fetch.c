@@ -160,6 +160,8 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		break;	/* the state says why */
+	case MP_FAULT:
+		return mp_channel_fault_locked(ch);
 	default:
 		return mp_channel_protocol_error_locked(ch, "read status");
 	}

@@ -368,7 +368,7 @@ struct mp_channel {
 	__poll_t contended;		/* a call that may not wait found the mutex taken */
 	bool end_seen;			/* fixed port: a call met the end, so connect again */
 	u32 generation;
-	int error;			/* -ENODEV, -ECONNRESET: the end of everything */
+	int error;			/* -ENODEV, -ECONNRESET, -EIO: the end of everything */
 	char *name;			/* name[+argument], NULL before naming */
 
 	u32 seq;			/* newest state of the device [protocol.md 7.1] */
@@ -438,6 +438,7 @@ struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generatio
 __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *state);
 __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error);
 __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what);
+__poll_t mp_channel_fault_locked(struct mp_channel *ch);
 bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
 			      struct mp_result *answer, __poll_t *wake);
 int mp_channel_lock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction, bool nonblock);
@@ -555,6 +556,7 @@ struct mp_batch {
 	/* Guarded by channel->lock: */
 	bool is_sending;		/* its caller has more parts to send */
 	bool is_short;			/* one moved less than it offered */
+	bool is_faulty;			/* the device cannot reach pages of one */
 	bool is_done;			/* all came back */
 	unsigned int pending;		/* parts at the device */
 	unsigned int count;

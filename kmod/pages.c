@@ -198,6 +198,9 @@ static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *p
 	u32 count = le32_to_cpu(answer->count);
 
 	switch (le32_to_cpu(answer->status)) {
+	case MP_FAULT:
+		part->batch->is_faulty = true;	/* the caller copies what is left */
+		fallthrough;
 	case MP_OK:
 		if (le64_to_cpu(answer->offset) != offset + count)
 			return mp_channel_protocol_error_locked(ch, "offset");
@@ -384,7 +387,8 @@ static size_t pinned_max(unsigned long addr, size_t bytes)
 /*
  * Moves the head of @iter on its own pages. Returns bytes, -EAGAIN (nothing
  * moved: the state says what to wait for), -EINTR (killed), or another error
- * (no memory, a bound is reached, pages that cannot be pinned): copy instead.
+ * (no memory, a bound is reached, pages that cannot be pinned or that the device cannot
+ * reach): copy instead.
  */
 ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read)
 {
@@ -415,7 +419,7 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 			return -EINTR;	/* the batch was given away */
 		ret = batch->total;
 		if (!ret)
-			ret = -EAGAIN;
+			ret = batch->is_faulty ? -EFAULT : -EAGAIN;
 	}
 	batch_free(batch);
 	if (ret > 0)

@@ -356,7 +356,7 @@ static ssize_t read_now(struct mp_channel *ch, struct iov_iter *to)
 
 /*
  * Reads at least one byte into @to. Returns bytes, 0 at the end, -EAGAIN
- * (@nonblock), -ENOTCONN, -ECONNRESET, -ENODEV, -EFAULT, -ERESTARTSYS, or why a fixed
+ * (@nonblock), -ENOTCONN, -ECONNRESET, -ENODEV, -EIO, -EFAULT, -ERESTARTSYS, or why a fixed
  * port refused.
  */
 ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock)

@@ -119,7 +119,7 @@ static ssize_t write_all(struct mp_channel *ch, struct iov_iter *from, bool nonb
 /* An error that was owed is paid when a call returns it, not one that returns a count. */
 static ssize_t pay_error(struct mp_channel *ch, ssize_t ret)
 {
-	if (ret != -EPIPE && ret != -ECONNRESET)
+	if (ret != -EPIPE && ret != -ECONNRESET && ret != -EIO)
 		return ret;
 	spin_lock_irq(&ch->lock);
 	ch->out_error = 0;
@@ -144,7 +144,7 @@ static bool is_naming(struct mp_channel *ch)
 
 /*
  * Names the service if none is, then writes all of @from. Returns bytes (less than
- * asked after a signal, or with @nonblock), -EAGAIN, -EPIPE, -ECONNRESET,
+ * asked after a signal, or with @nonblock), -EAGAIN, -EPIPE, -ECONNRESET, -EIO,
  * -ENODEV, -EFAULT, -ERESTARTSYS, or what naming says.
  */
 ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
