@@ -33,22 +33,38 @@ void attack_show_and_break(struct driver *d, uint16_t head)
 
 /* --- Addresses and lengths ---------------------------------------------- */
 
-static void bad_segment(struct driver *d, uint64_t addr, uint32_t len)
+/* A payload that is not in memory costs its request [protocol.md 6.9]. */
+static void bad_segment(struct driver *d, uint64_t addr, uint32_t len, enum mp_status status)
 {
 	attack_put_write(d);
 	d->tx->desc[FIRST + 1].addr = addr;
 	d->tx->desc[FIRST + 1].len = len;
-	attack_show_and_break(d, FIRST);
+	attack_show(d, FIRST);
+	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) == FIRST);
+	CHECK(le32toh(driver_result(d)->status) == status);
+	CHECK(driver_result(d)->count == 0);
+	driver_expect_alive(d);
 }
 
-ATTACK(addr_0, AT_CHANNEL) { bad_segment(d, 0, 5); }
-ATTACK(addr_below, AT_CHANNEL) { bad_segment(d, PEER_GUEST - 1, 5); }
-ATTACK(addr_behind, AT_CHANNEL) { bad_segment(d, PEER_GUEST + PEER_MEM_SIZE, 1); }
-ATTACK(addr_across_the_end, AT_CHANNEL) { bad_segment(d, PEER_GUEST + PEER_MEM_SIZE - 4, 5); }
-ATTACK(addr_wraps, AT_CHANNEL) { bad_segment(d, UINT64_MAX - 3, 5); }
-ATTACK(addr_of_the_front_end, AT_CHANNEL) { bad_segment(d, PEER_USER + d->out, 5); }
-ATTACK(len_4_gib, AT_CHANNEL) { bad_segment(d, peer_gpa(d->out), UINT32_MAX); }
-ATTACK(len_0, AT_CHANNEL) { bad_segment(d, peer_gpa(d->out), 0); }
+static void bad_addr(struct driver *d, uint64_t addr)
+{
+	bad_segment(d, addr, 5, MP_FAULT);
+}
+
+ATTACK(addr_0, AT_CHANNEL) { bad_addr(d, 0); }
+ATTACK(addr_below, AT_CHANNEL) { bad_addr(d, PEER_GUEST - 1); }
+ATTACK(addr_behind, AT_CHANNEL) { bad_addr(d, PEER_GUEST + PEER_MEM_SIZE); }
+ATTACK(addr_across_the_end, AT_CHANNEL) { bad_addr(d, PEER_GUEST + PEER_MEM_SIZE - 4); }
+ATTACK(addr_wraps, AT_CHANNEL) { bad_addr(d, UINT64_MAX - 3); }
+ATTACK(addr_of_the_front_end, AT_CHANNEL) { bad_addr(d, PEER_USER + d->out); }
+ATTACK(len_4_gib, AT_CHANNEL) { bad_segment(d, peer_gpa(d->out), UINT32_MAX, MP_INVALID); }
+
+ATTACK(len_0, AT_CHANNEL)
+{
+	attack_put_write(d);
+	d->tx->desc[FIRST + 1].len = 0;
+	attack_show_and_break(d, FIRST);
+}
 
 ATTACK(addr_last_byte, AT_CHANNEL)
 {

@@ -164,6 +164,55 @@ static void submit_into_hole(struct driver *d, enum mp_op op, uint64_t hole, uns
 	peer_kick(d->tx);
 }
 
+#define UNSHARED (PEER_MEM_SIZE + 4096)
+
+/* Only the payload's place costs no more than the request [protocol.md 6.9, 10.7]. */
+static void unshared_payload(struct driver *d, enum mp_op op)
+{
+	submit_into_hole(d, op, UNSHARED, op == MP_OP_READ ? 2 : 1);
+	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) >= 0);
+	CHECK(le32toh(driver_result(d)->status) == MP_FAULT);
+	CHECK(driver_result(d)->count == 0);
+	driver_expect_alive(d);
+}
+
+ATTACK(unshared_write_payload, AT_CHANNEL)
+{
+	unshared_payload(d, MP_OP_WRITE);
+	CHECK(driver_write(d, 0, 0, "still", 5) == MP_OK);
+}
+
+ATTACK(unshared_read_payload, AT_CHANNEL)
+{
+	CHECK(driver_write(d, 0, 0, "bytes", 5) == MP_OK);
+	driver_wait(d, 0, MP_ST_IN);
+	unshared_payload(d, MP_OP_READ);
+	CHECK(driver_read(d, 0, 0, 4096) == MP_OK);
+	CHECK(le32toh(driver_result(d)->count) == 5);
+	CHECK(!memcmp(driver_in(d), "bytes", 5));
+}
+
+ATTACK(unshared_header, AT_CHANNEL)
+{
+	submit_into_hole(d, MP_OP_WRITE, UNSHARED, 0);
+	peer_expect_broken(d->peer);
+}
+
+ATTACK(unshared_result, AT_CHANNEL)
+{
+	submit_into_hole(d, MP_OP_WRITE, UNSHARED, 2);
+	peer_expect_broken(d->peer);
+}
+
+ATTACK(unshared_event_buffer, AT_CHANNEL)
+{
+	const struct peer_segment segment = { peer_gpa(UNSHARED), sizeof(struct mp_event) };
+
+	peer_add(d->rx, &segment, 0, 1);
+	peer_kick(d->rx);
+	peer_expect_broken(d->peer);
+}
+
 static void truncate_data(struct driver *d, enum mp_op op, unsigned int part)
 {
 	static const uint8_t bytes[4096] = { 1 };

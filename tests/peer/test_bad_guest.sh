@@ -98,5 +98,10 @@ fi
 if grep -qE 'runtime error|Sanitizer|assertion' "$dir/log"; then
 	status=1
 fi
+# Who wonders why his guest is slow, or lost its device, finds the address.
+if [ $# -eq 0 ] && ! grep -q 'guest memory at 0x.* is not shared with the daemon' "$dir/log"; then
+	echo "# the log names no address that cannot be reached"
+	status=1
+fi
 [ $status -eq 0 ] || tail -n 60 "$dir/log" | sed 's/^/# /'
 exit $status
