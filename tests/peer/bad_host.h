@@ -85,7 +85,7 @@ struct attack {
 
 /* In each file of attacks; ended by a NULL name. */
 extern const struct attack attacks_results[], attacks_states[], attacks_rings[],
-	attacks_control[], attacks_answers[];
+	attacks_control[], attacks_answers[], attacks_fault[];
 
 /* A message to the driver that waits for a buffer. */
 struct message {

@@ -37,7 +37,7 @@ const struct attack *attack_find(const char *name, unsigned int *hits, int *how)
 {
 	const struct attack *const tables[] = {
 		attacks_results, attacks_states, attacks_rings, attacks_control,
-		attacks_answers,
+		attacks_answers, attacks_fault,
 	};
 
 	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {

@@ -21,6 +21,7 @@ void fill(uint64_t offset, size_t len);
 unsigned char pattern(uint64_t offset);
 int tell(const char *what);		/* returns 0 or the errno of the answer */
 int tell_attack(const char *name);	/* likewise */
+int is_served(const char *path, const char *service);	/* honestly; returns 0 when it is */
 int wait_for_nothing_left(const char *port);
 
 /* bad_host_users.c */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Attacks that need a choreography. */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -184,7 +187,131 @@ static int shutdown_killed(void)
 	return ret || wait_for_nothing_left("vport0p1");
 }
 
+/* --- Memory that the host cannot reach [protocol.md 6.9] ------------------------ */
+
+/* On a fresh channel nothing was fetched: a large read begins in the reader's own pages. */
+static int first_read_is_right(void)
+{
+	static unsigned char got[LARGE] __attribute__((aligned(4096)));
+	int fd = victim_open(VICTIM, "data", 0);
+	ssize_t n = read(fd, got, LARGE);
+
+	close(fd);
+	fill(0, LARGE);
+	if (n > 0 && !memcmp(got, io_buf, n))
+		return 0;
+	printf("# the first read: %zd bytes\n", n);
+	return -1;
+}
+
+/* The pages of processes: each byte goes by another way, and nobody learns of it. */
+static int fault_copied(void)
+{
+	int ret;
+
+	if (tell_attack("fault_pages"))
+		return -1;
+	ret = is_served(VICTIM, "data");
+	ret |= first_read_is_right();
+	if (tell("hits")) {
+		printf("# no page was refused\n");
+		ret = -1;
+	}
+	return tell_attack("none") || ret || wait_for_nothing_left("vport0p1");
+}
+
+static int expect_error(const char *what, ssize_t n, int error)
+{
+	if (n < 0 && errno == error)
+		return 0;
+	printf("# %s: %zd (%s), not: %s\n", what, n, strerror(n < 0 ? errno : 0),
+	       strerror(error));
+	return -1;
+}
+
+/* What is accepted before the host answers is accepted: until a call fails. */
+static ssize_t write_on(int fd, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = write(fd, io_buf, len);
+	} while (n > 0);
+	return n;
+}
+
+static ssize_t read_on(int fd, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, io_buf, len);
+	} while (n > 0);
+	return n;
+}
+
+/* Each kind of call ends with @error, each time, on a channel that first does just that. */
+static int all_calls_end(const char *attack, int error)
+{
+	struct pollfd entry = { .events = POLLIN | POLLOUT };
+	int ret = 0;
+
+	if (tell_attack(attack))
+		return -1;
+	entry.fd = victim_open(VICTIM, "data", 0);
+	fill(0, LARGE);
+	if (write(entry.fd, io_buf, SMALL) != SMALL)
+		ret = -1;
+	ret |= expect_error("fsync", fsync(entry.fd), error);
+	ret |= expect_error("write", write_on(entry.fd, SMALL), error);
+	ret |= expect_error("read", read(entry.fd, io_buf, SMALL), error);
+	if (poll(&entry, 1, 0) != 1 || !(entry.revents & POLLERR) || !(entry.revents & POLLHUP)) {
+		printf("# poll says 0x%x\n", entry.revents);
+		ret = -1;
+	}
+	close(entry.fd);
+	for (int i = 0; i < 3; i++) {
+		int fd = victim_open(VICTIM, "data", 0);
+
+		if (i == 0)
+			ret |= expect_error("large write", write_on(fd, LARGE), error);
+		else
+			ret |= expect_error("first read", read_on(fd, i == 1 ? SMALL : LARGE),
+					    error);
+		close(fd);
+	}
+	return tell_attack("none") || ret || wait_for_nothing_left("vport0p1") ||
+	       is_served(VICTIM, "data");
+}
+
+static int fault_eio(void)
+{
+	return all_calls_end("fault_all", EIO);
+}
+
+static int fault_broken_rule(void)
+{
+	return all_calls_end("fault_full", ECONNRESET);
+}
+
+static int fault_naming(void)
+{
+	int fd, ret;
+
+	if (tell_attack("fault_connect"))
+		return -1;
+	fd = open(VICTIM, O_RDWR);
+	ret = expect_error("naming", write(fd, "data", 4), EIO);
+	close(fd);
+	return tell_attack("none") || ret || wait_for_nothing_left("vport0p1") ||
+	       is_served(VICTIM, "data");
+}
+
 const struct play plays[] = {
+	{ "fault_copied", fault_copied },
+	{ "fault_eio", fault_eio },
+	{ "fault_broken_rule", fault_broken_rule },
+	{ "fault_naming", fault_naming },
 	{ "orphan_write_shutdown", orphan_write_shutdown },
 	{ "orphan_write_write", orphan_write_write },
 	{ "orphan_read_read", orphan_read_read },

@@ -68,6 +68,13 @@ enum attack_how {
 	ATTACK(broken_abort, 4, BY_PLAY)						\
 	ATTACK(swapped, 3, BY_PLAY)							\
 	ATTACK(lingering, 5, BY_PLAY)							\
+	/* Memory that cannot be reached (bad_host_fault.c). */				\
+	ATTACK(fault_pages, 2, AT_ONCE)							\
+	ATTACK(fault_all, 20, AT_ONCE)							\
+	ATTACK(fault_full, 20, AT_ONCE)							\
+	ATTACK(fault_offset, 20, AT_ONCE)						\
+	ATTACK(fault_connect, 6, AT_ONCE)						\
+	ATTACK(fault_others, 6, AT_ONCE)						\
 	/* States and events (bad_host_states.c). */					\
 	ATTACK(state_random, 300, SPOILS)						\
 	ATTACK(state_random_newer, 300, SPOILS)						\
