@@ -162,8 +162,9 @@ kernel_of()
 	qemu) "$world_dir/cloud-kernel" ;;
 	uml) "$world_dir/uml-kernel" plain ;;
 	uml-debug) "$world_dir/uml-kernel" debug ;;
+	uml-newest) "$world_dir/uml-newest-kernel" ;;
 	smp-debug) "$world_dir/smp-kernel" ;;
-	*) die -2 "unknown world '$1': qemu, uml, uml-debug or smp-debug" ;;
+	*) die -2 "unknown world '$1': qemu, uml, uml-debug, uml-newest or smp-debug" ;;
 	esac
 }
 
