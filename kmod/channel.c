@@ -229,7 +229,7 @@ __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *wha
  */
 __poll_t mp_channel_fault_locked(struct mp_channel *ch)
 {
-	pr_warn_ratelimited("%s: channel %u: the host cannot reach the memory of this guest's kernel: is all of it shared?\n",
+	pr_warn_ratelimited("%s: channel %u: the host cannot reach this kernel's memory\n",
 			    dev_name(&ch->port->dev), ch->slot);
 	return mp_channel_fail_locked(ch, -EIO);
 }

@@ -361,7 +361,8 @@ void device_break(struct device *device, const char *why)
 void device_report_missing(struct device *device, gpa_t addr, const char *cost)
 {
 	log_limited(&device->missing, LOG_LEVEL_WARNING,
-		    "%s: guest memory at 0x%llx is not shared with the daemon: %s; give each memory backend of the VMM share=on",
+		    "%s: guest memory at 0x%llx is not shared with the daemon: %s; "
+		    "give each memory backend of the VMM share=on",
 		    device->config.guest, (unsigned long long)addr.value, cost);
 }
 

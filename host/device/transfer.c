@@ -29,7 +29,8 @@ static void report_fault(struct device *device, const struct ring_segment *segme
 		done -= segments++->len;
 	if (count)
 		log_limited(&device->missing, LOG_LEVEL_WARNING,
-			    "%s: the kernel cannot access guest memory behind 0x%llx: a request comes back, to be sent from other memory",
+			    "%s: the kernel cannot access guest memory behind 0x%llx: "
+			    "a request comes back, to be sent from other memory",
 			    device->config.guest,
 			    (unsigned long long)(segments->addr.value + done));
 }

@@ -25,13 +25,22 @@ static void fault(struct answer *answer, uint32_t count)
 }
 
 /* Pages of processes: they travel on the transmit queue, and are never lazy. */
+static bool has_pages(const struct answer *answer)
+{
+	return is_served(answer) && (answer->queue & 1) &&
+	       !(answer->request.flags & htole16(MP_LAZY));
+}
+
 static void fault_pages(struct answer *answer)
 {
-	uint32_t len = le32toh(answer->request.length);
+	if (has_pages(answer))
+		fault(answer, 0);
+}
 
-	if (is_served(answer) && (answer->queue & 1) &&
-	    !(answer->request.flags & htole16(MP_LAZY)))
-		fault(answer, answer->device->step++ & 1 ? len / 2 : 0);
+static void fault_half(struct answer *answer)
+{
+	if (has_pages(answer))
+		fault(answer, le32toh(answer->request.length) / 2);
 }
 
 static void fault_all(struct answer *answer)
@@ -75,6 +84,7 @@ static void fault_others(struct answer *answer)
 
 const struct attack attacks_fault[] = {
 	{ .name = "fault_pages", .answer = fault_pages },
+	{ .name = "fault_half", .answer = fault_half },
 	{ .name = "fault_all", .answer = fault_all },
 	{ .name = "fault_full", .answer = fault_full },
 	{ .name = "fault_offset", .answer = fault_offset },

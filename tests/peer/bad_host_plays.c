@@ -205,11 +205,11 @@ static int first_read_is_right(void)
 }
 
 /* The pages of processes: each byte goes by another way, and nobody learns of it. */
-static int fault_copied(void)
+static int all_arrives(const char *attack)
 {
 	int ret;
 
-	if (tell_attack("fault_pages"))
+	if (tell_attack(attack))
 		return -1;
 	ret = is_served(VICTIM, "data");
 	ret |= first_read_is_right();
@@ -218,6 +218,16 @@ static int fault_copied(void)
 		ret = -1;
 	}
 	return tell_attack("none") || ret || wait_for_nothing_left("vport0p1");
+}
+
+static int fault_copied(void)
+{
+	return all_arrives("fault_pages");
+}
+
+static int fault_copied_rest(void)
+{
+	return all_arrives("fault_half");
 }
 
 static int expect_error(const char *what, ssize_t n, int error)
@@ -309,6 +319,7 @@ static int fault_naming(void)
 
 const struct play plays[] = {
 	{ "fault_copied", fault_copied },
+	{ "fault_copied_rest", fault_copied_rest },
 	{ "fault_eio", fault_eio },
 	{ "fault_broken_rule", fault_broken_rule },
 	{ "fault_naming", fault_naming },

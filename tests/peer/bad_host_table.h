@@ -70,6 +70,7 @@ enum attack_how {
 	ATTACK(lingering, 5, BY_PLAY)							\
 	/* Memory that cannot be reached (bad_host_fault.c). */				\
 	ATTACK(fault_pages, 2, AT_ONCE)							\
+	ATTACK(fault_half, 2, AT_ONCE)							\
 	ATTACK(fault_all, 20, AT_ONCE)							\
 	ATTACK(fault_full, 20, AT_ONCE)							\
 	ATTACK(fault_offset, 20, AT_ONCE)						\
