@@ -247,10 +247,23 @@ int close_shutdown(struct request *request)
 	return MP_OK;
 }
 
+/*
+ * The guest has neither read nor written a byte. A service that gives clients to channels may
+ * give this one to another channel [protocol.md 4.6]: its process has ended before it began.
+ */
+static bool give_back(struct channel *ch, uint64_t final)
+{
+	if (ch->in_offset || ch->out_offset || final || ch->in_end || ch->out_end ||
+	    !ch->stream->ops->unused)
+		return false;
+	ch->stream->ops->unused(ch->stream);
+	return true;
+}
+
 static void close_connected(struct channel *ch, bool abort, uint64_t final)
 {
 	transfer_unpark(ch, MP_CANCELLED);
-	if (abort) {
+	if (abort || give_back(ch, final)) {
 		close_finish(ch, MP_END_ABORT, MP_REASON_NONE);
 	} else if (ch->out_end) {
 		close_begin(ch, ch->out_offset);	/* no more is taken anyway */

@@ -4,7 +4,8 @@
  *
  * Channels wait in the order in which they were opened; each gets the next
  * client. Without a waiting channel nothing is accepted, and clients wait in
- * the socket's backlog.
+ * the socket's backlog. The client of a channel that was closed before a byte moved is the
+ * next client again: it stands before those in the backlog.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ struct listen_service {
 	struct loop_watch watch;	/* of the listener, while a channel waits */
 	struct loop_timer pause;
 	struct list waiting;		/* struct listen_stream, oldest first */
+	struct list returned;		/* struct client, oldest first: at most one a channel */
+	struct loop_task serve_returned;
 	struct log_limit limit;
 };
 
@@ -36,6 +39,11 @@ struct listen_stream {
 	struct socket_stream socket;	/* first: what the core holds */
 	struct listen_service *owner;
 	struct list link;		/* in owner->waiting, until connected */
+};
+
+struct client {
+	int fd;
+	struct list link;		/* in listen_service.returned */
 };
 
 static void accept_clients(struct listen_service *owner);
@@ -49,6 +57,11 @@ static void client_waits(struct loop_watch *watch, uint32_t events)
 static void pause_ends(struct loop_timer *timer)
 {
 	accept_clients(container_of(timer, struct listen_service, pause));
+}
+
+static void client_is_back(struct loop_task *task)
+{
+	accept_clients(container_of(task, struct listen_service, serve_returned));
 }
 
 /* Watches the listener exactly while a channel waits and accepting is not paused. */
@@ -65,11 +78,26 @@ static void update_watch(struct listen_service *owner)
 	}
 }
 
+static int take_returned(struct listen_service *owner)
+{
+	struct client *client = list_first(&owner->returned, struct client, link);
+	int fd;
+
+	if (!client)
+		return -1;
+	fd = client->fd;
+	list_del(&client->link);
+	free(client);
+	return fd;
+}
+
 /* The next client's socket; -EAGAIN: none, or none can be had now. */
 static int accept_client(struct listen_service *owner)
 {
-	int fd;
+	int fd = take_returned(owner);
 
+	if (fd >= 0)
+		return fd;
 	do {
 		fd = accept4(owner->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
@@ -110,6 +138,21 @@ static void accept_clients(struct listen_service *owner)
 	update_watch(owner);
 }
 
+/* Its client goes to the next channel that waits, but not from within this call. */
+static void listen_unused(struct mp_stream *base)
+{
+	struct listen_stream *stream = (struct listen_stream *)base;
+	struct client *client = malloc(sizeof(*client));
+
+	if (!client)
+		return;
+	client->fd = stream->socket.fd;
+	loop_watch_remove(&stream->socket.watch);
+	stream->socket.fd = -1;
+	list_add_tail(&stream->owner->returned, &client->link);
+	loop_task_queue(&stream->owner->serve_returned);
+}
+
 static bool listen_close(struct mp_stream *base, enum mp_end how, const struct mp_place *place)
 {
 	struct listen_stream *stream = (struct listen_stream *)base;
@@ -126,6 +169,7 @@ static const struct mp_stream_ops listen_stream_ops = {
 	.readv = socket_stream_readv,
 	.writev = socket_stream_writev,
 	.shutdown = socket_stream_shutdown,
+	.unused = listen_unused,
 	.close = listen_close,
 	.backlog = socket_stream_backlog,
 };
@@ -155,7 +199,11 @@ static int listen_open(struct mp_service *service, struct mp_peer *peer,
 static void listen_destroy(struct mp_service *service)
 {
 	struct listen_service *owner = (struct listen_service *)service;
+	int fd;
 
+	while ((fd = take_returned(owner)) >= 0)
+		close(fd);
+	loop_task_cancel(&owner->serve_returned);
 	loop_timer_stop(&owner->pause);
 	loop_watch_remove(&owner->watch);
 	unix_listener_close(&owner->listener);
@@ -194,6 +242,8 @@ static struct mp_service *listen_start(struct service_setup *setup, const char *
 	owner->name = setup->name;
 	owner->watch.fd = owner->listener.fd = -1;
 	list_init(&owner->waiting);
+	list_init(&owner->returned);
+	loop_task_init(setup->loop, &owner->serve_returned, client_is_back);
 	loop_timer_init(setup->loop, &owner->pause, pause_ends);
 	if (!setup->check_only)
 		ret = unix_listener_open(&owner->listener, path, mode);

@@ -100,6 +100,11 @@ struct mp_stream_ops {
 	/* @how: MP_SHUT_READ, MP_SHUT_WRITE. After SHUT_WRITE the service sees the end. */
 	void (*shutdown)(struct mp_stream *stream, uint16_t how);
 	/*
+	 * Optional, right before close(): no byte was read from the stream or written to it,
+	 * so its other end may be given to another stream.
+	 */
+	void (*unused)(struct mp_stream *stream);
+	/*
 	 * Ends the stream: nothing is called any more, in either direction. @place is NULL or
 	 * valid until close() returns. Returns true when bytes that were taken are still on their
 	 * way, which is only allowed with a @place: it is then given back when they have

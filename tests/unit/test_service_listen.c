@@ -53,6 +53,66 @@ static void listen_serves_in_order(void **state)
 	assert_int_equal(stat(path, &st), -1);
 }
 
+static bool peer_has_five(void *context)
+{
+	return ((struct test_peer *)context)->in_len == 5;
+}
+
+static void give_back(struct test_peer *peer)
+{
+	peer->stream->ops->unused(peer->stream);
+	peer_close(peer, true);
+}
+
+/* Who goes before a byte was moved leaves its client to the next. */
+static void listen_gives_an_unused_client_away(void **state)
+{
+	char path[128], bytes[8];
+	struct mp_service *service;
+	struct test_peer peers[4];
+	int clients[4];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	service = listen_service(path, "");
+	assert_int_equal(peer_open(&peers[0], service, "", 0), 0);
+	peers[0].deaf = true;
+	for (int i = 0; i < 2; i++)
+		clients[i] = connect_to(path);
+	assert_int_equal(write(clients[0], "first", 5), 5);
+	rig_wait(&rig, peer_is_settled, &peers[0]);
+	give_back(&peers[0]);
+	/* It is served before the one in the backlog, with what it said. */
+	assert_int_equal(peer_open(&peers[1], service, "one", 3), 1);
+	assert_int_equal(read(clients[0], bytes, sizeof(bytes)), 3);
+	assert_memory_equal(bytes, "one", 3);
+	rig_wait(&rig, peer_has_five, &peers[1]);
+	assert_memory_equal(peers[1].in, "first", 5);
+	assert_int_equal(peer_open(&peers[2], service, "two", 3), 1);
+	assert_int_equal(read(clients[1], bytes, sizeof(bytes)), 3);
+	/* To a channel that waits already, from the loop. */
+	assert_int_equal(peer_open(&peers[3], service, "", 0), 0);
+	clients[2] = connect_to(path);
+	rig_wait(&rig, peer_is_settled, &peers[3]);
+	assert_int_equal(peer_open(&peers[0], service, "last", 4), 0);
+	give_back(&peers[3]);
+	rig_wait(&rig, peer_is_settled, &peers[0]);
+	assert_int_equal(read(clients[2], bytes, sizeof(bytes)), 4);
+	assert_memory_equal(bytes, "last", 4);
+	/* One that nobody takes ends with the service. */
+	assert_int_equal(peer_open(&peers[3], service, "", 0), 0);
+	clients[3] = connect_to(path);
+	rig_wait(&rig, peer_is_settled, &peers[3]);
+	give_back(&peers[3]);
+	for (int i = 0; i < 3; i++)
+		peer_close(&peers[i], false);
+	service_destroy(service);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(read(clients[i], bytes, sizeof(bytes)), 0);
+		close(clients[i]);
+	}
+}
+
 static void listen_takes_no_others_socket(void **state)
 {
 	struct service_setup make = { .loop = rig.loop, .name = "test" };
@@ -113,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		socket_test(listen_serves_in_order),
+		socket_test(listen_gives_an_unused_client_away),
 		socket_test(listen_takes_no_others_socket),
 		socket_test(listen_wrong_forms),
 	};
