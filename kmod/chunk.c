@@ -358,6 +358,7 @@ static struct mp_chunk *chunk_reopen_locked(struct mp_channel *ch)
 static bool is_over_locked(const struct mp_channel *ch)
 {
 	return ch->error || ch->phase != MP_PHASE_CONNECTED || ch->shut_out ||
+	       ch->write_generation != ch->generation ||
 	       (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Naming: from an open to a connected channel, and again for fixed ports.
+ * Naming: from an open to a connected channel.
  *
  * CONNECT is sent once; its outcome is a state [protocol.md 4.4]. The call that
  * named the service collects the outcome: at once when it may wait, else when it is
@@ -65,7 +65,7 @@ static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const char *n
 }
 
 /* Sends CONNECT for the current generation. Returns 0 or -ESHUTDOWN. */
-static int connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect)
+int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect)
 {
 	u32 name_len = le32_to_cpu(connect->connect.name_len);
 	int ret;
@@ -95,7 +95,6 @@ __poll_t mp_connect_answered_locked(struct mp_channel *ch)
 	if (ch->port->is_fixed) {
 		ch->is_collected = true;
 		ch->was_connected = true;
-		ch->end_seen = false;
 	}
 	return EPOLLOUT;
 }
@@ -110,50 +109,11 @@ int mp_connect_fixed(struct mp_channel *ch)
 		return -ENOMEM;
 	spin_lock_irq(&ch->lock);
 	/* The port may have gone since the open: then its queues are not there any more. */
-	ret = ch->error ? ch->error : connect_send_locked(ch, ch->connect_req);
+	ret = ch->error ? ch->error : mp_connect_send_locked(ch, ch->connect_req);
 	if (ret)
 		ch->error = -ENODEV;	/* so that the release gives the slot back */
 	spin_unlock_irq(&ch->lock);
 	return ret ? -ENODEV : 0;
-}
-
-/*
- * A fixed port goes on after an end: the next generation, from offset 0, what was
- * left of the last is dropped [protocol.md 4.6]. Only when both streams are over, a
- * call has met the end, and nothing of the old generation is on its way out.
- */
-__poll_t mp_connect_again_locked(struct mp_channel *ch)
-{
-	lockdep_assert_held(&ch->lock);
-	if (!ch->end_seen || !(ch->bits & MP_ST_OUT_END) || ch->error || ch->is_released ||
-	    ch->phase != MP_PHASE_CONNECTED || !mp_channel_is_idle_locked(ch) || ch->in_batch ||
-	    ch->in_copying)
-		return 0;
-	/*
-	 * Bytes that wait are read first: IN_HUP is no end. But a file that is not open
-	 * for reading never meets one.
-	 */
-	if (ch->is_readable && (!(ch->bits & (MP_ST_IN_END | MP_ST_FAILED)) ||
-				ch->in_busy || mp_read_buffered_locked(ch)))
-		return 0;
-	if (!(ch->bits & (MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED)))
-		return 0;
-	if (mp_channel_send_close_locked(ch, true))
-		return 0;	/* the last one is not back: its end comes here again */
-	mp_write_drop_locked(ch);
-	mp_read_forget_locked(ch);
-	ch->out_error = 0;
-	ch->end_seen = false;
-	ch->shut_in = false;
-	ch->shut_out = false;
-	ch->in_offset = 0;
-	ch->in_asked = 0;
-	ch->out_offset = 0;
-	ch->bits = 0;
-	ch->seq = 0;
-	WRITE_ONCE(ch->generation, mp_port_next_generation(ch->port));
-	connect_send_locked(ch, ch->connect_req);
-	return 0;
 }
 
 /* What a naming call gets now that the channel is in this phase; 1: wait. */
@@ -228,7 +188,7 @@ int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool no
 		swap(ch->name, copy);
 		ch->is_closed = false;
 		same = true;
-		if (connect_send_locked(ch, connect))
+		if (mp_connect_send_locked(ch, connect))
 			ch->error = -ENODEV;
 		else
 			connect = NULL;

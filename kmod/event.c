@@ -46,7 +46,7 @@ __poll_t mp_channel_progress_locked(struct mp_channel *ch)
 		wake |= mp_write_pump_locked(ch);
 	if (ch->is_polled && !ch->in_large)
 		mp_fetch_ahead_locked(ch, false);
-	if (ch->end_seen)
+	if (ch->end.asked)
 		wake |= mp_connect_again_locked(ch);
 	return wake;
 }

@@ -96,7 +96,7 @@ static ssize_t mp_file_splice_read(struct file *file, loff_t *pos, struct pipe_i
 static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 {
 	struct mp_channel *ch = file->private_data;
-	__poll_t mask;
+	__poll_t mask, events = poll_requested_events(wait), edge = 0;
 
 	poll_wait(file, &ch->wait, wait);
 	if (READ_ONCE(ch->out_held))
@@ -104,10 +104,15 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	spin_lock_irq(&ch->lock);
 	set_polled_locked(ch);
 	mp_fetch_ahead_locked(ch, false);
+	if (events & (EPOLLIN | EPOLLRDNORM))
+		ch->end.is_read = true;
+	if (mp_end_is_met_locked(ch))
+		edge = mp_end_poll_locked(ch, events);
 	mask = mp_poll_mask_locked(ch);
 	if (!(mask & EPOLLOUT))
 		mp_write_want_locked(ch, true);
 	spin_unlock_irq(&ch->lock);
+	mp_channel_settle(ch, edge);
 	return mask;
 }
 

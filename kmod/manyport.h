@@ -338,6 +338,17 @@ struct mp_spin {
 	u8 rest;			/* short waits to sleep through before trying again */
 };
 
+/* Fixed port: how far the process knows of the end of a generation (reconnect.c). */
+struct mp_end {
+	bool asked;			/* a call asks for the next: it comes when nothing is out */
+	bool told;			/* a read has returned 0 */
+	bool told_writer;		/* a write has returned EAGAIN */
+	bool told_poller;		/* a poll for bytes has said HUP */
+	u8 polls;			/* that have said HUP */
+	bool is_read;			/* a call has looked for bytes */
+	u32 lost;			/* bytes that were taken behind the end */
+};
+
 struct mp_channel {
 	struct kref ref;
 	struct mp_port *port;		/* a reference */
@@ -366,7 +377,8 @@ struct mp_channel {
 	bool was_connected;		/* fixed port: the service has been there before */
 	bool is_readable;		/* the file may be read from */
 	__poll_t contended;		/* a call that may not wait found the mutex taken */
-	bool end_seen;			/* fixed port: a call met the end, so connect again */
+	struct mp_end end;		/* fixed port: of this generation */
+	bool end_owed;			/* and of the one before: no reader was told it */
 	u32 generation;
 	int error;			/* -ENODEV, -ECONNRESET, -EIO: the end of everything */
 	char *name;			/* name[+argument], NULL before naming */
@@ -410,6 +422,7 @@ struct mp_channel {
 	struct mp_spin out_spin;
 	bool shut_out;
 	int out_error;			/* of bytes taken early, to be reported once */
+	u32 write_generation;		/* of the write under way: it never goes on in another */
 	struct mp_batch *out_batch;	/* a WRITE from user pages */
 
 	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
@@ -463,10 +476,20 @@ int mp_connect_fixed(struct mp_channel *ch);
 int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool nonblock,
 		    bool may_retry);
 ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);
+int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect);
 __poll_t mp_connect_answered_locked(struct mp_channel *ch);
-__poll_t mp_connect_again_locked(struct mp_channel *ch);
 
 int mp_shutdown(struct mp_channel *ch, unsigned long how);
+
+/* ---- the next client of a fixed port (reconnect.c) ---- */
+
+bool mp_end_is_over_locked(const struct mp_channel *ch);
+bool mp_end_is_met_locked(const struct mp_channel *ch);
+bool mp_end_may_lose_locked(const struct mp_channel *ch);
+__poll_t mp_end_read_locked(struct mp_channel *ch);
+__poll_t mp_end_write_locked(struct mp_channel *ch, bool nonblock);
+__poll_t mp_end_poll_locked(struct mp_channel *ch, __poll_t events);
+__poll_t mp_connect_again_locked(struct mp_channel *ch);
 
 /* ---- readiness (poll.c) ---- */
 

@@ -255,8 +255,8 @@ static bool may_move_locked(const struct mp_channel *ch, bool is_read)
 		return false;
 	if (is_read)
 		return !ch->in_batch && !ch->in_busy && !mp_read_buffered_locked(ch) &&
-		       !ch->shut_in && (ch->bits & MP_ST_IN);
-	return !ch->out_batch && list_empty(&ch->out_chunks) && !ch->out_sent && !ch->shut_out &&
+		       !ch->shut_in && !ch->end_owed && (ch->bits & MP_ST_IN);
+	return ch->write_generation == ch->generation && !ch->out_batch && list_empty(&ch->out_chunks) && !ch->out_sent && !ch->shut_out &&
 	       (ch->bits & MP_ST_OUT);
 }
 

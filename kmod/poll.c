@@ -14,6 +14,13 @@
 /* Nobody polls for this: it wakes only those who look for themselves. */
 #define MP_POLL_LOOK	EPOLLMSG
 
+/* The service takes no more: would a write do something other than wait? */
+static bool out_end_is_ready_locked(const struct mp_channel *ch)
+{
+	return !ch->port->is_fixed || ch->shut_out || mp_end_may_lose_locked(ch) ||
+	       mp_end_is_over_locked(ch);
+}
+
 static __poll_t connected_mask_locked(const struct mp_channel *ch)
 {
 	bool failed = ch->bits & MP_ST_FAILED;
@@ -27,8 +34,7 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 	bool out_end = ch->shut_out || failed || (ch->bits & MP_ST_OUT_END);
 	__poll_t mask = 0;
 
-	if (ch->port->is_fixed && (ch->bits & MP_ST_OUT_END) && in_end &&
-	    !mp_read_buffered_locked(ch))
+	if (mp_end_is_met_locked(ch))
 		return MP_POLL_IN | EPOLLHUP;
 
 	/* Without memory to fetch into, the read that follows may wait for some. */
@@ -38,8 +44,11 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 		mask |= MP_POLL_IN;
 	if (in_hup)
 		mask |= EPOLLRDHUP;
-	if (out_end ? !ch->port->is_fixed : mp_write_has_room_locked(ch) && !ch->out_batch)
+	if (out_end ? out_end_is_ready_locked(ch) : mp_write_has_room_locked(ch) && !ch->out_batch)
 		mask |= MP_POLL_OUT;
+	/* On a fixed port an end is no failure, and HUP comes when all was read. */
+	if (ch->port->is_fixed)
+		return mask;
 	if (in_hup && out_end)
 		mask |= EPOLLHUP;
 	if (failed || ch->out_error)

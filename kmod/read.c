@@ -51,6 +51,8 @@ int mp_read_state_locked(const struct mp_channel *ch)
 {
 	if (ch->error)
 		return ch->error;
+	if (ch->end_owed)
+		return 0;
 	if (ch->phase == MP_PHASE_NAMING)
 		return !ch->was_connected;
 	if (ch->phase == MP_PHASE_REFUSED && ch->port->is_fixed)
@@ -206,9 +208,16 @@ static enum read_source read_ask_locked(struct mp_channel *ch, bool nonblock, bo
 static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblock, bool large)
 {
 	enum read_source source = FROM_NOWHERE;
+	__poll_t edge = 0;
 	int state = 1;
 
 	spin_lock_irq(&ch->lock);
+	ch->end.is_read = true;
+	if (ch->end_owed && !ch->error) {
+		ch->end_owed = false;
+		state = 0;
+		goto out;
+	}
 	if (!large) {
 		ch->in_want = min_t(size_t, iov_iter_count(to), U32_MAX);
 		if (ch->in_full && !batch_has_bytes_locked(ch))
@@ -228,11 +237,12 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 	ch->in_copying = source != FROM_NOWHERE;
 	if (source == FROM_NOWHERE && state == 1)
 		source = read_ask_locked(ch, nonblock, large);
-	if (!state && ch->port->is_fixed && ch->phase == MP_PHASE_CONNECTED) {
-		ch->end_seen = true;
-		mp_connect_again_locked(ch);
-	}
+out:
+	if (!state && mp_end_is_met_locked(ch))
+		edge = mp_end_read_locked(ch);
 	spin_unlock_irq(&ch->lock);
+	if (edge)
+		mp_channel_settle(ch, edge);
 
 	switch (source) {
 	case FROM_ORPHAN:

@@ -10,14 +10,15 @@
 #include "manyport.h"
 
 /*
- * What a write gets before it moves anything: 0 (go on), -EAGAIN (a fixed port
- * whose service is away), or the error, one that was owed first.
+ * What a write gets before it moves anything: 0 (go on), -EAGAIN (a fixed port whose
+ * service is away), or the error, one that was owed first. To a fixed port fsync alone
+ * reports bytes that were lost with their client: its processes meet the end.
  */
 static int write_state_locked(struct mp_channel *ch)
 {
 	if (ch->error == -ENODEV)
 		return -ENODEV;
-	if (ch->out_error)
+	if (ch->out_error && !ch->port->is_fixed)
 		return ch->out_error;
 	if (ch->error)
 		return ch->error;
@@ -29,11 +30,35 @@ static int write_state_locked(struct mp_channel *ch)
 		return ch->port->is_fixed ? -EAGAIN : -ENOTCONN;
 	if (!(ch->bits & (MP_ST_OUT_END | MP_ST_FAILED)))
 		return 0;
-	if (!ch->port->is_fixed)
-		return ch->bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
-	ch->end_seen = true;
-	mp_connect_again_locked(ch);
-	return -EAGAIN;
+	return ch->port->is_fixed ? -EAGAIN : ch->bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
+}
+
+static bool is_ended_locked(const struct mp_channel *ch)
+{
+	return ch->phase == MP_PHASE_CONNECTED && (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED));
+}
+
+/*
+ * The service of a fixed port takes no more. Returns how many bytes of the write are lost
+ * with it, -EAGAIN (@edge: what to wake), or -EPIPE: a write of which bytes were
+ * taken (@begun) is over with these, since it never goes on from one client to the next.
+ */
+static ssize_t write_ended_locked(struct mp_channel *ch, struct iov_iter *from, bool nonblock,
+				  bool begun, __poll_t *edge)
+{
+	size_t bytes = iov_iter_count(from);
+
+	if (!mp_end_may_lose_locked(ch)) {
+		if (begun)
+			return -EPIPE;
+		*edge = mp_end_write_locked(ch, nonblock);
+		return -EAGAIN;
+	}
+	bytes = min_t(size_t, bytes, max(mp_send_buffer, 1U));
+	ch->end.lost += bytes;
+	ch->out_error = -EPIPE;
+	iov_iter_advance(from, bytes);
+	return bytes;
 }
 
 static bool can_go_on(struct mp_channel *ch, bool large)
@@ -41,12 +66,14 @@ static bool can_go_on(struct mp_channel *ch, bool large)
 	bool ret;
 
 	spin_lock_irq(&ch->lock);
-	if (ch->error || ch->out_error || ch->shut_out)
+	if (ch->error || ch->shut_out || ch->write_generation != ch->generation ||
+	    (ch->out_error && !ch->port->is_fixed))
 		ret = true;
 	else if (ch->phase != MP_PHASE_CONNECTED)
 		ret = ch->phase == MP_PHASE_REFUSED;
-	else if (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED))
-		ret = !ch->end_seen;
+	else if (is_ended_locked(ch))
+		ret = !ch->port->is_fixed || mp_end_may_lose_locked(ch) ||
+		      (mp_end_is_over_locked(ch) && !ch->end.asked);
 	else if (large)
 		ret = list_empty(&ch->out_chunks) && !ch->out_sent && !ch->out_batch &&
 		      (ch->bits & MP_ST_OUT);
@@ -72,13 +99,24 @@ static int wait_for_room(struct mp_channel *ch, bool large)
 	return ret;
 }
 
-/* One step, under the write mutex. Returns bytes, -EAGAIN (wait), -errno. */
-static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool large)
+/*
+ * One step, under the write mutex; @begun: not the first of its write. Returns bytes,
+ * -EAGAIN (wait), -errno.
+ */
+static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool large,
+			  bool nonblock, bool begun)
 {
-	int ret;
+	__poll_t edge = 0;
+	ssize_t ret;
 
 	spin_lock_irq(&ch->lock);
+	if (!begun)
+		ch->write_generation = ch->generation;
 	ret = write_state_locked(ch);
+	if (begun && ch->write_generation != ch->generation)
+		ret = -EPIPE;
+	else if (ret == -EAGAIN && is_ended_locked(ch))
+		ret = write_ended_locked(ch, from, nonblock, begun, &edge);
 	if (!ret && ch->out_batch)
 		ret = -EAGAIN;	/* of a killed writer: where it ended is not known yet */
 	if (!ret && !large)
@@ -86,6 +124,8 @@ static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool lar
 	if (ret == -EAGAIN)
 		mp_write_want_locked(ch, true);
 	spin_unlock_irq(&ch->lock);
+	if (edge)
+		mp_channel_settle(ch, edge);
 	return ret ? ret : mp_pages_move(ch, from, false);
 }
 
@@ -97,7 +137,7 @@ static ssize_t write_all(struct mp_channel *ch, struct iov_iter *from, bool nonb
 
 	while (iov_iter_count(from)) {
 		large = can_pin && mp_pages_want(from);
-		ret = write_some(ch, from, large);
+		ret = write_some(ch, from, large, nonblock, done);
 		if (ret > 0) {
 			done += ret;
 			continue;
