@@ -257,12 +257,12 @@ TEST(reconnects_to_a_listening_service)
 	char byte;
 
 	for (int i = 0; i < 5; i++, index++) {
-		puppet_await(index);
 		await_connected(fd);
+		puppet_await(index);
 		write_pattern(fd, 100, i, 0);
 		expect_got(&(struct puppet){ fd, index }, 100, i);
 		ctl("close %u", index);
-		/* The end is met by somebody before the next connection is made. */
+		/* A process is told the end before it asks for the next connection. */
 		CHECK_EQ(read(fd, &byte, 1), 0);
 	}
 }

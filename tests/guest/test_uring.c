@@ -137,6 +137,40 @@ TEST(read_waits_for_bytes)
 	}
 }
 
+/* A read of a fixed port that gives 0 tells the end, and the next one asks [protocol.md 4.6]. */
+TEST(the_end_on_a_fixed_port)
+{
+	struct uring ring = uring_create();
+	struct puppet p = { .index = puppet_next() };
+	unsigned int generation;
+	struct completion cqe;
+	char buf[100];
+
+	p.fd = port_open(PORT_TIED, 0);
+	puppet_await(p.index);
+	add(&ring, IORING_OP_READ, p.fd, buf, sizeof(buf), 1);
+	submit(&ring, 1);
+	generation = channel_info(p.fd).generation;
+	ctl("close %u", p.index);
+	CHECK_EQ(await(&ring).res, 0);
+	barrier();
+	CHECK_EQ(channel_info(p.fd).generation, generation);
+	CHECK_EQ(puppet_next(), ++p.index);
+	for (bool is_sent = false;; is_sent = true) {
+		add(&ring, IORING_OP_READ, p.fd, buf, sizeof(buf), 2);
+		submit(&ring, 1);
+		if (!is_sent) {
+			puppet_await(p.index);
+			ctl("send %u 10 2", p.index);
+		}
+		cqe = await(&ring);
+		if (cqe.res)
+			break;
+	}
+	CHECK_EQ(cqe.res, 10);
+	CHECK_EQ(pattern_check(buf, 10, 2, 0), 10);
+}
+
 TEST(read_waits_on_a_nonblocking_file)
 {
 	struct uring ring = uring_create();
