@@ -256,8 +256,8 @@ static bool may_move_locked(const struct mp_channel *ch, bool is_read)
 	if (is_read)
 		return !ch->in_batch && !ch->in_busy && !mp_read_buffered_locked(ch) &&
 		       !ch->shut_in && !ch->end_owed && (ch->bits & MP_ST_IN);
-	return ch->write_generation == ch->generation && !ch->out_batch && list_empty(&ch->out_chunks) && !ch->out_sent && !ch->shut_out &&
-	       (ch->bits & MP_ST_OUT);
+	return ch->write_generation == ch->generation && !ch->out_batch && !ch->out_sent &&
+	       list_empty(&ch->out_chunks) && !ch->shut_out && (ch->bits & MP_ST_OUT);
 }
 
 /* Sends the part behind those that were sent. Returns false when it cannot go out. */
