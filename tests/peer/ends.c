@@ -585,7 +585,7 @@ static bool begin(void)
 #define RUN(call, ...) do {							\
 	if (begin()) {								\
 		call;								\
-		exit(0);							\
+		_exit(0);	/* its guest is not freed: that is no leak */	\
 	}									\
 	printf(__VA_ARGS__);							\
 	printf("\n");								\
