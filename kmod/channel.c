@@ -124,7 +124,7 @@ static struct mp_channel *channel_alloc(struct mp_port *port)
 
 /*
  * A new channel on @port: local, no round trip. Returns it with the caller's
- * reference, or ERR_PTR: -EBUSY (a limit), -ENODEV (port gone), -ENOMEM.
+ * reference, or ERR_PTR: -EBUSY (a limit), -ENODEV (port gone), -EIO (port broken), -ENOMEM.
  */
 struct mp_channel *mp_channel_open(struct mp_port *port)
 {
@@ -156,6 +156,12 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 		mp_channel_put(ch);
 		return ERR_PTR(-ENODEV);
 	}
+	/* Either this is seen, or mp_port_break() finds the channel in the table. */
+	if (READ_ONCE(port->is_broken)) {
+		slot_free(ch);
+		mp_channel_put(ch);
+		return ERR_PTR(-EIO);
+	}
 	mp_debug_opened();
 	return ch;
 }
@@ -172,7 +178,7 @@ static void channel_wake(struct mp_channel *ch, __poll_t key)
 
 /*
  * Fills in who @req is from and hands it to the device. The request holds a
- * reference until it is over. Returns 0 or -ESHUTDOWN (still the caller's).
+ * reference until it is over. Returns 0, or -ESHUTDOWN or -EIO (still the caller's).
  */
 int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req)
 {
@@ -335,7 +341,8 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
  * taken over (mp_channel_apply_locked()), and what its status means is the handler's business.
  * Returns false when nothing came that counts:
  *
- * - the queue died, or the answer is of a generation that is over (a fixed port's);
+ * - the queue died, or gave the request up (req->error, which some handlers look at), or the
+ *   answer is of a generation that is over (a fixed port's);
  * - MP_STALE after CLOSE: the device has closed the channel and forgotten it, perhaps while this
  *   request was on its way [protocol.md 6.7, 8.3];
  * - the answer breaks a rule, which has failed the channel [protocol.md 10.7]: it does not match
@@ -350,7 +357,7 @@ bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
 	u32 status;
 
 	lockdep_assert_held(&ch->lock);
-	if (ret == -ESHUTDOWN || !mp_channel_is_current_locked(ch, req))
+	if ((ret && ret != -EPROTO) || !mp_channel_is_current_locked(ch, req))
 		return false;
 	status = le32_to_cpu(answer->status);
 	if (ret) {
@@ -385,7 +392,7 @@ static __poll_t close_take_locked(struct mp_channel *ch, const struct mp_req *re
 		if (!is_ok || (abort && !ch->is_closed))
 			wake |= mp_channel_protocol_error_locked(ch, "close");
 	}
-	if (abort || req->is_dead)
+	if (abort || req->error)
 		ch->is_closed = true;
 	else if (ch->error)
 		ch->close_sent = false;

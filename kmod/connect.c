@@ -15,6 +15,20 @@
 /* Prefix, the longest name, its end mark: what a naming write may hold of a name. */
 #define MP_NAMING_MAX (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 1)
 
+static int connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect);
+
+/*
+ * CONNECT found no memory. A fixed port serves for ever: once more, behind what else waits. Any
+ * other channel is over; if the device knows it (refused before), the CLOSE says so.
+ */
+static __poll_t connect_given_up_locked(struct mp_channel *ch)
+{
+	if (ch->port->is_fixed && !ch->is_released && !ch->error &&
+	    !connect_send_locked(ch, ch->connect_req))
+		return 0;
+	return mp_channel_fail_locked(ch, -ENOMEM);
+}
+
 static void connect_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;
@@ -25,7 +39,10 @@ static void connect_done(struct mp_req *req)
 
 	spin_lock_irqsave(&ch->lock, flags);
 	ch->connect_busy = false;
-	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
+	if (req->error == -ENOMEM) {
+		if (mp_channel_is_current_locked(ch, req))
+			wake |= connect_given_up_locked(ch);
+	} else if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
 		status = le32_to_cpu(answer.status);
 		if (status == MP_OK) {
 			wake |= mp_channel_apply_locked(ch, &answer.state);
@@ -62,7 +79,7 @@ static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const char *n
 	return connect;
 }
 
-/* Sends CONNECT for the current generation. Returns 0 or -ESHUTDOWN. */
+/* Sends CONNECT for the current generation. Returns 0, -ESHUTDOWN, -EIO (a broken queue). */
 static int connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect)
 {
 	u32 name_len = le32_to_cpu(connect->connect.name_len);
@@ -98,6 +115,12 @@ __poll_t mp_connect_answered_locked(struct mp_channel *ch)
 	return EPOLLOUT;
 }
 
+/* What a process is told when the queue took no CONNECT. */
+static int submit_error(int error)
+{
+	return error == -EIO ? -EIO : -ENODEV;
+}
+
 /* A fixed port's channel is connected from the start. Never waits. */
 int mp_connect_fixed(struct mp_channel *ch)
 {
@@ -109,10 +132,13 @@ int mp_connect_fixed(struct mp_channel *ch)
 	spin_lock_irq(&ch->lock);
 	/* The port may have gone since the open: then its queues are not there any more. */
 	ret = ch->error ? ch->error : connect_send_locked(ch, ch->connect_req);
-	if (ret)
-		ch->error = -ENODEV;	/* so that the release gives the slot back */
+	if (ret) {
+		ret = submit_error(ret);
+		ch->error = ret;
+		ch->is_closed = true;	/* so that the release gives the slot back */
+	}
 	spin_unlock_irq(&ch->lock);
-	return ret ? -ENODEV : 0;
+	return ret;
 }
 
 /*
@@ -226,8 +252,9 @@ int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool no
 		swap(ch->name, copy);
 		ch->is_closed = false;
 		same = true;
-		if (connect_send_locked(ch, connect))
-			ch->error = -ENODEV;
+		ret = connect_send_locked(ch, connect);
+		if (ret)
+			ch->error = submit_error(ret);
 		else
 			connect = NULL;
 	}

@@ -7,6 +7,7 @@
  * the virtqueues are deleted, and only then the requests are freed [protocol.md 10.5].
  */
 #include <linux/module.h>
+#include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/virtio_ring.h>
 
@@ -15,6 +16,13 @@
 #include "manyport.h"
 
 #define MP_MAX_PORTS 0x8000
+
+/*
+ * The shortest virtqueues with which each request fits in beside what is kept free of it
+ * [protocol.md 6.5, 8.4, 11.3], with indirect descriptors and without.
+ */
+#define MP_MIN_ENTRIES	      8U
+#define MP_MIN_ENTRIES_DIRECT 16U
 
 static unsigned int queue_count(const struct mp_device *device)
 {
@@ -25,6 +33,24 @@ static unsigned int queue_count(const struct mp_device *device)
 static unsigned int rx_number(unsigned int id)
 {
 	return id ? 2 * id + 2 : 0;
+}
+
+/* A request that never fits in would wait for ever. */
+static int queues_check(const struct mp_device *device)
+{
+	unsigned int least = device->has_indirect ? MP_MIN_ENTRIES : MP_MIN_ENTRIES_DIRECT;
+	unsigned int i, entries;
+
+	for (i = 0; i < queue_count(device); i++) {
+		entries = virtqueue_get_vring_size(device->vqs[i]);
+		if (entries >= least)
+			continue;
+		dev_err(&device->vdev->dev,
+			"virtqueue %u has %u entries, at least %u are needed: give the device longer ones (QEMU: vq_size=)\n",
+			i, entries, least);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* In a debug build: a control interrupt that comes early, with a failure behind it or without. */
@@ -75,6 +101,11 @@ static int queues_find(struct mp_device *device)
 	ret = fail_find(device);
 	if (ret)
 		return ret;
+	ret = queues_check(device);
+	if (ret) {
+		device->vdev->config->del_vqs(device->vdev);
+		return ret;
+	}
 	for (id = 0; id < device->max_ports; id++) {
 		mp_queue_attach(mp_device_rx(device, id), device->vqs[rx_number(id)]);
 		mp_queue_attach(mp_device_tx(device, id), device->vqs[rx_number(id) + 1]);
@@ -97,6 +128,7 @@ static void queues_delete(struct mp_device *device)
 	device->is_confirmed = false;
 	for (i = 0; i < 2 * device->max_ports; i++)
 		mp_queue_kill(&device->queues[i]);
+	cancel_work_sync(&device->broken_work);	/* queued by what was alive until now */
 	synchronize_rcu();	/* pairs with wait.c: nobody looks at a queue any more */
 	virtio_reset_device(device->vdev);
 	for (i = 0; i < 2 * device->max_ports; i++)
@@ -161,7 +193,22 @@ static void control_quiesce(struct mp_device *device)
 	mutex_lock(&device->ports_mutex);
 	device->is_going = true;
 	mutex_unlock(&device->ports_mutex);
+	cancel_delayed_work_sync(&device->control_retry);	/* it queues the other */
 	cancel_work_sync(&device->control_work);
+}
+
+/* A queue broke: the port that it belongs to does. */
+static void broken_work(struct work_struct *work)
+{
+	struct mp_device *device = container_of(work, struct mp_device, broken_work);
+	unsigned int id;
+
+	mutex_lock(&device->ports_mutex);
+	for (id = 0; !device->is_going && id < device->max_ports; id++)
+		if (device->ports[id] && (READ_ONCE(mp_device_rx(device, id)->is_broken) ||
+					  READ_ONCE(mp_device_tx(device, id)->is_broken)))
+			mp_port_break(device->ports[id]);
+	mutex_unlock(&device->ports_mutex);
 }
 
 /*
@@ -228,6 +275,22 @@ err_stop:
 	return ret;
 }
 
+/*
+ * The machine goes down, or another kernel is about to start in its memory (kexec). Event buffers
+ * and parked READs would stay with the device, which some transports let write until the next
+ * driver resets it; and the host would not know that the channels are over. So the device ends as
+ * in remove, which may still come. Processes that are left get ENODEV.
+ *
+ * This comes before the drivers' own shutdown, which virtio has not in all kernels and which
+ * could not say BYE where it has. Neither suspend nor remove runs meanwhile: the one shares a mutex with
+ * the system call, the other begins by unregistering this, which waits.
+ */
+static int device_reboot(struct notifier_block *block, unsigned long action, void *unused)
+{
+	device_stop(container_of(block, struct mp_device, reboot));
+	return NOTIFY_DONE;
+}
+
 static int manyport_probe(struct virtio_device *vdev)
 {
 	struct mp_device *device;
@@ -250,6 +313,8 @@ static int manyport_probe(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&device->control_bufs);
 	mutex_init(&device->ports_mutex);
 	INIT_WORK(&device->control_work, mp_control_work);
+	INIT_DELAYED_WORK(&device->control_retry, mp_control_retry);
+	INIT_WORK(&device->broken_work, broken_work);
 	device->is_going = true;	/* until device_start() says otherwise */
 	ret = device_alloc(device);
 	if (ret)
@@ -261,6 +326,8 @@ static int manyport_probe(struct virtio_device *vdev)
 	ret = device_start(device);
 	if (ret)
 		goto err_chrdev;
+	device->reboot.notifier_call = device_reboot;
+	register_reboot_notifier(&device->reboot);	/* cannot fail */
 	return 0;
 
 err_chrdev:
@@ -274,6 +341,7 @@ static void manyport_remove(struct virtio_device *vdev)
 {
 	struct mp_device *device = vdev->priv;
 
+	unregister_reboot_notifier(&device->reboot);
 	device_stop(device);
 	unregister_chrdev_region(device->devt, device->max_ports);
 	device_free(device);
@@ -288,8 +356,10 @@ static int manyport_freeze(struct virtio_device *vdev)
 
 	control_quiesce(device);
 	for (id = 0; id < device->max_ports; id++)
-		if (device->ports[id])
+		if (device->ports[id]) {
 			mp_port_fail_channels(device->ports[id], -ECONNRESET);
+			device->ports[id]->is_broken = false;	/* its next queues are new */
+		}
 	queues_delete(device);
 	return 0;
 }

@@ -31,6 +31,7 @@
 #include <linux/list.h>
 #include <linux/poll.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -88,7 +89,8 @@ struct mp_req {
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
 	bool is_held;			/* but not very late: counted in queue->held */
-	bool is_dead;			/* the queue went away before an answer */
+	bool is_added;			/* the device has it, or had; guarded by queue->lock */
+	int error;			/* why there is no answer, or 0: see mp_req_answer() */
 	u32 used;			/* bytes written, as the device says */
 	struct scatterlist one;		/* for a payload in one piece */
 	struct mp_request header;	/* the device reads */
@@ -114,6 +116,9 @@ struct mp_queue {
 	spinlock_t lock;		/* guards all below */
 	struct virtqueue *vq;
 	bool is_dead;			/* nothing may be added any more */
+	bool is_broken;			/* likewise, but the device may still answer */
+	unsigned int tries;		/* of additions in a row that failed for lack of memory */
+	struct delayed_work retry_work;	/* the next */
 	struct list_head inflight;	/* the device holds them */
 	struct list_head urgent, waiting; /* they wait for a descriptor, in order */
 	unsigned int event_count, events_posted;
@@ -135,6 +140,7 @@ struct mp_queue {
 int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx);
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
+bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
 int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_want(struct mp_queue *queue, bool wanted);
 void mp_queue_hold(struct mp_queue *queue, bool held);
@@ -169,7 +175,11 @@ struct mp_device {
 	spinlock_t control_lock;	/* guards the control queues and their buffers */
 	struct virtqueue *control_in, *control_out;
 	struct list_head control_bufs;
+	unsigned int control_posted;	/* receive buffers that the device has */
 	struct work_struct control_work;
+	struct delayed_work control_retry; /* when some could not be given to it */
+	struct notifier_block reboot;
+	struct work_struct broken_work;	/* a queue broke: its port's channels end */
 	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
 	struct mp_port **ports;		/* by id */
 	struct mp_port_mode *modes;	/* by id, from PORT_MODE */
@@ -201,6 +211,7 @@ void mp_device_unregister_driver(void);
 
 int mp_control_start(struct mp_device *device);
 void mp_control_work(struct work_struct *work);
+void mp_control_retry(struct work_struct *work);
 void mp_control_interrupt(struct virtqueue *vq);
 void mp_control_bye(struct mp_device *device);
 void mp_control_detach(struct mp_device *device);
@@ -243,12 +254,14 @@ struct mp_port {
 	bool is_fixed;
 	u32 max_channels;
 	u32 max_io, max_segments;
+	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
 	char *name;			/* set once, by PORT_NAME */
 	bool is_shown;			/* it has a node */
 	struct list_head going_node;	/* while its device removes all ports */
 
 	struct mutex open_mutex;	/* guards is_gone (writes), accounts, channel_count */
 	bool is_gone;
+	bool is_broken;			/* one of its queues is; set under device->ports_mutex */
 	unsigned int channel_count;
 	struct list_head accounts;
 	atomic_long_t bytes;		/* pinned or buffered, all uids */
@@ -271,6 +284,7 @@ void mp_port_remove_begin(struct mp_port *port);
 void mp_port_remove_end(struct mp_port *port);
 void mp_port_wait_released(void);
 void mp_port_fail_channels(struct mp_port *port, int error);
+void mp_port_break(struct mp_port *port);
 struct mp_account *mp_port_charge_open(struct mp_port *port);
 void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account);
 bool mp_port_charge(struct mp_port *port, struct mp_account *account, size_t bytes, bool force);
@@ -293,6 +307,7 @@ struct mp_chunk {
 	struct list_head node;		/* channel->out_chunks, in order */
 	u64 offset;			/* of the first byte not yet taken */
 	u32 start, end, size;		/* data[start..end) is not yet taken */
+	u32 piece;			/* bytes that one WRITE may carry */
 	bool is_sent;			/* the device has it */
 	bool is_filling;		/* a writer copies into it, unlocked */
 	u8 *data;			/* behind this structure, or memory of its own */
@@ -357,7 +372,7 @@ struct mp_channel {
 	__poll_t contended;		/* a call that may not wait found the mutex taken */
 	bool end_seen;			/* fixed port: a call met the end, so connect again */
 	u32 generation;
-	int error;			/* -ENODEV, -ECONNRESET: the end of everything */
+	int error;			/* the end of everything: -ENODEV, -ECONNRESET, -EIO, -ENOMEM */
 	char *name;			/* name[+argument], NULL before naming */
 
 	u32 seq;			/* newest state of the device [protocol.md 7.1] */
@@ -376,6 +391,8 @@ struct mp_channel {
 	struct mp_fetch *in_spare;	/* one that was read, for the next READ */
 	struct mp_spin in_spin;
 	bool fetch_failed;		/* there was no memory for one */
+	bool in_small;			/* one found no memory on its way: a page at most */
+	int in_error;			/* nor did that one: for the reader who waits */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
 	bool in_copying;		/* a reader copies from a fetch or in_batch, unlocked */
 	bool in_forget;			/* what it copies from is to be dropped behind that */
@@ -544,6 +561,7 @@ struct mp_batch {
 	/* Guarded by channel->lock: */
 	bool is_sending;		/* its caller has more parts to send */
 	bool is_short;			/* one moved less than it offered */
+	bool is_given_up;		/* one found no memory on its way to the device */
 	bool is_done;			/* all came back */
 	unsigned int pending;		/* parts at the device */
 	unsigned int count;

@@ -76,8 +76,11 @@ void mp_pages_free_later(struct mp_batch *batch)
 	queue_work(mp_workqueue, &batch->free_work);
 }
 
-/* Neighbouring pages share one entry: fewer descriptors. */
-static void build_sg(struct mp_batch_req *part, size_t offset)
+/*
+ * Neighbouring pages share one entry, up to @max bytes: fewer descriptors, and none that is more
+ * than the DMA layer maps in one piece.
+ */
+static void build_sg(struct mp_batch_req *part, size_t offset, size_t max)
 {
 	struct scatterlist *sg = part->sg;
 	size_t left = part->len;
@@ -87,7 +90,8 @@ static void build_sg(struct mp_batch_req *part, size_t offset)
 	for (i = 0; i < part->page_count; i++) {
 		size_t bytes = min_t(size_t, left, PAGE_SIZE - offset);
 
-		if (used && page_to_pfn(part->pages[i]) == page_to_pfn(part->pages[i - 1]) + 1)
+		if (used && page_to_pfn(part->pages[i]) == page_to_pfn(part->pages[i - 1]) + 1 &&
+		    sg[used - 1].length + bytes <= max)
 			sg[used - 1].length += bytes;
 		else
 			sg_set_page(&sg[used++], part->pages[i], bytes, offset);
@@ -100,7 +104,8 @@ static void build_sg(struct mp_batch_req *part, size_t offset)
 }
 
 /* Pins up to @bytes at @addr. Returns bytes pinned or -errno. */
-static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t bytes, bool is_read)
+static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t bytes, bool is_read,
+			size_t max_entry)
 {
 	size_t offset = offset_in_page(addr);
 	unsigned int count = DIV_ROUND_UP(offset + bytes, PAGE_SIZE);
@@ -117,23 +122,32 @@ static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t by
 	}
 	part->page_count = pinned;
 	part->len = min_t(size_t, bytes, (size_t)pinned * PAGE_SIZE - offset);
-	build_sg(part, offset);
+	build_sg(part, offset, max_entry);
 	return part->len;
 }
 
 /*
- * The most bytes at @addr that one request may carry [protocol.md 9.2], beside its header and
- * result. 0: the queue is too short for that.
+ * How many pages one request may carry, beside its header and result [protocol.md 9.2]. Also
+ * without indirect descriptors they fit in when the queue is empty.
  */
-static size_t part_limit(const struct mp_port *port, unsigned long addr)
+static unsigned int part_pages(const struct mp_port *port)
 {
 	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
-	unsigned int segments = port->max_segments - 2;
 
-	if (entries <= 2 + MP_RESERVED_DESCS)
-		return 0;
-	segments = min(segments, entries - 2 - MP_RESERVED_DESCS);
-	return min_t(size_t, port->max_io, (size_t)segments * PAGE_SIZE - offset_in_page(addr));
+	return min(port->max_segments, entries - MP_RESERVED_DESCS) - 2;
+}
+
+/*
+ * The most bytes at @addr that one request of at most @pages pages may carry: of each part of
+ * its own, since max_io need not be a multiple of a page, nor @addr.
+ */
+static size_t part_limit(const struct mp_port *port, unsigned int pages, unsigned long addr)
+{
+	size_t bytes = port->max_io;
+
+	if (bytes > PAGE_SIZE)
+		bytes = round_down(bytes, PAGE_SIZE);
+	return min(bytes, pages * PAGE_SIZE - offset_in_page(addr));
 }
 
 static struct mp_batch *batch_alloc(struct mp_channel *ch, bool is_read, size_t charge)
@@ -234,6 +248,7 @@ static void part_done(struct mp_req *req)
 		wake |= part_answer_locked(ch, part, &answer);
 		wake |= mp_channel_apply_locked(ch, &answer.state);
 	}
+	batch->is_given_up |= req->error == -ENOMEM;
 	batch->is_short |= part->count < part->len;
 	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */
 	if (!--batch->pending && !batch->is_sending) {
@@ -291,7 +306,7 @@ out:
  * pinned. Returns 0 when at least one was sent, or -errno.
  */
 static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned long addr,
-		      size_t left, size_t limit)
+		      size_t left, unsigned int pages)
 {
 	unsigned int parts = batch->is_read ? clamp_t(u8, ch->in_parts, 1, MP_BATCH_MAX) :
 					      MP_BATCH_MAX;
@@ -300,14 +315,14 @@ static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned lo
 		      clamp_t(size_t, left / MP_BATCH_MAX, MP_PART_MIN, MP_PART_MAX);
 	ssize_t ret = 0;
 
-	step = min(round_up(step, PAGE_SIZE), limit);
+	step = round_up(step, PAGE_SIZE);
 	while (left && batch->count < parts) {
 		struct mp_batch_req *part = &batch->reqs[batch->count];
-		size_t bytes = min(left, step);
+		size_t bytes = min3(left, step, part_limit(ch->port, pages, addr));
 
 		mp_req_init(&part->req, ch, batch->is_read ? MP_OP_READ : MP_OP_WRITE, NULL);
 		part->batch = batch;
-		ret = part_pin(part, addr, bytes, batch->is_read);
+		ret = part_pin(part, addr, bytes, batch->is_read, ch->port->max_entry);
 		if (ret <= 0)
 			break;
 		part->req.payload_in = batch->is_read;
@@ -332,17 +347,18 @@ static bool is_batch_done(struct mp_channel *ch, bool is_read)
 
 	/* The caller's own, or none: nobody else frees it before this says so. */
 	batch = READ_ONCE(*slot);
-	if (batch && !READ_ONCE(batch->is_done))
+	if (batch && !READ_ONCE(batch->is_done) && READ_ONCE(ch->error) != -EIO)
 		return false;
 	spin_lock_irq(&ch->lock);
-	ret = !*slot || (*slot)->is_done;
+	ret = !*slot || (*slot)->is_done || ch->error == -EIO;
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }
 
 /*
  * Waits for the answers. Returns 0 (the batch is settled, and the caller's to free), or -EINTR
- * (the caller was killed first, and the batch is not the caller's any more). While the caller
+ * (the caller was killed first) or -EIO (the queue broke first: the pages stay with the device,
+ * which may never answer); then the batch is not the caller's any more. While the caller
  * waits its batch is the one of that direction: a batch that is settled is in no slot.
  */
 static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
@@ -360,12 +376,11 @@ static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
 		mp_channel_settle(ch, wake);
 		return 0;
 	}
-	if (!mp_wait_pages(ch, spin, is_batch_done, batch->is_read, batch->count))
-		return 0;
+	mp_wait_pages(ch, spin, is_batch_done, batch->is_read, batch->count);
 	spin_lock_irq(&ch->lock);
 	if (!batch->is_done) {
 		batch->is_orphan = true;
-		ret = -EINTR;
+		ret = ch->error == -EIO ? -EIO : -EINTR;
 	}
 	spin_unlock_irq(&ch->lock);
 	if (ret)
@@ -383,13 +398,14 @@ static size_t pinned_max(unsigned long addr, size_t bytes)
 
 /*
  * Moves the head of @iter on its own pages. Returns bytes, -EAGAIN (nothing
- * moved: the state says what to wait for), -EINTR (killed), or another error
+ * moved: the state says what to wait for), -EINTR (killed), -EIO (broken), or another error
  * (no memory, a bound is reached, pages that cannot be pinned): copy instead.
  */
 ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read)
 {
 	unsigned long addr = (unsigned long)mp_iter_address(iter);
-	size_t limit = 0, bytes = iov_iter_single_seg_count(iter);
+	size_t bytes = iov_iter_single_seg_count(iter);
+	unsigned int pages = 0;
 	struct mp_batch *batch;
 	size_t cost;
 	bool may_move;
@@ -402,20 +418,21 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 	spin_lock_irq(&ch->lock);
 	may_move = may_move_locked(ch, is_read);
 	if (may_move)
-		limit = part_limit(ch->port, addr);
+		pages = part_pages(ch->port);
 	spin_unlock_irq(&ch->lock);
-	batch = limit ? batch_alloc(ch, is_read, cost) : NULL;
+	batch = may_move ? batch_alloc(ch, is_read, cost) : NULL;
 	if (!batch) {
 		mp_port_uncharge(ch->port, ch->account, cost);
 		return may_move ? -ENOBUFS : -EAGAIN;
 	}
-	ret = batch_send(ch, batch, addr, bytes, limit);
+	ret = batch_send(ch, batch, addr, bytes, pages);
 	if (!ret) {
-		if (batch_wait(ch, batch))
-			return -EINTR;	/* the batch was given away */
+		ret = batch_wait(ch, batch);
+		if (ret)
+			return ret;	/* the batch was given away */
 		ret = batch->total;
 		if (!ret)
-			ret = -EAGAIN;
+			ret = batch->is_given_up ? -ENOBUFS : -EAGAIN;
 	}
 	batch_free(batch);
 	if (ret > 0)

@@ -17,6 +17,8 @@
 #include "debug.h"
 #include "manyport.h"
 
+#define MP_ENTRY_MAX 65536U
+
 static struct mp_port *to_port(struct device *dev)
 {
 	return container_of(dev, struct mp_port, dev);
@@ -108,6 +110,8 @@ void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u3
 	port->max_channels = min3(max_channels, device->max_channels, max(mp_max_channels, 1U));
 	port->max_io = device->max_io;
 	port->max_segments = device->max_segments;
+	/* Bounce buffers are the scarcer the longer they are. */
+	port->max_entry = min_t(size_t, virtio_max_dma_size(device->vdev), MP_ENTRY_MAX);
 }
 
 /* Without a node yet. Returns the port or ERR_PTR. */
@@ -205,13 +209,27 @@ void mp_port_fail_channels(struct mp_port *port, int error)
 		wake = mp_channel_fail_locked(ch, error);
 		/* Also one that had ended before, and waits for answers to send its CLOSE. */
 		mp_write_uncount_locked(ch);
-		if (error == -ENODEV || error == -ECONNRESET)
-			ch->is_closed = true;	/* the device has forgotten it */
+		ch->is_closed = true;	/* the device has forgotten it, or cannot be told */
 		spin_unlock_irq(&ch->lock);
 		mp_channel_settle(ch, wake);
 		mp_channel_put(ch);
 		slot++;
 	}
+}
+
+/*
+ * One of the port's queues is broken: every channel ends with EIO, and so does every open from now
+ * on. The node stays, so that there is something to see; a new life of the device mends it.
+ */
+void mp_port_break(struct mp_port *port)
+{
+	if (port->is_broken)
+		return;
+	WRITE_ONCE(port->is_broken, true);
+	dev_err(&port->dev,
+		"a virtqueue is broken: all channels end; to use the port again, bind its driver anew\n");
+	smp_mb();	/* pairs with the table's lock in mp_channel_open() */
+	mp_port_fail_channels(port, -EIO);
 }
 
 /*
