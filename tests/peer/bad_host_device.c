@@ -355,6 +355,9 @@ void device_read_config(const struct device *device, uint32_t offset, void *buf,
 void device_ring_start(struct device *device, unsigned int queue, struct ring *ring)
 {
 	device->rings[queue] = ring;
+	/* The first control queue of a life starts before the second: no lie in between. */
+	if (queue == CONTROL_RX)
+		device->attack = NULL;
 	if (queue != CONTROL_TX)
 		return;
 	device->attack = device->next_life;
