@@ -197,26 +197,6 @@ TEST(after_the_service)
 	echo_once(channel_open("echo", 0), "data");
 }
 
-/*
- * WRITEs of closed channels are on their way when the host's limit for a close passes. The host
- * answers that it does not know them any more, which breaks no rule: the kernel's log, at which
- * the world looks afterwards, must not say so.
- */
-TEST(many_beyond_the_limit)
-{
-	char *buf = calloc(1, 1 << 20);
-	int fds[100];
-
-	for (int i = 0; i < 100; i++) {
-		fds[i] = channel_open("slow", O_NONBLOCK);
-		CHECK_GT(CHECK_OK(write(fds[i], buf, 1 << 20)), 0);
-	}
-	for (int i = 0; i < 100; i++)
-		close(fds[i]);
-	await_port(PORT_MULTI, 0);
-	free(buf);
-}
-
 static void write_for_ever(void *arg)
 {
 	char *buf = calloc(1, MUCH);
