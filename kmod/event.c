@@ -52,9 +52,9 @@ __poll_t mp_channel_progress_locked(struct mp_channel *ch)
 }
 
 /*
- * The host's limit ended the close: the service has not taken all that was written. No
- * process holds the channel any more that could be told, so the log and the port's counter
- * say it.
+ * The host's limit ended the close: the service has not taken all that was written, or has and
+ * did not end itself [protocol.md 8.3]. No process holds the channel any more that could be
+ * told, so the log and the port's counter say it.
  */
 static void linger_expired_locked(const struct mp_channel *ch)
 {
