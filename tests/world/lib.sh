@@ -160,25 +160,47 @@ kernel_of()
 {
 	case $1 in
 	qemu) "$world_dir/cloud-kernel" ;;
+	trixie) "$world_dir/trixie-kernel" ;;
 	uml) "$world_dir/uml-kernel" plain ;;
 	uml-debug) "$world_dir/uml-kernel" debug ;;
 	uml-newest) "$world_dir/uml-newest-kernel" ;;
 	smp-debug) "$world_dir/smp-kernel" ;;
-	*) die -2 "unknown world '$1': qemu, uml, uml-debug, uml-newest or smp-debug" ;;
+	*) die -2 "unknown world '$1': qemu, trixie, uml, uml-debug, uml-newest or smp-debug" ;;
 	esac
 }
 
-# forky_folder FOLDER PACKAGE...: a small Debian forky with these packages and
-# what they depend on, without what they only recommend.
-forky_folder()
+# debian_folder SUITE FOLDER PACKAGE...: a small Debian of that suite with these
+# packages and what they depend on, without what they only recommend.
+debian_folder()
 {
-	local root=$1 script=/usr/share/debootstrap/scripts/forky packages
+	local suite=$1 root=$2 script packages
 
-	shift
-	# Debian 12's debootstrap does not know the name; all suites since
-	# bookworm are made the same way.
+	shift 2
+	# Debian 12's debootstrap does not know every newer name; all suites
+	# since bookworm are made the same way.
+	script=/usr/share/debootstrap/scripts/$suite
 	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
 	packages=$(IFS=,; echo "$*")
 	as_root debootstrap --variant=minbase --include="$packages" \
-		forky "$root" "$(debian_mirror)" "$script"
+		"$suite" "$root" "$(debian_mirror)" "$script"
+}
+
+forky_folder()
+{
+	debian_folder forky "$@"
+}
+
+# chroot_make ROOT DIRECTORY [ARGUMENT...]: make in a directory of a folder that
+# debian_folder has made, with the folder's own tools.
+chroot_make()
+{
+	local root=$1 dir=$2
+
+	shift 2
+	# The compiler's tools read /proc; it is mounted for them alone.
+	# shellcheck disable=SC2016 # for the inner shell
+	as_root unshare --mount sh -c \
+		'mount -t proc proc "$1/proc" && exec chroot "$@"' sh \
+		"$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		make -C "$dir" -j"$(nproc)" "$@" 2>&1
 }
