@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* manyport: the command line's first word, and messages. */
 #include <argp.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,7 +60,7 @@ const char *error_name(int error)
 
 void complain_refused(const char *port, const char *service, int error)
 {
-	char where[160] = "", what[300];
+	char where[160] = "", what[300], node[300];
 
 	if (port)
 		snprintf(where, sizeof(where), " on port '%s'", port);
@@ -67,7 +68,16 @@ void complain_refused(const char *port, const char *service, int error)
 		snprintf(what, sizeof(what), "no channel to service '%s'%s", service, where);
 	else
 		snprintf(what, sizeof(what), "no channel%s", where);
-	complain("%s (%s): %s", what, error_name(error), manyport_explain(error));
+	if (error == -EBUSY && find_stock_port(port, node, sizeof(node)))
+		complain("%s (EBUSY): virtio_console has %s, and lets one process at a time open "
+			 "it: load the manyport module (modprobe manyport), which takes the port "
+			 "over", what, node);
+	else if (error == -ENODEV && find_stock_port(port, node, sizeof(node)))
+		complain("%s (ENODEV): virtio_console has %s: load the manyport module (modprobe "
+			 "manyport), which takes the port over if the host gives it channels; or "
+			 "use it as it is with --port, one process at a time", what, node);
+	else
+		complain("%s (%s): %s", what, error_name(error), manyport_explain(error));
 }
 
 static int parse_option(int key, char *arg, struct argp_state *state)

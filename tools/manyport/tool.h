@@ -29,6 +29,12 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 void complain_refused(const char *port, const char *service, int error);
 
+/*
+ * Does virtio_console have the port that is meant (as in manyport_open(); NULL: any port)?
+ * Then @node is the path of its node.
+ */
+bool find_stock_port(const char *port, char *node, size_t size);
+
 /* "NAME (what it is)" is an error's name for people who search for it: "ENOENT". */
 const char *error_name(int error);
 
