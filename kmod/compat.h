@@ -44,6 +44,19 @@ static inline void __user *mp_iter_address(const struct iov_iter *iter)
 #endif
 }
 
+/* What the device offers, whatever its driver took of it: the first 64 feature bits. */
+static inline u64 mp_offered_features(struct virtio_device *vdev)
+{
+#ifdef HAVE_VIRTIO_GET_FEATURES
+	VIRTIO_DECLARE_FEATURES(offered);
+
+	virtio_get_features(vdev, offered_array);
+	return offered;
+#else
+	return vdev->config->get_features(vdev);
+#endif
+}
+
 /* One virtqueue as its driver wants it; no callback: never interrupts. */
 struct mp_vq_request {
 	const char *name;

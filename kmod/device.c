@@ -108,7 +108,7 @@ static void queues_delete(struct mp_device *device)
 		mp_queue_flush(&device->queues[i]);
 }
 
-/* Refuses what is not ours before a queue exists, so that the next driver can have it. */
+/* claim.c has seen these bits; a device that no longer offers them is refused. */
 static int manyport_validate(struct virtio_device *vdev)
 {
 	if (!virtio_has_feature(vdev, MP_F_MULTI_OPEN) ||
@@ -301,11 +301,16 @@ static int manyport_restore(struct virtio_device *vdev)
 }
 #endif
 
-static const struct virtio_device_id id_table[] = {
+/* For udev, which loads the module where a device of the type is; the driver has no ids. */
+static const struct virtio_device_id module_ids[] __maybe_unused = {
 	{ VIRTIO_ID_CONSOLE, VIRTIO_DEV_ANY_ID },
 	{ 0 },
 };
-MODULE_DEVICE_TABLE(virtio, id_table);
+MODULE_DEVICE_TABLE(virtio, module_ids);
+
+static const struct virtio_device_id no_ids[] = {
+	{ 0 },
+};
 
 static const unsigned int features[] = {
 	VIRTIO_CONSOLE_F_MULTIPORT,
@@ -317,7 +322,7 @@ static struct virtio_driver manyport_driver = {
 	.feature_table_size = ARRAY_SIZE(features),
 	.driver.name = "manyport",
 	.driver.owner = THIS_MODULE,
-	.id_table = id_table,
+	.id_table = no_ids,	/* claim.c binds it */
 	.validate = manyport_validate,
 	.probe = manyport_probe,
 	.remove = manyport_remove,
@@ -329,10 +334,18 @@ static struct virtio_driver manyport_driver = {
 
 int mp_device_register_driver(void)
 {
-	return register_virtio_driver(&manyport_driver);
+	int ret = register_virtio_driver(&manyport_driver);
+
+	if (ret)
+		return ret;
+	ret = mp_claim_start(&manyport_driver.driver);
+	if (ret)
+		unregister_virtio_driver(&manyport_driver);
+	return ret;
 }
 
 void mp_device_unregister_driver(void)
 {
+	mp_claim_stop();
 	unregister_virtio_driver(&manyport_driver);
 }

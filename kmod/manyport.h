@@ -206,6 +206,9 @@ static inline struct mp_queue *mp_device_queue(struct mp_device *device, unsigne
 	return &device->queues[index < 2 ? index : index - 2];
 }
 
+int mp_claim_start(struct device_driver *driver);
+void mp_claim_stop(void);
+
 int mp_device_register_driver(void);
 void mp_device_unregister_driver(void);
 

@@ -71,7 +71,7 @@ void driver_unbind(void)
 
 int driver_bind(void)
 {
-	return write_device(DRIVER "bind");
+	return write_device(DRIVER "claim");
 }
 
 /* Names come a moment after the nodes; the harness' limit ends this if they do not. */

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whose device it is: binds our driver to the devices that are ours, and touches no other.
+ *
+ * virtio_console drives the same device type. A driver whose id table names the type is probed
+ * for every device of it, and what it then refuses keeps FAILED in its status: some devices
+ * never start again after that. So our id table matches nothing, and the bus never probes us.
+ * We look at what each device of the type offers instead, which changes nothing in it, and
+ * bind only our own: device_driver_attach() does not ask the id table.
+ *
+ * When: mp_claim_start() has the devices looked at that are there, the bus's notifier those that
+ * come later. A work item does it, because binding calls the same notifier chain, whose lock is
+ * held while we are told; the work items run one after the other, so none takes a device from
+ * our own driver. The other driver's probe and the work item both take the device's lock, so
+ * one is first: if we are, the bus finds the device taken; if we are not, we take the device
+ * from the driver that has it. A device is looked at once, and
+ * again when its name is written to "claim" in sysfs: who unbinds a device by hand has the last
+ * word.
+ *
+ * A device that goes away: device_del() takes it off the bus's list of devices, then takes the
+ * device's lock to release its driver, and only later does the transport unmap the registers.
+ * So as long as we hold the lock and the device is on the list, the registers are there. After
+ * the unlock it is the driver core that looks at the device's state under the same lock:
+ * releasing a device that nobody drives does nothing, binding one that is going is refused
+ * with ENODEV, one that another driver got meanwhile with EBUSY, and one that device_add() is
+ * not done with, in newer kernels, with EAGAIN. The last two we look at again.
+ *
+ * Suspend: the work items are frozen before devices are suspended. End of the module: no more
+ * notifications, then no more work items, and only then the driver is unregistered.
+ */
+#include <linux/delay.h>
+#include <linux/slab.h>
+#include <linux/virtio_console.h>
+#include <linux/virtio_ids.h>
+
+#include "compat.h"
+#include "manyport.h"
+
+/* A device that the driver core is still adding is tried again for ten seconds. */
+#define CLAIM_TRIES 1000
+#define CLAIM_PAUSE_MS 10
+
+/* A device to be looked at, on its way to claim_workqueue. */
+struct claim {
+	struct work_struct work;
+	struct virtio_device *vdev;	/* with a reference to its dev */
+	int ret;			/* where somebody asked: 0 or -errno */
+};
+
+static struct device_driver *claim_driver;
+static struct workqueue_struct *claim_workqueue;
+
+static int is_device(struct device *dev, const void *other)
+{
+	return dev == other;
+}
+
+static bool is_on_bus_locked(struct device *dev)
+{
+	struct device *found;
+
+	device_lock_assert(dev);
+	found = bus_find_device(dev->bus, NULL, dev, is_device);
+	put_device(found);
+	return found;
+}
+
+/* Bits of a device that is still there: one that was pulled out reads as all ones. */
+static bool is_ours(u64 offered)
+{
+	const u64 needed = BIT_ULL(MP_F_MULTI_OPEN) | BIT_ULL(VIRTIO_CONSOLE_F_MULTIPORT) |
+			   BIT_ULL(VIRTIO_F_VERSION_1);
+
+	return (offered & needed) == needed && offered != U64_MAX;
+}
+
+/*
+ * User Mode Linux's transport has one set of features for a device: what the host offers, and
+ * after a probe what that driver took of it. The stock driver's probe has lost our bit.
+ */
+static void report_lost_locked(struct device *dev)
+{
+	if (IS_ENABLED(CONFIG_UML) && dev->driver)
+		dev_notice(dev, "stays with %s: User Mode Linux has forgotten what else it offers\n",
+			   dev->driver->name);
+}
+
+/*
+ * A driver that failed has left FAILED, and the next one must begin with a reset [virtio-1.2 3.1.1].
+ * Linux does that only where a driver is removed.
+ */
+static void clear_failed_locked(struct virtio_device *vdev)
+{
+	if (vdev->dev.driver || !(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FAILED))
+		return;
+	virtio_reset_device(vdev);
+	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+}
+
+/* Is the device ours, but not with our driver? Where another has it, @owner is its name. */
+static bool claim_look(struct virtio_device *vdev, char *owner, size_t size)
+{
+	struct device *dev = &vdev->dev;
+	bool wanted = false;
+
+	device_lock(dev);
+	if (dev->driver == claim_driver || !is_on_bus_locked(dev))
+		goto out;
+	wanted = is_ours(mp_offered_features(vdev));
+	if (!wanted) {
+		report_lost_locked(dev);
+		goto out;
+	}
+	clear_failed_locked(vdev);
+	if (dev->driver)
+		strscpy(owner, dev->driver->name, size);
+out:
+	device_unlock(dev);
+	return wanted;
+}
+
+/* The caller holds a reference to the device, and no lock of it. -ENODEV: not ours, or going. */
+static int claim_device(struct virtio_device *vdev)
+{
+	struct device *dev = &vdev->dev;
+	int tries, ret = -EBUSY;
+	char owner[32] = "";
+
+	for (tries = 0; (ret == -EBUSY || ret == -EAGAIN) && tries < CLAIM_TRIES; tries++) {
+		if (ret == -EAGAIN)
+			msleep(CLAIM_PAUSE_MS);
+		if (!claim_look(vdev, owner, sizeof(owner)))
+			return -ENODEV;
+		if (*owner)
+			device_release_driver(dev);
+		ret = device_driver_attach(claim_driver, dev);
+	}
+	if (!ret && *owner)
+		dev_info(dev, "taken from %s\n", owner);
+	if (ret && ret != -ENODEV)
+		dev_err(dev, "is manyport's, but cannot be bound: error %d\n", ret);
+	return ret;
+}
+
+static void claim_work(struct work_struct *work)
+{
+	struct claim *claim = container_of(work, struct claim, work);
+
+	claim_device(claim->vdev);
+	put_device(&claim->vdev->dev);
+	kfree(claim);
+}
+
+static void claim_asked_work(struct work_struct *work)
+{
+	struct claim *claim = container_of(work, struct claim, work);
+
+	claim->ret = claim_device(claim->vdev);
+}
+
+/* Has a device looked at, if it is of our type. It stays allocated until that is done. */
+static void claim_queue(struct device *dev)
+{
+	struct virtio_device *vdev = dev_to_virtio(dev);
+	struct claim *claim;
+
+	if (vdev->id.device != VIRTIO_ID_CONSOLE)
+		return;
+	claim = kmalloc(sizeof(*claim), GFP_KERNEL);
+	if (!claim) {
+		dev_err(dev, "no memory to find out if it is manyport's\n");
+		return;
+	}
+	INIT_WORK(&claim->work, claim_work);
+	get_device(dev);
+	claim->vdev = vdev;
+	queue_work(claim_workqueue, &claim->work);
+}
+
+static int claim_notify(struct notifier_block *block, unsigned long action, void *dev)
+{
+	if (action == BUS_NOTIFY_ADD_DEVICE)
+		claim_queue(dev);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block claim_notifier = { .notifier_call = claim_notify };
+
+static int claim_visit(struct device *dev, void *unused)
+{
+	claim_queue(dev);
+	return 0;
+}
+
+/*
+ * "claim" in the driver's folder of sysfs has the device looked at whose name is written there,
+ * and says how it went, as "bind" does for a driver with ids.
+ */
+static ssize_t claim_store(struct device_driver *driver, const char *name, size_t size)
+{
+	struct device *dev = bus_find_device_by_name(driver->bus, NULL, name);
+	struct claim claim;
+
+	if (!dev)
+		return -ENODEV;
+	claim.vdev = dev_to_virtio(dev);
+	claim.ret = -ENODEV;
+	if (claim.vdev->id.device == VIRTIO_ID_CONSOLE) {
+		INIT_WORK_ONSTACK(&claim.work, claim_asked_work);
+		queue_work(claim_workqueue, &claim.work);
+		flush_work(&claim.work);
+		destroy_work_on_stack(&claim.work);
+	}
+	put_device(dev);
+	return claim.ret ?: size;
+}
+static DRIVER_ATTR_WO(claim);
+
+/* From now on our devices are bound to @driver, which is registered and matches nothing. */
+int mp_claim_start(struct device_driver *driver)
+{
+	int ret;
+
+	claim_driver = driver;
+	claim_workqueue = alloc_ordered_workqueue("manyport_claim", WQ_FREEZABLE);
+	if (!claim_workqueue)
+		return -ENOMEM;
+	ret = bus_register_notifier(driver->bus, &claim_notifier);
+	if (ret)
+		goto err_workqueue;
+	ret = driver_create_file(driver, &driver_attr_claim);
+	if (ret)
+		goto err_notifier;
+	/* After the notifier: a device that comes meanwhile is seen twice, not missed. */
+	bus_for_each_dev(driver->bus, NULL, NULL, claim_visit);
+	flush_workqueue(claim_workqueue);
+	return 0;
+
+err_notifier:
+	bus_unregister_notifier(driver->bus, &claim_notifier);
+err_workqueue:
+	destroy_workqueue(claim_workqueue);
+	return ret;
+}
+
+/* No device is bound any more. Those that are bound stay so until the driver is unregistered. */
+void mp_claim_stop(void)
+{
+	driver_remove_file(claim_driver, &driver_attr_claim);	/* waits for who writes to it */
+	bus_unregister_notifier(claim_driver->bus, &claim_notifier);
+	destroy_workqueue(claim_workqueue);
+}
