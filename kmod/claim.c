@@ -81,13 +81,13 @@ static bool is_ours(u64 offered)
 static void report_lost_locked(struct device *dev)
 {
 	if (IS_ENABLED(CONFIG_UML) && dev->driver)
-		dev_notice(dev, "stays with %s: User Mode Linux has forgotten what else it offers\n",
+		dev_notice(dev, "stays with %s: User Mode Linux forgot what else it offers\n",
 			   dev->driver->name);
 }
 
 /*
- * A driver that failed has left FAILED, and the next one must begin with a reset [virtio-1.2 3.1.1].
- * Linux does that only where a driver is removed.
+ * A driver that failed has left FAILED, and the next one must begin with a reset
+ * [virtio-1.2 3.1.1]. Linux does that only where a driver is removed.
  */
 static void clear_failed_locked(struct virtio_device *vdev)
 {

@@ -109,7 +109,7 @@ static int driver_unbind(void)
 /* The lies may be such that this fails, or that there is no port then. */
 static int driver_bind(void)
 {
-	return write_file(DRIVER "/bind", device_name);
+	return write_file(DRIVER "/claim", device_name);
 }
 
 /* --- What the host is told ---------------------------------------------------- */
