@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "channel.h"
+#include "driver.h"
 
 static const char *const services[] = { "puppet", "tcp", "witness" };
 #define KINDS (sizeof(services) / sizeof(services[0]))
@@ -158,4 +159,42 @@ TEST(abort)
 		close(p.fd);
 		CHECK_LE(expect_over(&p, 1, hows[kind]), len - unsent);
 	}
+}
+
+struct cut {
+	struct puppet puppets[KINDS];
+	uint64_t len[KINDS], unsent[KINDS];
+};
+
+/* In a process of its own, whose control channel is one of the device's new life. */
+static void read_what_was_cut(void *arg)
+{
+	static const char *const hows[] = { "end", "reset", "reset" };
+	const struct cut *cut = arg;
+
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		const struct puppet *p = &cut->puppets[kind];
+		uint64_t got;
+
+		read_slowly(p, cut->len[kind] - cut->unsent[kind], 5);
+		got = expect_over(p, 1, hows[kind]);
+		CHECK_GE(got, cut->len[kind] - cut->unsent[kind]);
+		CHECK_LE(got, cut->len[kind]);
+	}
+}
+
+/* The driver lets go of its device: what the host has taken arrives, and does not look whole. */
+TEST(unbinding)
+{
+	struct cut *cut = shared_alloc(sizeof(*cut));
+
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		cut->puppets[kind] = puppet_open_at(services[kind], 0);
+		cut->len[kind] = fill(cut->puppets[kind].fd, 1, 0);
+		cut->unsent[kind] = channel_info(cut->puppets[kind].fd).unsent;
+	}
+	driver_unbind();
+	CHECK_EQ(driver_bind(), 0);
+	driver_await_ports();
+	JOIN(spawn(read_what_was_cut, cut));
 }
