@@ -101,6 +101,7 @@ for round in 1 2 3; do
 	forget_rounds
 	until_true has_rounds 2
 	ok "plugged again: the other processes go on with the new one"
+	[ $status = 0 ] || exit 1
 done
 [ ! -e corrupt ]
 ok "no byte that came back was another than the one that was sent"
