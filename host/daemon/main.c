@@ -182,7 +182,8 @@ static int attach_given(struct guest *guest, int fd)
 	return guest_attach(guest, fd);
 }
 
-static int serve(struct loop *loop, struct guest *guest, const struct options *options)
+static int serve(struct loop *loop, struct guest *guest, const struct config *config,
+		 const struct options *options)
 {
 	int ret;
 
@@ -197,6 +198,8 @@ static int serve(struct loop *loop, struct guest *guest, const struct options *o
 			log_error("cannot serve descriptor %d: %s", options->fd, strerror(-ret));
 		return ret;
 	}
+	/* Only now: who waits for the line may connect. */
+	say_how_to_attach(config, guest, options->socket_path);
 	return loop_run(loop);
 }
 
@@ -215,8 +218,7 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	if (ret) {
 		log_error("cannot start: %s", strerror(-ret));
 	} else {
-		say_how_to_attach(config, guest, options->socket_path);
-		ret = serve(loop, guest, options);
+		ret = serve(loop, guest, config, options);
 		if (!ret)
 			ret = guest_result(guest);
 	}
