@@ -347,7 +347,8 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
  * taken over (mp_channel_apply_locked()), and what its status means is the handler's business.
  * Returns false when nothing came that counts:
  *
- * - the queue died, or the answer is of a generation that is over (a fixed port's);
+ * - the queue died, or gave the request up (req->error, which some handlers look at), or the
+ *   answer is of a generation that is over (a fixed port's);
  * - MP_STALE after CLOSE: the device has closed the channel and forgotten it, perhaps while this
  *   request was on its way [protocol.md 6.7, 8.3];
  * - the answer breaks a rule, which has failed the channel [protocol.md 10.7]: it does not match
@@ -362,7 +363,7 @@ bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
 	u32 status;
 
 	lockdep_assert_held(&ch->lock);
-	if (ret == -ESHUTDOWN || !mp_channel_is_current_locked(ch, req))
+	if ((ret && ret != -EPROTO) || !mp_channel_is_current_locked(ch, req))
 		return false;
 	status = le32_to_cpu(answer->status);
 	if (ret) {
@@ -397,7 +398,7 @@ static __poll_t close_take_locked(struct mp_channel *ch, const struct mp_req *re
 		if (!is_ok || (abort && !ch->is_closed))
 			wake |= mp_channel_protocol_error_locked(ch, "close");
 	}
-	if (abort || req->is_dead)
+	if (abort || req->error)
 		ch->is_closed = true;
 	else if (ch->error)
 		ch->close_sent = false;

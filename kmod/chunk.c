@@ -63,7 +63,8 @@ void mp_write_drop_locked(struct mp_channel *ch)
 	if (ch->out_bytes && !ch->out_error && ch->error == -EIO)
 		ch->out_error = -EIO;
 	if (ch->out_bytes && !ch->out_error)
-		ch->out_error = ch->error || (ch->bits & MP_ST_FAILED) ? -ECONNRESET : -EPIPE;
+		ch->out_error = ch->error ? ch->error :
+				ch->bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
 	list_for_each_entry_safe(chunk, next, &ch->out_chunks, node) {
 		list_del_init(&chunk->node);
 		ch->out_memory -= chunk_memory(chunk);
@@ -88,8 +89,7 @@ static void count_locked(struct mp_channel *ch)
 
 	/*
 	 * A channel with an error counts nowhere (mp_channel_fail_locked()), but for the CLOSE
-	 * of one that was aborted, for which the device broke a rule, or whose memory it
-	 * could not reach.
+	 * of one that the device still knows.
 	 */
 	if (ch->error &&
 	    (ch->error == -ENODEV || !mp_channel_is_ending_locked(ch) || ch->is_closed))
@@ -170,6 +170,19 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 	return 0;
 }
 
+/*
+ * A chunk found no memory on its way to the device: again, in pieces of a page. If there is
+ * none for such a piece either the channel is over, as what follows would leave a hole.
+ */
+static __poll_t chunk_given_up_locked(struct mp_channel *ch, struct mp_chunk *chunk)
+{
+	if (le32_to_cpu(chunk->req.header.length) <= MP_CHUNK_MIN)
+		return mp_channel_fail_locked(ch, -ENOMEM);
+	chunk->piece = MP_CHUNK_MIN;
+	ch->out_stopped = true;
+	return 0;
+}
+
 /* Wakes who found no room, when there is some, or when all is with the service. */
 static __poll_t wake_writers_locked(struct mp_channel *ch)
 {
@@ -198,6 +211,8 @@ static void chunk_done(struct mp_req *req)
 	is_answer = mp_channel_answer_locked(ch, req, &answer, &wake);
 	if (is_answer && !list_empty(&chunk->node))
 		wake |= chunk_take_locked(ch, chunk, &answer);
+	else if (req->error == -ENOMEM && !list_empty(&chunk->node))
+		wake |= chunk_given_up_locked(ch, chunk);
 	chunk->is_sent = false;
 	if (!list_empty(&chunk->node) && chunk->start == chunk->end) {
 		list_del_init(&chunk->node);
@@ -219,7 +234,7 @@ static bool chunk_send_locked(struct mp_channel *ch, struct mp_chunk *chunk)
 {
 	mp_req_init(&chunk->req, ch, MP_OP_WRITE, chunk_done);
 	mp_req_payload(&chunk->req, chunk->data + chunk->start,
-		       min(chunk->end - chunk->start, ch->port->max_io), false);
+		       min3(chunk->end - chunk->start, chunk->piece, ch->port->max_io), false);
 	chunk->req.header.flags = cpu_to_le16(MP_LAZY);
 	chunk->req.header.offset = cpu_to_le64(chunk->offset);
 	chunk->req.is_lazy = true;
@@ -308,6 +323,7 @@ static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool for
 		goto err_chunk;
 	INIT_LIST_HEAD(&chunk->node);
 	chunk->size = size;
+	chunk->piece = size;
 	chunk->start = 0;
 	chunk->end = 0;
 	chunk->is_sent = false;

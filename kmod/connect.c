@@ -15,6 +15,18 @@
 /* Prefix, the longest name, its end mark: what a naming write may hold of a name. */
 #define MP_NAMING_MAX (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 1)
 
+/*
+ * CONNECT found no memory. A fixed port serves for ever: once more, behind what else waits. Any
+ * other channel is over; if the device knows it (refused before), the CLOSE says so.
+ */
+static __poll_t connect_given_up_locked(struct mp_channel *ch)
+{
+	if (ch->port->is_fixed && !ch->is_released && !ch->error &&
+	    !mp_connect_send_locked(ch, ch->connect_req))
+		return 0;
+	return mp_channel_fail_locked(ch, -ENOMEM);
+}
+
 static void connect_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;
@@ -25,7 +37,10 @@ static void connect_done(struct mp_req *req)
 
 	spin_lock_irqsave(&ch->lock, flags);
 	ch->connect_busy = false;
-	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
+	if (req->error == -ENOMEM) {
+		if (mp_channel_is_current_locked(ch, req))
+			wake |= connect_given_up_locked(ch);
+	} else if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
 		status = le32_to_cpu(answer.status);
 		if (status == MP_OK) {
 			wake |= mp_channel_apply_locked(ch, &answer.state);

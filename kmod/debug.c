@@ -25,6 +25,10 @@ static uint fail_errno = ENOMEM;
 module_param_named(debug_fail_errno, fail_errno, uint, 0644);
 MODULE_PARM_DESC(debug_fail_errno, "with this error (12: ENOMEM)");
 
+static atomic_t failed_adds;
+module_param_named(debug_failed_adds, failed_adds.counter, int, 0444);
+MODULE_PARM_DESC(debug_failed_adds, "how many additions have failed so");
+
 /*
  * interrupt	no failure: the control queue's interrupt comes before the queue is known
  * find_vqs	finding the virtqueues, behind an interrupt of the control queue
@@ -56,6 +60,7 @@ int mp_debug_fail_add(void)
 
 	if (!nth || atomic_inc_return(&count) % nth)
 		return 0;
+	atomic_inc(&failed_adds);
 	return -(int)READ_ONCE(fail_errno);
 }
 

@@ -170,6 +170,20 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 	return 0;
 }
 
+/*
+ * A READ found no memory on its way to the device, and no byte is lost by that. The next one
+ * asks for a page at most; a blocking reader who had no more from that hears of it.
+ */
+static void fetch_given_up_locked(struct mp_channel *ch)
+{
+	if (ch->in_small && ch->in_waiters)
+		ch->in_error = -ENOMEM;
+	else
+		ch->in_retry = true;
+	ch->in_small = true;
+	ch->in_stopped = true;
+}
+
 static void fetch_done(struct mp_req *req)
 {
 	struct mp_fetch *fetch = container_of(req, struct mp_fetch, req), *over = NULL;
@@ -189,11 +203,15 @@ static void fetch_done(struct mp_req *req)
 		ch->in_busy--;
 		if (is_answer)
 			wake |= fetch_take_locked(ch, fetch, &answer);
+		else if (req->error == -ENOMEM)
+			fetch_given_up_locked(ch);
 		/* Settling may free this one, when the one behind it came back before. */
 		wake |= fetch_settle_locked(ch);
 	}
-	if (is_answer)
+	if (is_answer) {
+		ch->in_small = false;
 		wake |= mp_channel_apply_locked(ch, &answer.state);
+	}
 	wake |= mp_channel_progress_locked(ch);
 	mp_fetch_trim_locked(ch);
 	spin_unlock_irqrestore(&ch->lock, flags);
@@ -222,6 +240,8 @@ static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16
 {
 	u32 len = min(fetch->size, ch->port->max_io);
 
+	if (ch->in_small)
+		len = min_t(u32, len, MP_FETCH_MIN - sizeof(*fetch));
 	fetch->start = 0;
 	fetch->end = 0;
 	fetch->offset = ch->in_asked;
@@ -238,6 +258,7 @@ static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16
 	ch->in_busy++;
 	ch->in_asked += len;
 	ch->in_retry = false;
+	ch->in_error = 0;
 	return true;
 }
 

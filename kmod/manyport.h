@@ -98,7 +98,7 @@ struct mp_req {
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
 	bool is_held;			/* but not very late: counted in queue->held */
-	bool is_dead;			/* the queue went away before an answer */
+	int error;			/* why there is no answer, or 0: see mp_req_answer() */
 	u32 used;			/* bytes written, as the device says */
 	struct scatterlist one;		/* for a payload in one piece */
 	struct mp_request header;	/* the device reads */
@@ -124,6 +124,8 @@ struct mp_queue {
 	spinlock_t lock;		/* guards all below */
 	struct virtqueue *vq;
 	bool is_dead;			/* nothing may be added any more */
+	unsigned int tries;		/* of additions in a row that failed for lack of memory */
+	struct delayed_work retry_work;	/* the next */
 	struct list_head inflight;	/* the device holds them */
 	struct list_head urgent, waiting; /* they wait for a descriptor, in order */
 	unsigned int event_count, events_posted;
@@ -307,6 +309,7 @@ struct mp_chunk {
 	struct list_head node;		/* channel->out_chunks, in order */
 	u64 offset;			/* of the first byte not yet taken */
 	u32 start, end, size;		/* data[start..end) is not yet taken */
+	u32 piece;			/* bytes that one WRITE may carry */
 	bool is_sent;			/* the device has it */
 	bool is_filling;		/* a writer copies into it, unlocked */
 	u8 *data;			/* behind this structure, or memory of its own */
@@ -383,7 +386,7 @@ struct mp_channel {
 	struct mp_end end;		/* fixed port: of this generation */
 	bool end_owed;			/* and of the one before: no reader was told it */
 	u32 generation;
-	int error;			/* -ENODEV, -ECONNRESET, -EIO: the end of everything */
+	int error;			/* -ENODEV, -ECONNRESET, -EIO, -ENOMEM: the end of all */
 	char *name;			/* name[+argument], NULL before naming */
 
 	u32 seq;			/* newest state of the device [protocol.md 7.1] */
@@ -402,6 +405,8 @@ struct mp_channel {
 	struct mp_fetch *in_spare;	/* one that was read, for the next READ */
 	struct mp_spin in_spin;
 	bool fetch_failed;		/* there was no memory for one */
+	bool in_small;			/* one found no memory on its way: a page at most */
+	int in_error;			/* nor did that one: for the reader who waits */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
 	bool in_copying;		/* a reader copies from a fetch or in_batch, unlocked */
 	bool in_forget;			/* what it copies from is to be dropped behind that */
@@ -583,6 +588,7 @@ struct mp_batch {
 	bool is_sending;		/* its caller has more parts to send */
 	bool is_short;			/* one moved less than it offered */
 	bool is_faulty;			/* the device cannot reach pages of one */
+	bool is_given_up;		/* one found no memory on its way to the device */
 	bool is_done;			/* all came back */
 	unsigned int pending;		/* parts at the device */
 	unsigned int count;

@@ -237,6 +237,7 @@ static void part_done(struct mp_req *req)
 		wake |= part_answer_locked(ch, part, &answer);
 		wake |= mp_channel_apply_locked(ch, &answer.state);
 	}
+	batch->is_given_up |= req->error == -ENOMEM;
 	batch->is_short |= part->count < part->len;
 	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */
 	if (!--batch->pending && !batch->is_sending) {
@@ -419,7 +420,7 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 			return -EINTR;	/* the batch was given away */
 		ret = batch->total;
 		if (!ret)
-			ret = batch->is_faulty ? -EFAULT : -EAGAIN;
+			ret = batch->is_faulty ? -EFAULT : batch->is_given_up ? -ENOBUFS : -EAGAIN;
 	}
 	batch_free(batch);
 	if (ret > 0)

@@ -16,6 +16,11 @@
  * A channel may hold bytes back behind those under way (chunk.c). Then a timer looks, soon,
  * and only if that did not help are there interrupts.
  *
+ * An addition may fail though there is room: for lack of memory (a mapping, or what virtio
+ * itself allocates) it is tried again by a work item, also with nothing in flight, and after
+ * MP_TRIES in a row the first request that waits ends with -ENOMEM instead of an answer. CLOSE,
+ * CANCEL and event buffers are tried for ever [protocol.md 8.6].
+ *
  * Everything that the device writes is hostile. One interrupt handles at most
  * a few rings full; a device that goes on and on is handled from a work item,
  * so that it costs processor time but never a processor.
@@ -29,7 +34,12 @@
 #define MP_DRAIN_PASSES 4
 #define MP_POLL_BUDGET	64	/* answers that one pass of a look handles */
 
+/* Additions that fail: tried again after 1, 2, 4 ... MP_RETRY_MS, so for a third of a second. */
+#define MP_TRIES	10
+#define MP_RETRY_MS	64U
+
 static void mp_queue_drain_work(struct work_struct *work);
+static void mp_queue_retry_work(struct work_struct *work);
 static enum hrtimer_restart hold_ends(struct hrtimer *timer);
 
 int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx)
@@ -43,6 +53,7 @@ int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int
 	INIT_LIST_HEAD(&queue->urgent);
 	INIT_LIST_HEAD(&queue->waiting);
 	INIT_WORK(&queue->drain_work, mp_queue_drain_work);
+	INIT_DELAYED_WORK(&queue->retry_work, mp_queue_retry_work);
 	mp_hrtimer_setup(&queue->hold_timer, hold_ends, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	return 0;
 }
@@ -53,6 +64,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	spin_lock_irq(&queue->lock);
 	queue->vq = vq;
 	queue->is_dead = false;
+	queue->tries = 0;
 	queue->is_deferred = false;
 	queue->events_posted = 0;
 	queue->awaited = 0;
@@ -86,14 +98,15 @@ void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in)
 
 /*
  * The device's answer, copied out of memory that it can still write to and
- * checked. Returns 0, -ESHUTDOWN (none will come), -EPROTO (it makes no sense).
+ * checked. Returns 0, -ESHUTDOWN (none will come), -ENOMEM (the request never reached the
+ * device), -EPROTO (it makes no sense).
  */
 int mp_req_answer(const struct mp_req *req, struct mp_result *answer)
 {
 	u32 asked = le32_to_cpu(req->header.length);
 
-	if (req->is_dead)
-		return -ESHUTDOWN;
+	if (req->error)
+		return req->error;
 	memcpy(answer, &req->result, sizeof(*answer));
 	barrier();	/* only the copy is looked at from here on */
 	return mp_result_is_valid(answer, asked, req->used, req->payload_in ? asked : 0) ?
@@ -112,6 +125,7 @@ static unsigned int kept_locked(const struct mp_queue *queue, const struct mp_re
 	return req->is_urgent ? 0 : MP_RESERVED_DESCS;
 }
 
+/* 0, -ENOSPC (no room yet), -ENOMEM (another time), any other: the ring is broken. */
 static int add_locked(struct mp_queue *queue, struct mp_req *req)
 {
 	struct scatterlist header, result, *sgs[4];
@@ -130,28 +144,32 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
 	need = queue->device->has_indirect ? 1 : 2 + req->sg_count;
 	if (queue->vq->num_free < need + kept_locked(queue, req))
 		return -ENOSPC;
-	return virtqueue_add_sgs(queue->vq, sgs, out, in, &req->token, GFP_ATOMIC);
+	return mp_debug_fail_add() ?:
+	       virtqueue_add_sgs(queue->vq, sgs, out, in, &req->token, GFP_ATOMIC);
 }
 
-/* Moves what waits into the ring as far as there is room. Returns true when it moved any. */
-static bool add_waiting_locked(struct mp_queue *queue, struct list_head *list)
+/* Moves what waits into the ring as far as that goes; counts in @added. Returns 0 or -errno. */
+static int add_waiting_locked(struct mp_queue *queue, struct list_head *list,
+			      unsigned int *added)
 {
 	struct mp_req *req, *next;
-	bool added = false;
+	int ret;
 
 	list_for_each_entry_safe(req, next, list, node) {
-		if (add_locked(queue, req))
-			break;
+		ret = add_locked(queue, req);
+		if (ret)
+			return ret;
 		list_move_tail(&req->node, &queue->inflight);
-		added = true;
+		++*added;
 	}
-	return added;
+	return 0;
 }
 
-static bool post_events_locked(struct mp_queue *queue)
+static int post_events_locked(struct mp_queue *queue, unsigned int *added)
 {
-	unsigned int i, before = queue->events_posted;
 	struct scatterlist sg;
+	unsigned int i;
+	int ret;
 
 	for (i = 0; i < queue->event_count; i++) {
 		struct mp_event_buf *buf = &queue->events[i];
@@ -159,28 +177,47 @@ static bool post_events_locked(struct mp_queue *queue)
 		if (buf->is_posted)
 			continue;
 		sg_init_one(&sg, &buf->event, sizeof(buf->event));
-		if (virtqueue_add_inbuf(queue->vq, &sg, 1, &buf->token, GFP_ATOMIC))
-			break;
+		ret = mp_debug_fail_add() ?:
+		      virtqueue_add_inbuf(queue->vq, &sg, 1, &buf->token, GFP_ATOMIC);
+		if (ret)
+			return ret;
 		buf->is_posted = true;
 		queue->events_posted++;
+		++*added;
 	}
-	return queue->events_posted > before;
+	return 0;
 }
 
-/* Puts what waits into the ring. Returns true when the device is to be told. */
+/* An addition failed with @error: is it to be tried again, and when? */
+static void add_failed_locked(struct mp_queue *queue, int error)
+{
+	if (error == -ENOMEM)
+		queue_delayed_work(mp_workqueue, &queue->retry_work,
+				   msecs_to_jiffies(min(1U << queue->tries, MP_RETRY_MS)));
+}
+
+/*
+ * Puts what waits into the ring. Returns true when the device is to be told. What waits for
+ * memory keeps back all that is behind it: a CLOSE and the CONNECT that follows stay in order.
+ */
 static bool fill_locked(struct mp_queue *queue)
 {
-	bool added = false;
+	unsigned int added = 0;
+	int ret = 0;
 
 	lockdep_assert_held(&queue->lock);
 	if (queue->is_dead)
 		return false;
 	if (queue->events_posted < queue->event_count)
-		added |= post_events_locked(queue);
-	if (!list_empty(&queue->urgent))
-		added |= add_waiting_locked(queue, &queue->urgent);
-	if (!list_empty(&queue->waiting) && list_empty(&queue->urgent))
-		added |= add_waiting_locked(queue, &queue->waiting);
+		ret = post_events_locked(queue, &added);
+	if (!ret)
+		ret = add_waiting_locked(queue, &queue->urgent, &added);
+	if (!ret)
+		ret = add_waiting_locked(queue, &queue->waiting, &added);
+	if (added || ret != -ENOMEM)
+		queue->tries = 0;
+	if (ret)
+		add_failed_locked(queue, ret);
 	return added;
 }
 
@@ -272,7 +309,7 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 		spin_unlock_irqrestore(&queue->lock, flags);
 		return -ESHUTDOWN;
 	}
-	req->is_dead = false;
+	req->error = 0;
 	if (!req->is_lazy)
 		queue->awaited++;
 	if (req->is_held)
@@ -324,6 +361,16 @@ static void handle_event(struct mp_queue *queue, struct mp_event_buf *buf, u32 u
 	rcu_read_unlock();
 }
 
+/* @req is on no list any more, and nobody waits in this queue for its answer. */
+static void leave_locked(struct mp_queue *queue, struct mp_req *req)
+{
+	list_del_init(&req->node);
+	if (!req->is_lazy)
+		queue->awaited--;
+	if (req->is_held)
+		hold_locked(queue, false);
+}
+
 /* A used buffer, or NULL. A request's is the caller's from here on. */
 static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
 {
@@ -335,12 +382,8 @@ static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
 	if (!token || token->is_event)
 		return token;
 	req = container_of(token, struct mp_req, token);
-	list_del_init(&req->node);
+	leave_locked(queue, req);
 	req->used = *used;
-	if (!req->is_lazy)
-		queue->awaited--;
-	if (req->is_held)
-		hold_locked(queue, false);
 	return token;
 }
 
@@ -556,6 +599,40 @@ static enum hrtimer_restart hold_ends(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
+/* The first request that waits, when it has been tried often enough, else NULL. */
+static struct mp_req *give_up_locked(struct mp_queue *queue)
+{
+	struct mp_req *req;
+
+	if (queue->tries < MP_TRIES || list_empty(&queue->waiting))
+		return NULL;
+	req = list_first_entry(&queue->waiting, struct mp_req, node);
+	leave_locked(queue, req);
+	req->error = -ENOMEM;
+	mod_delayed_work(mp_workqueue, &queue->retry_work, 1);	/* for the one behind it */
+	return req;
+}
+
+/*
+ * Tries again what was not added for lack of memory. At most one request is given up each
+ * time; its owner may send another instead.
+ */
+static void mp_queue_retry_work(struct work_struct *work)
+{
+	struct mp_queue *queue = container_of(to_delayed_work(work), struct mp_queue, retry_work);
+	struct mp_req *req = NULL;
+
+	spin_lock_irq(&queue->lock);
+	queue->tries = min(queue->tries + 1, MP_TRIES + 0U);
+	if (fill_locked(queue))
+		kick_locked(queue);
+	else if (!queue->is_dead)
+		req = give_up_locked(queue);
+	spin_unlock_irq(&queue->lock);
+	if (req)
+		req->done(req);
+}
+
 /* From the return on nothing is added, taken or notified. */
 void mp_queue_kill(struct mp_queue *queue)
 {
@@ -571,6 +648,7 @@ void mp_queue_detach(struct mp_queue *queue)
 {
 	hrtimer_cancel(&queue->hold_timer);
 	cancel_work_sync(&queue->drain_work);
+	cancel_delayed_work_sync(&queue->retry_work);
 	while (virtqueue_detach_unused_buf(queue->vq))
 		;	/* our own lists know what it was */
 	queue->vq = NULL;
@@ -587,6 +665,7 @@ void mp_queue_flush(struct mp_queue *queue)
 
 	/* An interrupt may have queued it after the virtqueues died. */
 	cancel_work_sync(&queue->drain_work);
+	cancel_delayed_work_sync(&queue->retry_work);
 	spin_lock_irq(&queue->lock);
 	list_splice_tail_init(&queue->inflight, &over);
 	list_splice_tail_init(&queue->urgent, &over);
@@ -601,7 +680,7 @@ void mp_queue_flush(struct mp_queue *queue)
 
 	list_for_each_entry_safe(req, next, &over, node) {
 		list_del_init(&req->node);
-		req->is_dead = true;
+		req->error = -ESHUTDOWN;
 		req->done(req);
 	}
 }

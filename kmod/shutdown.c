@@ -23,6 +23,9 @@ static void shutdown_done(struct mp_req *req)
 			wake |= mp_channel_apply_locked(ch, &answer.state);
 		else
 			wake |= mp_channel_protocol_error_locked(ch, "shutdown");
+	} else if (req->error == -ENOMEM) {
+		/* The service would never see the end. */
+		wake |= mp_channel_fail_locked(ch, -ENOMEM);
 	}
 	spin_unlock_irqrestore(&ch->lock, flags);
 	kfree(req);

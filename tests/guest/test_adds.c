@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Additions to virtqueues that fail for lack of memory, in a debug build of the module.
+ */
+#include <errno.h>
+#include <sched.h>
+
+#include "channel.h"
+#include "driver.h"
+
+#define BIG (1 << 20)
+
+static void fail_adds(unsigned int nth, int error)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%d", error);
+	parameter_set("debug_fail_errno", text);
+	snprintf(text, sizeof(text), "%u", nth);
+	parameter_set("debug_fail_nth", text);
+}
+
+/* What the module was loaded with: each test sets it again at its end. */
+static unsigned int nth_of_run(void)
+{
+	return atoi(parameter_get("debug_fail_nth"));
+}
+
+struct caller {
+	int fd;
+	volatile int is_started;
+};
+
+static void read_without_memory(void *arg)
+{
+	struct caller *caller = arg;
+	char byte;
+
+	caller->is_started = 1;
+	CHECK_FAILS(read(caller->fd, &byte, 1), ENOMEM);
+}
+
+/* Bytes that were taken, and never reach the device, cost the channel: they would leave a hole. */
+static void write_without_memory(void *arg)
+{
+	struct caller *caller = arg;
+	static char buf[BIG];
+
+	caller->is_started = 1;
+	while (write(caller->fd, buf, sizeof(buf)) > 0)
+		;
+	CHECK_EQ(errno, ENOMEM);
+	CHECK_FAILS(write(caller->fd, buf, 1), ENOMEM);
+	CHECK_FAILS(read(caller->fd, buf, 1), ENOMEM);
+}
+
+static void name_without_memory(void *arg)
+{
+	struct caller *caller = arg;
+
+	caller->is_started = 1;
+	CHECK_FAILS(write(caller->fd, "echo", 5), ENOMEM);
+}
+
+static void echo_when_there_is_some(void *arg)
+{
+	struct caller *caller = arg;
+
+	caller->is_started = 1;
+	echo_once(caller->fd, "there is memory again");
+}
+
+TEST(none_succeeds_for_a_while)
+{
+	static void (*const runs[])(void *) = {
+		read_without_memory, write_without_memory, name_without_memory,
+	};
+	enum { COUNT = sizeof(runs) / sizeof(*runs) };
+	struct caller *callers = shared_alloc((COUNT + 1) * sizeof(*callers));
+	struct caller *fixed = &callers[COUNT];
+	struct puppet read, written, closed;
+	unsigned int nth = nth_of_run();
+	int before = port_channels(PORT_MULTI);
+	pid_t pids[COUNT], waits;
+
+	barrier();
+	read = puppet_open(0);
+	written = puppet_open_at("tcp", 0);
+	closed = puppet_open(0);
+	ctl("expect %u 7", closed.index);
+	write_pattern(closed.fd, SOME, 7, 0);
+	CHECK_OK(fsync(closed.fd));
+	callers[0].fd = read.fd;
+	callers[1].fd = written.fd;
+	callers[2].fd = port_open(PORT_MULTI, 0);
+	fail_adds(1, ENOMEM);
+	close(closed.fd);
+	for (int i = 0; i < COUNT; i++)
+		pids[i] = spawn(runs[i], &callers[i]);
+	for (int i = 0; i < COUNT; i++)
+		JOIN(pids[i]);
+	fixed->fd = port_open(PORT_FIXED, 0);
+	waits = spawn(echo_when_there_is_some, fixed);
+	while (!fixed->is_started)
+		sched_yield();
+	close(written.fd);
+	fail_adds(nth, ENOMEM);
+
+	/* The closes get through: one with an end, one with a reset. */
+	expect_arrived(&closed, SOME, 7);
+	ctl("read %u all", written.index);
+	CHECK_EQ(strncmp(ctl("eof %u", written.index), "0 reset ", 8), 0);
+	/* No byte was lost by the read that failed. */
+	ctl("send %u %u 8", read.index, SOME);
+	read_pattern(read.fd, SOME, 8, 0);
+	JOIN(waits);
+	close(fixed->fd);
+	close(read.fd);
+	close(callers[2].fd);
+	await_port(PORT_MULTI, before + 1);	/* and the one that moves the host */
+}
