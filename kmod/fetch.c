@@ -451,16 +451,21 @@ void mp_fetch_cancel_locked(struct mp_channel *ch)
 
 /*
  * A reader goes to sleep, and for READs of his no interrupt will come: the answer to a
- * CANCEL makes one, and the device answers them before that [protocol.md 8.2].
+ * CANCEL makes one, and the device answers them before that [protocol.md 8.2]. One that still
+ * waits for room or memory would be overtaken by the CANCEL and then be parked, lazy: it is
+ * made to say what is so now.
  */
 void mp_fetch_urge_locked(struct mp_channel *ch)
 {
 	struct mp_fetch *fetch;
+	bool cancel = false;
 
-	if (!ch->in_busy)
+	if (!ch->in_busy || ch->error)
 		return;
-	fetch = list_last_entry(&ch->in_fetches, struct mp_fetch, node);
-	if (fetch->req.header.flags & cpu_to_le16(MP_LAZY))
+	list_for_each_entry(fetch, &ch->in_fetches, node)
+		if (fetch->is_busy && (fetch->req.header.flags & cpu_to_le16(MP_LAZY)))
+			cancel |= !mp_queue_hurry(ch->port->rx, &fetch->req);
+	if (cancel)
 		cancel_send_locked(ch);
 }
 

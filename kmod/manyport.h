@@ -98,6 +98,7 @@ struct mp_req {
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
 	bool is_held;			/* but not very late: counted in queue->held */
+	bool is_added;			/* the device has it, or had; guarded by queue->lock */
 	int error;			/* why there is no answer, or 0: see mp_req_answer() */
 	u32 used;			/* bytes written, as the device says */
 	struct scatterlist one;		/* for a payload in one piece */
@@ -147,6 +148,7 @@ struct mp_queue {
 int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx);
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
+bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
 int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_want(struct mp_queue *queue, bool wanted);
 void mp_queue_hold(struct mp_queue *queue, bool held);

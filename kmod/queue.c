@@ -160,6 +160,7 @@ static int add_waiting_locked(struct mp_queue *queue, struct list_head *list,
 		if (ret)
 			return ret;
 		list_move_tail(&req->node, &queue->inflight);
+		req->is_added = true;
 		++*added;
 	}
 	return 0;
@@ -310,6 +311,7 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 		return -ESHUTDOWN;
 	}
 	req->error = 0;
+	req->is_added = false;
 	if (!req->is_lazy)
 		queue->awaited++;
 	if (req->is_held)
@@ -321,6 +323,23 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	kick = added && kick_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return kick;
+}
+
+/*
+ * Somebody waits for the answer to @req, which said that it may be looked at late. Returns
+ * true when it says so no more: it still waits to be added, and the device has not seen it.
+ */
+bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req)
+{
+	unsigned long flags;
+	bool waits;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	waits = !req->is_added;
+	if (waits)
+		req->header.flags &= ~cpu_to_le16(MP_LAZY);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return waits;
 }
 
 /* Gives the device its event buffers: at most a quarter of the ring. */

@@ -20,10 +20,41 @@ static void fail_adds(unsigned int nth, int error)
 	parameter_set("debug_fail_nth", text);
 }
 
+static unsigned long failed_adds(void)
+{
+	return strtoul(parameter_get("debug_failed_adds"), NULL, 10);
+}
+
 /* What the module was loaded with: each test sets it again at its end. */
 static unsigned int nth_of_run(void)
 {
 	return atoi(parameter_get("debug_fail_nth"));
+}
+
+TEST(each_other_one_fails_once)
+{
+	unsigned int nth = nth_of_run();
+	unsigned long before = failed_adds();
+	struct puppet puppet;
+	int fixed;
+
+	fail_adds(2, ENOMEM);
+	puppet = puppet_open(0);
+	ctl("send %u %u 5", puppet.index, MUCH);
+	read_pattern(puppet.fd, MUCH, 5, 0);
+	ctl("expect %u 6", puppet.index);
+	ctl("read %u all", puppet.index);
+	write_pattern(puppet.fd, MUCH, 6, 0);
+	for (int i = 0; i < 50; i++)
+		write_pattern(puppet.fd, 100, 6, MUCH + 100 * i);
+	CHECK_OK(manyport_shutdown(puppet.fd, SHUT_WR));
+	expect_arrived(&puppet, MUCH + 50 * 100, 6);
+	fixed = port_open(PORT_FIXED, 0);
+	echo_once(fixed, "fixed");
+	close(fixed);
+	close(puppet.fd);
+	CHECK_GE(failed_adds(), before + 50);
+	fail_adds(nth, ENOMEM);
 }
 
 struct caller {
