@@ -124,7 +124,7 @@ static struct mp_channel *channel_alloc(struct mp_port *port)
 
 /*
  * A new channel on @port: local, no round trip. Returns it with the caller's
- * reference, or ERR_PTR: -EBUSY (a limit), -ENODEV (port gone), -ENOMEM.
+ * reference, or ERR_PTR: -EBUSY (a limit), -ENODEV (port gone), -EIO (port broken), -ENOMEM.
  */
 struct mp_channel *mp_channel_open(struct mp_port *port)
 {
@@ -156,6 +156,12 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 		mp_channel_put(ch);
 		return ERR_PTR(-ENODEV);
 	}
+	/* Either this is seen, or mp_port_break() finds the channel in the table. */
+	if (READ_ONCE(port->is_broken)) {
+		slot_free(ch);
+		mp_channel_put(ch);
+		return ERR_PTR(-EIO);
+	}
 	mp_debug_opened();
 	return ch;
 }
@@ -172,7 +178,7 @@ static void channel_wake(struct mp_channel *ch, __poll_t key)
 
 /*
  * Fills in who @req is from and hands it to the device. The request holds a
- * reference until it is over. Returns 0 or -ESHUTDOWN (still the caller's).
+ * reference until it is over. Returns 0, or -ESHUTDOWN or -EIO (still the caller's).
  */
 int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req)
 {

@@ -79,7 +79,7 @@ static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const char *n
 	return connect;
 }
 
-/* Sends CONNECT for the current generation. Returns 0 or -ESHUTDOWN. */
+/* Sends CONNECT for the current generation. Returns 0, -ESHUTDOWN, -EIO (a broken queue). */
 int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect)
 {
 	u32 name_len = le32_to_cpu(connect->connect.name_len);
@@ -114,6 +114,12 @@ __poll_t mp_connect_answered_locked(struct mp_channel *ch)
 	return EPOLLOUT;
 }
 
+/* What a process is told when the queue took no CONNECT. */
+static int submit_error(int error)
+{
+	return error == -EIO ? -EIO : -ENODEV;
+}
+
 /* A fixed port's channel is connected from the start. Never waits. */
 int mp_connect_fixed(struct mp_channel *ch)
 {
@@ -125,10 +131,13 @@ int mp_connect_fixed(struct mp_channel *ch)
 	spin_lock_irq(&ch->lock);
 	/* The port may have gone since the open: then its queues are not there any more. */
 	ret = ch->error ? ch->error : mp_connect_send_locked(ch, ch->connect_req);
-	if (ret)
-		ch->error = -ENODEV;	/* so that the release gives the slot back */
+	if (ret) {
+		ret = submit_error(ret);
+		ch->error = ret;
+		ch->is_closed = true;	/* so that the release gives the slot back */
+	}
 	spin_unlock_irq(&ch->lock);
-	return ret ? -ENODEV : 0;
+	return ret;
 }
 
 /* What a naming call gets now that the channel is in this phase; 1: wait. */
@@ -203,8 +212,9 @@ int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool no
 		swap(ch->name, copy);
 		ch->is_closed = false;
 		same = true;
-		if (mp_connect_send_locked(ch, connect))
-			ch->error = -ENODEV;
+		ret = mp_connect_send_locked(ch, connect);
+		if (ret)
+			ch->error = submit_error(ret);
 		else
 			connect = NULL;
 	}

@@ -97,6 +97,7 @@ static void queues_delete(struct mp_device *device)
 	device->is_confirmed = false;
 	for (i = 0; i < 2 * device->max_ports; i++)
 		mp_queue_kill(&device->queues[i]);
+	cancel_work_sync(&device->broken_work);	/* queued by what was alive until now */
 	synchronize_rcu();	/* pairs with wait.c: nobody looks at a queue any more */
 	virtio_reset_device(device->vdev);
 	for (i = 0; i < 2 * device->max_ports; i++)
@@ -162,6 +163,20 @@ static void control_quiesce(struct mp_device *device)
 	device->is_going = true;
 	mutex_unlock(&device->ports_mutex);
 	cancel_work_sync(&device->control_work);
+}
+
+/* A queue broke: the port that it belongs to does. */
+static void broken_work(struct work_struct *work)
+{
+	struct mp_device *device = container_of(work, struct mp_device, broken_work);
+	unsigned int id;
+
+	mutex_lock(&device->ports_mutex);
+	for (id = 0; !device->is_going && id < device->max_ports; id++)
+		if (device->ports[id] && (READ_ONCE(mp_device_rx(device, id)->is_broken) ||
+					  READ_ONCE(mp_device_tx(device, id)->is_broken)))
+			mp_port_break(device->ports[id]);
+	mutex_unlock(&device->ports_mutex);
 }
 
 /*
@@ -250,6 +265,7 @@ static int manyport_probe(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&device->control_bufs);
 	mutex_init(&device->ports_mutex);
 	INIT_WORK(&device->control_work, mp_control_work);
+	INIT_WORK(&device->broken_work, broken_work);
 	device->is_going = true;	/* until device_start() says otherwise */
 	ret = device_alloc(device);
 	if (ret)
@@ -288,8 +304,10 @@ static int manyport_freeze(struct virtio_device *vdev)
 
 	control_quiesce(device);
 	for (id = 0; id < device->max_ports; id++)
-		if (device->ports[id])
+		if (device->ports[id]) {
 			mp_port_fail_channels(device->ports[id], -ECONNRESET);
+			device->ports[id]->is_broken = false;	/* its next queues are new */
+		}
 	queues_delete(device);
 	return 0;
 }

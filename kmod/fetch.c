@@ -222,11 +222,16 @@ static void fetch_done(struct mp_req *req)
 
 /* --- Asking --------------------------------------------------------------- */
 
-/* May a READ be sent now, behind those in flight? */
+/*
+ * May a READ be sent now, behind those in flight? Not into a queue that broke, though the channel
+ * has no error yet: a reader that is refused again and again would keep the processor from the
+ * work item that ends the channel.
+ */
 bool mp_fetch_may_ask_locked(const struct mp_channel *ch)
 {
 	return ch->phase == MP_PHASE_CONNECTED && !ch->error && !ch->shut_in &&
 	       !ch->is_released && !ch->in_batch && !ch->in_stopped &&
+	       !READ_ONCE(ch->port->rx->is_broken) &&
 	       !(ch->bits & (MP_ST_IN_END | MP_ST_FAILED));
 }
 

@@ -125,6 +125,7 @@ struct mp_queue {
 	spinlock_t lock;		/* guards all below */
 	struct virtqueue *vq;
 	bool is_dead;			/* nothing may be added any more */
+	bool is_broken;			/* likewise, but the device may still answer */
 	unsigned int tries;		/* of additions in a row that failed for lack of memory */
 	struct delayed_work retry_work;	/* the next */
 	struct list_head inflight;	/* the device holds them */
@@ -184,6 +185,7 @@ struct mp_device {
 	struct virtqueue *control_in, *control_out;
 	struct list_head control_bufs;
 	struct work_struct control_work;
+	struct work_struct broken_work;	/* a queue broke: its port's channels end */
 	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
 	struct mp_port **ports;		/* by id */
 	struct mp_port_mode *modes;	/* by id, from PORT_MODE */
@@ -266,6 +268,7 @@ struct mp_port {
 
 	struct mutex open_mutex;	/* guards is_gone (writes), accounts, channel_count */
 	bool is_gone;
+	bool is_broken;			/* one of its queues is; set under device->ports_mutex */
 	unsigned int channel_count;
 	struct list_head accounts;
 	atomic_long_t bytes;		/* pinned or buffered, all uids */
@@ -289,6 +292,7 @@ void mp_port_remove_begin(struct mp_port *port);
 void mp_port_remove_end(struct mp_port *port);
 void mp_port_wait_released(void);
 void mp_port_fail_channels(struct mp_port *port, int error);
+void mp_port_break(struct mp_port *port);
 struct mp_account *mp_port_charge_open(struct mp_port *port);
 void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account);
 bool mp_port_charge(struct mp_port *port, struct mp_account *account, size_t bytes, bool force);

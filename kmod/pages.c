@@ -336,17 +336,18 @@ static bool is_batch_done(struct mp_channel *ch, bool is_read)
 
 	/* The caller's own, or none: nobody else frees it before this says so. */
 	batch = READ_ONCE(*slot);
-	if (batch && !READ_ONCE(batch->is_done))
+	if (batch && !READ_ONCE(batch->is_done) && !READ_ONCE(ch->port->is_broken))
 		return false;
 	spin_lock_irq(&ch->lock);
-	ret = !*slot || (*slot)->is_done;
+	ret = !*slot || (*slot)->is_done || READ_ONCE(ch->port->is_broken);
 	spin_unlock_irq(&ch->lock);
 	return ret;
 }
 
 /*
  * Waits for the answers. Returns 0 (the batch is settled, and the caller's to free), or -EINTR
- * (the caller was killed first, and the batch is not the caller's any more). While the caller
+ * (the caller was killed first) or -EIO (the queue broke first: the pages stay with the device,
+ * which may never answer); then the batch is not the caller's any more. While the caller
  * waits its batch is the one of that direction: a batch that is settled is in no slot.
  */
 static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
@@ -364,12 +365,11 @@ static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
 		mp_channel_settle(ch, wake);
 		return 0;
 	}
-	if (!mp_wait_pages(ch, spin, is_batch_done, batch->is_read, batch->count))
-		return 0;
+	mp_wait_pages(ch, spin, is_batch_done, batch->is_read, batch->count);
 	spin_lock_irq(&ch->lock);
 	if (!batch->is_done) {
 		batch->is_orphan = true;
-		ret = -EINTR;
+		ret = READ_ONCE(ch->port->is_broken) ? -EIO : -EINTR;
 	}
 	spin_unlock_irq(&ch->lock);
 	if (ret)
@@ -387,8 +387,8 @@ static size_t pinned_max(unsigned long addr, size_t bytes)
 
 /*
  * Moves the head of @iter on its own pages. Returns bytes, -EAGAIN (nothing
- * moved: the state says what to wait for), -EINTR (killed), or another error
- * (no memory, a bound is reached, pages that cannot be pinned or that the device cannot
+ * moved: the state says what to wait for), -EINTR (killed), -EIO (a broken queue), or another
+ * error (no memory, a bound is reached, pages that cannot be pinned or that the device cannot
  * reach): copy instead.
  */
 ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read)
@@ -416,8 +416,9 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 	}
 	ret = batch_send(ch, batch, addr, bytes, limit);
 	if (!ret) {
-		if (batch_wait(ch, batch))
-			return -EINTR;	/* the batch was given away */
+		ret = batch_wait(ch, batch);
+		if (ret)
+			return ret;	/* the batch was given away */
 		ret = batch->total;
 		if (!ret)
 			ret = batch->is_faulty ? -EFAULT : batch->is_given_up ? -ENOBUFS : -EAGAIN;

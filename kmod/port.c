@@ -212,13 +212,27 @@ void mp_port_fail_channels(struct mp_port *port, int error)
 		wake = mp_channel_fail_locked(ch, error);
 		/* Also one that had ended before, and waits for answers to send its CLOSE. */
 		mp_write_uncount_locked(ch);
-		if (error == -ENODEV || error == -ECONNRESET)
-			ch->is_closed = true;	/* the device has forgotten it */
+		ch->is_closed = true;	/* the device has forgotten it, or cannot be told */
 		spin_unlock_irq(&ch->lock);
 		mp_channel_settle(ch, wake);
 		mp_channel_put(ch);
 		slot++;
 	}
+}
+
+/*
+ * One of the port's queues is broken: every channel ends with EIO, and so does every open from now
+ * on. The node stays, so that there is something to see; a new life of the device mends it.
+ */
+void mp_port_break(struct mp_port *port)
+{
+	if (port->is_broken)
+		return;
+	WRITE_ONCE(port->is_broken, true);
+	dev_err(&port->dev,
+		"a virtqueue is broken: all channels end until the driver is bound anew\n");
+	smp_mb();	/* pairs with the table's lock in mp_channel_open() */
+	mp_port_fail_channels(port, -EIO);
 }
 
 /*

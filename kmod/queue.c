@@ -19,7 +19,9 @@
  * An addition may fail though there is room: for lack of memory (a mapping, or what virtio
  * itself allocates) it is tried again by a work item, also with nothing in flight, and after
  * MP_TRIES in a row the first request that waits ends with -ENOMEM instead of an answer. CLOSE,
- * CANCEL and event buffers are tried for ever [protocol.md 8.6].
+ * CANCEL and event buffers are tried for ever [protocol.md 8.6]. Any other failure, or an id in
+ * the used ring that nobody added, breaks the queue: nothing more is added until the next life,
+ * and the port's channels end with -EIO [protocol.md 10.7].
  *
  * Everything that the device writes is hostile. One interrupt handles at most
  * a few rings full; a device that goes on and on is handled from a work item,
@@ -64,6 +66,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	spin_lock_irq(&queue->lock);
 	queue->vq = vq;
 	queue->is_dead = false;
+	queue->is_broken = false;
 	queue->tries = 0;
 	queue->is_deferred = false;
 	queue->events_posted = 0;
@@ -189,12 +192,27 @@ static int post_events_locked(struct mp_queue *queue, unsigned int *added)
 	return 0;
 }
 
+/*
+ * The ring cannot be used any more in this life: the port's channels end. What the device
+ * still gives back is taken, the rest stays its own until the queues are deleted.
+ */
+static void break_locked(struct mp_queue *queue)
+{
+	lockdep_assert_held(&queue->lock);
+	if (queue->is_broken)
+		return;
+	queue->is_broken = true;
+	queue_work(mp_workqueue, &queue->device->broken_work);
+}
+
 /* An addition failed with @error: is it to be tried again, and when? */
 static void add_failed_locked(struct mp_queue *queue, int error)
 {
 	if (error == -ENOMEM)
 		queue_delayed_work(mp_workqueue, &queue->retry_work,
 				   msecs_to_jiffies(min(1U << queue->tries, MP_RETRY_MS)));
+	else if (error != -ENOSPC)
+		break_locked(queue);
 }
 
 /*
@@ -207,7 +225,7 @@ static bool fill_locked(struct mp_queue *queue)
 	int ret = 0;
 
 	lockdep_assert_held(&queue->lock);
-	if (queue->is_dead)
+	if (queue->is_dead || queue->is_broken)
 		return false;
 	if (queue->events_posted < queue->event_count)
 		ret = post_events_locked(queue, &added);
@@ -228,7 +246,12 @@ static bool fill_locked(struct mp_queue *queue)
  */
 static bool kick_locked(struct mp_queue *queue)
 {
-	return virtqueue_kick_prepare(queue->vq) && virtqueue_notify(queue->vq);
+	if (!virtqueue_kick_prepare(queue->vq))
+		return false;
+	if (virtqueue_notify(queue->vq))
+		return true;
+	break_locked(queue);
+	return false;
 }
 
 static bool needs_calls_locked(const struct mp_queue *queue)
@@ -297,19 +320,19 @@ void mp_queue_hold(struct mp_queue *queue, bool held)
 
 /*
  * Hands @req to the device, now or when there is a descriptor. Returns 1 when the
- * device was notified, 0 when it need not be, -ESHUTDOWN when the queue is
- * dead: then @req is still the caller's and done() is not called.
+ * device was notified, 0 when it need not be, -ESHUTDOWN when the queue is dead, -EIO when it
+ * is broken: then @req is still the caller's and done() is not called.
  */
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 {
 	unsigned long flags;
-	bool added, kick;
+	bool added;
+	int ret;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	if (queue->is_dead) {
-		spin_unlock_irqrestore(&queue->lock, flags);
-		return -ESHUTDOWN;
-	}
+	ret = queue->is_dead ? -ESHUTDOWN : queue->is_broken ? -EIO : 0;
+	if (ret)
+		goto out;
 	req->error = 0;
 	req->is_added = false;
 	if (!req->is_lazy)
@@ -320,9 +343,10 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	added = fill_locked(queue);
 	if (update_calls_locked(queue))
 		queue_work(mp_workqueue, &queue->drain_work);
-	kick = added && kick_locked(queue);
+	ret = added && kick_locked(queue);
+out:
 	spin_unlock_irqrestore(&queue->lock, flags);
-	return kick;
+	return ret;
 }
 
 /*
@@ -342,12 +366,16 @@ bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req)
 	return waits;
 }
 
-/* Gives the device its event buffers: at most a quarter of the ring. */
+/*
+ * Gives the device its event buffers: at most a quarter of the ring. Returns 0, -ENOMEM,
+ * -EIO (the queue is broken).
+ */
 int mp_queue_post_events(struct mp_queue *queue)
 {
 	unsigned int count = clamp(virtqueue_get_vring_size(queue->vq) / 4, 1U, MP_EVENTS_MAX + 0U);
 	unsigned long flags;
 	unsigned int i;
+	int ret = 0;
 
 	if (!queue->events) {
 		queue->events = kcalloc(count, sizeof(*queue->events), GFP_KERNEL);
@@ -357,13 +385,15 @@ int mp_queue_post_events(struct mp_queue *queue)
 			queue->events[i].token.is_event = true;
 	}
 	spin_lock_irqsave(&queue->lock, flags);
-	if (!queue->is_dead) {
+	if (queue->is_broken) {
+		ret = -EIO;
+	} else if (!queue->is_dead) {
 		queue->event_count = count;
 		if (fill_locked(queue))
 			kick_locked(queue);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
-	return 0;
+	return ret;
 }
 
 static void handle_event(struct mp_queue *queue, struct mp_event_buf *buf, u32 used)
@@ -393,11 +423,14 @@ static void leave_locked(struct mp_queue *queue, struct mp_req *req)
 /* A used buffer, or NULL. A request's is the caller's from here on. */
 static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
 {
-	struct mp_token *token = NULL;
+	struct mp_token *token;
 	struct mp_req *req;
 
-	if (!queue->is_dead)
-		token = virtqueue_get_buf(queue->vq, used);
+	if (queue->is_dead)
+		return NULL;
+	token = virtqueue_get_buf(queue->vq, used);
+	if (!token && virtqueue_is_broken(queue->vq))
+		break_locked(queue);
 	if (!token || token->is_event)
 		return token;
 	req = container_of(token, struct mp_req, token);
@@ -645,7 +678,7 @@ static void mp_queue_retry_work(struct work_struct *work)
 	queue->tries = min(queue->tries + 1, MP_TRIES + 0U);
 	if (fill_locked(queue))
 		kick_locked(queue);
-	else if (!queue->is_dead)
+	else if (!queue->is_dead && !queue->is_broken)
 		req = give_up_locked(queue);
 	spin_unlock_irq(&queue->lock);
 	if (req)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Additions to virtqueues that fail for lack of memory, in a debug build of the module.
+ * Additions to virtqueues that fail, in a debug build of the module: once for lack of memory,
+ * again and again for lack of memory, and because the ring is broken.
  */
 #include <errno.h>
 #include <sched.h>
@@ -149,4 +150,110 @@ TEST(none_succeeds_for_a_while)
 	close(read.fd);
 	close(callers[2].fd);
 	await_port(PORT_MULTI, before + 1);	/* and the one that moves the host */
+}
+
+static void read_until_broken(void *arg)
+{
+	struct caller *caller = arg;
+	char byte;
+
+	caller->is_started = 1;
+	CHECK_FAILS(read(caller->fd, &byte, 1), EIO);
+}
+
+static void read_much_until_broken(void *arg)
+{
+	struct caller *caller = arg;
+	static char buf[BIG];
+
+	caller->is_started = 1;
+	CHECK_FAILS(read(caller->fd, buf, sizeof(buf)), EIO);
+}
+
+static void write_until_broken(void *arg)
+{
+	struct caller *caller = arg;
+	static char buf[BIG];
+
+	caller->is_started = 1;
+	while (write(caller->fd, buf, sizeof(buf)) > 0)
+		;
+	CHECK_EQ(errno, EIO);
+}
+
+static void write_little_until_broken(void *arg)
+{
+	struct caller *caller = arg;
+
+	caller->is_started = 1;
+	while (write(caller->fd, "some bytes", 10) > 0)
+		;
+	CHECK_EQ(errno, EIO);
+}
+
+static void name_until_broken(void *arg)
+{
+	struct caller *caller = arg;
+
+	caller->is_started = 1;
+	CHECK_FAILS(write(caller->fd, "backlog", 8), EIO);
+}
+
+static void poll_until_broken(void *arg)
+{
+	struct caller *caller = arg;
+	struct pollfd poller = { .fd = caller->fd, .events = POLLIN };
+
+	caller->is_started = 1;
+	CHECK_EQ(poll(&poller, 1, -1), 1);
+	CHECK_EQ(poller.revents & (POLLIN | POLLHUP | POLLERR), POLLIN | POLLHUP | POLLERR);
+}
+
+static void drain_backlog(void *arg)
+{
+	(void)arg;
+	ctl("drain backlog");
+}
+
+TEST(a_broken_ring_ends_every_call)
+{
+	static void (*const runs[])(void *) = {
+		read_until_broken, read_much_until_broken, write_until_broken,
+		write_little_until_broken, name_until_broken, poll_until_broken,
+	};
+	enum { COUNT = sizeof(runs) / sizeof(*runs) };
+	struct caller *callers = shared_alloc(COUNT * sizeof(*callers));
+	unsigned int nth = nth_of_run();
+	int unnamed = port_open(PORT_MULTI, 0), other = port_open(PORT_FIXED, 0);
+	struct manyport_info info;
+	pid_t pids[COUNT];
+
+	ctl("fill backlog");
+	for (int i = 0; i < COUNT; i++) {
+		callers[i].fd = runs[i] == name_until_broken ? port_open(PORT_MULTI, 0) :
+				puppet_open(0).fd;
+		pids[i] = spawn(runs[i], &callers[i]);
+		while (!callers[i].is_started)
+			sched_yield();
+	}
+	barrier();
+	fail_adds(1, EIO);
+	CHECK_FAILS(write(unnamed, "echo", 5), EIO);
+	fail_adds(nth, ENOMEM);
+	for (int i = 0; i < COUNT; i++)
+		JOIN(pids[i]);
+	info = channel_info(unnamed);
+	CHECK_EQ(info.state, MANYPORT_GONE);
+	CHECK_EQ(info.error, EIO);
+	CHECK_FAILS(open(port_path(PORT_MULTI), O_RDWR), EIO);
+	/* The ring of another port is its own. */
+	echo_once(other, "another port");
+	close(other);
+	driver_unbind();
+	CHECK_EQ(driver_bind(), 0);
+	driver_await_ports();
+	CHECK_FAILS(write(unnamed, "echo", 5), ENODEV);
+	echo_once(channel_open("echo", 0), "mended");
+	/* In a process of its own, which makes a control channel: ours is gone. */
+	JOIN(spawn(drain_backlog, NULL));
 }

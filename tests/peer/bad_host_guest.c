@@ -303,7 +303,7 @@ static int run_attack(const struct attack *attack)
 }
 
 /* As good as it gets: for the next attack, whatever this one has left behind. */
-static int recover(void)
+int recover(void)
 {
 	driver_unbind();
 	driver_bind();

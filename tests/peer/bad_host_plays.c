@@ -317,7 +317,100 @@ static int fault_naming(void)
 	       is_served(VICTIM, "data");
 }
 
+/* --- A broken ring: every process of the port gets EIO, and so does every open ---------- */
+
+static int read_small_until_error(int fd)
+{
+	while (read(fd, io_buf, SMALL) > 0)
+		;
+	return errno;
+}
+
+static int read_large_until_error(int fd)
+{
+	while (read(fd, io_buf, LARGE) > 0)
+		;
+	return errno;
+}
+
+static int write_large_until_error(int fd)
+{
+	for (uint64_t at = 0; ; at += LARGE) {
+		fill(at, LARGE);
+		if (write(fd, io_buf, LARGE) < 0)
+			return errno;
+	}
+}
+
+/* 0 when the process ended, and met EIO. */
+static int met_eio(pid_t pid)
+{
+	uint64_t limit = now_ms() + 10000 * time_factor;
+	int status = 0;
+
+	while (!waitpid(pid, &status, WNOHANG)) {
+		if (now_ms() > limit) {
+			printf("# process %d waits for ever\n", pid);
+			show_stack(pid);
+			kill(pid, SIGKILL);
+			waitpid(pid, &status, 0);
+			return -1;
+		}
+		moment();
+	}
+	if (status != EIO << 8)
+		printf("# process %d: status %x\n", pid, status);
+	return status == EIO << 8 ? 0 : -1;
+}
+
+static int break_ring(const char *attack)
+{
+	static const struct {
+		const char *service;
+		int (*run)(int fd);
+	} users[] = {
+		{ "data", read_small_until_error }, { "data", read_large_until_error },
+		{ "data", write_large_until_error }, { "quiet", read_small_until_error },
+		{ "quiet", read_large_until_error },
+	};
+	enum { COUNT = sizeof(users) / sizeof(users[0]) };
+	int fds[COUNT], bad = 0, unnamed = open(VICTIM, O_RDWR);
+	pid_t pids[COUNT];
+
+	for (int i = 0; i < COUNT; i++)
+		fds[i] = victim_open(VICTIM, users[i].service, 0);
+	fflush(stdout);
+	for (int i = 0; i < COUNT; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			_exit(users[i].run(fds[i]));
+	}
+	if (tell_attack(attack))
+		bad++;
+	for (int i = 0; i < COUNT; i++)
+		bad += met_eio(pids[i]) != 0;
+	if (write(unnamed, "data", 5) >= 0 || errno != EIO) {
+		printf("# an open from before is named: errno %d\n", errno);
+		bad++;
+	}
+	if (open(VICTIM, O_RDWR) >= 0 || errno != EIO) {
+		printf("# an open from after: errno %d\n", errno);
+		bad++;
+	}
+	for (int i = 0; i < COUNT; i++)
+		close(fds[i]);
+	close(unnamed);
+	bad += recover() || tell_attack("none") || wait_for_nothing_left("vport0p1");
+	return bad;
+}
+
+static int broken_ring(void)
+{
+	return break_ring("id_huge") + break_ring("id_out_of_range") + break_ring("id_twice");
+}
+
 const struct play plays[] = {
+	{ "broken_ring", broken_ring },
 	{ "fault_copied", fault_copied },
 	{ "fault_copied_rest", fault_copied_rest },
 	{ "fault_eio", fault_eio },
