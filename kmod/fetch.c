@@ -177,7 +177,7 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 static void fetch_given_up_locked(struct mp_channel *ch)
 {
 	if (ch->in_small && ch->in_waiters)
-		ch->in_error = -ENOMEM;
+		ch->in_failed = true;
 	else
 		ch->in_retry = true;
 	ch->in_small = true;
@@ -263,7 +263,7 @@ static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16
 	ch->in_busy++;
 	ch->in_asked += len;
 	ch->in_retry = false;
-	ch->in_error = 0;
+	ch->in_failed = false;
 	return true;
 }
 

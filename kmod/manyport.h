@@ -99,7 +99,7 @@ struct mp_req {
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
 	bool is_held;			/* but not very late: counted in queue->held */
 	bool is_added;			/* the device has it, or had; guarded by queue->lock */
-	int error;			/* why there is no answer, or 0: see mp_req_answer() */
+	s16 error;			/* why there is no answer, or 0: see mp_req_answer() */
 	u32 used;			/* bytes written, as the device says */
 	struct scatterlist one;		/* for a payload in one piece */
 	struct mp_request header;	/* the device reads */
@@ -412,7 +412,7 @@ struct mp_channel {
 	struct mp_spin in_spin;
 	bool fetch_failed;		/* there was no memory for one */
 	bool in_small;			/* one found no memory on its way: a page at most */
-	int in_error;			/* nor did that one: for the reader who waits */
+	bool in_failed;			/* nor did that one: for the reader who waits */
 	bool in_retry;			/* a parked READ came back with nothing: ask again */
 	bool in_copying;		/* a reader copies from a fetch or in_batch, unlocked */
 	bool in_forget;			/* what it copies from is to be dropped behind that */

@@ -61,8 +61,8 @@ int mp_read_state_locked(const struct mp_channel *ch)
 		return -ENOTCONN;
 	if (ch->shut_in)
 		return 0;
-	if (ch->in_error)
-		return ch->in_error;
+	if (ch->in_failed)
+		return -ENOMEM;
 	if (ch->in_busy || ch->in_batch)
 		return 1;
 	if (!(ch->bits & (MP_ST_IN_END | MP_ST_FAILED)))
