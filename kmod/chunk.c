@@ -242,6 +242,9 @@ static bool chunk_send_locked(struct mp_channel *ch, struct mp_chunk *chunk)
 		return false;
 	chunk->is_sent = true;
 	ch->out_sent++;
+	/* Of what follows the rest is first: nothing goes before, and somebody waits for this. */
+	if (le32_to_cpu(chunk->req.header.length) < chunk->end - chunk->start)
+		ch->out_stopped = true;
 	return true;
 }
 
@@ -260,7 +263,8 @@ static void send_chunks_locked(struct mp_channel *ch)
 	list_for_each_entry(chunk, &ch->out_chunks, node) {
 		if (chunk->is_sent)
 			continue;
-		if (!may_send_locked(ch, chunk) || !chunk_send_locked(ch, chunk))
+		if (!may_send_locked(ch, chunk) || !chunk_send_locked(ch, chunk) ||
+		    ch->out_stopped)
 			break;
 	}
 }
