@@ -16,6 +16,13 @@
 
 #define MP_MAX_PORTS 0x8000
 
+/*
+ * The shortest virtqueues with which each request fits in beside what is kept free of it
+ * [protocol.md 6.5, 8.4, 11.3], with indirect descriptors and without.
+ */
+#define MP_MIN_ENTRIES	      8U
+#define MP_MIN_ENTRIES_DIRECT 16U
+
 static unsigned int queue_count(const struct mp_device *device)
 {
 	return (device->max_ports + 1) * 2;
@@ -25,6 +32,24 @@ static unsigned int queue_count(const struct mp_device *device)
 static unsigned int rx_number(unsigned int id)
 {
 	return id ? 2 * id + 2 : 0;
+}
+
+/* A request that never fits in would wait for ever. */
+static int queues_check(const struct mp_device *device)
+{
+	unsigned int least = device->has_indirect ? MP_MIN_ENTRIES : MP_MIN_ENTRIES_DIRECT;
+	unsigned int i, entries;
+
+	for (i = 0; i < queue_count(device); i++) {
+		entries = virtqueue_get_vring_size(device->vqs[i]);
+		if (entries >= least)
+			continue;
+		dev_err(&device->vdev->dev,
+			"virtqueue %u has %u entries, at least %u are needed (QEMU: vq_size=)\n",
+			i, entries, least);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* In a debug build: a control interrupt that comes early, with a failure behind it or without. */
@@ -75,6 +100,11 @@ static int queues_find(struct mp_device *device)
 	ret = fail_find(device);
 	if (ret)
 		return ret;
+	ret = queues_check(device);
+	if (ret) {
+		device->vdev->config->del_vqs(device->vdev);
+		return ret;
+	}
 	for (id = 0; id < device->max_ports; id++) {
 		mp_queue_attach(mp_device_rx(device, id), device->vqs[rx_number(id)]);
 		mp_queue_attach(mp_device_tx(device, id), device->vqs[rx_number(id) + 1]);

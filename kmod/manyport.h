@@ -262,6 +262,7 @@ struct mp_port {
 	bool is_fixed;
 	u32 max_channels;
 	u32 max_io, max_segments;
+	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
 	char *name;			/* set once, by PORT_NAME */
 	bool is_shown;			/* it has a node */
 	struct list_head going_node;	/* while its device removes all ports */

@@ -76,8 +76,11 @@ void mp_pages_free_later(struct mp_batch *batch)
 	queue_work(mp_workqueue, &batch->free_work);
 }
 
-/* Neighbouring pages share one entry: fewer descriptors. */
-static void build_sg(struct mp_batch_req *part, size_t offset)
+/*
+ * Neighbouring pages share one entry, up to @max bytes: fewer descriptors, and none that is more
+ * than the DMA layer maps in one piece.
+ */
+static void build_sg(struct mp_batch_req *part, size_t offset, size_t max)
 {
 	struct scatterlist *sg = part->sg;
 	size_t left = part->len;
@@ -87,7 +90,8 @@ static void build_sg(struct mp_batch_req *part, size_t offset)
 	for (i = 0; i < part->page_count; i++) {
 		size_t bytes = min_t(size_t, left, PAGE_SIZE - offset);
 
-		if (used && page_to_pfn(part->pages[i]) == page_to_pfn(part->pages[i - 1]) + 1)
+		if (used && page_to_pfn(part->pages[i]) == page_to_pfn(part->pages[i - 1]) + 1 &&
+		    sg[used - 1].length + bytes <= max)
 			sg[used - 1].length += bytes;
 		else
 			sg_set_page(&sg[used++], part->pages[i], bytes, offset);
@@ -100,7 +104,8 @@ static void build_sg(struct mp_batch_req *part, size_t offset)
 }
 
 /* Pins up to @bytes at @addr. Returns bytes pinned or -errno. */
-static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t bytes, bool is_read)
+static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t bytes, bool is_read,
+			size_t max_entry)
 {
 	size_t offset = offset_in_page(addr);
 	unsigned int count = DIV_ROUND_UP(offset + bytes, PAGE_SIZE);
@@ -117,23 +122,32 @@ static ssize_t part_pin(struct mp_batch_req *part, unsigned long addr, size_t by
 	}
 	part->page_count = pinned;
 	part->len = min_t(size_t, bytes, (size_t)pinned * PAGE_SIZE - offset);
-	build_sg(part, offset);
+	build_sg(part, offset, max_entry);
 	return part->len;
 }
 
 /*
- * The most bytes at @addr that one request may carry [protocol.md 9.2], beside its header and
- * result. 0: the queue is too short for that.
+ * How many pages one request may carry, beside its header and result [protocol.md 9.2]. Also
+ * without indirect descriptors they fit in when the queue is empty.
  */
-static size_t part_limit(const struct mp_port *port, unsigned long addr)
+static unsigned int part_pages(const struct mp_port *port)
 {
 	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
-	unsigned int segments = port->max_segments - 2;
 
-	if (entries <= 2 + MP_RESERVED_DESCS)
-		return 0;
-	segments = min(segments, entries - 2 - MP_RESERVED_DESCS);
-	return min_t(size_t, port->max_io, (size_t)segments * PAGE_SIZE - offset_in_page(addr));
+	return min(port->max_segments, entries - MP_RESERVED_DESCS) - 2;
+}
+
+/*
+ * The most bytes at @addr that one request of at most @pages pages may carry: of each part of
+ * its own, since max_io need not be a multiple of a page, nor @addr.
+ */
+static size_t part_limit(const struct mp_port *port, unsigned int pages, unsigned long addr)
+{
+	size_t bytes = port->max_io;
+
+	if (bytes > PAGE_SIZE)
+		bytes = round_down(bytes, PAGE_SIZE);
+	return min(bytes, pages * PAGE_SIZE - offset_in_page(addr));
 }
 
 static struct mp_batch *batch_alloc(struct mp_channel *ch, bool is_read, size_t charge)
@@ -295,7 +309,7 @@ out:
  * pinned. Returns 0 when at least one was sent, or -errno.
  */
 static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned long addr,
-		      size_t left, size_t limit)
+		      size_t left, unsigned int pages)
 {
 	unsigned int parts = batch->is_read ? clamp_t(u8, ch->in_parts, 1, MP_BATCH_MAX) :
 					      MP_BATCH_MAX;
@@ -304,14 +318,14 @@ static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned lo
 		      clamp_t(size_t, left / MP_BATCH_MAX, MP_PART_MIN, MP_PART_MAX);
 	ssize_t ret = 0;
 
-	step = min(round_up(step, PAGE_SIZE), limit);
+	step = round_up(step, PAGE_SIZE);
 	while (left && batch->count < parts) {
 		struct mp_batch_req *part = &batch->reqs[batch->count];
-		size_t bytes = min(left, step);
+		size_t bytes = min3(left, step, part_limit(ch->port, pages, addr));
 
 		mp_req_init(&part->req, ch, batch->is_read ? MP_OP_READ : MP_OP_WRITE, NULL);
 		part->batch = batch;
-		ret = part_pin(part, addr, bytes, batch->is_read);
+		ret = part_pin(part, addr, bytes, batch->is_read, ch->port->max_entry);
 		if (ret <= 0)
 			break;
 		part->req.payload_in = batch->is_read;
@@ -394,7 +408,8 @@ static size_t pinned_max(unsigned long addr, size_t bytes)
 ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read)
 {
 	unsigned long addr = (unsigned long)mp_iter_address(iter);
-	size_t limit = 0, bytes = iov_iter_single_seg_count(iter);
+	size_t bytes = iov_iter_single_seg_count(iter);
+	unsigned int pages = 0;
 	struct mp_batch *batch;
 	size_t cost;
 	bool may_move;
@@ -407,14 +422,14 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 	spin_lock_irq(&ch->lock);
 	may_move = may_move_locked(ch, is_read);
 	if (may_move)
-		limit = part_limit(ch->port, addr);
+		pages = part_pages(ch->port);
 	spin_unlock_irq(&ch->lock);
-	batch = limit ? batch_alloc(ch, is_read, cost) : NULL;
+	batch = may_move ? batch_alloc(ch, is_read, cost) : NULL;
 	if (!batch) {
 		mp_port_uncharge(ch->port, ch->account, cost);
 		return may_move ? -ENOBUFS : -EAGAIN;
 	}
-	ret = batch_send(ch, batch, addr, bytes, limit);
+	ret = batch_send(ch, batch, addr, bytes, pages);
 	if (!ret) {
 		ret = batch_wait(ch, batch);
 		if (ret)

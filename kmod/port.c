@@ -17,6 +17,8 @@
 #include "debug.h"
 #include "manyport.h"
 
+#define MP_ENTRY_MAX 65536U
+
 static struct mp_port *to_port(struct device *dev)
 {
 	return container_of(dev, struct mp_port, dev);
@@ -115,6 +117,8 @@ void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u3
 	port->max_channels = min3(max_channels, device->max_channels, max(mp_max_channels, 1U));
 	port->max_io = device->max_io;
 	port->max_segments = device->max_segments;
+	/* Bounce buffers are the scarcer the longer they are. */
+	port->max_entry = min_t(size_t, virtio_max_dma_size(device->vdev), MP_ENTRY_MAX);
 }
 
 /* Without a node yet. Returns the port or ERR_PTR. */
