@@ -22,13 +22,15 @@
  * So as long as we hold the lock and the device is on the list, the registers are there. After
  * the unlock it is the driver core that looks at the device's state under the same lock:
  * releasing a device that nobody drives does nothing, binding one that is going is refused
- * with ENODEV, one that another driver got meanwhile with EBUSY, and one that device_add() is
- * not done with, in newer kernels, with EAGAIN. The last two we look at again.
+ * with ENODEV, and one that another driver got meanwhile with EBUSY, so that we look again.
+ *
+ * A device that comes: we are told in the middle of device_add(). Newer kernels refuse to bind it
+ * then, and leak the text that says why. The transport adds it in its own probe, that is under
+ * the lock of the device's parent; so whoever has had that lock finds device_add() done.
  *
  * Suspend: the work items are frozen before devices are suspended. End of the module: no more
  * notifications, then no more work items, and only then the driver is unregistered.
  */
-#include <linux/delay.h>
 #include <linux/slab.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
@@ -36,14 +38,13 @@
 #include "compat.h"
 #include "manyport.h"
 
-/* A device that the driver core is still adding is tried again for ten seconds. */
-#define CLAIM_TRIES 1000
-#define CLAIM_PAUSE_MS 10
+#define CLAIM_TRIES 100	/* of a device that other drivers take again and again */
 
 /* A device to be looked at, on its way to claim_workqueue. */
 struct claim {
 	struct work_struct work;
 	struct virtio_device *vdev;	/* with a reference to its dev */
+	struct device *parent;		/* with a reference, where device_add() may not be done */
 	int ret;			/* where somebody asked: 0 or -errno */
 };
 
@@ -126,9 +127,7 @@ static int claim_device(struct virtio_device *vdev)
 	int tries, ret = -EBUSY;
 	char owner[32] = "";
 
-	for (tries = 0; (ret == -EBUSY || ret == -EAGAIN) && tries < CLAIM_TRIES; tries++) {
-		if (ret == -EAGAIN)
-			msleep(CLAIM_PAUSE_MS);
+	for (tries = 0; ret == -EBUSY && tries < CLAIM_TRIES; tries++) {
 		if (!claim_look(vdev, owner, sizeof(owner)))
 			return -ENODEV;
 		if (*owner)
@@ -146,6 +145,11 @@ static void claim_work(struct work_struct *work)
 {
 	struct claim *claim = container_of(work, struct claim, work);
 
+	if (claim->parent) {
+		device_lock(claim->parent);
+		device_unlock(claim->parent);
+		put_device(claim->parent);
+	}
 	claim_device(claim->vdev);
 	put_device(&claim->vdev->dev);
 	kfree(claim);
@@ -158,7 +162,10 @@ static void claim_asked_work(struct work_struct *work)
 	claim->ret = claim_device(claim->vdev);
 }
 
-/* Has a device looked at, if it is of our type. It stays allocated until that is done. */
+/*
+ * Has a device looked at, if it is of our type. It stays allocated until that is done, and so does
+ * its parent, which the device itself holds only as long as it is on the bus: as here.
+ */
 static void claim_queue(struct device *dev)
 {
 	struct virtio_device *vdev = dev_to_virtio(dev);
@@ -174,6 +181,7 @@ static void claim_queue(struct device *dev)
 	INIT_WORK(&claim->work, claim_work);
 	get_device(dev);
 	claim->vdev = vdev;
+	claim->parent = get_device(dev->parent);
 	queue_work(claim_workqueue, &claim->work);
 }
 
