@@ -120,8 +120,11 @@ static void queues_delete(struct mp_device *device)
 {
 	unsigned int i;
 
-	if (!device->has_queues)
-		return;		/* suspended and not resumed, or never found */
+	if (!device->has_queues) {
+		/* Suspended and not resumed, or never found: the core may have left FAILED. */
+		virtio_reset_device(device->vdev);
+		return;
+	}
 	device->has_queues = false;
 	mp_control_bye(device);
 	device->is_confirmed = false;
