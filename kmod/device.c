@@ -7,6 +7,7 @@
  * the virtqueues are deleted, and only then the requests are freed [protocol.md 10.5].
  */
 #include <linux/module.h>
+#include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/virtio_ring.h>
 
@@ -276,6 +277,22 @@ err_stop:
 	return ret;
 }
 
+/*
+ * The machine goes down, or another kernel is about to start in its memory (kexec). Event buffers
+ * and parked READs would stay with the device, which some transports let write until the next
+ * driver resets it; and the host would not know that the channels are over. So the device ends as
+ * in remove, which may still come. Processes that are left get ENODEV.
+ *
+ * This comes before the drivers' own shutdown, which virtio has not in all kernels and which
+ * could not say BYE where it has. Neither suspend nor remove runs meanwhile: the one shares a
+ * mutex with the system call, the other begins by unregistering this, which waits.
+ */
+static int device_reboot(struct notifier_block *block, unsigned long action, void *unused)
+{
+	device_stop(container_of(block, struct mp_device, reboot));
+	return NOTIFY_DONE;
+}
+
 static int manyport_probe(struct virtio_device *vdev)
 {
 	struct mp_device *device;
@@ -310,6 +327,8 @@ static int manyport_probe(struct virtio_device *vdev)
 	ret = device_start(device);
 	if (ret)
 		goto err_chrdev;
+	device->reboot.notifier_call = device_reboot;
+	register_reboot_notifier(&device->reboot);	/* cannot fail */
 	return 0;
 
 err_chrdev:
@@ -323,6 +342,7 @@ static void manyport_remove(struct virtio_device *vdev)
 {
 	struct mp_device *device = vdev->priv;
 
+	unregister_reboot_notifier(&device->reboot);
 	device_stop(device);
 	unregister_chrdev_region(device->devt, device->max_ports);
 	device_free(device);

@@ -31,6 +31,7 @@
 #include <linux/list.h>
 #include <linux/poll.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -185,6 +186,7 @@ struct mp_device {
 	struct virtqueue *control_in, *control_out;
 	struct list_head control_bufs;
 	struct work_struct control_work;
+	struct notifier_block reboot;
 	struct work_struct broken_work;	/* a queue broke: its port's channels end */
 	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
 	struct mp_port **ports;		/* by id */
