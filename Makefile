@@ -5,6 +5,7 @@
 O ?= build
 SAN ?=
 CC ?= gcc
+JOBS ?= $(shell nproc)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Ihost -Ilib -MMD -MP \
@@ -68,9 +69,9 @@ test-all: test-programs
 # The daemon that serves the guest tests is built with sanitizers.
 test-programs:
 	$(PACKAGES) build kernel world test demo
-	$(MAKE) all unit guest-tests counters peer
-	$(MAKE) O=$(O)/asan SAN=address,undefined all unit peer
-	$(MAKE) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
+	$(MAKE) -j$(JOBS) all unit guest-tests counters peer
+	$(MAKE) -j$(JOBS) O=$(O)/asan SAN=address,undefined all unit peer
+	$(MAKE) -j$(JOBS) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
 	mkdir -p $(O)/guest-asan
 	ln -sfn ../asan/manyportd $(O)/guest-asan/manyportd
 	ln -sfn ../manyport $(O)/guest-asan/manyport
