@@ -4,7 +4,9 @@
  *
  * Messages from the device are handled in order by one work item. Messages to the
  * device are sent and forgotten; they are freed when the device has returned
- * them, at the next message or at the end.
+ * them, at the next message or at the end. Where an addition to a control queue finds no
+ * memory it is tried again: a message by its sender, for a bounded time, a receive buffer by
+ * control_retry for ever.
  */
 #include <linux/delay.h>
 #include <linux/slab.h>
@@ -16,6 +18,8 @@
 #define MP_CONTROL_SIZE	512	/* a header and the longest payload: a name */
 #define MP_CONTROL_BATCH 64	/* messages before others get the processor */
 #define MP_BYE_MS	500
+#define MP_CONTROL_TRIES 10	/* of one message, after 1, 2, 4 ... ms */
+#define MP_CONTROL_RETRY_MS 100	/* of a receive buffer */
 
 /* A message in either direction; on device->control_bufs until it is freed. */
 struct control_buf {
@@ -57,11 +61,43 @@ static int control_post(struct mp_device *device, struct control_buf *buf)
 
 	sg_init_one(&sg, buf->data, MP_CONTROL_SIZE);
 	spin_lock_irq(&device->control_lock);
-	ret = virtqueue_add_inbuf(device->control_in, &sg, 1, buf, GFP_ATOMIC);
-	if (!ret)
+	ret = mp_debug_fail_add() ?:
+	      virtqueue_add_inbuf(device->control_in, &sg, 1, buf, GFP_ATOMIC);
+	if (!ret) {
 		virtqueue_kick(device->control_in);
+		device->control_posted++;
+	}
 	spin_unlock_irq(&device->control_lock);
 	return ret;
+}
+
+/*
+ * Gives the device as many receive buffers as it should have. What it cannot be given now it
+ * is given later, unless the queue is broken. Returns 0 when it has one at least, or -errno.
+ */
+static int control_fill(struct mp_device *device)
+{
+	struct control_buf *buf;
+	int ret = 0;
+
+	while (!ret && device->control_posted < MP_CONTROL_BUFS) {
+		buf = control_buf_alloc(device, MP_CONTROL_SIZE);
+		ret = buf ? control_post(device, buf) : -ENOMEM;
+		if (ret && buf)
+			control_buf_free(device, buf);
+	}
+	if (ret == -ENOMEM)
+		queue_delayed_work(mp_workqueue, &device->control_retry,
+				   msecs_to_jiffies(MP_CONTROL_RETRY_MS));
+	return device->control_posted ? 0 : ret;
+}
+
+void mp_control_retry(struct work_struct *work)
+{
+	struct mp_device *device =
+		container_of(to_delayed_work(work), struct mp_device, control_retry);
+
+	queue_work(mp_workqueue, &device->control_work);
 }
 
 static void control_reap_locked(struct mp_device *device)
@@ -74,7 +110,27 @@ static void control_reap_locked(struct mp_device *device)
 		control_buf_free_locked(buf);
 }
 
-/* Sends a message with a payload. Does not wait. Returns 0 or -errno. */
+/* Adds @buf, of which the device reads @sg. Returns 0 or -errno; then @buf is the caller's. */
+static int control_add(struct mp_device *device, struct control_buf *buf, struct scatterlist *sg)
+{
+	unsigned int tries;
+	int ret;
+
+	for (tries = 0; ; tries++) {
+		spin_lock_irq(&device->control_lock);
+		control_reap_locked(device);
+		ret = mp_debug_fail_add() ?:
+		      virtqueue_add_outbuf(device->control_out, sg, 1, buf, GFP_ATOMIC);
+		if (!ret)
+			virtqueue_kick(device->control_out);
+		spin_unlock_irq(&device->control_lock);
+		if (ret != -ENOMEM || tries == MP_CONTROL_TRIES)
+			return ret;
+		msleep(1U << tries);
+	}
+}
+
+/* Sends a message with a payload. Waits for nothing but memory. Returns 0 or -errno. */
 static int control_send_with(struct mp_device *device, u32 id, u16 event, u16 value,
 			     const void *payload, size_t len)
 {
@@ -91,17 +147,12 @@ static int control_send_with(struct mp_device *device, u32 id, u16 event, u16 va
 	message->value = cpu_to_virtio16(device->vdev, value);
 	memcpy(message + 1, payload, len);
 	sg_init_one(&sg, message, sizeof(*message) + len);
-	spin_lock_irq(&device->control_lock);
-	control_reap_locked(device);
-	ret = virtqueue_add_outbuf(device->control_out, &sg, 1, buf, GFP_ATOMIC);
-	if (ret)
-		control_buf_free_locked(buf);
-	else
-		virtqueue_kick(device->control_out);
-	spin_unlock_irq(&device->control_lock);
-	if (ret)
-		dev_warn_ratelimited(&device->vdev->dev,
-				     "control message %u was not sent: error %d\n", event, ret);
+	ret = control_add(device, buf, &sg);
+	if (!ret)
+		return 0;
+	control_buf_free(device, buf);
+	dev_warn_ratelimited(&device->vdev->dev, "control message %u was not sent: error %d\n",
+			     event, ret);
 	return ret;
 }
 
@@ -112,22 +163,12 @@ static int control_send(struct mp_device *device, u32 id, u16 event, u16 value)
 
 int mp_control_start(struct mp_device *device)
 {
-	struct control_buf *buf;
-	unsigned int i, posted = 0;
 	int ret;
 
-	for (i = 0; i < MP_CONTROL_BUFS; i++) {
-		buf = control_buf_alloc(device, MP_CONTROL_SIZE);
-		if (!buf)
-			break;
-		if (control_post(device, buf)) {
-			control_buf_free(device, buf);
-			break;
-		}
-		posted++;
-	}
-	if (!posted)
-		return -ENOMEM;
+	device->control_posted = 0;
+	ret = control_fill(device);
+	if (ret)
+		return ret;
 	ret = control_send(device, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
 	return ret ? ret : mp_debug_fail_after_open("ready");
 }
@@ -194,6 +235,8 @@ static void handle_port_add(struct mp_device *device, u32 id)
 	struct mp_port *port = device->ports[id];
 	int ret;
 
+	if (mp_debug_fail("port_add"))
+		return;		/* as if it had not come */
 	if (!device->is_confirmed || device->kinds[id] == MP_PORT_CLASSIC) {
 		dev_warn_ratelimited(&device->vdev->dev,
 				     "port %u is classic: this driver serves other kinds\n", id);
@@ -207,6 +250,8 @@ static void handle_port_add(struct mp_device *device, u32 id)
 		mp_port_set_limits(port, device, le32_to_cpu(device->modes[id].max_channels));
 	if (!ret && !port)
 		ret = port_make(device, id);
+	if (!ret)
+		device->ports[id]->is_announced = true;
 	if (ret) {
 		dev_err_ratelimited(&device->vdev->dev, "port %u cannot be made: error %d\n", id,
 				    ret);
@@ -222,6 +267,23 @@ static void handle_port_remove(struct mp_device *device, u32 id)
 		return;
 	device->kinds[id] = MP_PORT_CLASSIC;
 	mp_port_remove(port);
+}
+
+/* The guest woke a while ago: a port that the device has not announced again is gone. */
+void mp_control_absent_work(struct work_struct *work)
+{
+	struct mp_device *device =
+		container_of(to_delayed_work(work), struct mp_device, absent_work);
+	unsigned int id;
+
+	mutex_lock(&device->ports_mutex);
+	for (id = 0; !device->is_going && id < device->max_ports; id++) {
+		if (!device->ports[id] || device->ports[id]->is_announced)
+			continue;
+		dev_warn(&device->vdev->dev, "port %u did not come back when the guest woke\n", id);
+		handle_port_remove(device, id);
+	}
+	mutex_unlock(&device->ports_mutex);
 }
 
 /* @message is in memory that the device has returned; each field is read once. */
@@ -274,6 +336,8 @@ void mp_control_work(struct work_struct *work)
 	while (!device->is_going && budget--) {
 		spin_lock_irq(&device->control_lock);
 		buf = virtqueue_get_buf(device->control_in, &len);
+		if (buf)
+			device->control_posted--;
 		spin_unlock_irq(&device->control_lock);
 		if (!buf)
 			break;
@@ -282,6 +346,11 @@ void mp_control_work(struct work_struct *work)
 		if (control_post(device, buf))
 			control_buf_free(device, buf);
 	}
+	if (!device->is_going)
+		control_fill(device);
+	if (!device->is_going && virtqueue_is_broken(device->control_in))
+		dev_err_ratelimited(&device->vdev->dev,
+				    "the control queue is broken: ports stay as they are\n");
 	if (!device->is_going && budget == UINT_MAX)
 		queue_work(mp_workqueue, &device->control_work);
 	mutex_unlock(&device->ports_mutex);

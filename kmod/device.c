@@ -15,7 +15,8 @@
 #include "debug.h"
 #include "manyport.h"
 
-#define MP_MAX_PORTS 0x8000
+#define MP_MAX_PORTS	  0x8000
+#define MP_RETURN_SECONDS 10	/* for ports to be announced again when the guest has woken */
 
 /*
  * The shortest virtqueues with which each request fits in beside what is kept free of it
@@ -196,7 +197,9 @@ static void control_quiesce(struct mp_device *device)
 	mutex_lock(&device->ports_mutex);
 	device->is_going = true;
 	mutex_unlock(&device->ports_mutex);
+	cancel_delayed_work_sync(&device->control_retry);	/* it queues the other */
 	cancel_work_sync(&device->control_work);
+	cancel_delayed_work_sync(&device->absent_work);
 }
 
 /* A queue broke: the port that it belongs to does. */
@@ -315,6 +318,8 @@ static int manyport_probe(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&device->control_bufs);
 	mutex_init(&device->ports_mutex);
 	INIT_WORK(&device->control_work, mp_control_work);
+	INIT_DELAYED_WORK(&device->control_retry, mp_control_retry);
+	INIT_DELAYED_WORK(&device->absent_work, mp_control_absent_work);
 	INIT_WORK(&device->broken_work, broken_work);
 	device->is_going = true;	/* until device_start() says otherwise */
 	ret = device_alloc(device);
@@ -360,6 +365,7 @@ static int manyport_freeze(struct virtio_device *vdev)
 		if (device->ports[id]) {
 			mp_port_fail_channels(device->ports[id], -ECONNRESET);
 			device->ports[id]->is_broken = false;	/* its next queues are new */
+			device->ports[id]->is_announced = false;
 		}
 	queues_delete(device);
 	return 0;
@@ -368,7 +374,12 @@ static int manyport_freeze(struct virtio_device *vdev)
 /* If that fails the ports are gone as well: nothing would serve them. remove comes later. */
 static int manyport_restore(struct virtio_device *vdev)
 {
-	return device_start(vdev->priv);
+	struct mp_device *device = vdev->priv;
+	int ret = device_start(device);
+
+	if (!ret)
+		queue_delayed_work(mp_workqueue, &device->absent_work, MP_RETURN_SECONDS * HZ);
+	return ret;
 }
 #endif
 

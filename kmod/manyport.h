@@ -185,7 +185,10 @@ struct mp_device {
 	spinlock_t control_lock;	/* guards the control queues and their buffers */
 	struct virtqueue *control_in, *control_out;
 	struct list_head control_bufs;
+	unsigned int control_posted;	/* receive buffers that the device has */
 	struct work_struct control_work;
+	struct delayed_work control_retry; /* when some could not be given to it */
+	struct delayed_work absent_work;	/* ports that did not come back after suspend */
 	struct notifier_block reboot;
 	struct work_struct broken_work;	/* a queue broke: its port's channels end */
 	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
@@ -221,6 +224,8 @@ int mp_device_register_driver(void);
 void mp_device_unregister_driver(void);
 
 int mp_control_start(struct mp_device *device);
+void mp_control_retry(struct work_struct *work);
+void mp_control_absent_work(struct work_struct *work);
 void mp_control_work(struct work_struct *work);
 void mp_control_interrupt(struct virtqueue *vq);
 void mp_control_bye(struct mp_device *device);
@@ -267,6 +272,7 @@ struct mp_port {
 	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
 	char *name;			/* set once, by PORT_NAME */
 	bool is_shown;			/* it has a node */
+	bool is_announced;		/* in this life of the device; under its ports_mutex */
 	struct list_head going_node;	/* while its device removes all ports */
 
 	struct mutex open_mutex;	/* guards is_gone (writes), accounts, channel_count */
