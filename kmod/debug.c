@@ -34,10 +34,11 @@ MODULE_PARM_DESC(debug_failed_adds, "how many additions have failed so");
  * find_vqs	finding the virtqueues, behind an interrupt of the control queue
  * ready	the start of the control queues, when a port is there and was opened
  * node		making a port's node, when it was opened
+ * port_add	no failure: the message that adds a port is not seen
  */
 static char fail[16];
 module_param_string(debug_fail, fail, sizeof(fail), 0644);
-MODULE_PARM_DESC(debug_fail, "the step that fails once: interrupt, find_vqs, ready, node ()");
+MODULE_PARM_DESC(debug_fail, "the step that fails once: interrupt, find_vqs, ready, node, port_add ()");
 
 static atomic_t opens = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(opens_wait);

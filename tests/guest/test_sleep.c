@@ -67,6 +67,18 @@ static void echo(void *arg)
 	echo_once(channel_open("echo", 0), "awake");
 }
 
+/* An open that came before the driver knew waits for its service's answer until then. */
+static void open_until_gone(void *arg)
+{
+	int fd = port_open(PORT_MULTI, 0);
+	char path[256];
+
+	(void)arg;
+	CHECK_FAILS(write(fd, "echo", 5), ENODEV);
+	close(fd);
+	CHECK(manyport_find(PORT_MULTI, path, sizeof(path)) < 0);
+}
+
 TEST(calls_end)
 {
 	static void (*const runs[])(void *) = {
@@ -93,6 +105,25 @@ TEST(calls_end)
 	CHECK_OK(stat(port_path(PORT_MULTI), &after));
 	CHECK_EQ(after.st_ino, before.st_ino);
 	/* In a process of its own, which makes a control channel: ours is gone. */
+	JOIN(spawn(echo, NULL));
+}
+
+/* It is gone after a while; whoever waits there is told, and the other ports work on. */
+TEST(a_port_that_does_not_come_back)
+{
+	int fixed;
+
+	channel_open("echo", 0);
+	parameter_set("debug_fail", "port_add");
+	sleep_and_wake();
+	CHECK(!*parameter_get("debug_fail"));
+	JOIN(spawn(open_until_gone, NULL));
+	fixed = port_open(PORT_FIXED, 0);
+	echo_once(fixed, "fixed");
+	close(fixed);
+	driver_unbind();
+	CHECK_EQ(driver_bind(), 0);
+	driver_await_ports();
 	JOIN(spawn(echo, NULL));
 }
 
