@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# In the guest: what Debian's udev makes of manyport's ports by the packaged rule. TAP.
+count=0
+status=0
+
+ok()
+{
+	result=$?
+	count=$((count + 1))
+	if [ $result = 0 ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		udevadm info -q all "$(node_of "$2")" | sed 's/^/# /'
+		status=1
+	fi
+}
+
+node_of()
+{
+	for port in /sys/class/manyport/*; do
+		[ "$(cat "$port/name" 2>/dev/null)" != "$1" ] || echo "/dev/${port##*/}"
+	done
+}
+
+# has NAME KEY=VALUE
+has()
+{
+	udevadm info -q property "$(node_of "$1")" | grep -qx "$2"
+}
+
+mkdir -p /run /etc/udev /lib/udev/rules.d
+cp 90-manyport.rules /lib/udev/rules.d/
+systemd-udevd --daemon >/dev/null || exit 1
+insmod ./manyport.ko
+for name in manyport org.qemu.guest_agent.0 com.redhat.spice.0; do
+	until [ -c "$(node_of $name)" ]; do
+		usleep 100000
+	done
+done
+udevadm settle
+echo "1..5"
+has manyport 'DEVLINKS=/dev/virtio-ports/manyport' && [ -c /dev/virtio-ports/manyport ]
+ok "a port has a link of its name" manyport
+has manyport 'TAGS=.*:systemd:.*' && ! has manyport 'SYSTEMD_WANTS=.*'
+ok "and a unit of systemd, which starts nothing" manyport
+has org.qemu.guest_agent.0 'DEVLINKS=/dev/virtio-ports/org.qemu.guest_agent.0' &&
+	has org.qemu.guest_agent.0 'SYSTEMD_WANTS= *qemu-guest-agent.service'
+ok "the agent's port starts QEMU's agent" org.qemu.guest_agent.0
+has com.redhat.spice.0 'SYSTEMD_WANTS= *spice-vdagentd.socket'
+ok "SPICE's port starts SPICE's agent" com.redhat.spice.0
+! udevadm test /sys/class/manyport/vport0p1 2>&1 | grep -E '90-manyport.rules:[0-9]+ .*([Ii]nvalid|Unknown|ignor)'
+ok "udev has nothing against the rule" manyport
+udevadm control --exit
+exit $status
