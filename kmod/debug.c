@@ -38,7 +38,7 @@ MODULE_PARM_DESC(debug_failed_adds, "how many additions have failed so");
  */
 static char fail[16];
 module_param_string(debug_fail, fail, sizeof(fail), 0644);
-MODULE_PARM_DESC(debug_fail, "the step that fails once: interrupt, find_vqs, ready, node, port_add ()");
+MODULE_PARM_DESC(debug_fail, "the step that fails once, see above ()");
 
 static atomic_t opens = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(opens_wait);

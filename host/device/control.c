@@ -282,8 +282,8 @@ void control_receive(struct queue *queue, const struct ring_chain *chain)
 		receive_hello(device, &message.hello, len - sizeof(message.header));
 		break;
 	case MP_CONTROL_BYE:
-		log_limited(&device->chatter, LOG_LEVEL_DEBUG, "%s: the guest's driver says goodbye",
-			    device->config.guest);
+		log_limited(&device->chatter, LOG_LEVEL_DEBUG,
+			    "%s: the guest's driver says goodbye", device->config.guest);
 		device_end_life(device, MP_END_CUT);
 		break;
 	default:
