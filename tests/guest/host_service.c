@@ -18,6 +18,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -286,41 +288,53 @@ static int ponder(void)
 	return 0;
 }
 
-static int witness_fd = -1;
+static volatile sig_atomic_t witness_is_cut;
 
 static void witness_signal(int sig)
 {
-	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
 	(void)sig;
-	setsockopt(witness_fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	close(witness_fd);
-	_exit(1);
+	witness_is_cut = 1;
 }
 
-/* What a program saw of its channel, for who cannot look into the program. */
+/* A reset that overtakes no byte: behind those that the other end's kernel has. */
+static void reset_behind(int fd)
+{
+	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	int queued = 1;
+
+	while (!ioctl(fd, SIOCOUTQ, &queued) && queued)
+		usleep(1000);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+}
+
+/*
+ * What a program saw of its channel, for who cannot look into the program. A cut is told by SIGTERM
+ * before the input ends.
+ */
 static int witness(unsigned int port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	static char buf[65536];
 	ssize_t len, done, ret;
 
-	witness_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (witness_fd < 0 ||
-	    connect(witness_fd, (struct sockaddr *)&address, sizeof(address)))
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		fail("connect");
-	signal(SIGTERM, witness_signal);
+	signal(SIGTERM, witness_signal);	/* with SA_RESTART */
 	while ((len = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
 		for (done = 0; done < len; done += ret) {
-			ret = write(witness_fd, buf + done, len - done);
+			ret = write(fd, buf + done, len - done);
 			if (ret < 0)
 				return 1;
 		}
 	}
-	/* From here on it has ended, whatever signal comes. */
-	signal(SIGTERM, SIG_IGN);
-	close(witness_fd);
+	if (witness_is_cut) {
+		reset_behind(fd);
+		return 1;
+	}
+	close(fd);
 	return len ? 1 : 0;
 }
 
