@@ -72,8 +72,8 @@ static int control_post(struct mp_device *device, struct control_buf *buf)
 }
 
 /*
- * Gives the device as many receive buffers as it should have. What it cannot be given now it
- * is given later, unless the queue is broken. Returns 0 when it has one at least, or -errno.
+ * Gives the device as many receive buffers as it should have. What there is no memory for now it
+ * is given later. Returns 0, or -errno: the queue is broken.
  */
 static int control_fill(struct mp_device *device)
 {
@@ -86,10 +86,11 @@ static int control_fill(struct mp_device *device)
 		if (ret && buf)
 			control_buf_free(device, buf);
 	}
-	if (ret == -ENOMEM)
-		queue_delayed_work(mp_workqueue, &device->control_retry,
-				   msecs_to_jiffies(MP_CONTROL_RETRY_MS));
-	return device->control_posted ? 0 : ret;
+	if (ret != -ENOMEM)
+		return ret;
+	queue_delayed_work(mp_workqueue, &device->control_retry,
+			   msecs_to_jiffies(MP_CONTROL_RETRY_MS));
+	return 0;
 }
 
 void mp_control_retry(struct work_struct *work)
