@@ -2,56 +2,32 @@
 # SPDX-License-Identifier: MIT
 # In User Mode Linux (test-beside): there a device that the stock driver has had cannot be known
 # any more, so it stays where it is; and it is manyport's when manyport comes first. TAP.
-count=0
-status=0
-device=$(echo /sys/bus/virtio/devices/virtio*)
-
-ok()
-{
-	result=$?
-	count=$((count + 1))
-	if [ $result = 0 ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		status=1
-	fi
-}
-
-# is DRIVER STATUS
-is()
-{
-	name=$(readlink "$device/driver") || name=none
-	[ "${name##*/}" = "$1" ] && [ "$(cat "$device/status")" = "0x000000$2" ]
-}
+# shellcheck source=tests/guest/tap.sh
+. ./tap.sh
+device=$(basename /sys/bus/virtio/devices/virtio*)
 
 port_comes()
 {
-	tries=0
-	while [ ! -e /dev/virtio-ports/multi ]; do
-		tries=$((tries + 1))
-		[ $tries -lt 300 ] || return 1
-		usleep 100000
-	done
+	until_true test -e /dev/virtio-ports/multi
 }
 
 case $WORLD in
 uml-debug)
 	echo "1..7"
-	insmod ./manyport.ko debug_fail=find_vqs && is none 80 && rmmod manyport &&
-		insmod ./manyport.ko && is manyport 0f && rmmod manyport
+	insmod ./manyport.ko debug_fail=find_vqs && is "$device" none 80 && rmmod manyport &&
+		insmod ./manyport.ko && is "$device" manyport 0f && rmmod manyport
 	ok "a start that failed leaves FAILED, and the next one begins with a reset" ;;
 *)
 	echo "1..6" ;;
 esac
-insmod ./manyport.ko && modprobe virtio_console && is manyport 0f && port_comes
+insmod ./manyport.ko && modprobe virtio_console && is "$device" manyport 0f && port_comes
 ok "manyport first: it has the device, and keeps it"
-rmmod manyport && is none 01 && insmod ./manyport.ko && is manyport 0f && port_comes &&
+rmmod manyport && is "$device" none 01 && insmod ./manyport.ko && is "$device" manyport 0f && port_comes &&
 	! dmesg | grep -q 'stays with'
 ok "unloaded and loaded: it has the device again"
-rmmod manyport && echo "${device##*/}" >/sys/bus/virtio/drivers_probe && is virtio_console 0f
+rmmod manyport && echo "$device" >/sys/bus/virtio/drivers_probe && is "$device" virtio_console 0f
 ok "unloaded and asked for: the stock driver has it"
-insmod ./manyport.ko && is virtio_console 0f && port_comes &&
+insmod ./manyport.ko && is "$device" virtio_console 0f && port_comes &&
 	[ "$(dmesg | grep -c 'stays with virtio_console')" = 1 ]
 ok "manyport second: the device stays, and one line in the log says why"
 ! manyport connect echo </dev/null >/tmp/out 2>&1 &&

@@ -2,24 +2,15 @@
 # SPDX-License-Identifier: MIT
 # In a QEMU guest with a device of manyport's and two plain virtio-serial devices (test-beside):
 # each driver has its own, whichever came first. TAP.
-count=0
-status=0
+# shellcheck source=tests/guest/tap.sh
+. ./tap.sh
 
-ok()
+why()
 {
-	result=$?
-	count=$((count + 1))
-	if [ $result = 0 ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		for device in /sys/bus/virtio/devices/*; do
-			echo "#   ${device##*/}: status $(cat "$device/status")," \
-				"driver $(driver_of "${device##*/}")"
-		done
-		dmesg | tail -n 5 | sed 's/^/#   /'
-		status=1
-	fi
+	for device in /sys/bus/virtio/devices/*; do
+		echo "${device##*/}: status $(cat "$device/status"), driver $(driver_of "${device##*/}")"
+	done
+	dmesg | tail -n 5
 }
 
 # The virtio device in a slot of the PCI bus, as "virtio3".
@@ -27,30 +18,6 @@ in_slot()
 {
 	name=$(echo /sys/bus/pci/devices/0000:00:"$1".0/virtio*)
 	echo "${name##*/}"
-}
-
-driver_of()
-{
-	name=$(readlink "/sys/bus/virtio/devices/$1/driver") || name=none
-	echo "${name##*/}"
-}
-
-# is DEVICE DRIVER STATUS: the status byte is read from the device.
-is()
-{
-	[ "$(driver_of "$1")" = "$2" ] &&
-		[ "$(cat "/sys/bus/virtio/devices/$1/status")" = "0x000000$3" ]
-}
-
-# until COMMAND...: within half a minute.
-until_true()
-{
-	tries=0
-	while ! "$@"; do
-		tries=$((tries + 1))
-		[ $tries -lt 300 ] || return 1
-		usleep 100000
-	done
 }
 
 # foreign_are DRIVER STATUS

@@ -3,32 +3,8 @@
 # In a QEMU guest whose device and memory the host plugs (test-plug). What it prints tells the host
 # when to act. TAP.
 port=/dev/virtio-ports/multi
-count=0
-status=0
-
-ok()
-{
-	result=$?
-	count=$((count + 1))
-	if [ $result = 0 ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		dmesg | tail -n 5 | sed 's/^/#   /'
-		status=1
-	fi
-}
-
-# until COMMAND...: within a minute.
-until_true()
-{
-	tries=0
-	while ! "$@"; do
-		tries=$((tries + 1))
-		[ $tries -lt 600 ] || return 1
-		usleep 100000
-	done
-}
+# shellcheck source=tests/guest/tap.sh
+. ./tap.sh
 
 # The whole file over one channel and back.
 echoes()

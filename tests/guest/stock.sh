@@ -3,20 +3,8 @@
 # In a guest with the stock virtio_console driver: what a multi-open port is
 # without the extension [protocol.md 13]. TAP. $1: the port's node.
 port=$1
-count=0
-status=0
-
-ok()
-{
-	result=$?
-	count=$((count + 1))
-	if [ $result = 0 ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		status=1
-	fi
-}
+# shellcheck source=tests/guest/tap.sh
+. ./tap.sh
 
 echo "1..9"
 
