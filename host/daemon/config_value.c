@@ -7,6 +7,7 @@
 #include <manyport/wire.h>
 
 #include "daemon/config_value.h"
+#include "device/device.h"
 #include "service/text.h"
 
 bool config_name_is_valid(const char *name, size_t len, size_t max)
@@ -58,6 +59,17 @@ static int set_kind(uint32_t *field, const char *text)
 		*field = MP_PORT_MULTI_OPEN;
 	else if (!strcmp(text, "fixed"))
 		*field = MP_PORT_FIXED;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int set_device(uint32_t *field, const char *text)
+{
+	if (!strcmp(text, "console"))
+		*field = DEVICE_CONSOLE;
+	else if (!strcmp(text, "fs"))
+		*field = DEVICE_FS;
 	else
 		return -EINVAL;
 	return 0;
@@ -159,6 +171,8 @@ int config_value_set(const struct config_key *key, void *field, const char *text
 		return set_text(key, field, text);
 	case CONFIG_KIND:
 		return set_kind(field, text);
+	case CONFIG_DEVICE:
+		return set_device(field, text);
 	case CONFIG_NAMES:
 		return add_names(key, field, text);
 	case CONFIG_USERS:

@@ -292,6 +292,7 @@ static struct device *make_device(struct guest *guest)
 	struct device_port_config ports[CONFIG_MAX_PORT_ID + 1] = { 0 };
 	struct device_config device = {
 		.guest = config->guest.name,
+		.binding = (enum device_binding)config->guest.binding,
 		.ports = ports,
 		.max_channels = config->guest.max_channels,
 		.max_io = config->guest.max_io,

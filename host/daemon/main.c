@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/guest.h"
+#include "device/device.h"
 #include "daemon/options.h"
 #include "loop/loop.h"
 #include "mem/mem.h"
@@ -114,6 +115,7 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 			      const char *path)
 {
 	unsigned int queues = guest_queue_count(guest);
+	char device[128];
 
 	log_info("guest %s: %d port%s, %d service%s, %u queues", config->guest.name,
 		 config->port_count, config->port_count == 1 ? "" : "s", config->service_count,
@@ -121,11 +123,17 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 	if (!path)
 		return;
 	log_info("listening on %s", path);
+	if (config->guest.binding == DEVICE_FS)
+		snprintf(device, sizeof(device), "vhost-user-fs-pci,chardev=manyport,tag=manyport,"
+			 "num-request-queues=%u,queue-size=1024", queues - 1);
+	else
+		snprintf(device, sizeof(device), "vhost-user-test-device-pci,chardev=manyport,"
+			 "virtio-id=3,num_vqs=%u,config_size=12,vq_size=1024", queues);
 	log_info("QEMU: -object memory-backend-memfd,id=mem,size=RAM,share=on "
-		 "-machine memory-backend=mem -chardev socket,id=manyport,path=%s "
-		 "-device vhost-user-test-device-pci,chardev=manyport,virtio-id=3,num_vqs=%u,"
-		 "config_size=12,vq_size=1024", path, queues);
-	log_info("User Mode Linux: virtio_uml.device=%s:3", path);
+		 "-machine memory-backend=mem -chardev socket,id=manyport,path=%s -device %s",
+		 path, device);
+	if (config->guest.binding == DEVICE_CONSOLE)
+		log_info("User Mode Linux: virtio_uml.device=%s:3", path);
 }
 
 /* --- Signals -------------------------------------------------------------------- */

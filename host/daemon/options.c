@@ -16,7 +16,7 @@ const char *argp_program_version = "manyportd " VERSION;
 
 enum {
 	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_FD, OPTION_CAPABILITIES,
-	OPTION_GUEST, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
+	OPTION_GUEST, OPTION_DEVICE, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
 };
 
 static const struct argp_option table[] = {
@@ -26,6 +26,9 @@ static const struct argp_option table[] = {
 	{ "fd", OPTION_FD, "N", 0,
 	  "serve the front end that is connected to this descriptor, then exit", 1 },
 	{ "socket-mode", OPTION_SOCKET_MODE, "MODE", 0, "permissions of the socket (0600)", 1 },
+	{ "device", OPTION_DEVICE, "console|fs", 0,
+	  "the virtio device that the front end makes of it: a console (default), or a file system "
+	  "for QEMUs older than 10.2", 1 },
 	{ NULL, 0, NULL, 0, "What the guest gets:", 2 },
 	{ "config", 'c', "FILE", 0, "read this file; the options below win over it", 2 },
 	{ "guest", OPTION_GUEST, "NAME", 0, "name of the guest, for the log and for programs", 2 },
@@ -226,6 +229,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPTION_GUEST:
 		add_setting(state, "--guest", "Guest", "Name", arg);
+		break;
+	case OPTION_DEVICE:
+		add_setting(state, "--device", "Guest", "Device", arg);
 		break;
 	case OPTION_PORT:
 		parse_port(state, arg);

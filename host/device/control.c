@@ -20,20 +20,27 @@ struct message {
 
 /* --- To the driver ------------------------------------------------------- */
 
-static void make_hello(const struct device *device, struct message *message)
+void control_get_hello(const struct device *device, struct mp_hello *hello)
 {
 	const struct device_config *config = &device->config;
-	struct mp_hello hello = {
+
+	_Static_assert(MP_MAX_SEGMENTS <= RING_MAX_SEGMENTS, "what is offered must be taken");
+	*hello = (struct mp_hello){
 		.magic = htole32(MP_MAGIC),
 		.version = htole16(MP_VERSION),
-		.size = htole16(sizeof(hello)),
+		.size = htole16(sizeof(*hello)),
 		.max_channels = htole32(config->max_channels),
 		.max_io = htole32(config->max_io),
 		.max_segments = htole32(MP_MAX_SEGMENTS),
 		.linger_ms = htole32(config->linger_ms),
 	};
+}
 
-	_Static_assert(MP_MAX_SEGMENTS <= RING_MAX_SEGMENTS, "what is offered must be taken");
+static void make_hello(const struct device *device, struct message *message)
+{
+	struct mp_hello hello;
+
+	control_get_hello(device, &hello);
 	message->header.id = htole32(VIRTIO_CONSOLE_BAD_ID);
 	message->header.event = htole16(MP_CONTROL_HELLO);
 	memcpy(message->payload, &hello, sizeof(hello));

@@ -9,8 +9,10 @@
 
 #include "device/internal.h"
 
-#define FEATURES (UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT | UINT64_C(1) << 28 | \
-		  UINT64_C(1) << 29 | UINT64_C(1) << 32 | UINT64_C(1) << MP_F_MULTI_OPEN)
+#define VERSION_1	(UINT64_C(1) << 32)
+#define RING_FEATURES	(UINT64_C(1) << 28 | UINT64_C(1) << 29 | VERSION_1)
+#define MULTIPORT	(UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT)
+#define MULTI_OPEN	(UINT64_C(1) << MP_F_MULTI_OPEN)
 
 #define MIN_IO 4096U	/* what mp_hello_is_valid() asks for */
 
@@ -144,19 +146,27 @@ unsigned int device_queue_count(const struct device *device)
 
 uint64_t device_features(const struct device *device)
 {
-	(void)device;
-	return FEATURES;
+	return device->config.binding == DEVICE_FS ? RING_FEATURES :
+						     RING_FEATURES | MULTIPORT | MULTI_OPEN;
 }
 
 void device_set_features(struct device *device, uint64_t features)
 {
-	/* The extension stands on these two [protocol.md 2.2]. */
-	const uint64_t needed = UINT64_C(1) << 32 | UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT;
+	const uint64_t needed = VERSION_1 | MULTIPORT;
 
-	features &= FEATURES;
+	features &= device_features(device);
+	/* A front end of virtio-fs hides both: HELLO decides [protocol.md 2.6]. */
+	if (device->config.binding == DEVICE_FS)
+		features |= MULTIPORT | MULTI_OPEN;
+	/* The extension stands on these two [protocol.md 2.2]. */
 	if ((features & needed) != needed)
-		features &= ~(UINT64_C(1) << MP_F_MULTI_OPEN);
+		features &= ~MULTI_OPEN;
 	device->features = features;
+}
+
+bool device_has_config(const struct device *device)
+{
+	return device->config.binding == DEVICE_CONSOLE;
 }
 
 void device_read_config(const struct device *device, uint32_t offset, void *buf, size_t len)

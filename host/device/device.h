@@ -23,6 +23,12 @@
 
 struct device;
 
+/* Which virtio device carries the queues [protocol.md 2]. */
+enum device_binding {
+	DEVICE_CONSOLE,		/* type 3, known by its feature bit */
+	DEVICE_FS,		/* type 26, known by its tag and by HELLO [protocol.md 11.7] */
+};
+
 struct device_port_config {
 	const char *name;		/* NULL: the port id is not used */
 	enum mp_port_kind kind;		/* MULTI_OPEN or FIXED */
@@ -34,6 +40,7 @@ struct device_port_config {
 /* The device copies the structures; what they point to must outlive it. */
 struct device_config {
 	const char *guest;		/* name of the guest, for the log */
+	enum device_binding binding;
 	unsigned int port_count;	/* ids 0 to port_count - 1 */
 	const struct device_port_config *ports;
 	uint32_t max_channels;		/* all ports together */
@@ -75,6 +82,8 @@ unsigned int device_queue_count(const struct device *device);
 uint64_t device_features(const struct device *device);
 void device_set_features(struct device *device, uint64_t features);
 
+/* Is the configuration space the device's own? That of virtio-fs is the front end's. */
+bool device_has_config(const struct device *device);
 /* Copies @len bytes at @offset of the configuration space; zeroes beyond it. */
 void device_read_config(const struct device *device, uint32_t offset, void *buf, size_t len);
 #define DEVICE_CONFIG_SIZE 12

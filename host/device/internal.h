@@ -16,6 +16,7 @@
  *	connect	 limits, policy, the way to a stream
  *	close	 shutdown, close, linger, discard
  *	classic, classic_ring	a port under a driver without MULTI_OPEN
+ *	fuse	 a virtio-fs device before HELLO: requests of file systems are refused
  *
  * Entries are device_*() and the peer callbacks. Each ends in device_settle(),
  * which sends what became due: control messages, events, used entries, calls.
@@ -320,6 +321,18 @@ void control_receive(struct queue *queue, const struct ring_chain *chain);
 /* Sends what is due as far as there are buffers. */
 void control_send(struct device *device);
 void control_due(struct port *port, unsigned int due);
+
+/* Fills @hello with what this device has [protocol.md 3.1]. */
+void control_get_hello(const struct device *device, struct mp_hello *hello);
+
+/* fuse.c */
+/* May the chains of @device be FUSE requests? */
+static inline bool device_is_fuse(const struct device *device)
+{
+	return device->config.binding == DEVICE_FS && device->life != LIFE_MULTI;
+}
+/* Serves @queue of such a device. */
+void fuse_serve(struct queue *queue);
 
 /* port.c */
 struct port *port_create(struct device *device, uint32_t id,

@@ -186,6 +186,10 @@ void queue_serve(struct queue *queue)
 	if (!is_served(queue) || device->is_broken)
 		return;
 	device->moved = 0;
+	if (device_is_fuse(device)) {
+		fuse_serve(queue);
+		return;
+	}
 	if (queue->kind == QUEUE_CONTROL_TX) {
 		serve_messages(queue, NULL);
 		return;

@@ -27,11 +27,14 @@
  * INBAND_NOTIFICATIONS would turn each kick of User Mode Linux into a round trip.
  * BACKEND_REQ must be there: virtio_uml of Linux 6.1 does not probe without it.
  */
-uint64_t request_protocol_features(void)
+uint64_t request_protocol_features(const struct device *device)
 {
-	return BIT(VHOST_USER_PROTOCOL_MQ) | BIT(VHOST_USER_PROTOCOL_REPLY_ACK) |
-	       BIT(VHOST_USER_PROTOCOL_BACKEND_REQ) | BIT(VHOST_USER_PROTOCOL_CONFIG) |
-	       BIT(VHOST_USER_PROTOCOL_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_STATUS);
+	uint64_t features = BIT(VHOST_USER_PROTOCOL_MQ) | BIT(VHOST_USER_PROTOCOL_REPLY_ACK) |
+			    BIT(VHOST_USER_PROTOCOL_BACKEND_REQ) |
+			    BIT(VHOST_USER_PROTOCOL_CONFIGURE_MEM_SLOTS) |
+			    BIT(VHOST_USER_PROTOCOL_STATUS);
+
+	return device_has_config(device) ? features | BIT(VHOST_USER_PROTOCOL_CONFIG) : features;
 }
 
 static uint64_t offered_features(const struct session *s)
@@ -210,7 +213,7 @@ static int get_protocol_features(struct session *s, struct message *m,
 {
 	(void)s;
 	(void)m;
-	answer_u64(reply, request_protocol_features());
+	answer_u64(reply, request_protocol_features(s->device));
 	return 0;
 }
 
@@ -218,7 +221,7 @@ static int set_protocol_features(struct session *s, struct message *m,
 				 struct request_reply *reply)
 {
 	(void)reply;
-	if (m->payload.u64 & ~request_protocol_features())
+	if (m->payload.u64 & ~request_protocol_features(s->device))
 		return -EINVAL;
 	s->protocol_features = m->payload.u64;
 	return 0;

@@ -32,6 +32,6 @@ int request_act(struct session *session, struct message *message, struct request
 void request_pause_rings(struct session *session);
 void request_resume_rings(struct session *session);
 
-uint64_t request_protocol_features(void);
+uint64_t request_protocol_features(const struct device *device);
 
 #endif

@@ -28,9 +28,9 @@ static struct log_limit limit;
 /* A front end that floods the socket waits for the others after so many. */
 #define MESSAGES_PER_EVENT 16
 
-uint64_t session_protocol_features(void)
+uint64_t session_protocol_features(const struct device *device)
 {
-	return request_protocol_features();
+	return request_protocol_features(device);
 }
 
 /* --- The end ------------------------------------------------------------ */

@@ -53,7 +53,7 @@ void session_check(struct session *session);
 /* The configuration space has changed: tells the front end if it wants to know. Accepts NULL. */
 void session_config_changed(struct session *session);
 
-/* What the back end offers: for --print-capabilities and tests. */
-uint64_t session_protocol_features(void);
+/* What the back end offers with @device: for tests. */
+uint64_t session_protocol_features(const struct device *device);
 
 #endif

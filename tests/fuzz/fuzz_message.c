@@ -237,7 +237,7 @@ static void send_shaped(struct input *in)
 	case VHOST_USER_SET_FEATURES:
 		return send_features(in, request, FAKE_FEATURES | 1 << 30);
 	case VHOST_USER_SET_PROTOCOL_FEATURES:
-		return send_features(in, request, session_protocol_features());
+		return send_features(in, request, session_protocol_features(&device));
 	case VHOST_USER_SET_STATUS:
 		return send_message(request, &value, 8, in, 0);
 	default:
@@ -367,7 +367,7 @@ static void step(struct input *in)
 static void negotiate(void)
 {
 	struct { struct vhost_user_header h; uint64_t v; } __attribute__((packed)) raw[] = {
-		{ { VHOST_USER_SET_PROTOCOL_FEATURES, 1, 8 }, session_protocol_features() },
+		{ { VHOST_USER_SET_PROTOCOL_FEATURES, 1, 8 }, session_protocol_features(&device) },
 		{ { VHOST_USER_SET_FEATURES, 1, 8 }, FAKE_FEATURES | 1 << 30 },
 	};
 

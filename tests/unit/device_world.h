@@ -54,7 +54,8 @@ static void world_release(void *context, struct mp_service *which, uint32_t uid)
 	service->released++;
 }
 
-static inline void world_create(uint16_t size, uint32_t max_channels)
+static inline void world_create_as(enum device_binding binding, uint16_t size,
+				   uint32_t max_channels)
 {
 	log_setup(LOG_LEVEL_ERROR);
 	world = calloc(1, sizeof(*world));
@@ -79,11 +80,16 @@ static inline void world_create(uint16_t size, uint32_t max_channels)
 		.service = &service->service, .service_name = "tied",
 	};
 	world->config = (struct device_config){
-		.guest = "guest", .port_count = 3, .ports = world->ports,
+		.guest = "guest", .binding = binding, .port_count = 3, .ports = world->ports,
 		.max_channels = max_channels + 16, .max_io = 1 << 20,
 		.connect_ms = CONNECT_MS, .linger_ms = LINGER_MS,
 	};
 	fake_setup(driver, &world->config, size);
+}
+
+static inline void world_create(uint16_t size, uint32_t max_channels)
+{
+	world_create_as(DEVICE_CONSOLE, size, max_channels);
 }
 
 /* Up to confirmed ports; @events event buffers on each. */

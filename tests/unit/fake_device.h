@@ -49,6 +49,12 @@ void device_set_features(struct device *device, uint64_t features)
 	device->features = features;
 }
 
+bool device_has_config(const struct device *device)
+{
+	(void)device;
+	return true;
+}
+
 void device_read_config(const struct device *device, uint32_t offset, void *buf, size_t len)
 {
 	uint8_t *out = buf;

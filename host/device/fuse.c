@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A virtio-fs device before HELLO [protocol.md 11.7].
+ *
+ * A front end of virtio-fs shows the guest a file system with our tag, and its driver may come
+ * first, or be the only one. So until the driver's HELLO each chain with room for a FUSE header is
+ * a FUSE request, and is answered at once by an error: whoever mounts the tag is refused, and
+ * nothing waits for an answer that never comes. One opcode asks whether this is manyport.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <linux/fuse.h>
+
+#include "device/internal.h"
+
+struct answer {
+	struct fuse_out_header header;
+	struct mp_hello hello;
+};
+
+/* Returns the answer's length. */
+static size_t make_answer(const struct device *device, const struct fuse_in_header *request,
+			  struct answer *answer)
+{
+	size_t len = sizeof(answer->header);
+	int error = -EIO;
+
+	memset(answer, 0, sizeof(*answer));
+	if (le32toh(request->opcode) == MP_CONTROL_HELLO) {
+		control_get_hello(device, &answer->hello);
+		len = sizeof(*answer);
+		error = 0;
+	}
+	answer->header.len = htole32(len);
+	answer->header.error = (int32_t)htole32(error);
+	answer->header.unique = request->unique;
+	return len;
+}
+
+/* Gives @chain back with an answer, if it has room for one: FORGET has none. */
+static void answer_request(struct queue *queue, const struct ring_chain *chain)
+{
+	const struct mem *mem = queue->ring->mem;
+	struct fuse_in_header request;
+	struct answer answer;
+	size_t len;
+
+	if (map_read(mem, chain, &request, sizeof(request)) < 0)
+		goto out_of_reach;
+	len = make_answer(queue->device, &request, &answer);
+	if (len > chain->writable_len) {
+		queue_give(queue, chain->head, 0);
+		return;
+	}
+	if (map_write(mem, chain->segments + chain->readable, chain->writable, &answer, len) < 0)
+		goto out_of_reach;
+	queue_give(queue, chain->head, len);
+	return;
+
+out_of_reach:
+	device_report_segments(queue->device, mem, chain->segments,
+			       chain->readable + chain->writable,
+			       "a FUSE request cannot be answered");
+	device_break(queue->device, "a FUSE request is not in guest memory");
+}
+
+/* Takes one chain and deals with it. Returns 1, 0 (none), -EAGAIN (not now) or -EPROTO. */
+static int serve_one(struct queue *queue)
+{
+	struct ring_chain *chain = &queue->device->tx_request.chain;
+	int ret = ring_take(queue->ring, chain);
+
+	if (ret <= 0)
+		return ret;
+	if (chain->readable_len >= sizeof(struct fuse_in_header)) {
+		answer_request(queue, chain);
+	} else if (queue->kind == QUEUE_CONTROL_TX) {
+		control_receive(queue, chain);
+	} else if (queue->kind == QUEUE_CONTROL_RX) {
+		/* Our driver's: for what there will be to say. */
+		ring_untake(queue->ring, chain->head);
+		return -EAGAIN;
+	} else {
+		queue_give(queue, chain->head, 0);
+	}
+	return 1;
+}
+
+void fuse_serve(struct queue *queue)
+{
+	struct device *device = queue->device;
+	unsigned int chains = 0;
+	int ret;
+
+	do {
+		ret = 1;
+		while (ret > 0 && device_is_fuse(device) && !device->is_broken) {
+			if (!queue_has_budget(queue, &chains))
+				return;
+			ret = serve_one(queue);
+			if (ret == -EAGAIN)
+				return;
+			if (ret < 0)
+				device_break(device, "a queue or a request breaks the rules");
+		}
+		if (device->is_broken)
+			return;
+		if (!device_is_fuse(device)) {
+			queue_defer(queue);	/* the rest is no file system's */
+			return;
+		}
+	} while (ring_want_kick(queue->ring, true));
+}
