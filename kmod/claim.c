@@ -51,6 +51,12 @@ struct claim {
 static struct device_driver *claim_driver;
 static struct workqueue_struct *claim_workqueue;
 
+/* A virtio-console, or a virtio-fs that a front end makes of one [protocol.md 2.6]. */
+static bool is_type(const struct virtio_device *vdev)
+{
+	return vdev->id.device == VIRTIO_ID_CONSOLE || mp_fs_is(vdev);
+}
+
 static int is_device(struct device *dev, const void *other)
 {
 	return dev == other;
@@ -66,12 +72,19 @@ static bool is_on_bus_locked(struct device *dev)
 	return found;
 }
 
-/* Bits of a device that is still there: one that was pulled out reads as all ones. */
-static bool is_ours(u64 offered)
+/*
+ * Is a device that is still there ours, or (type 26) may it be? One that was pulled out reads as
+ * all ones.
+ */
+static bool is_ours_locked(struct virtio_device *vdev)
 {
+	const u64 offered = mp_offered_features(vdev);
 	const u64 needed = BIT_ULL(MP_F_MULTI_OPEN) | BIT_ULL(VIRTIO_CONSOLE_F_MULTIPORT) |
 			   BIT_ULL(VIRTIO_F_VERSION_1);
 
+	if (mp_fs_is(vdev))
+		return (offered & BIT_ULL(VIRTIO_F_VERSION_1)) && offered != U64_MAX &&
+		       mp_fs_is_candidate(vdev);
 	return (offered & needed) == needed && offered != U64_MAX;
 }
 
@@ -107,7 +120,7 @@ static bool claim_look(struct virtio_device *vdev, char *owner, size_t size)
 	device_lock(dev);
 	if (dev->driver == claim_driver || !is_on_bus_locked(dev))
 		goto out;
-	wanted = is_ours(mp_offered_features(vdev));
+	wanted = is_ours_locked(vdev);
 	if (!wanted) {
 		report_lost_locked(dev);
 		goto out;
@@ -118,6 +131,23 @@ static bool claim_look(struct virtio_device *vdev, char *owner, size_t size)
 out:
 	device_unlock(dev);
 	return wanted;
+}
+
+/*
+ * A device with our tag that does not answer as manyport does: a file system. It is again as
+ * it was before it had a driver, and the bus finds it one.
+ */
+static void give_back(struct virtio_device *vdev)
+{
+	struct device *dev = &vdev->dev;
+
+	dev_notice(dev, "has our tag, and is another file system\n");
+	device_lock(dev);
+	if (is_on_bus_locked(dev))
+		clear_failed_locked(vdev);
+	device_unlock(dev);
+	if (device_attach(dev) < 0)
+		dev_err(dev, "cannot be given back\n");
 }
 
 /* The caller holds a reference to the device, and no lock of it. -ENODEV: not ours, or going. */
@@ -134,6 +164,8 @@ static int claim_device(struct virtio_device *vdev)
 			device_release_driver(dev);
 		ret = device_driver_attach(claim_driver, dev);
 	}
+	if (ret == -ENODEV && mp_fs_is(vdev))
+		give_back(vdev);
 	if (!ret && *owner)
 		dev_info(dev, "taken from %s\n", owner);
 	if (ret && ret != -ENODEV)
@@ -171,7 +203,7 @@ static void claim_queue(struct device *dev)
 	struct virtio_device *vdev = dev_to_virtio(dev);
 	struct claim *claim;
 
-	if (vdev->id.device != VIRTIO_ID_CONSOLE)
+	if (!is_type(vdev))
 		return;
 	claim = kmalloc(sizeof(*claim), GFP_KERNEL);
 	if (!claim) {
@@ -213,7 +245,7 @@ static ssize_t claim_store(struct device_driver *driver, const char *name, size_
 		return -ENODEV;
 	claim.vdev = dev_to_virtio(dev);
 	claim.ret = -ENODEV;
-	if (claim.vdev->id.device == VIRTIO_ID_CONSOLE) {
+	if (is_type(claim.vdev)) {
 		INIT_WORK_ONSTACK(&claim.work, claim_asked_work);
 		queue_work(claim_workqueue, &claim.work);
 		flush_work(&claim.work);

@@ -34,6 +34,7 @@ MODULE_PARM_DESC(debug_failed_adds, "how many additions have failed so");
  * find_vqs	finding the virtqueues, behind an interrupt of the control queue
  * ready	the start of the control queues, when a port is there and was opened
  * node		making a port's node, when it was opened
+ * fs_ask	a virtio-fs device's answer to the question whether it is manyport
  * port_add	no failure: the message that adds a port is not seen
  */
 static char fail[16];

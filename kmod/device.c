@@ -103,7 +103,12 @@ static int queues_find(struct mp_device *device)
 	if (ret)
 		return ret;
 	ret = queues_check(device);
+	if (!ret && mp_fs_is(device->vdev)) {
+		virtio_device_ready(device->vdev);
+		ret = mp_fs_ask(device->vqs[1]);
+	}
 	if (ret) {
+		virtio_reset_device(device->vdev);
 		device->vdev->config->del_vqs(device->vdev);
 		return ret;
 	}
@@ -147,6 +152,8 @@ static void queues_delete(struct mp_device *device)
 /* claim.c has seen these bits; a device that no longer offers them is refused. */
 static int manyport_validate(struct virtio_device *vdev)
 {
+	if (mp_fs_is(vdev))
+		return virtio_has_feature(vdev, VIRTIO_F_VERSION_1) ? 0 : -ENODEV;
 	if (!virtio_has_feature(vdev, MP_F_MULTI_OPEN) ||
 	    !virtio_has_feature(vdev, VIRTIO_CONSOLE_F_MULTIPORT) ||
 	    !virtio_has_feature(vdev, VIRTIO_F_VERSION_1))
@@ -269,7 +276,8 @@ static int device_start(struct mp_device *device)
 	mutex_lock(&device->ports_mutex);
 	device->is_going = false;
 	mutex_unlock(&device->ports_mutex);
-	virtio_device_ready(device->vdev);
+	if (!mp_fs_is(device->vdev))
+		virtio_device_ready(device->vdev);
 	ret = mp_control_start(device);
 	if (ret)
 		goto err_stop;
@@ -302,7 +310,10 @@ static int manyport_probe(struct virtio_device *vdev)
 	u32 max_ports;
 	int ret;
 
-	virtio_cread(vdev, struct virtio_console_config, max_nr_ports, &max_ports);
+	if (mp_fs_is(vdev))
+		max_ports = mp_fs_ports(vdev);
+	else
+		virtio_cread(vdev, struct virtio_console_config, max_nr_ports, &max_ports);
 	if (!max_ports || max_ports > MP_MAX_PORTS) {
 		dev_err(&vdev->dev, "the host offers %u ports: not 1 to %u\n", max_ports,
 			MP_MAX_PORTS);
@@ -386,6 +397,7 @@ static int manyport_restore(struct virtio_device *vdev)
 /* For udev, which loads the module where a device of the type is; the driver has no ids. */
 static const struct virtio_device_id module_ids[] __maybe_unused = {
 	{ VIRTIO_ID_CONSOLE, VIRTIO_DEV_ANY_ID },
+	{ VIRTIO_ID_FS, VIRTIO_DEV_ANY_ID },
 	{ 0 },
 };
 MODULE_DEVICE_TABLE(virtio, module_ids);

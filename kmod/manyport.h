@@ -223,6 +223,11 @@ void mp_claim_stop(void);
 int mp_device_register_driver(void);
 void mp_device_unregister_driver(void);
 
+bool mp_fs_is(const struct virtio_device *vdev);
+bool mp_fs_is_candidate(struct virtio_device *vdev);
+unsigned int mp_fs_ports(struct virtio_device *vdev);
+int mp_fs_ask(struct virtqueue *vq);
+
 int mp_control_start(struct mp_device *device);
 void mp_control_retry(struct work_struct *work);
 void mp_control_absent_work(struct work_struct *work);
