@@ -20,6 +20,9 @@ step_begin=0
 daemon_pid=''
 redis_pid=''
 machine_pid=''		# makes QEMU, in the background
+machine=()		# what boot is told of it: which QEMU, and which device
+device=''		# that carries manyport's queues: console or fs
+suite=system		# of Debian's QEMU, see tests/world/qemu
 
 die()
 {
@@ -157,14 +160,25 @@ prepare_kernel()
 }
 
 # Most of a first run is the way of QEMU here, so all else is made meanwhile. A
-# process group of its own: it is ended as a whole.
+# process group of its own: it is ended as a whole. Debian's stock kernel gets the
+# distribution's own QEMU.
 # shellcheck disable=SC2016 # the inner shell's parameters
 start_machine()
 {
 	[ "${world#uml}" = "$world" ] || return 0
-	setsid bash -c '"$1/qemu" && { "$1/kvm-probe" && echo kvm || echo tcg; }' \
-		- "$world_dir" </dev/null >"$dir/machine" 2>"$dir/machine.log" &
+	[ "$world" != qemu ] || machine=(--qemu "$suite")
+	setsid bash -c 'qemu=$1/qemu probe=$1/kvm-probe; shift
+			"$qemu" "$@" && { "$probe" "$@" && echo kvm || echo tcg; }' \
+		- "$world_dir" "${machine[@]:1}" </dev/null >"$dir/machine" \
+		2>"$dir/machine.log" &
 	machine_pid=$!
+}
+
+# Has this QEMU the generic device?
+is_new()
+{
+	printf '%s\n' 10.2 "$("$1" --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')" |
+		sort -V -C
 }
 
 # KVM is used only where a probe has proved that it works.
@@ -173,6 +187,7 @@ await_machine()
 	local pid=$machine_pid qemu accel
 
 	if [ -z "$pid" ]; then
+		device=console
 		step_title="guest's machine: User Mode Linux"
 		return
 	fi
@@ -180,7 +195,10 @@ await_machine()
 	wait "$pid"
 	machine_pid=
 	{ read -r qemu; read -r accel; } <"$dir/machine"
-	step_title="guest's machine: $("$qemu" --version | sed -n '1s/ (.*//p'), $accel"
+	[ -n "$device" ] || device=$(is_new "$qemu" && echo console || echo fs)
+	machine+=(--device "$device")
+	step_title="guest's machine: $("$qemu" --version | sed -n '1s/ (.*//p'), $accel,$(
+		) the device of virtio-$device"
 }
 
 # Sets $module.
@@ -239,7 +257,7 @@ start_daemon()
 	sed "s,@DIR@,$dir,; s,@DEMO@,$demo_dir," "$demo_dir/manyportd.conf" \
 		>"$dir/manyportd.conf"
 	"$build/manyportd" --config "$dir/manyportd.conf" \
-		--socket-path "$dir/device.sock" \
+		--socket-path "$dir/device.sock" --device "$device" \
 		</dev/null >"$dir/manyportd.log" 2>&1 &
 	daemon_pid=$!
 	wait_for_socket "$dir/device.sock" "$daemon_pid" "$dir/manyportd.log"
@@ -271,9 +289,9 @@ boot_guest()
 	local queues
 
 	# QEMU must be told how many queues there are; User Mode Linux asks.
-	queues=$(sed -n 's/.*num_vqs=\([0-9]*\).*/\1/p' "$dir/manyportd.log" |
+	queues=$(sed -n 's/.* \([0-9]*\) queues$/\1/p' "$dir/manyportd.log" |
 		head -n 1)
-	"$world_dir/boot" --world "$world" --socket "$dir/device.sock" \
+	"$world_dir/boot" --world "$world" --socket "$dir/device.sock" "${machine[@]}" \
 		--queues "${queues:-64}" --mem 1024 --files "$dir/files" \
 		--program redis-cli --wait-for /dev/vport0p1 "$@"
 }
