@@ -23,7 +23,7 @@ CPU = "max,-erms,-fsrm"
 # Where the devices sit on the PCI bus, so that the guest's names can be told apart.
 # With interrupt lines, as manyport's (slot 2) and vport-intx's, they must not share one.
 SLOTS = {"control": 0x10, "vport": 0x11, "vsock": 0x12, "vport-intx": 0x13, "passt": 0x14,
-         "slirp": 0x15}
+         "slirp": 0x15, "fs": 0x16}
 MACS = {"slirp": "52:54:00:00:00:02", "passt": "52:54:00:00:00:03"}
 
 
@@ -140,15 +140,19 @@ class Machine:
         os.symlink(f"{self.dir}/each", f"{self.dir}/vsock_1001")
         os.symlink(f"{self.dir}/vsock-many", f"{self.dir}/vsock_1002")
 
-    def start_back_ends(self):
-        peers = output_of(f"{WORLD}/peers")
-        with open(f"{self.dir}/manyportd.conf", "w") as f:
-            f.write(f"[Guest]\nName=bench\nMaxChannels={CHANNELS}\n"
-                    f"[Port manyport]\nId=0\nMaxChannels={CHANNELS}\n"
+    def start_daemon(self, name, port, device):
+        with open(f"{self.dir}/{name}.conf", "w") as f:
+            f.write(f"[Guest]\nName=bench\nDevice={device}\nMaxChannels={CHANNELS}\n"
+                    f"[Port {port}]\nId=0\nMaxChannels={CHANNELS}\n"
                     f"[Service each]\nConnect=unix:{self.dir}/each\n"
                     f"[Service many]\nConnect=unix:{self.dir}/manyport-many\n")
-        self.start("manyportd", [f"{BUILD}/manyportd", f"--socket-path={self.dir}/manyportd.sock",
-                                 f"--config={self.dir}/manyportd.conf"], ready="listening")
+        self.start(name, [f"{BUILD}/manyportd", f"--socket-path={self.dir}/{name}.sock",
+                          f"--config={self.dir}/{name}.conf"], ready="listening")
+
+    def start_back_ends(self):
+        peers = output_of(f"{WORLD}/peers")
+        self.start_daemon("manyportd", "manyport", "console")
+        self.start_daemon("manyportd-fs", "manyport-fs", "fs")
         self.start("vsock", [f"{peers}/vhost-device-vsock", "--guest-cid=3",
                              f"--socket={self.dir}/vsock.sock", f"--uds-path={self.dir}/vsock"],
                    path=f"{self.dir}/vsock.sock", optional=True)
@@ -179,6 +183,9 @@ class Machine:
             add("device", f"virtio-serial-pci,id=bus-{name},addr={SLOTS[name]:#x}{more}")
             add("device", f"virtserialport,bus=bus-{name}.0,chardev={name},name={name}")
 
+        add("chardev", f"socket,id=fs,path={self.dir}/manyportd-fs.sock")
+        add("device", f"vhost-user-fs-pci,chardev=fs,tag=manyport,num-request-queues=3,"
+                      f"queue-size=1024,addr={SLOTS['fs']:#x}")
         serial("control", "server=on,wait=off")
         serial("vport", "reconnect-ms=100")
         serial("vport-intx", "reconnect-ms=100", ",vectors=0")
@@ -288,7 +295,7 @@ class Machine:
         """The figures of a MARK; see watch.c."""
         with open(f"{self.dir}/watch", "w") as f:
             f.write(f"guest thread {self.pids['qemu']} {self.vcpu}\n")
-            for name in ("qemu", "manyportd", "vsock", "passt"):
+            for name in ("qemu", "manyportd", "manyportd-fs", "vsock", "passt"):
                 if name in self.pids:
                     f.write(f"{name} process {self.pids[name]}\n{name}_rss rss {self.pids[name]}\n")
 
@@ -298,6 +305,8 @@ class Machine:
         found = [
             Transport("manyport", f"port:{node}/manyport:each", f"port:{node}/manyport:many",
                       "manyportd"),
+            Transport("fs", f"port:{node}/manyport-fs:each", f"port:{node}/manyport-fs:many",
+                      "manyportd-fs"),
             Transport("vport", f"vport:{node}/vport", None, single=True),
             Transport("vport-intx", f"vport:{node}/vport-intx", None, single=True),
             Transport("vsock", "vsock:2:1001", "vsock:2:1002", "vsock"),
@@ -309,14 +318,15 @@ class Machine:
         for name in self.parameters:
             if "poll" in name:
                 # The same without polling, when there is a parameter that says so.
-                quiet = Transport("manyport-irq", found[0].each, found[0].many, "manyportd")
                 path = f"/sys/module/manyport/parameters/{name}"
-                quiet.before = f"echo 0 >{path}"
-                quiet.after = f"echo {self.parameters[name]} >{path}"
-                found.insert(1, quiet)
+                for loud in found[1], found[0]:
+                    quiet = Transport(f"{loud.name}-irq", loud.each, loud.many, loud.back)
+                    quiet.before = f"echo 0 >{path}"
+                    quiet.after = f"echo {self.parameters[name]} >{path}"
+                    found.insert(found.index(loud) + 1, quiet)
                 break
         for transport in found:
-            transport.irq = self.devices.get(transport.name.replace("manyport-irq", "manyport"))
+            transport.irq = self.devices.get(transport.name.removesuffix("-irq"))
             transport.dead = self.missing.get(transport.name)
         return found
 
