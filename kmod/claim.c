@@ -137,11 +137,11 @@ out:
  * A device with our tag that does not answer as manyport does: a file system. It is again as
  * it was before it had a driver, and the bus finds it one.
  */
-static void give_back(struct virtio_device *vdev)
+static void give_back(struct virtio_device *vdev, int error)
 {
 	struct device *dev = &vdev->dev;
 
-	dev_notice(dev, "has our tag, and is another file system\n");
+	dev_notice(dev, "has our tag, and does not answer as manyport: error %d\n", error);
 	device_lock(dev);
 	if (is_on_bus_locked(dev))
 		clear_failed_locked(vdev);
@@ -164,8 +164,8 @@ static int claim_device(struct virtio_device *vdev)
 			device_release_driver(dev);
 		ret = device_driver_attach(claim_driver, dev);
 	}
-	if (ret == -ENODEV && mp_fs_is(vdev))
-		give_back(vdev);
+	if (ret && ret != -EBUSY && mp_fs_is(vdev))
+		give_back(vdev, ret);
 	if (!ret && *owner)
 		dev_info(dev, "taken from %s\n", owner);
 	if (ret && ret != -ENODEV)

@@ -86,6 +86,8 @@ static int control_fill(struct mp_device *device)
 		if (ret && buf)
 			control_buf_free(device, buf);
 	}
+	if (ret == -ENOSPC)
+		return 0;	/* a short ring: it has what it holds */
 	if (ret != -ENOMEM)
 		return ret;
 	queue_delayed_work(mp_workqueue, &device->control_retry,
@@ -282,7 +284,8 @@ void mp_control_absent_work(struct work_struct *work)
 		if (!device->ports[id] || device->ports[id]->is_announced)
 			continue;
 		dev_warn(&device->vdev->dev, "port %u did not come back when the guest woke\n", id);
-		handle_port_remove(device, id);
+		/* Its kind stays: a message of it may have come, and PORT_ADD is on its way. */
+		mp_port_remove(device->ports[id]);
 	}
 	mutex_unlock(&device->ports_mutex);
 }

@@ -15,7 +15,6 @@
 #include "debug.h"
 #include "manyport.h"
 
-#define MP_MAX_PORTS	  0x8000
 #define MP_RETURN_SECONDS 10	/* for ports to be announced again when the guest has woken */
 
 /*
@@ -81,6 +80,7 @@ static int queues_find(struct mp_device *device)
 {
 	unsigned int count = queue_count(device), id;
 	struct mp_vq_request *requests;
+	void *memory = NULL;
 	int ret;
 
 	requests = kcalloc(count, sizeof(*requests), GFP_KERNEL);
@@ -105,13 +105,15 @@ static int queues_find(struct mp_device *device)
 	ret = queues_check(device);
 	if (!ret && mp_fs_is(device->vdev)) {
 		virtio_device_ready(device->vdev);
-		ret = mp_fs_ask(device->vqs[1]);
+		ret = mp_fs_ask(device->vqs[1], &memory);
 	}
 	if (ret) {
 		virtio_reset_device(device->vdev);
 		device->vdev->config->del_vqs(device->vdev);
-		return ret;
 	}
+	kfree(memory);
+	if (ret)
+		return ret;
 	for (id = 0; id < device->max_ports; id++) {
 		mp_queue_attach(mp_device_rx(device, id), device->vqs[rx_number(id)]);
 		mp_queue_attach(mp_device_tx(device, id), device->vqs[rx_number(id) + 1]);
@@ -295,12 +297,17 @@ err_stop:
  * in remove, which may still come. Processes that are left get ENODEV.
  *
  * This comes before the drivers' own shutdown, which virtio has not in all kernels and which
- * could not say BYE where it has. Neither suspend nor remove runs meanwhile: the one shares a
- * mutex with the system call, the other begins by unregistering this, which waits.
+ * could not say BYE where it has. Remove does not run meanwhile: it begins by unregistering this,
+ * which waits. A resume that comes later starts nothing.
  */
 static int device_reboot(struct notifier_block *block, unsigned long action, void *unused)
 {
-	device_stop(container_of(block, struct mp_device, reboot));
+	struct mp_device *device = container_of(block, struct mp_device, reboot);
+
+	mutex_lock(&device->life_mutex);
+	device->is_over = true;
+	device_stop(device);
+	mutex_unlock(&device->life_mutex);
 	return NOTIFY_DONE;
 }
 
@@ -328,6 +335,7 @@ static int manyport_probe(struct virtio_device *vdev)
 	spin_lock_init(&device->control_lock);
 	INIT_LIST_HEAD(&device->control_bufs);
 	mutex_init(&device->ports_mutex);
+	mutex_init(&device->life_mutex);
 	INIT_WORK(&device->control_work, mp_control_work);
 	INIT_DELAYED_WORK(&device->control_retry, mp_control_retry);
 	INIT_DELAYED_WORK(&device->absent_work, mp_control_absent_work);
@@ -371,6 +379,7 @@ static int manyport_freeze(struct virtio_device *vdev)
 	struct mp_device *device = vdev->priv;
 	unsigned int id;
 
+	mutex_lock(&device->life_mutex);
 	control_quiesce(device);
 	for (id = 0; id < device->max_ports; id++)
 		if (device->ports[id]) {
@@ -379,6 +388,7 @@ static int manyport_freeze(struct virtio_device *vdev)
 			device->ports[id]->is_announced = false;
 		}
 	queues_delete(device);
+	mutex_unlock(&device->life_mutex);
 	return 0;
 }
 
@@ -386,10 +396,13 @@ static int manyport_freeze(struct virtio_device *vdev)
 static int manyport_restore(struct virtio_device *vdev)
 {
 	struct mp_device *device = vdev->priv;
-	int ret = device_start(device);
+	int ret;
 
+	mutex_lock(&device->life_mutex);
+	ret = device->is_over ? -ESHUTDOWN : device_start(device);
 	if (!ret)
 		queue_delayed_work(mp_workqueue, &device->absent_work, MP_RETURN_SECONDS * HZ);
+	mutex_unlock(&device->life_mutex);
 	return ret;
 }
 #endif

@@ -45,8 +45,11 @@ bool mp_fs_is_candidate(struct virtio_device *vdev)
 {
 	char tag[sizeof_field(struct virtio_fs_config, tag)];
 
+	if (!vdev->config->get)
+		return false;
 	virtio_cread_bytes(vdev, offsetof(struct virtio_fs_config, tag), tag, sizeof(tag));
-	return !strncmp(tag, MP_FS_TAG, sizeof(tag)) && mp_fs_ports(vdev);
+	return !strncmp(tag, MP_FS_TAG, sizeof(tag)) && mp_fs_ports(vdev) &&
+	       mp_fs_ports(vdev) <= MP_MAX_PORTS;
 }
 
 static bool is_hello(const struct fs_hello *hello, unsigned int used)
@@ -65,15 +68,18 @@ static bool is_hello(const struct fs_hello *hello, unsigned int used)
 
 /*
  * Asks the device, which is ready, who it is. Nobody else uses @vq, whose callback finds nothing.
- * Returns 0, -ENODEV (a file system, or nobody), -ENOMEM or another error of the queue.
+ * Returns 0, -ENODEV (a file system, or nobody), -ENOMEM or another error of the queue. The caller
+ * frees *@memory: after an error when the virtqueues are deleted, because a device that is reset
+ * may not know it [protocol.md 10.5].
  */
-int mp_fs_ask(struct virtqueue *vq)
+int mp_fs_ask(struct virtqueue *vq, void **memory)
 {
 	struct fs_hello *hello = kzalloc(sizeof(*hello), GFP_KERNEL), *found = NULL;
 	struct scatterlist request, answer, *sgs[] = { &request, &answer };
 	unsigned int used, ms;
 	int ret = -ENOMEM;
 
+	*memory = hello;
 	if (!hello)
 		return ret;
 	hello->request.len = sizeof(hello->request);
@@ -83,7 +89,7 @@ int mp_fs_ask(struct virtqueue *vq)
 	sg_init_one(&answer, hello->answer, sizeof(hello->answer));
 	ret = virtqueue_add_sgs(vq, sgs, 1, 1, hello, GFP_KERNEL);
 	if (ret)
-		goto out;
+		return ret;
 	virtqueue_kick(vq);
 	for (ms = 0; !found && ms < MP_FS_MS && !virtqueue_is_broken(vq); ms++) {
 		found = virtqueue_get_buf(vq, &used);
@@ -91,12 +97,8 @@ int mp_fs_ask(struct virtqueue *vq)
 			usleep_range(900, 1100);
 	}
 	if (!found) {
-		/* It is the device's until the reset that the caller makes. */
 		virtio_reset_device(vq->vdev);
 		virtqueue_detach_unused_buf(vq);
 	}
-	ret = found && is_hello(hello, used) && !mp_debug_fail("fs_ask") ? 0 : -ENODEV;
-out:
-	kfree(hello);
-	return ret;
+	return found && is_hello(hello, used) && !mp_debug_fail("fs_ask") ? 0 : -ENODEV;
 }

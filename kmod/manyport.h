@@ -190,6 +190,8 @@ struct mp_device {
 	struct delayed_work control_retry; /* when some could not be given to it */
 	struct delayed_work absent_work;	/* ports that did not come back after suspend */
 	struct notifier_block reboot;
+	struct mutex life_mutex;	/* suspend, resume and reboot, one at a time */
+	bool is_over;			/* the machine goes down; under life_mutex */
 	struct work_struct broken_work;	/* a queue broke: its port's channels end */
 	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
 	struct mp_port **ports;		/* by id */
@@ -220,13 +222,15 @@ static inline struct mp_queue *mp_device_queue(struct mp_device *device, unsigne
 int mp_claim_start(struct device_driver *driver);
 void mp_claim_stop(void);
 
+#define MP_MAX_PORTS 0x8000
+
 int mp_device_register_driver(void);
 void mp_device_unregister_driver(void);
 
 bool mp_fs_is(const struct virtio_device *vdev);
 bool mp_fs_is_candidate(struct virtio_device *vdev);
 unsigned int mp_fs_ports(struct virtio_device *vdev);
-int mp_fs_ask(struct virtqueue *vq);
+int mp_fs_ask(struct virtqueue *vq, void **memory);
 
 int mp_control_start(struct mp_device *device);
 void mp_control_retry(struct work_struct *work);

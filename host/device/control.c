@@ -206,6 +206,7 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 	if (device->life != LIFE_HELLO || device->hello_due)
 		return;		/* none was asked for, or it is not the first */
 	if (!mp_hello_answer_is_valid(hello, len)) {
+		device_end_life(device, MP_END_CUT);
 		device->life = LIFE_ABSENT;
 		log_limited(&device->trouble, LOG_LEVEL_WARNING,
 			    "%s: the guest's driver answers HELLO wrongly: it gets no ports",

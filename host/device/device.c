@@ -127,6 +127,25 @@ void device_end_life(struct device *device, enum mp_end how)
 			port_reset(device->ports[id], how);
 	device->life = LIFE_NONE;
 	device->hello_due = false;
+	/* What came when they were a manyport's, and nobody looked [protocol.md 11.7]. */
+	for (unsigned int i = 0; device_is_fuse(device) && i < device->queue_count; i++)
+		queue_defer(&device->queues[i]);
+}
+
+/*
+ * Does the start of @q say that the driver is another one, or begins anew [protocol.md 10.4]? A
+ * driver of file systems may leave the control queues alone; it has the first two.
+ */
+static bool starts_anew(const struct queue *q, const struct ring *ring)
+{
+	const struct device *device = q->device;
+	const struct ring *first = device->queues[0].ring;
+
+	if (ring->last_avail)
+		return false;
+	return q->kind == QUEUE_CONTROL_TX ||
+	       (device->config.binding == DEVICE_FS && q->index == 1 &&
+		(!first || !first->last_avail));
 }
 
 void device_reset(struct device *device)
@@ -195,8 +214,7 @@ void device_ring_start(struct device *device, unsigned int queue, struct ring *r
 	q = &device->queues[queue];
 	if (q->ring)
 		device_ring_stop(device, queue);
-	/* A reset that nobody told us about [protocol.md 10.4]. */
-	if (q->kind == QUEUE_CONTROL_TX && !ring->last_avail)
+	if (starts_anew(q, ring))
 		device_reset(device);
 	q->ring = ring;
 	/* The driver may have filled it, and kicked, before. */

@@ -60,7 +60,7 @@ ok "who mounts it now is refused, and disturbs nobody"
 rmmod manyport && is "$device" none 01 && gives_to_virtiofs && is_refused
 ok "unloaded and asked for: virtiofs has it, and is refused"
 insmod ./manyport-debug.ko debug_fail=fs_ask && is "$device" virtiofs 0f &&
-	dmesg | grep -q 'another file system' && [ ! -e /dev/vport0p1 ] && is_refused
+	dmesg | grep -q 'does not answer as manyport' && [ ! -e /dev/vport0p1 ] && is_refused
 ok "a device that does not answer as manyport goes back to virtiofs"
 echo "$device" >/sys/bus/virtio/drivers/manyport/claim && is "$device" manyport 0f && works
 ok "and is manyport's when it is asked again"

@@ -116,13 +116,32 @@ static void manyport_behind_hello(void **state)
 	expect_refused(1);
 }
 
+/* The guest dies, and the next has a driver of file systems, which starts two queues only. */
+static void a_life_without_a_goodbye(void **state)
+{
+	(void)state;
+	world_boot(8);
+	assert_int_equal(le32toh(connect_to(0, 1, "echo").status), MP_OK);
+	for (unsigned int i = 0; i < driver->queue_count; i++) {
+		device_ring_stop(driver->device, i);
+		for (unsigned int j = 0; j < driver->queues[i].size; j++)
+			free(driver->queues[i].by_head[j]);
+		fake_queue_init(driver, i, 64);
+	}
+	fake_start(driver, 0);
+	fake_start(driver, 1);
+	assert_int_equal(service->closed, 1);
+	expect_refused(0);
+	expect_refused(1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_destroy)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(features), TEST(file_systems_are_refused), TEST(who_asks_is_told),
-		TEST(manyport_behind_hello),
+		TEST(manyport_behind_hello), TEST(a_life_without_a_goodbye),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
