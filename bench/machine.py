@@ -69,7 +69,10 @@ def raise_descriptor_limit():
 
 
 class Machine:
-    def __init__(self, seconds, insmod_args=None):
+    def __init__(self, seconds, insmod_args=None, suite=None):
+        """With a suite of Debian's QEMU (tests/world/qemu) that one; manyport's device is then the
+        one of virtio-fs, which it has in any case."""
+        self.qemu = ["--qemu", suite, "--device", "fs"] if suite else []
         self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
         # passt gives up its rights, and makes its socket with them.
         os.chmod(self.dir, 0o755)
@@ -151,8 +154,9 @@ class Machine:
 
     def start_back_ends(self):
         peers = output_of(f"{WORLD}/peers")
-        self.start_daemon("manyportd", "manyport", "console")
-        self.start_daemon("manyportd-fs", "manyport-fs", "fs")
+        self.start_daemon("manyportd", "manyport", "fs" if self.qemu else "console")
+        if not self.qemu:
+            self.start_daemon("manyportd-fs", "manyport-fs", "fs")
         self.start("vsock", [f"{peers}/vhost-device-vsock", "--guest-cid=3",
                              f"--socket={self.dir}/vsock.sock", f"--uds-path={self.dir}/vsock"],
                    path=f"{self.dir}/vsock.sock", optional=True)
@@ -166,7 +170,7 @@ class Machine:
         self.versions = {
             "vhost-device-vsock": version_of(f"{peers}/vhost-device-vsock"),
             "passt": version_of(f"{peers}/passt"),
-            "qemu": version_of(output_of(f"{WORLD}/qemu")),
+            "qemu": version_of(output_of(f"{WORLD}/qemu", *self.qemu[1:2])),
         }
 
     # --- The guest
@@ -183,12 +187,15 @@ class Machine:
             add("device", f"virtio-serial-pci,id=bus-{name},addr={SLOTS[name]:#x}{more}")
             add("device", f"virtserialport,bus=bus-{name}.0,chardev={name},name={name}")
 
-        add("chardev", f"socket,id=fs,path={self.dir}/manyportd-fs.sock")
-        add("device", f"vhost-user-fs-pci,chardev=fs,tag=manyport,num-request-queues=3,"
-                      f"queue-size=1024,addr={SLOTS['fs']:#x}")
+        if "manyportd-fs" in self.pids:
+            add("chardev", f"socket,id=fs,path={self.dir}/manyportd-fs.sock")
+            add("device", f"vhost-user-fs-pci,chardev=fs,tag=manyport,num-request-queues=3,"
+                          f"queue-size=1024,addr={SLOTS['fs']:#x}")
         serial("control", "server=on,wait=off")
-        serial("vport", "reconnect-ms=100")
-        serial("vport-intx", "reconnect-ms=100", ",vectors=0")
+        # Older QEMUs know whole seconds only.
+        again = "reconnect=1" if self.qemu else "reconnect-ms=100"
+        serial("vport", again)
+        serial("vport-intx", again, ",vectors=0")
         if "vsock" in self.pids:
             add("chardev", f"socket,id=vsock,path={self.dir}/vsock.sock")
             add("device", f"vhost-user-vsock-pci,chardev=vsock,addr={SLOTS['vsock']:#x}")
@@ -215,7 +222,7 @@ class Machine:
             command += ["--insmod-args", insmod_args]
         command += ["--wait-for", "/dev/virtio-ports/manyport", "--files", files,
                     "--log", f"{self.dir}/kernel.log", "--timeout", str(seconds)]
-        command += self.qemu_arguments() + ["--", "sh", "guest.sh"]
+        command += self.qemu + self.qemu_arguments() + ["--", "sh", "guest.sh"]
         self.start("boot", command, path=f"{self.dir}/control")
         self.connect_control()
         self.pids["qemu"] = int(open(f"{self.dir}/qemu.pid").read())
@@ -315,11 +322,13 @@ class Machine:
             Transport("slirp", f"tcp:10.0.2.2:{tcp['each']}", f"tcp:10.0.2.2:{tcp['slirp']}"),
             Transport("host", f"unix:{self.dir}/each", f"unix:{self.dir}/host-many"),
         ]
+        if self.qemu:
+            del found[1]
         for name in self.parameters:
             if "poll" in name:
                 # The same without polling, when there is a parameter that says so.
                 path = f"/sys/module/manyport/parameters/{name}"
-                for loud in found[1], found[0]:
+                for loud in [t for t in found if t.name in ("manyport", "fs")]:
                     quiet = Transport(f"{loud.name}-irq", loud.each, loud.many, loud.back)
                     quiet.before = f"echo 0 >{path}"
                     quiet.after = f"echo {self.parameters[name]} >{path}"
