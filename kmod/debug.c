@@ -35,6 +35,7 @@ MODULE_PARM_DESC(debug_failed_adds, "how many additions have failed so");
  * ready	the start of the control queues, when a port is there and was opened
  * node		making a port's node, when it was opened
  * fs_ask	a virtio-fs device's answer to the question whether it is manyport
+ * fs_silent	no failure: the device's answer to that is not seen
  * port_add	no failure: the message that adds a port is not seen
  */
 static char fail[16];

@@ -109,6 +109,7 @@ static int queues_find(struct mp_device *device)
 	}
 	if (ret) {
 		virtio_reset_device(device->vdev);
+		virtqueue_detach_unused_buf(device->vqs[1]);	/* the question, unanswered */
 		device->vdev->config->del_vqs(device->vdev);
 	}
 	kfree(memory);

@@ -43,7 +43,7 @@ unsigned int mp_fs_ports(struct virtio_device *vdev)
 /* Only reads what the device shows. A tag that fills its field has no NUL. */
 bool mp_fs_is_candidate(struct virtio_device *vdev)
 {
-	char tag[sizeof_field(struct virtio_fs_config, tag)];
+	char tag[sizeof_field(struct virtio_fs_config, tag)] = "";
 
 	if (!vdev->config->get)
 		return false;
@@ -69,8 +69,8 @@ static bool is_hello(const struct fs_hello *hello, unsigned int used)
 /*
  * Asks the device, which is ready, who it is. Nobody else uses @vq, whose callback finds nothing.
  * Returns 0, -ENODEV (a file system, or nobody), -ENOMEM or another error of the queue. The caller
- * frees *@memory: after an error when the virtqueues are deleted, because a device that is reset
- * may not know it [protocol.md 10.5].
+ * resets the device after an error, and frees *@memory: then behind the virtqueues, because a
+ * device that is reset may not know it [protocol.md 10.5].
  */
 int mp_fs_ask(struct virtqueue *vq, void **memory)
 {
@@ -78,6 +78,7 @@ int mp_fs_ask(struct virtqueue *vq, void **memory)
 	struct scatterlist request, answer, *sgs[] = { &request, &answer };
 	unsigned int used, ms;
 	int ret = -ENOMEM;
+	bool is_silent;
 
 	*memory = hello;
 	if (!hello)
@@ -91,14 +92,11 @@ int mp_fs_ask(struct virtqueue *vq, void **memory)
 	if (ret)
 		return ret;
 	virtqueue_kick(vq);
+	is_silent = mp_debug_fail("fs_silent");
 	for (ms = 0; !found && ms < MP_FS_MS && !virtqueue_is_broken(vq); ms++) {
-		found = virtqueue_get_buf(vq, &used);
+		found = is_silent ? NULL : virtqueue_get_buf(vq, &used);
 		if (!found)
 			usleep_range(900, 1100);
-	}
-	if (!found) {
-		virtio_reset_device(vq->vdev);
-		virtqueue_detach_unused_buf(vq);
 	}
 	return found && is_hello(hello, used) && !mp_debug_fail("fs_ask") ? 0 : -ENODEV;
 }
