@@ -13,7 +13,8 @@ PEERS = ("vport", "vsock", "passt", "slirp")
 LABELS = {
     "manyport": "manyport", "manyport-irq": "manyport, no polling",
     "fs": "manyport (virtio-fs)", "fs-irq": "manyport (virtio-fs), no polling",
-    "vport": "virtserialport", "vport-intx": "virtserialport, vectors=0", "vsock": "vsock (vhost-device-vsock)",
+    "vport": "virtserialport", "vport-intx": "virtserialport, vectors=0",
+    "vsock": "vsock (vhost-device-vsock)",
     "passt": "TCP (passt)", "slirp": "TCP (QEMU user net)", "host": "unix socket on the host",
 }
 # Tables: heading, groups, metric, unit, digits.

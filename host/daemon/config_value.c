@@ -53,26 +53,27 @@ static int set_number(const struct config_key *key, uint32_t *field, const char 
 	return 0;
 }
 
-static int set_kind(uint32_t *field, const char *text)
-{
-	if (!strcmp(text, "multi"))
-		*field = MP_PORT_MULTI_OPEN;
-	else if (!strcmp(text, "fixed"))
-		*field = MP_PORT_FIXED;
-	else
-		return -EINVAL;
-	return 0;
-}
+struct choice {
+	const char *text;
+	uint32_t value;
+};
 
-static int set_device(uint32_t *field, const char *text)
+static const struct choice kinds[] = {
+	{ "multi", MP_PORT_MULTI_OPEN }, { "fixed", MP_PORT_FIXED }, { 0 },
+};
+static const struct choice devices[] = {
+	{ "console", DEVICE_CONSOLE }, { "fs", DEVICE_FS }, { 0 },
+};
+
+static int set_choice(const struct choice *choice, uint32_t *field, const char *text)
 {
-	if (!strcmp(text, "console"))
-		*field = DEVICE_CONSOLE;
-	else if (!strcmp(text, "fs"))
-		*field = DEVICE_FS;
-	else
-		return -EINVAL;
-	return 0;
+	for (; choice->text; choice++) {
+		if (strcmp(text, choice->text))
+			continue;
+		*field = choice->value;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 static int count_words(char **words)
@@ -170,9 +171,9 @@ int config_value_set(const struct config_key *key, void *field, const char *text
 	case CONFIG_NAME:
 		return set_text(key, field, text);
 	case CONFIG_KIND:
-		return set_kind(field, text);
+		return set_choice(kinds, field, text);
 	case CONFIG_DEVICE:
-		return set_device(field, text);
+		return set_choice(devices, field, text);
 	case CONFIG_NAMES:
 		return add_names(key, field, text);
 	case CONFIG_USERS:

@@ -21,8 +21,8 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/guest.h"
-#include "device/device.h"
 #include "daemon/options.h"
+#include "device/device.h"
 #include "loop/loop.h"
 #include "mem/mem.h"
 

@@ -332,13 +332,13 @@ void device_set_features(struct device *device, uint64_t features)
 	(void)features;
 }
 
-/* The lie about the number of ports is told once: the next start finds the truth again. */
 bool device_has_config(const struct device *device)
 {
 	(void)device;
 	return true;
 }
 
+/* The lie about the number of ports is told once: the next start finds the truth again. */
 void device_read_config(const struct device *device, uint32_t offset, void *buf, size_t len)
 {
 	struct device *liar = (struct device *)device;
