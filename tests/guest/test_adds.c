@@ -58,6 +58,28 @@ TEST(each_other_one_fails_once)
 	fail_adds(nth, ENOMEM);
 }
 
+static void give_memory_back(void *arg)
+{
+	(void)arg;
+	usleep(200000);	/* less than the driver tries to send a message */
+	fail_adds(0, ENOMEM);
+}
+
+/* The driver takes the device while nothing can be added, its first buffers either. */
+TEST(a_start_waits_for_memory)
+{
+	unsigned int nth = nth_of_run();
+	pid_t pid;
+
+	driver_unbind();
+	fail_adds(1, ENOMEM);
+	pid = spawn(give_memory_back, NULL);
+	CHECK_EQ(driver_bind(), 0);
+	JOIN(pid);
+	driver_await_ports();
+	fail_adds(nth, ENOMEM);
+}
+
 struct caller {
 	int fd;
 	volatile int is_started;
