@@ -6,7 +6,8 @@
  * for every device of it, and what it then refuses keeps FAILED in its status: some devices
  * never start again after that. So our id table matches nothing, and the bus never probes us.
  * We look at what each device of the type offers instead, which changes nothing in it, and
- * bind only our own: device_driver_attach() does not ask the id table.
+ * bind only our own: device_driver_attach() does not ask the id table. Likewise virtiofs and
+ * type 26, where looking finds candidates, and binding asks them (fs.c).
  *
  * When: mp_claim_start() has the devices looked at that are there, the bus's notifier those that
  * come later. A work item does it, because binding calls the same notifier chain, whose lock is
@@ -140,12 +141,16 @@ out:
 static void give_back(struct virtio_device *vdev, int error)
 {
 	struct device *dev = &vdev->dev;
+	bool is_there;
 
-	dev_notice(dev, "has our tag, and does not answer as manyport: error %d\n", error);
 	device_lock(dev);
-	if (is_on_bus_locked(dev))
+	is_there = is_on_bus_locked(dev);
+	if (is_there)
 		clear_failed_locked(vdev);
 	device_unlock(dev);
+	if (!is_there)
+		return;		/* pulled out meanwhile */
+	dev_notice(dev, "has our tag, and does not answer as manyport: error %d\n", error);
 	if (device_attach(dev) < 0)
 		dev_err(dev, "cannot be given back\n");
 }
