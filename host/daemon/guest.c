@@ -8,13 +8,13 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/unix_address.h"
 #include "daemon/config.h"
 #include "daemon/guest.h"
 #include "daemon/policy.h"
 #include "device/device.h"
 #include "loop/loop.h"
 #include "service/leave.h"
-#include "service/unix_address.h"
 #include "vhost/session.h"
 
 #define PAUSE_MS	100	/* after accept() failed for want of descriptors */

@@ -14,9 +14,9 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/unix_address.h"
 #include "service/registry.h"
 #include "service/socket_stream.h"
-#include "service/unix_address.h"
 
 #define RETRY_FIRST_MS	1
 #define RETRY_MAX_MS	100

@@ -15,9 +15,9 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/unix_address.h"
 #include "service/registry.h"
 #include "service/socket_stream.h"
-#include "service/unix_address.h"
 
 #define DEFAULT_MODE	0660
 #define PAUSE_MS	100	/* after accept() failed for want of descriptors */

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "service/unix_address.h"
+#include "base/unix_address.h"
 
 #define BACKLOG		1024
 #define LOCK_TRIES	100

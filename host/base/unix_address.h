@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Unix socket addresses, and listening on one without stealing it. */
-#ifndef HOST_SERVICE_UNIX_ADDRESS_H
-#define HOST_SERVICE_UNIX_ADDRESS_H
+#ifndef HOST_BASE_UNIX_ADDRESS_H
+#define HOST_BASE_UNIX_ADDRESS_H
 
 #include <sys/socket.h>
 #include <sys/types.h>
