@@ -228,7 +228,8 @@ static void pause_ends(struct loop_timer *timer)
 
 int guest_listen(struct guest *guest, const char *path, mode_t mode)
 {
-	int ret = unix_listener_open(&guest->listener, path, mode);
+	const struct unix_access access = UNIX_ACCESS(mode);
+	int ret = unix_listener_open(&guest->listener, path, &access);
 
 	return ret ? ret : watch_listener(guest);
 }

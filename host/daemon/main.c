@@ -19,6 +19,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/unix_address.h"
 #include "daemon/config.h"
 #include "daemon/guest.h"
 #include "daemon/options.h"
@@ -201,7 +202,8 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 		ret = attach_given(guest, options->fd);
 	if (ret) {
 		if (options->socket_path)
-			log_error("cannot listen on %s: %s", options->socket_path, strerror(-ret));
+			log_error("cannot listen on %s: %s", options->socket_path,
+				  unix_address_explain(ret));
 		else
 			log_error("cannot serve descriptor %d: %s", options->fd, strerror(-ret));
 		return ret;

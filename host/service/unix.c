@@ -144,16 +144,17 @@ static const struct mp_service_ops unix_ops = {
 struct mp_service *unix_create(struct service_setup *setup, const char *rest)
 {
 	struct unix_service *owner = calloc(1, sizeof(*owner));
+	int ret;
 
 	if (!owner)
 		return service_fail(setup, "out of memory");
 	owner->service.ops = &unix_ops;
 	owner->loop = setup->loop;
 	owner->name = setup->name;
-	if (unix_address_set(&owner->address, &owner->address_len, rest)) {
+	ret = unix_address_set(&owner->address, &owner->address_len, rest);
+	if (ret) {
 		free(owner);
-		return service_fail(setup, "'%s' is not the path of a unix socket (1 to %zu bytes)",
-				    rest, sizeof(owner->address.sun_path) - 1);
+		return service_fail(setup, "'%s': %s", rest, unix_address_explain(ret));
 	}
 	if (rest[0] != '@' && access(rest, F_OK) && errno == ENOENT)
 		service_warn(setup, "%s does not exist yet", rest);

@@ -215,22 +215,8 @@ static const struct mp_service_ops listen_ops = {
 	.destroy = listen_destroy,
 };
 
-/* Cuts ",mode=0660" off @path. Returns 0 or -EINVAL. */
-static int take_mode(char *path, mode_t *mode)
-{
-	char *option = strrchr(path, ','), *end;
-
-	*mode = DEFAULT_MODE;
-	if (!option)
-		return 0;
-	if (strncmp(option, ",mode=", 6) || !option[6])
-		return -EINVAL;
-	*mode = strtoul(option + 6, &end, 8);
-	*option = 0;
-	return *end || *mode > 0777 ? -EINVAL : 0;
-}
-
-static struct mp_service *listen_start(struct service_setup *setup, const char *path, mode_t mode)
+static struct mp_service *listen_start(struct service_setup *setup, const char *path,
+				       const struct unix_access *access)
 {
 	struct listen_service *owner = calloc(1, sizeof(*owner));
 	int ret = 0;
@@ -246,30 +232,35 @@ static struct mp_service *listen_start(struct service_setup *setup, const char *
 	loop_task_init(setup->loop, &owner->serve_returned, client_is_back);
 	loop_timer_init(setup->loop, &owner->pause, pause_ends);
 	if (!setup->check_only)
-		ret = unix_listener_open(&owner->listener, path, mode);
+		ret = unix_listener_open(&owner->listener, path, access);
 	if (ret) {
 		free(owner);
-		return service_fail(setup, "cannot listen on %s: %s", path, strerror(-ret));
+		return service_fail(setup, "cannot listen on %s: %s", path,
+				    unix_address_explain(ret));
 	}
 	return &owner->service;
 }
 
 struct mp_service *unix_listen_create(struct service_setup *setup, const char *rest)
 {
+	struct unix_access access = UNIX_ACCESS(DEFAULT_MODE);
 	struct sockaddr_un address;
 	struct mp_service *service;
+	const char *bad;
 	socklen_t len;
 	char *path = strdup(rest);
-	mode_t mode;
+	int ret;
 
 	if (!path)
 		return service_fail(setup, "out of memory");
-	if (take_mode(path, &mode))
-		service = service_fail(setup, "'%s': only ,mode=OCTAL may follow the path", rest);
-	else if (unix_address_set(&address, &len, path))
-		service = service_fail(setup, "'%s' is not the path of a unix socket", path);
+	ret = unix_access_cut(&access, path, &bad);
+	if (ret)
+		service = service_fail(setup, ret == -ENOENT ? "'%s': there is no such name" :
+				       "'%s': not mode=OCTAL (to 0777), owner= or group=NAME", bad);
+	else if ((ret = unix_address_set(&address, &len, path)))
+		service = service_fail(setup, "'%s': %s", path, unix_address_explain(ret));
 	else
-		service = listen_start(setup, path, mode);
+		service = listen_start(setup, path, &access);
 	free(path);
 	return service;
 }

@@ -127,7 +127,7 @@ static void listen_takes_no_others_socket(void **state)
 	/* Somebody listens. */
 	fd = listen_at(path, 5);
 	assert_null(service_create(&make, uri));
-	assert_non_null(strstr(make.error, "in use"));
+	assert_non_null(strstr(make.error, "listens there already"));
 	/* Nobody does any more: the file is replaced. */
 	close(fd);
 	service = service_create(&make, uri);
