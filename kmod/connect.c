@@ -13,7 +13,7 @@
 
 #define MP_NAME_PREFIX "pipe:"
 /* Prefix, the longest name, its end mark: what a naming write may hold of a name. */
-#define MP_NAMING_MAX (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 1)
+#define MP_NAMING_MAX (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 2)
 
 /*
  * CONNECT found no memory. A fixed port serves for ever: once more, behind what else waits. Any
@@ -241,7 +241,7 @@ int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool no
 
 /*
  * Finds the name in the first bytes of a write: up to a NUL, else the whole
- * write without one trailing newline. @have: bytes in @buf; @total: in the write.
+ * write without one newline, CR LF too, behind it. @have: bytes in @buf; @total: in the write.
  * Returns how many bytes of the write the name takes, or -errno.
  */
 static ssize_t find_name(const char *buf, size_t have, size_t total, const char **name,
@@ -253,8 +253,11 @@ static ssize_t find_name(const char *buf, size_t have, size_t total, const char 
 
 	*name = buf;
 	*len = nul ? nul - buf : have;
-	if (!nul && total <= have && have && buf[have - 1] == '\n')
+	if (!nul && total <= have && have && buf[have - 1] == '\n') {
 		--*len;
+		if (*len && buf[*len - 1] == '\r')
+			--*len;
+	}
 	if (*len >= prefix && !memcmp(buf, MP_NAME_PREFIX, prefix)) {
 		*name += prefix;
 		*len -= prefix;

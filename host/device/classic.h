@@ -7,8 +7,8 @@
 
 #define CLASSIC_PREFIX "pipe:"
 
-/* A prefix, a name and its end mark. */
-#define CLASSIC_NAME_SPACE (sizeof(CLASSIC_PREFIX) - 1 + MP_NAME_MAX + 1)
+/* A prefix, a name and its end mark, CR LF at most. */
+#define CLASSIC_NAME_SPACE (sizeof(CLASSIC_PREFIX) - 1 + MP_NAME_MAX + 2)
 
 struct classic_open {
 	struct list link;		/* in classic.opens */

@@ -54,6 +54,16 @@ static void connect_open(struct classic_open *open)
 		refuse_open(open, "out of memory");
 }
 
+/* The name ends @len bytes behind what came before, with @mark. */
+static void end_name(struct classic_open *open, size_t len, char mark)
+{
+	open->name_len += len;
+	/* A newline may be CR LF: Windows guests have this driver only. */
+	if (mark == '\n' && open->name_len && open->name[open->name_len - 1] == '\r')
+		open->name_len--;
+	connect_open(open);
+}
+
 /* Takes what belongs to the name out of @iov; returns how many bytes those were. */
 static size_t take_name(struct classic_open *open, const struct iovec *iov, int count)
 {
@@ -63,8 +73,7 @@ static size_t take_name(struct classic_open *open, const struct iovec *iov, int 
 	for (size_t i = 0; i < len; i++) {
 		if (name[i] != '\0' && name[i] != '\n')
 			continue;
-		open->name_len += i;
-		connect_open(open);
+		end_name(open, i, name[i]);
 		return i + 1;
 	}
 	open->name_len += len;

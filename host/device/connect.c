@@ -183,6 +183,16 @@ static void connect_named(struct channel *ch, const char *name, size_t len)
 	connect_service(ch, text, plus ? plus : "");
 }
 
+/* The line in the log shows what came, so that a wrong end of line can be seen. */
+static void refuse_invalid(struct channel *ch, const char *name, size_t len)
+{
+	char text[64];
+
+	ch->service_name = log_escape(text, sizeof(text), name, len);
+	connect_refuse(ch, MP_REASON_NAME_INVALID);
+	ch->service_name = NULL;
+}
+
 void connect_begin(struct channel *ch, const char *name, size_t len)
 {
 	ch->phase = CHANNEL_CONNECTING;
@@ -193,6 +203,6 @@ void connect_begin(struct channel *ch, const char *name, size_t len)
 	else if (mp_name_is_valid(name, len))
 		connect_named(ch, name, len);
 	else
-		connect_refuse(ch, MP_REASON_NAME_INVALID);
+		refuse_invalid(ch, name, len);
 	channel_refresh(ch);
 }

@@ -188,6 +188,32 @@ static void name_in_pieces(void **state)
 	expect_out("rest");
 }
 
+/* Windows guests have this driver only, and their lines end with CR LF. */
+static void name_ends_at_cr_lf(void **state)
+{
+	char name[300];
+
+	(void)state;
+	/* One CR, and only in front of the newline. */
+	guest_open(PORT, true);
+	put_done("db\r\r\n");
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	guest_open(PORT, false);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	memset(name, 'n', sizeof(name));
+	strcpy(name + 255, "\r\n");
+	guest_open(PORT, true);
+	put_done(name);			/* 255 bytes are a name */
+	assert_int_equal(service->opened, 1);
+	guest_open(PORT, false);
+	guest_open(PORT, true);
+	put_done("db\r");
+	assert_int_equal(service->opened, 1);
+	put_done("\nrest");
+	assert_string_equal(service->last->name, "db");
+	expect_out("rest");
+}
+
 static void name_ends_at_nul(void **state)
 {
 	struct fake_request *r;
@@ -729,6 +755,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(one_open), TEST(buffer_outside_memory),
 		TEST(name_in_pieces), TEST(name_ends_at_nul), TEST(refused_names),
+		TEST(name_ends_at_cr_lf),
 		TEST(full_service_fills_the_ring), TEST(close_marks_the_place),
 		TEST(opens_queue_up),
 		TEST(late_device_still_connects), TEST(connect_takes_time), TEST(linger_limit),
