@@ -63,14 +63,19 @@ static void connect_done(struct mp_req *req)
 	mp_channel_put(ch);
 }
 
-static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const char *name, size_t len)
+/* @user: NULL is the opener. */
+static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const struct mp_user *user,
+					    const char *name, size_t len)
 {
+	const struct mp_user opener = { ch->cred->fsuid, ch->cred->fsgid };
 	struct mp_connect_req *connect = kzalloc(sizeof(*connect), GFP_KERNEL_ACCOUNT);
 
 	if (!connect)
 		return NULL;
-	connect->connect.uid = cpu_to_le32(from_kuid(&init_user_ns, ch->cred->fsuid));
-	connect->connect.gid = cpu_to_le32(from_kgid(&init_user_ns, ch->cred->fsgid));
+	if (!user)
+		user = &opener;
+	connect->connect.uid = cpu_to_le32(from_kuid(&init_user_ns, user->uid));
+	connect->connect.gid = cpu_to_le32(from_kgid(&init_user_ns, user->gid));
 	connect->connect.pid = cpu_to_le32(ch->pid);
 	connect->connect.name_len = cpu_to_le32(len);
 	memcpy(connect->connect.comm, ch->comm,
@@ -125,7 +130,7 @@ int mp_connect_fixed(struct mp_channel *ch)
 {
 	int ret;
 
-	ch->connect_req = connect_alloc(ch, "", 0);
+	ch->connect_req = connect_alloc(ch, NULL, "", 0);
 	if (!ch->connect_req)
 		return -ENOMEM;
 	spin_lock_irq(&ch->lock);
@@ -189,14 +194,14 @@ static bool may_start_locked(const struct mp_channel *ch, bool same, bool may_re
 }
 
 /*
- * Connects @ch to the service @name (valid, @len bytes). @may_retry: a refused
+ * Connects @ch to the service @name (valid, @len bytes) for @user (NULL: the opener). @may_retry: a refused
  * channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and @nonblock),
  * -EALREADY (another name is under way), -EISCONN, -ERESTARTSYS, -ENOMEM.
  */
-int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool nonblock,
-		    bool may_retry)
+int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const char *name,
+		    size_t len, bool nonblock, bool may_retry)
 {
-	struct mp_connect_req *connect = connect_alloc(ch, name, len);
+	struct mp_connect_req *connect = connect_alloc(ch, user, name, len);
 	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
 	bool same;
 	int ret;
@@ -295,7 +300,7 @@ ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, boo
 	consumed = find_name(buf, have, total, &name, &len);
 	if (consumed < 0)
 		return consumed;
-	ret = mp_connect_name(ch, name, len, nonblock, false);
+	ret = mp_connect_name(ch, NULL, name, len, nonblock, false);
 	/* Another holder's ioctl has collected the answer meanwhile: it is ours as well. */
 	if (ret && ret != -EISCONN)
 		return ret;

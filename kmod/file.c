@@ -2,11 +2,13 @@
 /*
  * The file operations of a port's node: each open is a channel.
  */
+#include <linux/capability.h>
 #include <linux/compat.h>
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/user_namespace.h>
 #include <asm/ioctls.h>
 
 #include "compat.h"
@@ -132,10 +134,24 @@ static int mp_file_fsync(struct file *file, loff_t start, loff_t end, int datasy
 	return mp_write_flush(file->private_data);
 }
 
+/* @name: an array of MANYPORT_NAME_SIZE. @user: NULL is the opener. */
+static long connect_to(struct mp_channel *ch, const struct mp_user *user, const char *name,
+		       bool nonblock)
+{
+	size_t len = strnlen(name, MANYPORT_NAME_SIZE);
+	long ret;
+
+	if (len > MP_NAME_MAX)
+		return -ENAMETOOLONG;
+	if (!mp_name_is_valid(name, len))
+		return -EINVAL;
+	ret = mp_connect_name(ch, user, name, len, nonblock, true);
+	return ret == -EAGAIN ? -EINPROGRESS : ret;
+}
+
 static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __user *arg)
 {
 	struct manyport_connect *connect;
-	size_t len;
 	long ret;
 
 	if (ch->port->is_fixed)
@@ -143,15 +159,42 @@ static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __use
 	connect = memdup_user(arg, sizeof(*connect));
 	if (IS_ERR(connect))
 		return PTR_ERR(connect);
-	len = strnlen(connect->name, sizeof(connect->name));
-	if (len > MP_NAME_MAX)
-		ret = -ENAMETOOLONG;
-	else if (!mp_name_is_valid(connect->name, len))
-		ret = -EINVAL;
-	else
-		ret = mp_connect_name(ch, connect->name, len, nonblock, true);
+	ret = connect_to(ch, NULL, connect->name, nonblock);
 	kfree(connect);
-	return ret == -EAGAIN ? -EINPROGRESS : ret;
+	return ret;
+}
+
+/*
+ * Who may become a user may speak for him, as with SCM_CREDENTIALS. The caller is asked, not who
+ * opened the port: a file that was handed on gives no rights of its own.
+ */
+static int user_of(const struct manyport_connect_as *connect, struct mp_user *user)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	user->uid = make_kuid(ns, connect->uid);
+	user->gid = make_kgid(ns, connect->gid);
+	if (!uid_valid(user->uid) || !gid_valid(user->gid))
+		return -EINVAL;
+	return ns_capable(ns, CAP_SETUID) && ns_capable(ns, CAP_SETGID) ? 0 : -EPERM;
+}
+
+static long ioctl_connect_as(struct mp_channel *ch, bool nonblock, const void __user *arg)
+{
+	struct manyport_connect_as *connect;
+	struct mp_user user;
+	long ret;
+
+	if (ch->port->is_fixed)
+		return -EOPNOTSUPP;
+	connect = memdup_user(arg, sizeof(*connect));
+	if (IS_ERR(connect))
+		return PTR_ERR(connect);
+	ret = user_of(connect, &user);
+	if (!ret)
+		ret = connect_to(ch, &user, connect->name, nonblock);
+	kfree(connect);
+	return ret;
 }
 
 static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *info)
@@ -235,6 +278,8 @@ static long mp_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	switch (cmd) {
 	case MANYPORT_IOC_CONNECT:
 		return ioctl_connect(ch, nonblock, (const void __user *)arg);
+	case MANYPORT_IOC_CONNECT_AS:
+		return ioctl_connect_as(ch, nonblock, (const void __user *)arg);
 	case MANYPORT_IOC_SHUTDOWN:
 		return mp_shutdown(ch, arg);
 	case MANYPORT_IOC_ABORT:

@@ -505,8 +505,13 @@ static inline bool mp_channel_is_current_locked(const struct mp_channel *ch,
 /* ---- naming and half-close (connect.c, shutdown.c) ---- */
 
 int mp_connect_fixed(struct mp_channel *ch);
-int mp_connect_name(struct mp_channel *ch, const char *name, size_t len, bool nonblock,
-		    bool may_retry);
+struct mp_user {
+	kuid_t uid;
+	kgid_t gid;
+};
+
+int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const char *name,
+		    size_t len, bool nonblock, bool may_retry);
 ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);
 int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect);
 __poll_t mp_connect_answered_locked(struct mp_channel *ch);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Refused names: each reason, that a refusal stays, and who is admitted. */
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "channel.h"
@@ -127,6 +128,64 @@ static void name_secret_as_alice(void *arg)
 {
 	become_alice();
 	CHECK_FAILS(write(*(int *)arg, "secret", 7), EACCES);
+}
+
+static int connect_as(int fd, unsigned int uid, unsigned int gid, const char *name)
+{
+	struct manyport_connect_as arg = { .uid = uid, .gid = gid };
+
+	strncpy(arg.name, name, sizeof(arg.name) - 1);
+	return ioctl(fd, MANYPORT_IOC_CONNECT_AS, &arg) ? -errno : 0;
+}
+
+static void expect_report(int fd, const char *uid, const char *gid)
+{
+	char text[4096];
+	size_t len = 0;
+	ssize_t ret;
+
+	while ((ret = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += ret;
+	CHECK_EQ(ret, 0);
+	text[len] = '\0';
+	if (!strstr(text, uid) || !strstr(text, gid))
+		FAIL("no %sor no %sin:\n%s", uid, gid, text);
+}
+
+static void speak_for_others(void *arg)
+{
+	int fd = *(int *)arg;
+
+	become_alice();
+	CHECK_EQ(connect_as(fd, 0, 0, "echo"), -EPERM);
+	CHECK_EQ(connect_as(fd, 1000, 1000, "secret"), -EPERM);
+	/* Root of a namespace of her own, which has no other users. */
+	CHECK_OK(unshare(CLONE_NEWUSER));
+	CHECK_EQ(connect_as(fd, 0, 0, "secret"), -EINVAL);
+	CHECK_EQ(connect_as(fd, 1000, 1000, "secret"), -EINVAL);
+}
+
+TEST(a_forwarder_speaks_for_its_clients)
+{
+	int fd, others;
+
+	if (getuid())
+		test_skip("not root");
+	fd = port_open(PORT_MULTI, 0);
+	CHECK_EQ(connect_as(fd, -1, 1000, "secret"), -EINVAL);
+	CHECK_EQ(connect_as(fd, 1000, -1, "secret"), -EINVAL);
+	CHECK_EQ(connect_as(fd, 1000, 1000, ""), -EINVAL);
+	CHECK_EQ(connect_as(fd, 1001, 1000, "secret"), -EACCES);
+	CHECK_EQ(connect_as(fd, 1000, 1000, "secret"), 0);
+	echo_once(fd, "for alice");
+	CHECK_EQ(connect_as(fd, 1000, 1000, "secret"), -EISCONN);
+	others = port_open(PORT_MULTI, 0);
+	CHECK_EQ(connect_as(others, 12, 34, "report"), 0);
+	expect_report(others, "MANYPORT_UID=12\n", "MANYPORT_GID=34\n");
+	others = port_open(PORT_MULTI, 0);
+	JOIN(spawn(speak_for_others, &others));
+	CHECK_EQ(channel_info(others).state, MANYPORT_UNNAMED);
+	CHECK_EQ(connect_as(port_open(PORT_FIXED, 0), 1000, 1000, "secret"), -EOPNOTSUPP);
 }
 
 TEST(not_the_uid_of_who_names)
