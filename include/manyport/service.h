@@ -44,7 +44,7 @@ struct mp_opener {
 	const char *guest;		/* configured name of the guest */
 	const char *port;		/* name of the port */
 	const char *service;		/* configured name of the service */
-	const char *argument;		/* what follows '+' in the name, or "" */
+	const char *argument;		/* what follows '+' in the name, or "": may be UTF-8 */
 	uint32_t channel, generation;
 };
 

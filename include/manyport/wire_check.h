@@ -111,8 +111,8 @@ static inline enum mp_status mp_request_check(const struct mp_request *r, __u64 
 
 /*
  * A service name, argument included [protocol.md 4.3]: 1 to MP_NAME_MAX
- * bytes, each 0x20 to 0x7e, the part before the first '+' not empty and
- * without a blank.
+ * bytes, none a control character (0 to 0x1f, 0x7f), the part before the first '+' not empty,
+ * without a blank, and ASCII. The argument behind it may be UTF-8, which nobody here looks into.
  */
 static inline bool mp_name_is_valid(const char *name, __u32 len)
 {
@@ -126,7 +126,7 @@ static inline bool mp_name_is_valid(const char *name, __u32 len)
 
 		if (c == '+')
 			argument = true;
-		if (c < 0x20 || c > 0x7e || (c == ' ' && !argument))
+		if (c < 0x20 || c == 0x7f || (!argument && (c == ' ' || c > 0x7f)))
 			return false;
 	}
 	return true;

@@ -131,6 +131,16 @@ TEST(argument_follows_the_plus)
 	expect_line(text, "MANYPORT_ARGUMENT=a b+c");
 }
 
+TEST(an_argument_may_be_utf_8)
+{
+	char text[4096];
+	int fd = name_by("report+\xc3\xa4 \xe2\x82\xac", 13);
+
+	CHECK(!strcmp(channel_info(fd).service, "report+\xc3\xa4 \xe2\x82\xac"));
+	read_report(fd, text, sizeof(text));
+	expect_line(text, "MANYPORT_ARGUMENT=\xc3\xa4 \xe2\x82\xac");
+}
+
 TEST(longest_name)
 {
 	char name[300] = "pipe:report+", text[4096], line[300];
