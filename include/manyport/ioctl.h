@@ -30,11 +30,11 @@ struct manyport_connect {
 #define MANYPORT_IOC_CONNECT	_IOW('M', 0x50, struct manyport_connect)
 
 /*
- * The same for a client of the caller, as a forwarder has: the host is told of @uid and @gid instead
- * of those of whoever opened the port; pid and command stay the opener's. The numbers are those of
- * the caller's user namespace, as SO_PEERCRED gives them. Errors beside those of CONNECT: EPERM
- * without CAP_SETUID and CAP_SETGID there, with which the caller could become that user; EINVAL for
- * a number that is nobody there.
+ * The same for a client of the caller, as a forwarder has: the host is told of @uid and @gid
+ * instead of those of whoever opened the port; pid and command stay the opener's. The numbers are
+ * those of the caller's user namespace, as SO_PEERCRED gives them. Errors beside those of
+ * CONNECT: EPERM without CAP_SETUID and CAP_SETGID there, with which the caller could become that
+ * user; EINVAL for a number that is nobody there.
  */
 struct manyport_connect_as {
 	__u32 uid, gid;
