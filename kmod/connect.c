@@ -195,8 +195,8 @@ static bool may_start_locked(const struct mp_channel *ch, bool same, bool may_re
 
 /*
  * Connects @ch to the service @name (valid, @len bytes) for @user (NULL: the opener). @may_retry:
- * a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and @nonblock),
- * -EALREADY (another name is under way), -EISCONN, -ERESTARTSYS, -ENOMEM.
+ * a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and
+ * @nonblock), -EALREADY (another name is under way), -EISCONN, -ERESTARTSYS, -ENOMEM.
  */
 int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const char *name,
 		    size_t len, bool nonblock, bool may_retry)
