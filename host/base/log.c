@@ -26,14 +26,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
 #define LINE_SIZE	1024		/* with the newline; below PIPE_BUF */
-#define LIMIT_BURST	10.0
-#define LIMIT_PER_SECOND 1.0
 
 _Static_assert(LINE_SIZE <= PIPE_BUF, "a line must go into a pipe as a whole");
 
@@ -188,11 +185,16 @@ static void tell_lost(void)
 	state.untold = untold;
 }
 
-static void log_text(enum log_level level, const char *format, va_list args)
+bool log_level_is_on(enum log_level level)
+{
+	return level <= state.level;
+}
+
+void log_line_v(enum log_level level, const char *format, va_list args)
 {
 	char text[LINE_SIZE + 1];
 
-	if (vsnprintf(text, sizeof(text), format, args) < 0)
+	if (!log_level_is_on(level) || vsnprintf(text, sizeof(text), format, args) < 0)
 		return;
 	if (state.untold)
 		tell_lost();
@@ -203,55 +205,8 @@ void log_line(enum log_level level, const char *format, ...)
 {
 	va_list args;
 
-	if (level > state.level)
-		return;
 	va_start(args, format);
-	log_text(level, format, args);
-	va_end(args);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* Takes a token. last_ms 0 is the first use: the bucket is full. */
-static bool limit_take(struct log_limit *limit)
-{
-	uint64_t now = now_ms();
-
-	if (!limit->last_ms)
-		limit->tokens = LIMIT_BURST;
-	else if (now > limit->last_ms)
-		limit->tokens += (now - limit->last_ms) * LIMIT_PER_SECOND / 1000;
-	if (limit->tokens > LIMIT_BURST)
-		limit->tokens = LIMIT_BURST;
-	limit->last_ms = now ? now : 1;
-	if (limit->tokens < 1)
-		return false;
-	limit->tokens -= 1;
-	return true;
-}
-
-void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
-{
-	va_list args;
-
-	if (level > state.level)
-		return;
-	if (!limit_take(limit)) {
-		limit->suppressed++;
-		return;
-	}
-	if (limit->suppressed) {
-		log_line(level, "%" PRIu64 " lines like the next were left out", limit->suppressed);
-		limit->suppressed = 0;
-	}
-	va_start(args, format);
-	log_text(level, format, args);
+	log_line_v(level, format, args);
 	va_end(args);
 }
 

@@ -8,6 +8,8 @@
 #ifndef HOST_BASE_LOG_H
 #define HOST_BASE_LOG_H
 
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,16 +28,56 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_info(...)	 log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...)	 log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
-/* A token bucket: @burst lines at once, then @per_second. Zero-initialised. */
+/* Is a line of this level printed? */
+bool log_level_is_on(enum log_level level);
+void log_line_v(enum log_level level, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+/*
+ * How many lines of one kind are printed: ten at once, then one a second. Zero-initialised. Give
+ * each kind of line its own, so that a line which matters is not left out for many that do not.
+ * The log keeps a record for each that was ever used, also when the limit itself is freed: limits
+ * belong to what lives as long as the process.
+ */
 struct log_limit {
-	double tokens;
-	uint64_t last_ms;
-	uint64_t suppressed;
+	unsigned int record;		/* 0: not used yet */
 };
 
-/* As log_line(), bounded; says how many lines were left out before this one. */
+/*
+ * As log_line(), bounded. How many lines were left out is said before the next one of the kind, or
+ * by log_tell_left_out().
+ */
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+void log_limited_v(struct log_limit *limit, enum log_level level, const char *format,
+		   va_list args) __attribute__((format(printf, 3, 0)));
+
+/* The kind is this place in the source. */
+#define log_limited_here(level, ...) do {				\
+	static struct log_limit limit_;					\
+									\
+	log_limited(&limit_, level, __VA_ARGS__);			\
+} while (0)
+
+/* Limits of kinds of lines about one of many things, such as a service. Zero-initialised. */
+struct log_limits {
+	struct log_limits_entry *first;
+};
+
+/* The one of @kind about the thing called @about (NULL: any). Made at its first use. */
+struct log_limit *log_limits_get(struct log_limits *limits, int kind, const char *about);
+void log_limits_free(struct log_limits *limits);
+
+/*
+ * A burst ends in silence, so whoever has a timer asks for what was left out. @arm is called with
+ * the time in which to call log_tell_left_out(), when a line is left out for the first time since.
+ */
+void log_set_timer(void (*arm)(void *context, uint32_t ms), void *context);
+/*
+ * Tells of each limit that would let a whole burst through again, or, with @all, of each; arms the
+ * timer if something is untold after that.
+ */
+void log_tell_left_out(bool all);
 
 /*
  * Writes @len bytes of @src as printable text ("\n" as \x0a) into @dst of

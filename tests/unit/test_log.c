@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -212,30 +214,140 @@ static void closed_stderr_is_harmless(void **state)
 	assert_string_equal(output(), "");
 }
 
+/* --- Limits ---------------------------------------------------------------- */
+
+static uint64_t skipped_ms;
+
+/* The clock of the log, which the tests move. */
+int clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	uint64_t ms;
+
+	if (syscall(SYS_clock_gettime, clock, ts))
+		return -1;
+	ms = ts->tv_nsec / 1000000 + skipped_ms;
+	ts->tv_sec += ms / 1000;
+	ts->tv_nsec = ms % 1000 * 1000000;
+	return 0;
+}
+
+static int count_lines(const char *out)
+{
+	int lines = 0;
+
+	while ((out = strchr(out, '\n'))) {
+		lines++;
+		out++;
+	}
+	return lines;
+}
+
 static void limit_is_a_token_bucket(void **state)
 {
 	struct log_limit limit = { 0 };
-	int lines = 0;
+	char expected[64];
+	int lines;
 
 	(void)state;
 	use_pipe();
 	log_setup(LOG_LEVEL_INFO);
 	for (int i = 0; i < 100; i++)
 		log_limited(&limit, LOG_LEVEL_DEBUG, "not printed, takes no token");
-	assert_string_equal(output(), "");
+	log_info("tells what other tests lost");
+	output();
 	for (int i = 0; i < 1000; i++)
 		log_limited(&limit, LOG_LEVEL_INFO, "line %d", i);
-	for (const char *at = output(); (at = strchr(at, '\n')); at++)
-		lines++;
+	lines = count_lines(output());
 	assert_true(lines >= 10 && lines < 20);
-	assert_true(limit.suppressed >= 980);
-	limit.suppressed = 990;
-	limit.last_ms -= 3000 < limit.last_ms ? 3000 : limit.last_ms - 1;
+	skipped_ms += 3000;
 	log_limited(&limit, LOG_LEVEL_INFO, "later");
-	output();
-	assert_non_null(strstr(text, ": 990 lines like the next were left out\n"));
+	snprintf(expected, sizeof(expected), ": %d lines like the next were left out\n",
+		 1000 - lines);
+	assert_non_null(strstr(output(), expected));
 	assert_non_null(strstr(text, ": later\n"));
-	assert_int_equal(limit.suppressed, 0);
+	log_limited(&limit, LOG_LEVEL_INFO, "once more");
+	assert_int_equal(count_lines(output()), 1);
+	log_tell_left_out(true);
+	assert_string_equal(output(), "");
+}
+
+static uint32_t armed_ms;
+
+static void note_armed(void *context, uint32_t ms)
+{
+	(void)context;
+	assert_int_equal(armed_ms, 0);
+	armed_ms = ms;
+}
+
+/* What a burst left out is told when the burst is over, though nothing more comes. */
+static void what_was_left_out_is_told(void **state)
+{
+	struct log_limit limit = { 0 }, other = { 0 };
+
+	(void)state;
+	use_pipe();
+	log_setup(LOG_LEVEL_INFO);
+	log_set_timer(note_armed, NULL);
+	for (int i = 0; i < 10; i++)
+		log_limited(&limit, LOG_LEVEL_WARNING, "line %d", i);
+	assert_int_equal(armed_ms, 0);
+	for (int i = 10; i < 15; i++)
+		log_limited(&limit, LOG_LEVEL_WARNING, "line %d", i);
+	assert_true(armed_ms > 9000 && armed_ms <= 10001);
+	for (int i = 0; i < 11; i++)
+		log_limited(&other, LOG_LEVEL_INFO, "other");
+	assert_int_equal(count_lines(output()), 20);
+
+	/* Too early: the timer goes on for the rest. */
+	armed_ms = 0;
+	skipped_ms += 4000;
+	log_tell_left_out(false);
+	assert_string_equal(output(), "");
+	assert_true(armed_ms > 5000 && armed_ms <= 6001);
+	skipped_ms += armed_ms;
+	armed_ms = 0;
+	log_tell_left_out(false);
+	assert_non_null(strstr(output(), ": warning: 5 lines like this were left out: line 9\n"));
+	if (armed_ms)
+		skipped_ms += armed_ms;
+	armed_ms = 0;
+	log_tell_left_out(false);
+	assert_int_equal(armed_ms, 0);
+
+	/* At the end nothing is waited for. */
+	for (int i = 0; i < 12; i++)
+		log_limited(&limit, LOG_LEVEL_WARNING, "last");
+	output();
+	log_tell_left_out(true);
+	assert_non_null(strstr(output(), ": 2 lines like this were left out: last\n"));
+	log_set_timer(NULL, NULL);
+}
+
+static void each_kind_has_its_own_limit(void **state)
+{
+	struct log_limits limits = { NULL };
+	struct log_limit *a = log_limits_get(&limits, 1, "db");
+
+	(void)state;
+	use_pipe();
+	log_setup(LOG_LEVEL_INFO);
+	assert_ptr_equal(log_limits_get(&limits, 1, "db"), a);
+	assert_ptr_not_equal(log_limits_get(&limits, 1, "web"), a);
+	assert_ptr_not_equal(log_limits_get(&limits, 2, "db"), a);
+	assert_ptr_not_equal(log_limits_get(&limits, 1, NULL), a);
+	for (int i = 0; i < 20; i++)
+		log_limited(a, LOG_LEVEL_INFO, "noise");
+	output();
+	log_limited(log_limits_get(&limits, 2, "db"), LOG_LEVEL_INFO, "another kind");
+	log_limited(log_limits_get(&limits, 1, "web"), LOG_LEVEL_INFO, "another service");
+	for (int i = 0; i < 2; i++)
+		log_limited_here(LOG_LEVEL_INFO, "another place");
+	assert_int_equal(count_lines(output()), 4);
+	/* The limits may be gone when it is told. */
+	log_limits_free(&limits);
+	log_tell_left_out(true);
+	assert_non_null(strstr(output(), ": 10 lines like this were left out: noise\n"));
 }
 
 static void escape_keeps_text_printable(void **state)
@@ -269,6 +381,8 @@ int main(void)
 		LOG_TEST(full_socket_does_not_block),
 		LOG_TEST(closed_stderr_is_harmless),
 		LOG_TEST(limit_is_a_token_bucket),
+		LOG_TEST(what_was_left_out_is_told),
+		LOG_TEST(each_kind_has_its_own_limit),
 		LOG_TEST(escape_keeps_text_printable),
 	};
 
