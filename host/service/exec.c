@@ -45,7 +45,7 @@ struct exec_service {
 	struct rlimit files;		/* as it was when the service was made */
 	struct list children;
 	unsigned int releasing;
-	struct log_limit limit;
+	struct log_limit limit, err_limit;
 };
 
 struct exec_stream {
@@ -272,6 +272,7 @@ static struct exec_child *child_create(struct exec_service *owner, struct exec_s
 		return NULL;
 	child->loop = owner->loop;
 	child->limit = &owner->limit;
+	child->err_limit = &owner->err_limit;
 	child->releasing = &owner->releasing;
 	child->exit = program_exited;
 	child->context = stream;

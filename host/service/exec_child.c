@@ -26,7 +26,7 @@ static void log_child_line(struct exec_child *child)
 	char text[2 * EXEC_LINE_SIZE];
 
 	if (child->line_len)
-		log_limited(child->limit, LOG_LEVEL_INFO, "%s: stderr: %s", child->label,
+		log_limited(child->err_limit, LOG_LEVEL_INFO, "%s: stderr: %s", child->label,
 			    log_escape(text, sizeof(text), child->line, child->line_len));
 	child->line_len = 0;
 }

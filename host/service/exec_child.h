@@ -26,7 +26,8 @@ struct rlimit;
 struct exec_child {
 	struct list link;		/* in the service's list of children */
 	struct loop *loop;
-	struct log_limit *limit;	/* of the service, for lines a guest can cause */
+	/* Of the service: what a program says must not hide how it ended. */
+	struct log_limit *limit, *err_limit;
 	pid_t pid;
 	int pidfd;
 	bool exited, failed;		/* not zero, or by a signal */
@@ -52,7 +53,7 @@ struct exec_command {
 };
 
 /*
- * Starts @command. The caller has set loop, limit, exit, context, label and
+ * Starts @command. The caller has set loop, limit, err_limit, exit, context, label and
  * releasing. Returns 0 or -errno.
  */
 int exec_child_start(struct exec_child *child, const struct exec_command *command);
