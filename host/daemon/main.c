@@ -175,6 +175,20 @@ static int watch_signals(struct loop *loop, struct loop_watch *watch)
 	return loop_watch_add(loop, watch, fd, EPOLLIN, signal_came);
 }
 
+/* --- The log's timer -------------------------------------------------------------- */
+
+static void tell_left_out(struct loop_timer *timer)
+{
+	(void)timer;
+	log_tell_left_out(false);
+}
+
+/* Without memory it is told later, with the next line of its kind or at the end. */
+static void arm_log_timer(void *context, uint32_t ms)
+{
+	loop_timer_start(context, ms);
+}
+
 /* --- Serving -------------------------------------------------------------------- */
 
 /* A front end at a descriptor that we were given. Returns 0 or -errno. */
@@ -217,8 +231,11 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 {
 	struct signals signals = { .watch.fd = -1 };
 	struct guest *guest = NULL;
+	struct loop_timer log_timer;
 	int ret = watch_signals(loop, &signals.watch);
 
+	loop_timer_init(loop, &log_timer, tell_left_out);
+	log_set_timer(arm_log_timer, &log_timer);
 	if (!ret)
 		ret = mem_guard_install();
 	if (!ret) {
@@ -239,6 +256,8 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 		loop_watch_remove(&signals.watch);
 		close(fd);
 	}
+	log_set_timer(NULL, NULL);
+	loop_timer_stop(&log_timer);
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -274,6 +293,7 @@ int main(int argc, char **argv)
 	}
 	config_destroy(config);
 	loop_destroy(loop);
+	log_tell_left_out(true);
 out:
 	options_free(&options);
 	return status;

@@ -223,7 +223,7 @@ void channel_start_timer(struct channel *ch, enum timer_kind kind, uint32_t ms)
 
 void channel_fail(struct channel *ch)
 {
-	channel_log(ch, LOG_LEVEL_WARNING, "the service failed");
+	channel_log(ch, CHANNEL_LINE_FAILED, LOG_LEVEL_WARNING, "the service failed");
 	if (ch->phase == CHANNEL_CLOSING) {
 		close_finish(ch, MP_END_ABORT, MP_REASON_RESET);
 		return;
@@ -332,13 +332,24 @@ static const struct mp_peer_ops peer_ops = {
 
 /* --- The log ------------------------------------------------------------- */
 
-void channel_log(struct channel *ch, enum log_level level, const char *format, ...)
+/* The name that a limit is kept for, or NULL. Never one that the guest made up. */
+static const char *configured_name(const struct channel *ch, enum channel_line kind)
+{
+	/* The policy denies only what is there. */
+	bool is_known = ch->service || kind == CHANNEL_LINE_REFUSED + MP_REASON_DENIED;
+
+	return is_known ? ch->service_name : NULL;
+}
+
+void channel_log(struct channel *ch, enum channel_line kind, enum log_level level,
+		 const char *format, ...)
 {
 	struct device *device = ch->port->device;
-	struct log_limit *limit = level == LOG_LEVEL_DEBUG ? &device->chatter : &device->trouble;
 	char text[128], comm[4 * MP_COMM_LEN + 1], who[160] = "unknown opener";
 	va_list args;
 
+	if (!log_level_is_on(level))
+		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
@@ -346,7 +357,8 @@ void channel_log(struct channel *ch, enum log_level level, const char *format, .
 	if (!ch->is_classic)
 		snprintf(who, sizeof(who), "uid %u, pid %u, %s", ch->uid, ch->pid,
 			 log_escape(comm, sizeof(comm), ch->comm, strlen(ch->comm)));
-	log_limited(limit, level, "%s: port %s: channel %u.%u: %s (%s): %s", device->config.guest,
+	log_limited(log_limits_get(&device->channel_lines, kind, configured_name(ch, kind)), level,
+		    "%s: port %s: channel %u.%u: %s (%s): %s", device->config.guest,
 		    ch->port->config.name, ch->slot, ch->generation,
 		    ch->service_name ? ch->service_name : "-", who, text);
 }

@@ -123,7 +123,7 @@ static void open_fixed(struct port *port, bool later)
 	else if (ch)
 		connect_begin(ch, "", 0);
 	else
-		log_limited(&port->device->trouble, LOG_LEVEL_ERROR, "%s: port %s: out of memory",
+		log_limited_here(LOG_LEVEL_ERROR, "%s: port %s: out of memory",
 			    port->device->config.guest, port->config.name);
 }
 

@@ -19,7 +19,7 @@ static void refuse_open(struct classic_open *open, const char *why)
 {
 	struct port *port = open->port;
 
-	log_limited(&port->device->trouble, LOG_LEVEL_WARNING, "%s: port %s: refused: %s",
+	log_limited_here(LOG_LEVEL_WARNING, "%s: port %s: refused: %s",
 		    port->device->config.guest, port->config.name, why);
 	port->device->stats.refused++;
 	open->is_discarding = true;

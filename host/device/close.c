@@ -39,7 +39,7 @@ void close_finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
 	ch->phase = CHANNEL_CLOSED;
 	ch->cause = reason;
 	ch->port->device->stats.closed++;
-	channel_log(ch, LOG_LEVEL_DEBUG, "closed");
+	channel_log(ch, CHANNEL_LINE_CLOSED, LOG_LEVEL_DEBUG, "closed");
 	channel_refresh(ch);
 	if (ch->is_classic)
 		classic_gone(ch);
@@ -112,12 +112,13 @@ static void give_up(struct channel *ch, uint64_t lost)
 	if (!ch->out_end && ch->out_final != OFFSET_NONE)
 		lost += ch->out_final - ch->out_offset;
 	if (ch->out_end && !lost) {
-		channel_log(ch, LOG_LEVEL_WARNING, "closed: the service has got everything, "
-			    "and did not end in %llu ms", ms);
+		channel_log(ch, CHANNEL_LINE_LIMIT, LOG_LEVEL_WARNING, "closed: the service has "
+			    "got everything, and did not end in %llu ms", ms);
 		close_finish(ch, MP_END_WHOLE, MP_REASON_LINGER);
 		return;
 	}
-	channel_log(ch, LOG_LEVEL_WARNING, "aborted: %s%llu bytes were not taken for %llu ms",
+	channel_log(ch, CHANNEL_LINE_LIMIT, LOG_LEVEL_WARNING,
+		    "aborted: %s%llu bytes were not taken for %llu ms",
 		    ch->out_final == OFFSET_NONE ? "more than " : "",
 		    (unsigned long long)lost, ms);
 	ch->port->device->stats.aborted++;
@@ -271,7 +272,8 @@ static void close_connected(struct channel *ch, bool abort, uint64_t final)
 		close_begin(ch, final);
 	} else {
 		/* The driver does not know what it wrote. A close must get through: an abort. */
-		channel_log(ch, LOG_LEVEL_WARNING, "aborted: the final offset cannot be");
+		channel_log(ch, CHANNEL_LINE_FINAL, LOG_LEVEL_WARNING,
+			    "aborted: the final offset cannot be");
 		ch->port->device->stats.aborted++;
 		close_finish(ch, MP_END_ABORT, MP_REASON_RESET);
 	}

@@ -27,7 +27,8 @@ void connect_refuse(struct channel *ch, enum mp_reason reason)
 {
 	list_del(&ch->timer);
 	channel_end_stream(ch, MP_END_ABORT);
-	channel_log(ch, LOG_LEVEL_WARNING, "refused: %s", reason_text(reason));
+	channel_log(ch, CHANNEL_LINE_REFUSED + reason, LOG_LEVEL_WARNING, "refused: %s",
+		    reason_text(reason));
 	channel_release(ch);
 	ch->phase = CHANNEL_REFUSED;
 	ch->cause = reason;
@@ -55,7 +56,8 @@ void connect_not_reached(struct channel *ch, int reason)
 		return;
 	}
 	if (!ch->is_retrying)
-		channel_log(ch, LOG_LEVEL_INFO, "waits: %s", reason_text(reason));
+		channel_log(ch, CHANNEL_LINE_WAITS, LOG_LEVEL_INFO, "waits: %s",
+			    reason_text(reason));
 	ch->is_retrying = true;
 	connect_later(ch);
 }
@@ -65,7 +67,7 @@ void connect_reached(struct channel *ch)
 	list_del(&ch->timer);
 	ch->phase = CHANNEL_CONNECTED;
 	ch->port->device->stats.opened++;
-	channel_log(ch, LOG_LEVEL_DEBUG, "opened");
+	channel_log(ch, CHANNEL_LINE_OPENED, LOG_LEVEL_DEBUG, "opened");
 	channel_refresh(ch);
 	if (ch->is_classic)
 		classic_connected(ch);

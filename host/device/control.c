@@ -208,7 +208,7 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 	if (!mp_hello_answer_is_valid(hello, len)) {
 		device_end_life(device, MP_END_CUT);
 		device->life = LIFE_ABSENT;
-		log_limited(&device->trouble, LOG_LEVEL_WARNING,
+		log_limited_here(LOG_LEVEL_WARNING,
 			    "%s: the guest's driver answers HELLO wrongly: it gets no ports",
 			    device->config.guest);
 		return;
@@ -234,7 +234,7 @@ static void receive_port_ready(struct port *port, uint16_t value)
 	if (!value) {
 		port_return_held(port);
 		port_reset(port, MP_END_CUT);
-		log_limited(&device->trouble, LOG_LEVEL_WARNING,
+		log_limited_here(LOG_LEVEL_WARNING,
 			    "%s: port %s: the guest's driver cannot use it", device->config.guest,
 			    port->config.name);
 		return;
@@ -290,7 +290,7 @@ void control_receive(struct queue *queue, const struct ring_chain *chain)
 		receive_hello(device, &message.hello, len - sizeof(message.header));
 		break;
 	case MP_CONTROL_BYE:
-		log_limited(&device->chatter, LOG_LEVEL_DEBUG,
+		log_limited_here(LOG_LEVEL_DEBUG,
 			    "%s: the guest's driver says goodbye", device->config.guest);
 		device_end_life(device, MP_END_CUT);
 		break;

@@ -115,6 +115,7 @@ void device_destroy(struct device *device)
 	}
 	while ((link = list_pop(&device->timers)))
 		free(list_entry(link, struct timer_list, link));
+	log_limits_free(&device->channel_lines);
 	free(device->ports);
 	free(device->queues);
 	free(device);
@@ -381,7 +382,7 @@ void device_break(struct device *device, const char *why)
 	if (device->is_broken)
 		return;
 	device->is_broken = true;
-	log_limited(&device->trouble, LOG_LEVEL_WARNING,
+	log_limited_here(LOG_LEVEL_WARNING,
 		    "%s: the device stops until its guest resets it: %s", device->config.guest,
 		    why);
 }

@@ -243,7 +243,8 @@ struct device {
 	struct list timers;		/* struct timer_list: one for each length of a limit */
 	uint32_t live;			/* channels that count against max_channels */
 	uint64_t moved;			/* payload bytes since the start of this pass */
-	struct log_limit trouble, chatter, missing;
+	struct log_limits channel_lines;	/* by enum channel_line and service */
+	struct log_limit missing;
 	struct device_stats stats;
 	/* A request of the receive queue may be handled inside one of transmit (8.2). */
 	struct request tx_request, rx_request;
@@ -402,8 +403,22 @@ void channel_delivered_lazily(struct channel *channel);
 /* The list for limits of @ms must be there (device_timers()). */
 void channel_start_timer(struct channel *channel, enum timer_kind kind, uint32_t ms);
 void channel_expired(struct channel *channel);
-void channel_log(struct channel *channel, enum log_level level, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+/*
+ * The kinds of lines about a channel. Each kind has a limit of its own for each service: who makes
+ * noise with one name does not hide what happens with another.
+ */
+enum channel_line {
+	CHANNEL_LINE_OPENED,
+	CHANNEL_LINE_CLOSED,
+	CHANNEL_LINE_WAITS,
+	CHANNEL_LINE_FAILED,
+	CHANNEL_LINE_LIMIT,		/* a time limit has passed */
+	CHANNEL_LINE_FINAL,
+	CHANNEL_LINE_REFUSED,		/* + enum mp_reason */
+};
+
+void channel_log(struct channel *channel, enum channel_line kind, enum log_level level,
+		 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* connect.c */
 /* Begins to connect, or connects again after a refusal; the outcome is in the state. */

@@ -39,7 +39,6 @@ struct leaver {
 static struct list leavers = { &leavers, &leavers };
 static struct loop_timer timer;
 static uint32_t discard_left;
-static struct log_limit limit;
 static void (*when_gone)(void *context);
 static void *when_gone_context;
 
@@ -62,7 +61,7 @@ static void finish(struct leaver *leaver, enum mp_end how)
 
 static void give_up(struct leaver *leaver, uint64_t ms)
 {
-	log_limited(&limit, LOG_LEVEL_WARNING,
+	log_limited_here(LOG_LEVEL_WARNING,
 		    "service %s: channel %u.%u: up to %llu bytes were not taken for %llu ms: "
 		    "dropped",
 		    leaver->what.name, leaver->place.channel, leaver->place.generation,
@@ -170,7 +169,7 @@ bool leave_begin(const struct leave *what, const struct mp_place *place)
 		}
 	}
 	if (!leaver) {
-		log_limited(&limit, LOG_LEVEL_ERROR, "service %s: channel %u.%u: out of memory: "
+		log_limited_here(LOG_LEVEL_ERROR, "service %s: channel %u.%u: out of memory: "
 			    "%llu bytes are dropped", what->name, place->channel,
 			    place->generation, (unsigned long long)leave_queued(what->fd));
 		return false;

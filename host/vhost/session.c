@@ -22,9 +22,6 @@
 #include "vhost/session.h"
 #include "vhost/state.h"
 
-/* Of the process, since a front end can also flood the log with sessions. */
-static struct log_limit limit;
-
 /* A front end that floods the socket waits for the others after so many. */
 #define MESSAGES_PER_EVENT 16
 
@@ -72,14 +69,14 @@ void session_check(struct session *s)
 	if (!s || s->over)
 		return;
 	if (mem_guard_tripped()) {
-		log_limited(&limit, LOG_LEVEL_WARNING,
+		log_limited_here(LOG_LEVEL_WARNING,
 			    "front end: guest memory was truncated; the session ends");
 		end_session(s, -EFAULT);
 		return;
 	}
 	if (s->broken || !device_is_broken(s->device))
 		return;
-	log_limited(&limit, LOG_LEVEL_WARNING,
+	log_limited_here(LOG_LEVEL_WARNING,
 		    "guest: broke the rules of its rings; the device stops until it is reset");
 	s->broken = true;
 	request_pause_rings(s);
@@ -98,7 +95,7 @@ static void send_reply(struct session *s, uint32_t request, const void *payload,
 
 	if (ret == 0)
 		return;
-	log_limited(&limit, LOG_LEVEL_WARNING,
+	log_limited_here(LOG_LEVEL_WARNING,
 		    "front end: takes no answers (%s); the session ends", strerror(-ret));
 	end_session(s, ret);
 }
@@ -114,7 +111,7 @@ static void respond(struct session *s, const struct message *m, int ret,
 	uint64_t ack = ret ? 1 : 0;
 
 	if (ret)
-		log_limited(&limit, LOG_LEVEL_WARNING,
+		log_limited_here(LOG_LEVEL_WARNING,
 			    "front end: %s (%u, %u bytes, %u descriptors) refused: %s",
 			    message_name(m), request, m->header.size, m->fd_count, strerror(-ret));
 	if (message_has_reply(m)) {
@@ -148,12 +145,12 @@ static void handle_message(struct session *s)
 static void log_lost_front_end(int why)
 {
 	if (why == -ENOTCONN)
-		log_limited(&limit, LOG_LEVEL_INFO, "front end: disconnected");
+		log_limited_here(LOG_LEVEL_INFO, "front end: disconnected");
 	else if (why == -EPROTO)
-		log_limited(&limit, LOG_LEVEL_WARNING,
+		log_limited_here(LOG_LEVEL_WARNING,
 			    "front end: does not speak vhost-user; the session ends");
 	else
-		log_limited(&limit, LOG_LEVEL_WARNING, "front end: %s; the session ends",
+		log_limited_here(LOG_LEVEL_WARNING, "front end: %s; the session ends",
 			    why == -EPIPE ? "disconnected within a message" : strerror(-why));
 }
 
@@ -212,7 +209,7 @@ void session_config_changed(struct session *s)
 		return;
 	ret = backend_channel_config_changed(&s->backend);
 	if (ret < 0 && ret != -ENOTCONN)
-		log_limited(&limit, LOG_LEVEL_WARNING,
+		log_limited_here(LOG_LEVEL_WARNING,
 			    "front end: was not told of a change of configuration: %s",
 			    strerror(-ret));
 }
