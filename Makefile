@@ -79,7 +79,7 @@ test-programs:
 
 peer: $(O)/libhost.a
 	$(MAKE) -C tests/peer O=$(abspath $(O))
-	$(MAKE) -C tests/peer O=$(abspath $(O)) ends
+	$(MAKE) -C tests/peer O=$(abspath $(O)) ends guest
 	$(MAKE) -C tests/peer O=$(abspath $(O)) bad-host
 
 # --- Installing. The guest's half: make -C kmod install, and $(O)/manyport.

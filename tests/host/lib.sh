@@ -76,12 +76,12 @@ says()
 	grep -qF -- "$1" "$dir/err"
 }
 
-# until COMMAND...: waits for it to succeed, ten seconds at most.
+# until COMMAND...: waits for it to succeed, thirty seconds at most.
 until_true()
 {
 	local tries
 
-	for ((tries = 0; tries < 500; tries++)); do
+	for ((tries = 0; tries < 1500; tries++)); do
 		"$@" && return 0
 		sleep 0.02
 	done
