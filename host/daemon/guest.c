@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd_limit.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/unix_address.h"
@@ -15,8 +16,10 @@
 #include "device/device.h"
 #include "loop/loop.h"
 #include "service/leave.h"
+#include "vhost/message.h"
 #include "vhost/session.h"
 
+#define QUEUE_FDS	3	/* kick, call, error */
 #define PAUSE_MS	100	/* after accept() failed for want of descriptors */
 #define PATIENCE_ROUNDS	4	/* of the loop, for the end of the front end before */
 
@@ -198,9 +201,12 @@ static void take_front_end(struct guest *guest, int fd)
 static void front_end_waits(struct loop_watch *watch, uint32_t events)
 {
 	struct guest *guest = container_of(watch, struct guest, watch);
-	int fd = accept4(guest->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd;
 
 	(void)events;
+	fd_limit_open_reserve();
+	fd = accept4(guest->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd_limit_close_reserve();
 	if (fd >= 0) {
 		take_front_end(guest, fd);
 	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
@@ -248,6 +254,12 @@ int guest_result(const struct guest *guest)
 unsigned int guest_queue_count(const struct guest *guest)
 {
 	return device_queue_count(guest->device);
+}
+
+unsigned int guest_front_end_fds(const struct guest *guest)
+{
+	/* Two connections, as a second one is looked at; a back channel; what one message carries. */
+	return 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
 }
 
 /* --- The end ----------------------------------------------------------------------- */

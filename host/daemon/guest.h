@@ -37,4 +37,7 @@ int guest_result(const struct guest *guest);
 
 unsigned int guest_queue_count(const struct guest *guest);
 
+/* How many descriptors the front end needs, at most, when its guest boots or gets memory. */
+unsigned int guest_front_end_fds(const struct guest *guest);
+
 #endif

@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/fd_limit.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/unix_address.h"
@@ -27,8 +27,8 @@
 #include "loop/loop.h"
 #include "mem/mem.h"
 
-/* Descriptors that are not a channel's: rings, memory, the log, the loop. */
-#define OTHER_FDS	256
+/* Descriptors that are neither a channel's nor the front end's: the log, the loop, listeners. */
+#define OTHER_FDS	32
 /* Of one channel; of one with a program: a socket, a pipe and the process. */
 #define CHANNEL_FDS	1
 #define PROGRAM_FDS	3
@@ -84,7 +84,7 @@ static struct config *make_config(const struct options *options, struct loop *lo
 	return NULL;
 }
 
-static uint64_t count_fds(const struct config *config)
+static uint64_t wanted_fds(const struct config *config)
 {
 	uint64_t each = CHANNEL_FDS;
 
@@ -96,19 +96,16 @@ static uint64_t count_fds(const struct config *config)
 }
 
 /* As many descriptors as we may have; says so if that may be too few. */
-static void raise_fd_limit(const struct config *config)
+static void raise_fd_limit(const struct config *config, const struct guest *guest)
 {
-	uint64_t wanted = count_fds(config);
-	struct rlimit limit;
+	uint64_t wanted = wanted_fds(config);
+	unsigned int reserve = guest_front_end_fds(guest);
+	unsigned long left = fd_limit_init(reserve);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_max < wanted)
-		log_warning("at most %llu descriptors (LimitNOFILE=, ulimit -n), but %u channels "
-			    "may want up to %llu: some may be refused as busy",
-			    (unsigned long long)limit.rlim_max, config->guest.max_channels,
+	if (left < wanted)
+		log_warning("at most %lu descriptors for channels, and %u for the front end "
+			    "(LimitNOFILE=, ulimit -n), but %u channels may want up to %llu: some "
+			    "may be refused as busy", left, reserve, config->guest.max_channels,
 			    (unsigned long long)wanted);
 }
 
@@ -245,6 +242,7 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	if (ret) {
 		log_error("cannot start: %s", strerror(-ret));
 	} else {
+		raise_fd_limit(config, guest);
 		ret = serve(loop, guest, config, options);
 		if (!ret)
 			ret = guest_result(guest);
@@ -288,7 +286,6 @@ int main(int argc, char **argv)
 		printf("guest %s: the configuration is valid\n", config->guest.name);
 		status = EXIT_SUCCESS;
 	} else {
-		raise_fd_limit(config);
 		status = run(loop, config, &options);
 	}
 	config_destroy(config);

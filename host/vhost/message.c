@@ -62,11 +62,13 @@ static int keep_fds(struct message *message, const struct cmsghdr *cmsg)
 
 /*
  * Descriptors for which the buffer has no room never reach this process: the
- * kernel says MSG_CTRUNC, and what did fit is kept, to be closed.
+ * kernel says MSG_CTRUNC, and what did fit is kept, to be closed. It says the same when
+ * this process may have no more of them, or a security module forbids it one; the
+ * buffer, which has room for all that are allowed, tells the two apart.
  */
 static int keep_control(struct message *message, struct msghdr *msg)
 {
-	int ret = msg->msg_flags & MSG_CTRUNC ? -EPROTO : 0;
+	int ret = 0;
 
 	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
 		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
@@ -74,6 +76,8 @@ static int keep_control(struct message *message, struct msghdr *msg)
 		if (keep_fds(message, cmsg) < 0)
 			ret = -EPROTO;
 	}
+	if (!ret && msg->msg_flags & MSG_CTRUNC)
+		ret = message->fd_count < MESSAGE_MAX_FDS ? -EMFILE : -EPROTO;
 	return ret;
 }
 

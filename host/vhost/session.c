@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/fd_limit.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "device/device.h"
@@ -149,6 +150,10 @@ static void log_lost_front_end(int why)
 	else if (why == -EPROTO)
 		log_limited_here(LOG_LEVEL_WARNING,
 			    "front end: does not speak vhost-user; the session ends");
+	else if (why == -EMFILE)
+		log_limited_here(LOG_LEVEL_ERROR, "front end: a descriptor did not arrive: too "
+				 "many are open (LimitNOFILE=, ulimit -n), or a security module "
+				 "forbids it; the session ends");
 	else
 		log_limited_here(LOG_LEVEL_WARNING, "front end: %s; the session ends",
 			    why == -EPIPE ? "disconnected within a message" : strerror(-why));
@@ -161,7 +166,9 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < MESSAGES_PER_EVENT && !s->over; i++) {
+		fd_limit_open_reserve();
 		ret = message_receive(&s->message, s->fd);
+		fd_limit_close_reserve();
 		if (ret == 0)
 			return;
 		if (ret < 0) {

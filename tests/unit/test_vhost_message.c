@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Cutting the stream into messages, and what message_check() lets through. */
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "base/fd_limit.h"
 #include "front_end.h"
 #include "vhost/message.h"
 
@@ -136,6 +140,54 @@ static void test_largest(void **state)
 	put(p, &header, sizeof(header), 0);
 	put(p, payload, sizeof(payload), 0);
 	assert_int_equal(message_receive(&p->message, p->ours), 1);
+}
+
+/* No more descriptors may be open: that is not the front end's mistake. */
+static void test_no_fd_left(void **state)
+{
+	struct pipe *p = *state;
+	struct rlimit limit, none;
+
+	put(p, &num_header, sizeof(num_header), 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(message_receive(&p->message, p->ours), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* In a process of its own, which cannot raise the limit again. Returns the line that is wrong. */
+static int use_reserve(struct pipe *p)
+{
+	const struct rlimit few = { 64, 64 };
+
+	if (setrlimit(RLIMIT_NOFILE, &few) || fd_limit_init(4) != 60)
+		return __LINE__;
+	while (dup(p->file) >= 0)
+		;
+	if (errno != EMFILE)
+		return __LINE__;
+	fd_limit_open_reserve();
+	if (message_receive(&p->message, p->ours) || p->message.fd_count != 4)
+		return __LINE__;
+	fd_limit_close_reserve();
+	return dup(p->file) < 0 ? 0 : __LINE__;
+}
+
+/* A message's descriptors arrive when all others meet the limit. */
+static void test_reserve(void **state)
+{
+	struct pipe *p = *state;
+	int status;
+	pid_t child;
+
+	put(p, &num_header, sizeof(num_header), 4);
+	child = fork();
+	if (!child)
+		_exit(use_reserve(p));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 static void test_many_fds(void **state)
@@ -355,6 +407,8 @@ int main(void)
 		WITH_PIPE(test_bad_headers),
 		WITH_PIPE(test_largest),
 		WITH_PIPE(test_many_fds),
+		WITH_PIPE(test_no_fd_left),
+		WITH_PIPE(test_reserve),
 		WITH_PIPE(test_take),
 		WITH_PIPE(test_send_full),
 		cmocka_unit_test(test_check),
