@@ -232,10 +232,9 @@ static void pause_ends(struct loop_timer *timer)
 		loop_timer_start(&guest->pause, PAUSE_MS);
 }
 
-int guest_listen(struct guest *guest, const char *path, mode_t mode)
+int guest_listen(struct guest *guest, const char *path, const struct unix_access *access)
 {
-	const struct unix_access access = UNIX_ACCESS(mode);
-	int ret = unix_listener_open(&guest->listener, path, &access);
+	int ret = unix_listener_open(&guest->listener, path, access);
 
 	return ret ? ret : watch_listener(guest);
 }

@@ -9,11 +9,10 @@
 #ifndef HOST_DAEMON_GUEST_H
 #define HOST_DAEMON_GUEST_H
 
-#include <sys/types.h>
-
 struct config;
 struct guest;
 struct loop;
+struct unix_access;
 
 /* Makes the device. The configuration, checked and started, outlives the guest. NULL: no memory. */
 struct guest *guest_create(struct loop *loop, const struct config *config);
@@ -21,7 +20,7 @@ struct guest *guest_create(struct loop *loop, const struct config *config);
 void guest_destroy(struct guest *guest);
 
 /* Waits for front ends, one at a time, on the socket @path. Returns 0 or -errno. */
-int guest_listen(struct guest *guest, const char *path, mode_t mode);
+int guest_listen(struct guest *guest, const char *path, const struct unix_access *access);
 
 /* Serves the front end at @fd; the guest ends when that goes. Returns 0 or -errno. */
 int guest_attach(struct guest *guest, int fd);

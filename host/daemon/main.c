@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +39,11 @@ static const char capabilities[] =
 	"  \"type\": \"console\"\n"
 	"}\n";
 
-/* Programs that are started get 0 to 2; none of ours may lie there. */
-static void open_standard_fds(void)
+/*
+ * Programs that are started get 0 to 2; none of ours may lie there, for what is written to
+ * standard output or error would go into it. Returns false if it might.
+ */
+static bool open_standard_fds(void)
 {
 	int fd;
 
@@ -48,6 +52,11 @@ static void open_standard_fds(void)
 	} while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);
+	for (fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			return false;
+	}
+	return true;
 }
 
 static void apply_settings(struct config *config, const struct options *options)
@@ -208,7 +217,7 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 	int ret;
 
 	if (options->socket_path)
-		ret = guest_listen(guest, options->socket_path, options->socket_mode);
+		ret = guest_listen(guest, options->socket_path, &options->socket_access);
 	else
 		ret = attach_given(guest, options->fd);
 	if (ret) {
@@ -266,7 +275,8 @@ int main(int argc, char **argv)
 	struct loop *loop = NULL;
 	int status = EXIT_FAILURE;
 
-	open_standard_fds();
+	if (!open_standard_fds())
+		return EXIT_FAILURE;
 	options_parse(&options, argc, argv);
 	if (options.print_capabilities) {
 		fputs(capabilities, stdout);

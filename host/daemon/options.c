@@ -15,7 +15,8 @@
 const char *argp_program_version = "manyportd " VERSION;
 
 enum {
-	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_FD, OPTION_CAPABILITIES,
+	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_SOCKET_GROUP, OPTION_FD,
+	OPTION_CAPABILITIES,
 	OPTION_GUEST, OPTION_DEVICE, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
 };
 
@@ -25,7 +26,10 @@ static const struct argp_option table[] = {
 	  "listen on this unix socket and serve one front end after the other", 1 },
 	{ "fd", OPTION_FD, "N", 0,
 	  "serve the front end that is connected to this descriptor, then exit", 1 },
-	{ "socket-mode", OPTION_SOCKET_MODE, "MODE", 0, "permissions of the socket (0600)", 1 },
+	{ "socket-group", OPTION_SOCKET_GROUP, "GROUP", 0, "group of the socket, by name or number",
+	  1 },
+	{ "socket-mode", OPTION_SOCKET_MODE, "MODE", 0,
+	  "permissions of the socket (0600, with --socket-group 0660)", 1 },
 	{ "device", OPTION_DEVICE, "console|fs", 0,
 	  "the virtio device that the front end makes of it: a console (default), or a file system "
 	  "for QEMUs older than 10.2", 1 },
@@ -169,14 +173,38 @@ static void parse_fd(struct argp_state *state, const char *arg)
 		options->fd = fd;
 }
 
-static void parse_mode(struct argp_state *state, const char *arg)
+/* The only way to the guest has permissions: an abstract name has none. */
+static void parse_path(struct argp_state *state, const char *arg)
 {
 	struct options *options = state->input;
-	char *end;
+	struct sockaddr_un address;
+	socklen_t len;
+	int ret = unix_address_set(&address, &len, arg);
 
-	options->socket_mode = strtoul(arg, &end, 8);
-	if (!*arg || *end || options->socket_mode > 0777)
+	options->socket_path = arg;
+	if (*arg == '@')
+		argp_error(state, "--socket-path=%s: whoever sees an abstract name may connect, "
+			   "and so be the guest; give the path of a file", arg);
+	else if (ret)
+		argp_error(state, "--socket-path=%s: %s", arg, unix_address_explain(ret));
+}
+
+/* @setting: "mode=" or "group=". */
+static void parse_access(struct argp_state *state, const char *setting, const char *arg)
+{
+	struct options *options = state->input;
+	char *text = format_text(state, "%s%s", setting, arg);
+
+	if (!unix_access_set(&options->socket_access, text)) {
+		options->has_mode |= *setting == 'm';
+		if (!options->has_mode)
+			options->socket_access.mode = OPTIONS_GROUP_MODE;
+	} else if (*setting == 'm') {
 		argp_error(state, "--socket-mode=%s: not octal permissions such as 0660", arg);
+	} else {
+		argp_error(state, "--socket-group=%s: there is no such group", arg);
+	}
+	free(text);
 }
 
 /* After the last option: does it all together make sense? */
@@ -198,10 +226,13 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPTION_SOCKET_PATH:
-		options->socket_path = arg;
+		parse_path(state, arg);
 		break;
 	case OPTION_SOCKET_MODE:
-		parse_mode(state, arg);
+		parse_access(state, "mode=", arg);
+		break;
+	case OPTION_SOCKET_GROUP:
+		parse_access(state, "group=", arg);
 		break;
 	case OPTION_FD:
 		parse_fd(state, arg);
@@ -287,7 +318,7 @@ void options_parse(struct options *options, int argc, char **argv)
 
 	memset(options, 0, sizeof(*options));
 	options->fd = -1;
-	options->socket_mode = OPTIONS_DEFAULT_MODE;
+	options->socket_access = (struct unix_access)UNIX_ACCESS(OPTIONS_DEFAULT_MODE);
 	options->log_level = LOG_LEVEL_INFO;
 	argp_parse(&parser, argc, argv, 0, NULL, options);
 }

@@ -4,11 +4,12 @@
 #define HOST_DAEMON_OPTIONS_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "base/log.h"
+#include "base/unix_address.h"
 
 #define OPTIONS_DEFAULT_MODE 0600
+#define OPTIONS_GROUP_MODE   0660	/* with --socket-group */
 
 /* One setting of the configuration, as config_set() takes it. */
 struct option_setting {
@@ -18,7 +19,8 @@ struct option_setting {
 
 struct options {
 	const char *socket_path;	/* NULL: not given */
-	mode_t socket_mode;
+	struct unix_access socket_access;
+	bool has_mode;			/* --socket-mode is given */
 	int fd;				/* -1: not given */
 	const char *config_file;
 	enum log_level log_level;

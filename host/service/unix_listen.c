@@ -246,7 +246,7 @@ struct mp_service *unix_listen_create(struct service_setup *setup, const char *r
 	struct unix_access access = UNIX_ACCESS(DEFAULT_MODE);
 	struct sockaddr_un address;
 	struct mp_service *service;
-	const char *bad;
+	const char *bad = NULL;
 	socklen_t len;
 	char *path = strdup(rest);
 	int ret;
@@ -259,6 +259,9 @@ struct mp_service *unix_listen_create(struct service_setup *setup, const char *r
 				       "'%s': not mode=OCTAL (to 0777), owner= or group=NAME", bad);
 	else if ((ret = unix_address_set(&address, &len, path)))
 		service = service_fail(setup, "'%s': %s", path, unix_address_explain(ret));
+	else if (bad && *path == '@')
+		service = service_fail(setup, "'%s': whoever sees an abstract name may connect: it "
+				       "has no mode, owner or group", path);
 	else
 		service = listen_start(setup, path, &access);
 	free(path);
