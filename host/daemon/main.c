@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * manyportd: options, configuration, signals, and the loop.
+ * manyportd: options, configuration, and the loop.
  *
  * Exit status: 0 done, 1 a failure, 64 wrong options, 78 wrong configuration.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -24,6 +21,7 @@
 #include "daemon/config.h"
 #include "daemon/guest.h"
 #include "daemon/options.h"
+#include "daemon/signals.h"
 #include "device/device.h"
 #include "loop/loop.h"
 #include "mem/mem.h"
@@ -143,44 +141,6 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 		log_info("User Mode Linux: virtio_uml.device=%s:3", path);
 }
 
-/* --- Signals -------------------------------------------------------------------- */
-
-struct signals {
-	struct loop_watch watch;
-	struct guest *guest;
-};
-
-static void signal_came(struct loop_watch *watch, uint32_t events)
-{
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	log_info("signal %u: ending", info.ssi_signo);
-	guest_end(container_of(watch, struct signals, watch)->guest);
-}
-
-/* SIGTERM and SIGINT end the guest; SIGPIPE never comes to anybody. Returns 0 or -errno. */
-static int watch_signals(struct loop *loop, struct loop_watch *watch)
-{
-	sigset_t signals;
-	int fd;
-
-	signal(SIGPIPE, SIG_IGN);
-	/* Programs are waited for: their end must not vanish. */
-	signal(SIGCHLD, SIG_DFL);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &signals, NULL))
-		return -errno;
-	fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	return loop_watch_add(loop, watch, fd, EPOLLIN, signal_came);
-}
-
 /* --- The log's timer -------------------------------------------------------------- */
 
 static void tell_left_out(struct loop_timer *timer)
@@ -235,18 +195,19 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 
 static int run(struct loop *loop, const struct config *config, const struct options *options)
 {
-	struct signals signals = { .watch.fd = -1 };
+	struct signals signals;
 	struct guest *guest = NULL;
 	struct loop_timer log_timer;
-	int ret = watch_signals(loop, &signals.watch);
+	int ret = signals_watch(&signals, loop);
 
 	loop_timer_init(loop, &log_timer, tell_left_out);
 	log_set_timer(arm_log_timer, &log_timer);
 	if (!ret)
 		ret = mem_guard_install();
 	if (!ret) {
-		signals.guest = guest = guest_create(loop, config);
+		guest = guest_create(loop, config);
 		ret = guest ? 0 : -ENOMEM;
+		signals_serve(&signals, guest);
 	}
 	if (ret) {
 		log_error("cannot start: %s", strerror(-ret));
@@ -257,12 +218,7 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 			ret = guest_result(guest);
 	}
 	guest_destroy(guest);
-	if (signals.watch.fd >= 0) {
-		int fd = signals.watch.fd;
-
-		loop_watch_remove(&signals.watch);
-		close(fd);
-	}
+	signals_forget(&signals);
 	log_set_timer(NULL, NULL);
 	loop_timer_stop(&log_timer);
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Signals to the daemon: SIGTERM and SIGINT end the guest; SIGHUP, SIGUSR1, SIGUSR2 and SIGALRM,
+ * which would kill it by default and leave the guest without its device, are logged and nothing
+ * else. SIGQUIT stays what it is: an end with a core dump.
+ */
+#ifndef HOST_DAEMON_SIGNALS_H
+#define HOST_DAEMON_SIGNALS_H
+
+#include "loop/loop.h"
+
+struct guest;
+
+struct signals {
+	struct loop_watch watch;
+	struct guest *guest;
+};
+
+/* From now on they are waited for, in @loop. Returns 0 or -errno. */
+int signals_watch(struct signals *signals, struct loop *loop);
+/* Whom SIGTERM ends. */
+void signals_serve(struct signals *signals, struct guest *guest);
+/* They stay blocked. */
+void signals_forget(struct signals *signals);
+
+#endif
