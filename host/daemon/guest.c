@@ -2,15 +2,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/fd_limit.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/unix_address.h"
 #include "daemon/config.h"
+#include "daemon/door.h"
 #include "daemon/guest.h"
 #include "daemon/policy.h"
 #include "device/device.h"
@@ -20,8 +17,6 @@
 #include "vhost/session.h"
 
 #define QUEUE_FDS	3	/* kick, call, error */
-#define PAUSE_MS	100	/* after accept() failed for want of descriptors */
-#define PATIENCE_ROUNDS	4	/* of the loop, for the end of the front end before */
 
 struct guest {
 	struct loop *loop;
@@ -32,21 +27,10 @@ struct guest {
 	struct loop_task run;
 	struct loop_timer tick;
 	struct loop_poller poller;
-	struct unix_listener listener;
-	struct loop_watch watch;	/* of the listener */
-	struct loop_timer pause;
-	/*
-	 * A VMM that starts anew connects right after its forerunner has closed: both
-	 * may come in one round of the loop, in either order. So a second front
-	 * end is kept for a few rounds before it is refused.
-	 */
-	struct loop_task decide;
-	int second;			/* its socket, or -1 */
-	int rounds;			/* that it still may wait */
+	struct door door;		/* where front ends come in */
 	bool once;			/* the guest ends with the session */
 	bool is_ending;
 	int result;
-	struct log_limit limit;
 };
 
 /* --- What the device asks of us ------------------------------------------------ */
@@ -135,6 +119,7 @@ static void session_ended(void *context, int why)
 
 	session_destroy(guest->session);
 	guest->session = NULL;
+	door_is_free(&guest->door);
 	if (!guest->once)
 		return;
 	guest->result = why;
@@ -143,100 +128,54 @@ static void session_ended(void *context, int why)
 
 static int begin_session(struct guest *guest, int fd)
 {
+	char who[DOOR_WHO_SIZE];
+
 	guest->session = session_create(guest->loop, guest->device, fd, session_ended, guest);
 	if (!guest->session)
 		return errno ? -errno : -ENOMEM;
-	log_info("%s: a front end is attached", guest->config->guest.name);
+	log_limited_here(LOG_LEVEL_INFO, "%s: a front end is attached (%s)",
+			 guest->config->guest.name, door_who(who, fd));
 	return 0;
 }
 
-static void serve_front_end(struct guest *guest, int fd)
+static void serve_front_end(void *context, int fd)
 {
+	struct guest *guest = context;
 	int ret = begin_session(guest, fd);
 
 	if (!ret)
 		return;
-	log_error("%s: cannot serve the front end: %s", guest->config->guest.name,
-		  strerror(-ret));
+	log_limited_here(LOG_LEVEL_ERROR, "%s: cannot serve the front end: %s",
+			 guest->config->guest.name, strerror(-ret));
 	close(fd);
 }
 
-static void refuse_front_end(struct guest *guest, int fd)
+static bool is_attached(void *context)
 {
-	log_limited(&guest->limit, LOG_LEVEL_WARNING,
-		    "%s: refused a second front end, one is attached",
-		    guest->config->guest.name);
-	close(fd);
+	return ((struct guest *)context)->session;
 }
 
-static void decide_second(struct loop_task *task)
+static bool is_silent(void *context)
 {
-	struct guest *guest = container_of(task, struct guest, decide);
-	int fd = guest->second;
-
-	if (guest->session && guest->rounds--) {
-		loop_task_queue(task);
-		return;
-	}
-	guest->second = -1;
-	if (guest->session)
-		refuse_front_end(guest, fd);
-	else
-		serve_front_end(guest, fd);
+	return session_is_silent(((struct guest *)context)->session);
 }
 
-static void take_front_end(struct guest *guest, int fd)
+static void send_away(void *context)
 {
-	if (guest->second >= 0) {
-		refuse_front_end(guest, fd);
-	} else if (guest->session) {
-		guest->second = fd;
-		guest->rounds = PATIENCE_ROUNDS;
-		loop_task_queue(&guest->decide);
-	} else {
-		serve_front_end(guest, fd);
-	}
+	struct guest *guest = context;
+
+	session_destroy(guest->session);
+	guest->session = NULL;
 }
 
-static void front_end_waits(struct loop_watch *watch, uint32_t events)
-{
-	struct guest *guest = container_of(watch, struct guest, watch);
-	int fd;
-
-	(void)events;
-	fd_limit_open_reserve();
-	fd = accept4(guest->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	fd_limit_close_reserve();
-	if (fd >= 0) {
-		take_front_end(guest, fd);
-	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-		log_limited(&guest->limit, LOG_LEVEL_WARNING, "%s: accept: %s",
-			    guest->config->guest.name, strerror(errno));
-		/* The connection stays where it is: not a reason to spin. */
-		loop_watch_remove(&guest->watch);
-		loop_timer_start(&guest->pause, PAUSE_MS);
-	}
-}
-
-static int watch_listener(struct guest *guest)
-{
-	return loop_watch_add(guest->loop, &guest->watch, guest->listener.fd, EPOLLIN,
-			      front_end_waits);
-}
-
-static void pause_ends(struct loop_timer *timer)
-{
-	struct guest *guest = container_of(timer, struct guest, pause);
-
-	if (watch_listener(guest))
-		loop_timer_start(&guest->pause, PAUSE_MS);
-}
+static const struct door_ops door_ops = {
+	.is_attached = is_attached, .is_silent = is_silent, .send_away = send_away,
+	.let_in = serve_front_end,
+};
 
 int guest_listen(struct guest *guest, const char *path, const struct unix_access *access)
 {
-	int ret = unix_listener_open(&guest->listener, path, access);
-
-	return ret ? ret : watch_listener(guest);
+	return door_open(&guest->door, path, access);
 }
 
 int guest_attach(struct guest *guest, int fd)
@@ -265,13 +204,7 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 
 static void stop_serving(struct guest *guest)
 {
-	loop_timer_stop(&guest->pause);
-	loop_watch_remove(&guest->watch);
-	unix_listener_close(&guest->listener);
-	loop_task_cancel(&guest->decide);
-	if (guest->second >= 0)
-		close(guest->second);
-	guest->second = -1;
+	door_close(&guest->door);
 	/* The session's rings first, then the device's channels, which still ask the policy. */
 	session_destroy(guest->session);
 	guest->session = NULL;
@@ -341,11 +274,9 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 		return NULL;
 	guest->loop = loop;
 	guest->config = config;
-	guest->watch.fd = guest->listener.fd = guest->second = -1;
-	loop_task_init(loop, &guest->decide, decide_second);
+	door_init(&guest->door, loop, config->guest.name, &door_ops, guest);
 	loop_task_init(loop, &guest->run, run_device);
 	loop_timer_init(loop, &guest->tick, tick_device);
-	loop_timer_init(loop, &guest->pause, pause_ends);
 	guest->poller = (struct loop_poller){ look_at_device, rest_device, config->guest.poll_us };
 	guest->policy = policy_create(config);
 	guest->device = guest->policy ? make_device(guest) : NULL;

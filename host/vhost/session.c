@@ -176,6 +176,7 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 			end_session(s, ret == -ENOTCONN ? 0 : ret);
 			return;
 		}
+		s->has_spoken = true;
 		handle_message(s);
 	}
 }
@@ -219,6 +220,11 @@ void session_config_changed(struct session *s)
 		log_limited_here(LOG_LEVEL_WARNING,
 			    "front end: was not told of a change of configuration: %s",
 			    strerror(-ret));
+}
+
+bool session_is_silent(const struct session *s)
+{
+	return !s->has_spoken;
 }
 
 /* --- Life --------------------------------------------------------------- */

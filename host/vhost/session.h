@@ -20,6 +20,7 @@
 #ifndef HOST_VHOST_SESSION_H
 #define HOST_VHOST_SESSION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct device;
@@ -40,6 +41,9 @@ struct session *session_create(struct loop *loop, struct device *device, int fd,
  * device_*() or session_check().
  */
 void session_destroy(struct session *session);
+
+/* Has the front end not sent a whole message yet? */
+bool session_is_silent(const struct session *session);
 
 /* Tells the front end that @queue has used entries. Accepts NULL. Never waits. */
 void session_call(struct session *session, unsigned int queue);

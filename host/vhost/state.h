@@ -27,6 +27,7 @@ struct session {
 	int fd;
 	struct loop_watch watch;
 	struct message message;		/* the one that is being received */
+	bool has_spoken;		/* one has been */
 	struct backend_channel backend;
 
 	/* What was agreed on. */

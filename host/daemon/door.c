@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd_limit.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "daemon/door.h"
+
+#define PAUSE_MS	100	/* after accept() failed for want of descriptors */
+#define PATIENCE_ROUNDS	4	/* of the loop, for the end of the front end before */
+#define SILENCE_MS	5000
+
+char *door_who(char *who, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		snprintf(who, DOOR_WHO_SIZE, "unknown process");
+	else
+		snprintf(who, DOOR_WHO_SIZE, "pid %d, uid %u", (int)peer.pid, peer.uid);
+	return who;
+}
+
+static void let_in(struct door *door, int fd)
+{
+	door_who(door->who, fd);
+	door->since_ms = loop_now(door->loop);
+	door->ops->let_in(door->context, fd);
+}
+
+static void refuse(struct door *door, int fd)
+{
+	char who[DOOR_WHO_SIZE];
+
+	log_limited_here(LOG_LEVEL_WARNING,
+			 "%s: refused a second front end (%s): one is attached (%s)", door->name,
+			 door_who(who, fd), door->who);
+	close(fd);
+}
+
+/* --- A second front end ---------------------------------------------------------- */
+
+/* Milliseconds that the attached one still may say nothing. */
+static uint64_t silence_left(const struct door *door)
+{
+	uint64_t end = door->since_ms + SILENCE_MS, now = loop_now(door->loop);
+
+	return now < end ? end - now : 0;
+}
+
+static void take_place(struct door *door)
+{
+	int fd = door->second;
+	char who[DOOR_WHO_SIZE];
+
+	log_limited_here(LOG_LEVEL_WARNING,
+			 "%s: the front end (%s) has said nothing for %d s: another (%s) takes "
+			 "its place", door->name, door->who, SILENCE_MS / 1000, door_who(who, fd));
+	door->second = -1;
+	door->ops->send_away(door->context);
+	let_in(door, fd);
+}
+
+static void decide(struct door *door)
+{
+	bool is_attached = door->ops->is_attached(door->context);
+	bool is_silent = is_attached && door->ops->is_silent(door->context);
+	int fd = door->second;
+
+	if (is_attached && door->rounds) {
+		door->rounds--;
+		loop_task_queue(&door->decide);
+	} else if (is_silent && !silence_left(door)) {
+		take_place(door);
+	} else if (!is_silent || loop_timer_start(&door->silence, silence_left(door))) {
+		door->second = -1;
+		if (is_attached)
+			refuse(door, fd);
+		else
+			let_in(door, fd);
+	}
+}
+
+static void decide_now(struct loop_task *task)
+{
+	decide(container_of(task, struct door, decide));
+}
+
+static void silence_ends(struct loop_timer *timer)
+{
+	decide(container_of(timer, struct door, silence));
+}
+
+void door_is_free(struct door *door)
+{
+	if (door->second < 0)
+		return;
+	loop_timer_stop(&door->silence);
+	loop_task_queue(&door->decide);
+}
+
+/* --- Listening --------------------------------------------------------------------- */
+
+static void come_in(struct door *door, int fd)
+{
+	if (door->second >= 0) {
+		refuse(door, fd);
+	} else if (door->ops->is_attached(door->context)) {
+		door->second = fd;
+		door->rounds = PATIENCE_ROUNDS;
+		loop_task_queue(&door->decide);
+	} else {
+		let_in(door, fd);
+	}
+}
+
+static void somebody_waits(struct loop_watch *watch, uint32_t events)
+{
+	struct door *door = container_of(watch, struct door, watch);
+	int fd;
+
+	(void)events;
+	fd_limit_open_reserve();
+	fd = accept4(door->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd_limit_close_reserve();
+	if (fd >= 0) {
+		come_in(door, fd);
+	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		log_limited_here(LOG_LEVEL_WARNING, "%s: accept: %s", door->name, strerror(errno));
+		/* The connection stays where it is: not a reason to spin. */
+		loop_watch_remove(&door->watch);
+		loop_timer_start(&door->pause, PAUSE_MS);
+	}
+}
+
+static int watch_listener(struct door *door)
+{
+	return loop_watch_add(door->loop, &door->watch, door->listener.fd, EPOLLIN,
+			      somebody_waits);
+}
+
+static void pause_ends(struct loop_timer *timer)
+{
+	struct door *door = container_of(timer, struct door, pause);
+
+	if (watch_listener(door))
+		loop_timer_start(&door->pause, PAUSE_MS);
+}
+
+int door_open(struct door *door, const char *path, const struct unix_access *access)
+{
+	int ret = unix_listener_open(&door->listener, path, access);
+
+	return ret ? ret : watch_listener(door);
+}
+
+void door_init(struct door *door, struct loop *loop, const char *name,
+	       const struct door_ops *ops, void *context)
+{
+	memset(door, 0, sizeof(*door));
+	door->loop = loop;
+	door->name = name;
+	door->ops = ops;
+	door->context = context;
+	door->watch.fd = door->listener.fd = door->second = -1;
+	loop_task_init(loop, &door->decide, decide_now);
+	loop_timer_init(loop, &door->silence, silence_ends);
+	loop_timer_init(loop, &door->pause, pause_ends);
+}
+
+void door_close(struct door *door)
+{
+	loop_timer_stop(&door->pause);
+	loop_timer_stop(&door->silence);
+	loop_watch_remove(&door->watch);
+	unix_listener_close(&door->listener);
+	loop_task_cancel(&door->decide);
+	if (door->second >= 0)
+		close(door->second);
+	door->second = -1;
+}
