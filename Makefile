@@ -21,7 +21,7 @@ LIB_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
 all: $(O)/manyportd $(O)/manyport
 
 $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -linih
+	$(CC) $(ALL_LDFLAGS) -o $@ $^
 # The guest command is static: it runs in any guest, whatever its C library.
 $(O)/manyport: $(patsubst %.c,$(O)/%.o,$(wildcard tools/manyport/*.c)) $(LIB_OBJ)
 	$(CC) $(ALL_LDFLAGS) $(if $(SAN),,-static) -o $@ $^
@@ -33,7 +33,7 @@ unit: $(UNIT)
 # The command's forward, with channels that the test plays.
 $(O)/tests/unit/test_forward: $(addprefix $(O)/tools/manyport/,drain.o forward.o listener.o relay.o)
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -linih
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)

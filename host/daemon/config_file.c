@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: MIT
-/*
- * Reads an INI file with libinih.
- *
- * Its handler is not told where it is, cuts long titles off silently and never
- * hears of an empty section. So the reader that we give it, which it asks for
- * one line after the other, remembers the number of the line and the title.
- */
+/* Reads a file of sections and settings. A line is one of those, a comment or empty. */
 #include <errno.h>
-#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "daemon/config.h"
 
-/*
- * Lines are as long as libinih was built for, 200 bytes by default. Debian's
- * can be asked for more; another may not have the variable.
- */
-#define LINE_MAX_BYTES 4096
-extern int ini_max_line __attribute__((weak));
+#define BLANKS " \t\r\n"
 
 struct reader {
 	struct config *config;
-	FILE *file;
 	const char *path;
 	unsigned int line;
 	char *section;			/* title of the current section, or NULL */
@@ -32,94 +19,133 @@ struct reader {
 	struct config_origin origin;
 };
 
-static void set_where(struct reader *reader, unsigned int line)
+static void next_line(struct reader *reader)
 {
-	snprintf(reader->where, sizeof(reader->where), "%s:%u", reader->path, line);
+	snprintf(reader->where, sizeof(reader->where), "%s:%u", reader->path, ++reader->line);
 	reader->origin.text = reader->where;
 }
 
-/* Notes the title in "[...]", if there is one. */
-static void note_section(struct reader *reader, const char *line)
+static char *cut_blanks(char *text)
 {
-	const char *end = strchr(line, ']');
+	size_t len;
 
-	if (*line != '[')
-		return;
+	text += strspn(text, BLANKS);
+	len = strlen(text);
+	while (len && strchr(BLANKS, text[len - 1]))
+		text[--len] = 0;
+	return text;
+}
+
+static void complain(struct reader *reader)
+{
+	config_error(reader->config, reader->where,
+		     "not a section [TITLE], a setting KEY=VALUE or a comment");
+}
+
+/* @text begins with '['. What stands in a section without a title is skipped too. */
+static void read_title(struct reader *reader, char *text)
+{
+	size_t len = strlen(text);
+
 	free(reader->section);
-	/* Without the closing bracket libinih finds the error. */
-	reader->section = end ? strndup(line + 1, end - line - 1) : NULL;
-	reader->skip = !reader->section ||
-		       !config_begin(reader->config, &reader->origin, reader->section);
-}
-
-/* fgets() for libinih: the next line, blanks in front of it taken off. */
-static char *read_line(char *buf, int size, void *context)
-{
-	struct reader *reader = context;
-	size_t blanks;
-
-	if (!fgets(buf, size, reader->file))
-		return NULL;
-	set_where(reader, ++reader->line);
-	if (!strchr(buf, '\n') && !feof(reader->file)) {
-		int c;
-
-		config_error(reader->config, reader->where, "line too long, at most %d bytes",
-			     size - 3);
-		while ((c = fgetc(reader->file)) != EOF && c != '\n')
-			;
-		buf[0] = 0;
+	reader->section = NULL;
+	reader->skip = true;
+	if (text[len - 1] != ']') {
+		complain(reader);
+		return;
 	}
-	/* To libinih an indented line would continue the one before. */
-	blanks = strspn(buf, " \t");
-	memmove(buf, buf + blanks, strlen(buf + blanks) + 1);
-	note_section(reader, buf);
-	return buf;
+	reader->section = strndup(text + 1, len - 2);
+	if (reader->section)
+		reader->skip = !config_begin(reader->config, &reader->origin, reader->section);
+	else
+		config_error(reader->config, reader->where, "out of memory");
 }
 
-static int handle(void *context, const char *section, const char *name, const char *value)
+/* There was a time when the rest of a line behind " ;" was a comment. */
+static void warn_of_comment(struct reader *reader, const char *value)
 {
-	struct reader *reader = context;
+	const char *comment = value;
 
-	(void)section;
+	while ((comment = strchr(comment + 1, ';'))) {
+		if (!strchr(BLANKS, comment[-1]))
+			continue;
+		config_warning(reader->config, reader->where, "'%s' is part of the value: comments "
+			       "stand on lines of their own (a command may have ';' in quotes)",
+			       comment);
+		return;
+	}
+}
+
+static void read_setting(struct reader *reader, char *text)
+{
+	char *equals = strchr(text, '='), *name, *value;
+
+	if (!equals || equals == text) {
+		complain(reader);
+		return;
+	}
+	*equals = 0;
+	name = cut_blanks(text);
+	value = cut_blanks(equals + 1);
 	if (reader->skip)
-		return 1;
-	if (!reader->section)
+		return;
+	if (!reader->section) {
 		config_error(reader->config, reader->where, "%s= stands before any section", name);
-	else
-		config_set(reader->config, &reader->origin, reader->section, name, value);
-	return 1;
+		return;
+	}
+	if (*value)
+		warn_of_comment(reader, value);
+	config_set(reader->config, &reader->origin, reader->section, name, value);
+}
+
+static void read_line(struct reader *reader, char *line, size_t len)
+{
+	char *text;
+
+	next_line(reader);
+	if (strlen(line) != len) {
+		config_error(reader->config, reader->where, "holds a NUL byte");
+		return;
+	}
+	text = cut_blanks(line);
+	if (*text == '[')
+		read_title(reader, text);
+	else if (*text && *text != '#' && *text != ';')
+		read_setting(reader, text);
+}
+
+static void read_all(struct reader *reader, FILE *file)
+{
+	struct stat st;
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t len;
+
+	if (!fstat(fileno(file), &st) && S_ISDIR(st.st_mode)) {
+		config_error(reader->config, reader->path, "is a directory");
+		return;
+	}
+	errno = 0;
+	while ((len = getline(&line, &size, file)) >= 0) {
+		read_line(reader, line, len);
+		errno = 0;
+	}
+	if (errno || ferror(file))
+		config_error(reader->config, reader->path, "%s", strerror(errno));
+	free(line);
 }
 
 void config_read_file(struct config *config, const char *path)
 {
 	struct reader reader = { .config = config, .path = path,
 				 .origin = { .level = CONFIG_FILE } };
-	struct stat st;
-	int line;
+	FILE *file = fopen(path, "re");
 
-	reader.file = fopen(path, "re");
-	if (!reader.file) {
+	if (!file) {
 		config_error(config, path, "%s", strerror(errno));
 		return;
 	}
-	if (!fstat(fileno(reader.file), &st) && S_ISDIR(st.st_mode)) {
-		config_error(config, path, "is a directory");
-		goto out;
-	}
-	if (&ini_max_line)
-		ini_max_line = LINE_MAX_BYTES;
-	line = ini_parse_stream(read_line, &reader, handle, &reader);
-	if (line > 0) {
-		set_where(&reader, line);
-		config_error(config, reader.where, "not a section [TITLE], a setting KEY=VALUE or "
-			     "a comment");
-	} else if (line < 0) {
-		config_error(config, path, "out of memory");
-	}
-	if (ferror(reader.file))
-		config_error(config, path, "%s", strerror(errno));
-out:
+	read_all(&reader, file);
 	free(reader.section);
-	fclose(reader.file);
+	fclose(file);
 }
