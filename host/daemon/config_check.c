@@ -167,7 +167,8 @@ static void check_service(struct config *config, struct config_service *service)
 			config_error(config, service->item.origin, "service %s: Ports=: port %s is "
 				     "tied to one service", service->item.title, *name);
 	}
-	if (!is_fixed_somewhere(config, service) && !has_multi_port(config))
+	if (!is_fixed_somewhere(config, service) &&
+	    (!has_multi_port(config) || (service->ports && !*service->ports)))
 		config_warning(config, service->item.origin, "service %s: no port leads to it",
 			       service->item.title);
 }

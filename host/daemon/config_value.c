@@ -155,17 +155,16 @@ static int add_users(struct config_users *users, const char *text)
 		ret = parse_range(words[i], &ranges[users->count + i]);
 	if (!ret)
 		users->count += count;
+	users->is_given = true;
 	text_free(words);
 	return ret;
 }
 
 int config_value_set(const struct config_key *key, void *field, const char *text)
 {
-	/* As everywhere with systemd, an empty assignment empties a list. */
-	if (config_type_is_list(key->type) && !*text) {
+	/* As everywhere with systemd, an empty assignment empties a list; it is there all the same. */
+	if (config_type_is_list(key->type) && !*text)
 		config_value_clear(key, field);
-		return 0;
-	}
 	switch (key->type) {
 	case CONFIG_TEXT:
 	case CONFIG_NAME:

@@ -13,6 +13,7 @@ struct config_users {
 		uint32_t first, last;
 	} *ranges;
 	int count;
+	bool is_given;		/* also an empty list says something: nobody */
 };
 
 enum config_type {

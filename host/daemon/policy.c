@@ -131,10 +131,10 @@ static bool has_user(const struct config_users *users, uint32_t uid)
 static bool user_is_allowed(const struct config_service *service, uint32_t uid)
 {
 	if (uid == UINT32_MAX)
-		return !service->allow.count && !service->deny.count;
+		return !service->allow.is_given && !service->deny.count;
 	if (has_user(&service->deny, uid))
 		return false;
-	return !service->allow.count || has_user(&service->allow, uid);
+	return !service->allow.is_given || has_user(&service->allow, uid);
 }
 
 static bool is_full(uint32_t limit, uint32_t channels)

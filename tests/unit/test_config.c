@@ -479,6 +479,10 @@ static void empty_assignment_empties_a_list(void **state)
 	expect_clean(f);
 	assert_int_equal(config_find_service(f->config, "a")->allow.count, 1);
 	assert_int_equal(config_find_service(f->config, "a")->allow.ranges[0].first, 7);
+	read_text(f, "[Service b]\nConnect=echo\nPorts=x\nPorts=\n");
+	expect_clean(f);
+	assert_non_null(config_find_service(f->config, "b")->ports);
+	assert_null(config_find_service(f->config, "b")->ports[0]);
 }
 
 int main(void)

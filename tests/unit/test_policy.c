@@ -120,7 +120,19 @@ static void users_are_checked(void **state)
 	set("Service few", "DenyUser", "1500");
 	set("Service most", "Connect", "echo");
 	set("Service most", "DenyUser", "33");
+	set("Service nobody", "Connect", "echo");
+	set("Service nobody", "AllowUser", "");
+	set("Service nowhere", "Connect", "echo");
+	set("Service nowhere", "Ports", "");
+	set("Service all", "Connect", "echo");
+	set("Service all", "DenyUser", "");
 	start();
+	/* An empty list is a list: nobody is let in, no port leads there, nobody is denied. */
+	assert_int_equal(admit("manyport", "nobody", 0), MP_REASON_DENIED);
+	assert_int_equal(admit("manyport", "nobody", UINT32_MAX), MP_REASON_DENIED);
+	assert_int_equal(admit("manyport", "nowhere", 0), MP_REASON_NO_SERVICE);
+	assert_int_equal(admit("manyport", "all", 0), 0);
+	assert_int_equal(admit("manyport", "all", UINT32_MAX), 0);
 	assert_int_equal(admit("manyport", "open", 5), 0);
 	assert_int_equal(admit("manyport", "open", UINT32_MAX), 0);
 	assert_int_equal(admit("manyport", "few", 0), 0);
