@@ -21,7 +21,7 @@ LIB_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
 all: $(O)/manyportd $(O)/manyport
 
 $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lsystemd
 # The guest command is static: it runs in any guest, whatever its C library.
 $(O)/manyport: $(patsubst %.c,$(O)/%.o,$(wildcard tools/manyport/*.c)) $(LIB_OBJ)
 	$(CC) $(ALL_LDFLAGS) $(if $(SAN),,-static) -o $@ $^

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -222,6 +223,7 @@ void guest_end(struct guest *guest)
 		return;
 	}
 	guest->is_ending = true;
+	sd_notify(0, "STOPPING=1");
 	stop_serving(guest);
 	if (leave_count())
 		log_info("%s: services have not taken everything: waiting for %u of them; another "

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/fd_limit.h"
@@ -188,8 +189,10 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 			log_error("cannot serve descriptor %d: %s", options->fd, strerror(-ret));
 		return ret;
 	}
-	/* Only now: who waits for the line may connect. */
+	/* Only now: who waits for the line, or the service manager's word, may connect. */
 	say_how_to_attach(config, guest, options->socket_path);
+	sd_notifyf(0, "READY=1\nSTATUS=Guest %s: ports %d, services %d", config->guest.name,
+		   config->port_count, config->service_count);
 	return loop_run(loop);
 }
 
