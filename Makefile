@@ -104,6 +104,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/doc/manyport/manyportd.conf.example
 	$(call install_naming,50-manyportd.json,share/qemu/vhost-user)
 	$(call install_naming,manyportd@.service,lib/systemd/system)
+	install -D -m 644 packaging/manyportd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/manyportd.conf
 
 clean:
 	rm -rf $(O)
