@@ -31,6 +31,7 @@ static const struct config_key guest_keys[] = {
 	  "a size from 4K to 1M" },
 	{ "PollMicroseconds", CONFIG_NUMBER, offsetof(struct config_guest, poll_us), 0, 1000,
 	  "a number from 0 to 1000" },
+	{ "AccessLog", CONFIG_BOOL, offsetof(struct config_guest, access_log), 0, 0, "yes or no" },
 	{ "Device", CONFIG_DEVICE, offsetof(struct config_guest, binding), 0, 0,
 	  "console or fs" },
 	{ 0 }

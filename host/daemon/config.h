@@ -51,6 +51,7 @@ struct config_guest {
 	uint32_t linger_ms, exit_ms;	/* of services that have none of their own */
 	uint32_t poll_us;		/* how long to look for work before sleeping */
 	uint32_t binding;		/* enum device_binding */
+	uint32_t access_log;		/* bool */
 };
 
 struct config_port {

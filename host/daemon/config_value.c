@@ -58,6 +58,10 @@ struct choice {
 	uint32_t value;
 };
 
+static const struct choice bools[] = {
+	{ "yes", true }, { "no", false }, { "true", true }, { "false", false },
+	{ "on", true }, { "off", false }, { "1", true }, { "0", false }, { 0 },
+};
 static const struct choice kinds[] = {
 	{ "multi", MP_PORT_MULTI_OPEN }, { "fixed", MP_PORT_FIXED }, { 0 },
 };
@@ -169,6 +173,8 @@ int config_value_set(const struct config_key *key, void *field, const char *text
 	case CONFIG_TEXT:
 	case CONFIG_NAME:
 		return set_text(key, field, text);
+	case CONFIG_BOOL:
+		return set_choice(bools, field, text);
 	case CONFIG_KIND:
 		return set_choice(kinds, field, text);
 	case CONFIG_DEVICE:

@@ -22,6 +22,7 @@ enum config_type {
 	CONFIG_NUMBER,		/* uint32_t */
 	CONFIG_SIZE,		/* uint32_t, bytes */
 	CONFIG_TIME,		/* uint32_t, milliseconds */
+	CONFIG_BOOL,		/* uint32_t */
 	CONFIG_DEVICE,		/* uint32_t, enum device_binding */
 	CONFIG_KIND,		/* uint32_t, enum mp_port_kind */
 	CONFIG_NAMES,		/* char **, a list */

@@ -245,6 +245,7 @@ static struct device *make_device(struct guest *guest)
 		.max_io = config->guest.max_io,
 		.connect_ms = config->guest.connect_ms,
 		.linger_ms = config->guest.linger_ms,
+		.access_log = config->guest.access_log,
 	};
 	const struct device_env env = {
 		.context = guest, .now = env_now, .rearm = env_rearm, .wake = env_wake,

@@ -116,6 +116,8 @@ void channel_leave(struct channel *ch, enum mp_end how)
 	};
 	struct mp_stream *stream = ch->stream;
 
+	if (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING)
+		channel_log_end(ch, CHANNEL_LINE_CUT, "cut");
 	if (stream && how != MP_END_ABORT) {
 		ch->stream = NULL;
 		if (stream->ops->close(stream, end_of(ch), &place)) {
@@ -341,13 +343,28 @@ static const char *configured_name(const struct channel *ch, enum channel_line k
 	return is_known ? ch->service_name : NULL;
 }
 
+static bool is_access(enum channel_line kind)
+{
+	return kind == CHANNEL_LINE_OPENED || kind == CHANNEL_LINE_CLOSED ||
+	       kind == CHANNEL_LINE_CUT || kind >= CHANNEL_LINE_REFUSED;
+}
+
+void channel_log_end(struct channel *ch, enum channel_line kind, const char *how)
+{
+	channel_log(ch, kind, LOG_LEVEL_DEBUG, "%s: %llu bytes from the guest, %llu to it", how,
+		    (unsigned long long)ch->out_offset, (unsigned long long)ch->in_offset);
+}
+
 void channel_log(struct channel *ch, enum channel_line kind, enum log_level level,
 		 const char *format, ...)
 {
 	struct device *device = ch->port->device;
-	char text[128], comm[4 * MP_COMM_LEN + 1], who[160] = "unknown opener";
+	const bool is_always = device->config.access_log && is_access(kind);
+	char text[128], comm[4 * MP_COMM_LEN + 1], who[160] = "unknown opener", line[640];
 	va_list args;
 
+	if (is_always && level > LOG_LEVEL_INFO)
+		level = LOG_LEVEL_INFO;
 	if (!log_level_is_on(level))
 		return;
 	va_start(args, format);
@@ -357,8 +374,12 @@ void channel_log(struct channel *ch, enum channel_line kind, enum log_level leve
 	if (!ch->is_classic)
 		snprintf(who, sizeof(who), "uid %u, pid %u, %s", ch->uid, ch->pid,
 			 log_escape(comm, sizeof(comm), ch->comm, strlen(ch->comm)));
-	log_limited(log_limits_get(&device->channel_lines, kind, configured_name(ch, kind)), level,
-		    "%s: port %s: channel %u.%u: %s (%s): %s", device->config.guest,
-		    ch->port->config.name, ch->slot, ch->generation,
-		    ch->service_name ? ch->service_name : "-", who, text);
+	snprintf(line, sizeof(line), "%s: port %s: channel %u.%u: %s (%s): %s",
+		 device->config.guest, ch->port->config.name, ch->slot, ch->generation,
+		 ch->service_name ? ch->service_name : "-", who, text);
+	if (is_always)
+		log_line(level, "%s", line);
+	else
+		log_limited(log_limits_get(&device->channel_lines, kind, configured_name(ch, kind)),
+			    level, "%s", line);
 }

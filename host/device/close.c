@@ -39,7 +39,7 @@ void close_finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
 	ch->phase = CHANNEL_CLOSED;
 	ch->cause = reason;
 	ch->port->device->stats.closed++;
-	channel_log(ch, CHANNEL_LINE_CLOSED, LOG_LEVEL_DEBUG, "closed");
+	channel_log_end(ch, CHANNEL_LINE_CLOSED, "closed");
 	channel_refresh(ch);
 	if (ch->is_classic)
 		classic_gone(ch);

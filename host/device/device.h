@@ -47,6 +47,7 @@ struct device_config {
 	uint32_t max_io;		/* bytes per request */
 	uint32_t connect_ms;		/* time limit */
 	uint32_t linger_ms;		/* for HELLO: each service has its own */
+	bool access_log;		/* a line for each open and each end, without limit */
 };
 
 /* What the device needs of its surroundings. All calls from the loop thread. */

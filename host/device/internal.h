@@ -410,6 +410,7 @@ void channel_expired(struct channel *channel);
 enum channel_line {
 	CHANNEL_LINE_OPENED,
 	CHANNEL_LINE_CLOSED,
+	CHANNEL_LINE_CUT,
 	CHANNEL_LINE_WAITS,
 	CHANNEL_LINE_FAILED,
 	CHANNEL_LINE_LIMIT,		/* a time limit has passed */
@@ -417,6 +418,8 @@ enum channel_line {
 	CHANNEL_LINE_REFUSED,		/* + enum mp_reason */
 };
 
+/* What a channel has moved, at its end. */
+void channel_log_end(struct channel *channel, enum channel_line kind, const char *how);
 void channel_log(struct channel *channel, enum channel_line kind, enum log_level level,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
