@@ -52,6 +52,13 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 void log_limited_v(struct log_limit *limit, enum log_level level, const char *format,
 		   va_list args) __attribute__((format(printf, 3, 0)));
 
+/*
+ * Would log_limited() leave the next line out? Who has much to prepare for a line asks before, and
+ * says instead that one was left out.
+ */
+bool log_limit_is_spent(struct log_limit *limit);
+void log_limit_skip(struct log_limit *limit, enum log_level level);
+
 /* The kind is this place in the source. */
 #define log_limited_here(level, ...) do {				\
 	static struct log_limit limit_;					\

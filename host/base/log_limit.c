@@ -93,6 +93,30 @@ static void arm(uint32_t ms)
 	state.is_armed = !!state.arm;
 }
 
+static void leave_out(struct record *record, enum log_level level)
+{
+	record->suppressed++;
+	record->level = level;
+	arm(full_in(record));
+}
+
+void log_limit_skip(struct log_limit *limit, enum log_level level)
+{
+	struct record *record = find_record(limit);
+
+	if (record && log_level_is_on(level))
+		leave_out(record, level);
+}
+
+bool log_limit_is_spent(struct log_limit *limit)
+{
+	struct record *record = find_record(limit);
+
+	if (record)
+		refill(record, now_ms());
+	return !record || record->tokens < 1;
+}
+
 void log_limited_v(struct log_limit *limit, enum log_level level, const char *format,
 		   va_list args)
 {
@@ -106,9 +130,7 @@ void log_limited_v(struct log_limit *limit, enum log_level level, const char *fo
 		return;
 	refill(record, now_ms());
 	if (record->tokens < 1) {
-		record->suppressed++;
-		record->level = level;
-		arm(full_in(record));
+		leave_out(record, level);
 		return;
 	}
 	record->tokens -= 1;

@@ -269,6 +269,15 @@ static void limit_is_a_token_bucket(void **state)
 	assert_int_equal(count_lines(output()), 1);
 	log_tell_left_out(true);
 	assert_string_equal(output(), "");
+	while (!log_limit_is_spent(&limit))
+		log_limited(&limit, LOG_LEVEL_INFO, "the last ones");
+	output();
+	log_limited(&limit, LOG_LEVEL_INFO, "too much");
+	log_limit_skip(&limit, LOG_LEVEL_INFO);
+	log_limit_skip(&limit, LOG_LEVEL_DEBUG);
+	assert_string_equal(output(), "");
+	log_tell_left_out(true);
+	assert_non_null(strstr(output(), ": 2 lines like this were left out: the last ones\n"));
 }
 
 static uint32_t armed_ms;
