@@ -4,8 +4,9 @@
  *
  * A front end sends new descriptors whenever its guest boots or gets memory; one that does not
  * arrive costs the guest its device. So the process's limit is kept below what it may have, and
- * what is between the two is opened only while such a message is received. Whatever serves channels,
- * services and host tools meets the lower limit as if it were the only one. One thread does all.
+ * what is between the two is opened only while such a message is received. Whatever serves
+ * channels, services and host tools meets the lower limit as if it were the only one. One thread
+ * does all.
  */
 #ifndef HOST_BASE_FD_LIMIT_H
 #define HOST_BASE_FD_LIMIT_H

@@ -166,7 +166,7 @@ static int add_users(struct config_users *users, const char *text)
 
 int config_value_set(const struct config_key *key, void *field, const char *text)
 {
-	/* As everywhere with systemd, an empty assignment empties a list; it is there all the same. */
+	/* As with systemd, an empty assignment empties a list; it is given all the same. */
 	if (config_type_is_list(key->type) && !*text)
 		config_value_clear(key, field);
 	switch (key->type) {

@@ -4,9 +4,9 @@
  * front end while one is attached.
  *
  * A VMM that starts anew connects right after its forerunner has closed: both may come in one round
- * of the loop, in either order. So a second one is kept for a few rounds before it is refused. Where
- * the first has not said a word yet (a probe, a VMM that hangs), the second waits longer, and has
- * its place when the first has been silent for some seconds.
+ * of the loop, in either order. So a second one is kept for a few rounds before it is refused.
+ * Where the first has not said a word yet (a probe, a VMM that hangs), the second waits longer, and
+ * has its place when the first has been silent for some seconds.
  */
 #ifndef HOST_DAEMON_DOOR_H
 #define HOST_DAEMON_DOOR_H

@@ -197,7 +197,7 @@ unsigned int guest_queue_count(const struct guest *guest)
 
 unsigned int guest_front_end_fds(const struct guest *guest)
 {
-	/* Two connections, as a second one is looked at; a back channel; what one message carries. */
+	/* Two connections (one is looked at); a back channel; what one message carries. */
 	return 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
 }
 

@@ -22,10 +22,11 @@
 
 #define REGION_SIZE 0x10000
 
+static struct driver *driver;
 static uint32_t next_slot;
 
 /* Returns why it was refused, or 0. */
-static unsigned int open_next(struct driver *driver, const char *name)
+static unsigned int open_next(const char *name)
 {
 	uint32_t slot = next_slot++;
 
@@ -37,9 +38,9 @@ static unsigned int open_next(struct driver *driver, const char *name)
 	return driver->channels[slot].reason;
 }
 
-static void open_one(struct driver *driver, const char *name)
+static void open_one(const char *name)
 {
-	unsigned int reason = open_next(driver, name);
+	unsigned int reason = open_next(name);
 
 	if (reason)
 		printf("refused %u\n", reason);
@@ -47,16 +48,16 @@ static void open_one(struct driver *driver, const char *name)
 		printf("connected\n");
 }
 
-static void fill(struct driver *driver, const char *name)
+static void fill(const char *name)
 {
 	unsigned int reason, count = 0;
 
-	while (!(reason = open_next(driver, name)))
+	while (!(reason = open_next(name)))
 		count++;
 	printf("filled %u %u\n", count, reason);
 }
 
-static void add_memory(struct driver *driver)
+static void add_memory(void)
 {
 	const struct vhost_user_mem_slot slot = {
 		.region = { PEER_GUEST + PEER_MEM_SIZE, REGION_SIZE, PEER_USER + PEER_MEM_SIZE, 0 },
@@ -69,7 +70,7 @@ static void add_memory(struct driver *driver)
 	printf("added\n");
 }
 
-static void reboot(struct driver *driver)
+static void reboot(void)
 {
 	driver_restart(driver);
 	next_slot = 0;
@@ -86,23 +87,21 @@ static void stay(void)
 
 int main(int argc, char **argv)
 {
-	struct driver *driver;
-
 	if (argc < 2)
 		return 64;
 	driver = driver_open(argv[1], 0);
 	driver_start(driver);
 	for (int i = 2; i < argc; i++) {
 		if (!strcmp(argv[i], "open") && i + 1 < argc)
-			open_one(driver, argv[++i]);
+			open_one(argv[++i]);
 		else if (!strcmp(argv[i], "fill") && i + 1 < argc)
-			fill(driver, argv[++i]);
+			fill(argv[++i]);
 		else if (!strcmp(argv[i], "gone"))
 			driver_wait(driver, next_slot - 1, MP_ST_IN_END | MP_ST_FAILED);
 		else if (!strcmp(argv[i], "memory"))
-			add_memory(driver);
+			add_memory();
 		else if (!strcmp(argv[i], "reboot"))
-			reboot(driver);
+			reboot();
 		else if (!strcmp(argv[i], "stay"))
 			stay();
 		else

@@ -454,7 +454,8 @@ static void values_are_checked(void **state)
 		{ "Service a", "LingerTimeoutSec", "2h" }, { "Guest", "ExitTimeoutSec", "25h" },
 		{ "Guest", "LingerTimeoutSec", "soon" }, { "Guest", "MaxRequestSize", "2M" },
 		{ "Guest", "MaxRequestSize", "1K" }, { "Port a", "Id", "31" },
-		{ "Port a", "Kind", "classic" }, { "Guest", "AccessLog", "maybe" }, { "Service a", "Connect", "" },
+		{ "Guest", "AccessLog", "maybe" }, { "Port a", "Kind", "classic" },
+		{ "Service a", "Connect", "" },
 		{ "Service a", "Ports", "a,b" }, { "Service a", "AllowUser", "root" },
 		{ "Service a", "DenyUser", "4294967295" }, { "Service a", "AllowUser", "1-2-3" },
 	};
