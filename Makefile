@@ -22,8 +22,9 @@ all: $(O)/manyportd $(O)/manyport
 
 $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lsystemd
-# The guest command is static: it runs in any guest, whatever its C library.
-$(O)/manyport: $(patsubst %.c,$(O)/%.o,$(wildcard tools/manyport/*.c)) $(LIB_OBJ)
+# The guest command is static: it runs in any guest, whatever its C library. Its loop, lists, log
+# and listening sockets are the daemon's.
+$(O)/manyport: $(patsubst %.c,$(O)/%.o,$(wildcard tools/manyport/*.c)) $(LIB_OBJ) $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) $(if $(SAN),,-static) -o $@ $^
 
 $(O)/libhost.a: $(HOST_OBJ)
@@ -31,9 +32,10 @@ $(O)/libhost.a: $(HOST_OBJ)
 
 unit: $(UNIT)
 # The command's forward, with channels that the test plays.
-$(O)/tests/unit/test_forward: $(addprefix $(O)/tools/manyport/,drain.o forward.o listener.o relay.o)
+$(O)/tests/unit/test_forward: $(addprefix $(O)/tools/manyport/,drain.o flow.o forward.o listener.o refused.o relay.o \
+	spec.o stock.o) $(O)/lib/explain.o
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libhost.a -lcmocka
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)

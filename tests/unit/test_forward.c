@@ -106,22 +106,6 @@ int manyport_abort(int fd)
 	return connect(fd, &nobody, sizeof(nobody)) ? -errno : 0;
 }
 
-void complain(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vdprintf(message_pipe[1], format, args);
-	va_end(args);
-	dprintf(message_pipe[1], "\n");
-}
-
-void complain_refused(const char *port, const char *service, int error)
-{
-	(void)port;
-	complain("%s: %s", service, strerror(-error));
-}
-
 /* ---- the tests' side ---- */
 
 struct relayed {
@@ -144,6 +128,7 @@ static pid_t start_forwarder(bool tcp)
 	assert_true(pid >= 0);
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);	/* it does not outlive a test that fails */
+		dup2(message_pipe[1], STDERR_FILENO);
 		_exit(run_forward(3, words));
 	}
 	return pid;

@@ -15,7 +15,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -30,11 +29,11 @@
 #define LOOK_MAX_MS	100
 
 struct drain {
+	struct list link;		/* in forward->drains */
 	int fd;
 	bool reset;
 	int unsent;			/* when it was last looked at */
 	int64_t since;			/* when that became less */
-	struct drain *next;		/* forward->drains */
 };
 
 static int64_t now_ms(void)
@@ -68,6 +67,16 @@ static int bytes_unsent(int fd)
 	return bytes;
 }
 
+/*
+ * At once, and then less and less often while nothing happens. A timer without memory is one
+ * that was not armed yet: the end of the process closes the sockets then.
+ */
+static void look_soon(struct forward *forward)
+{
+	forward->drain_ms = LOOK_MIN_MS;
+	loop_timer_start(&forward->drain_look, LOOK_MIN_MS);
+}
+
 void drain_close(struct forward *forward, int fd, bool reset, bool has_ended)
 {
 	struct drain *drain;
@@ -83,15 +92,12 @@ void drain_close(struct forward *forward, int fd, bool reset, bool has_ended)
 		close(fd);
 		return;
 	}
-	/* The relay that its events point at is about to be freed. */
-	epoll_ctl(forward->epoll, EPOLL_CTL_DEL, fd, NULL);
 	drain->fd = fd;
 	drain->reset = reset;
 	drain->unsent = unsent;
 	drain->since = now_ms();
-	drain->next = forward->drains;
-	forward->drains = drain;
-	forward->drain_ms = LOOK_MIN_MS;
+	list_add_tail(&forward->drains, &drain->link);
+	look_soon(forward);
 }
 
 /* Is it over: all acknowledged, or nothing for too long? */
@@ -107,39 +113,42 @@ static bool is_over(struct forward *forward, struct drain *drain, int64_t now)
 	return !unsent || now - drain->since > DRAIN_LIMIT_MS;
 }
 
-static void drain_free(struct drain *drain)
+static void drain_free(struct forward *forward, struct drain *drain)
 {
+	list_del(&drain->link);
 	close_now(drain->fd, drain->reset);
 	free(drain);
+	listener_accept_starved(forward);
 }
 
-void drain_run(struct forward *forward)
+static void look(struct forward *forward)
 {
-	struct drain *drain, **at = &forward->drains;
+	struct list *link, *save;
 	int64_t now = now_ms();
-	bool closed = false;
 
-	if (!forward->drains)
-		return;
 	forward->drain_ms *= 2;
 	if (forward->drain_ms > LOOK_MAX_MS)
 		forward->drain_ms = LOOK_MAX_MS;
-	while ((drain = *at)) {
-		if (!is_over(forward, drain, now)) {
-			at = &drain->next;
-			continue;
-		}
-		*at = drain->next;
-		drain_free(drain);
-		closed = true;
+	list_for_each_safe(link, save, &forward->drains) {
+		struct drain *drain = list_entry(link, struct drain, link);
+
+		if (is_over(forward, drain, now))
+			drain_free(forward, drain);
 	}
-	if (closed)
-		listener_accept_starved(forward);
 }
 
-int drain_timeout(const struct forward *forward)
+static void look_again(struct loop_timer *timer)
 {
-	return forward->drains ? forward->drain_ms : -1;
+	struct forward *forward = container_of(timer, struct forward, drain_look);
+
+	look(forward);
+	if (!list_is_empty(&forward->drains))
+		loop_timer_start(timer, forward->drain_ms);
+}
+
+void drain_init(struct forward *forward)
+{
+	loop_timer_init(forward->loop, &forward->drain_look, look_again);
 }
 
 void drain_end_all(struct forward *forward, int limit_ms)
@@ -147,12 +156,10 @@ void drain_end_all(struct forward *forward, int limit_ms)
 	int64_t end = now_ms() + limit_ms;
 	struct drain *drain;
 
-	while (forward->drains && now_ms() < end) {
-		poll(NULL, 0, drain_timeout(forward));
-		drain_run(forward);
+	while (!list_is_empty(&forward->drains) && now_ms() < end) {
+		poll(NULL, 0, forward->drain_ms);
+		look(forward);
 	}
-	while ((drain = forward->drains)) {
-		forward->drains = drain->next;
-		drain_free(drain);
-	}
+	while ((drain = list_first(&forward->drains, struct drain, link)))
+		drain_free(forward, drain);
 }

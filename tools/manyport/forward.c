@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* manyport forward: its options and its loop. See forward.h. */
-#include "forward.h"
-
+/* manyport forward: its options, its start and its end. See forward.h. */
 #include <argp.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,24 +12,23 @@
 
 #include <manyport/client.h>
 
+#include "flow.h"
+#include "forward.h"
 #include "tool.h"
-
-#define EVENTS_PER_ROUND 64
-
-struct ending {
-	struct source source;		/* a signalfd */
-	struct forward *forward;
-};
 
 static const char help_text[] =
 	"Listens in the guest and connects each connection to a service of the host."
 	"\v"
 	"SOCKET is the path of a unix socket ('@NAME' is an abstract one), or [ADDR:]PORT of TCP: "
 	"127.0.0.1 unless ADDR is given, a port that the kernel chooses when PORT is 0. "
-	"A path with a colon cannot be said. NAME is empty on a port with a fixed service.\n\n"
+	"'unix:' or 'tcp:' in front says which; a path behind 'unix:' may have colons. "
+	"Behind a path, ',mode=0660', ',owner=USER' and ',group=GROUP' say who may connect: by "
+	"default only the user who runs this. NAME is empty on a port with a fixed service.\n\n"
 	"A connection that the host refuses is reset, with a message here. SIGTERM and SIGINT "
 	"end all connections and remove the unix sockets.\n\n"
-	"Example: manyport forward -L /run/db.sock:db -L 6379:redis";
+	"Example: manyport forward -L /run/db.sock,mode=0660,group=db:db -L 6379:redis";
+
+enum { OPTION_WAIT = 256 };
 
 static const struct argp_option options[] = {
 	{ "listen", 'L', "SOCKET:NAME", 0,
@@ -40,7 +36,10 @@ static const struct argp_option options[] = {
 	{ "port", 'p', "PORT", 0,
 	  "name of the port, or path of its node (default: $" MANYPORT_PORT_ENV
 	  ", else the first port with channels)", 0 },
-	{ "verbose", 'v', NULL, 0, "say how connections end", 0 },
+	{ "verbose", 'v', NULL, 0, "say how each connection ends, also when it ends well", 0 },
+	{ "wait", OPTION_WAIT, "TIME", OPTION_ARG_OPTIONAL,
+	  "try again for a connection, for TIME if it is given, while there is no port or nobody "
+	  "listens at the service", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
@@ -60,8 +59,12 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 	case 'v':
 		forward->is_verbose = true;
 		return 0;
+	case OPTION_WAIT:
+		if (!parse_time(arg, &forward->wait_ms))
+			argp_error(state, "--wait=%s: not a time such as 30s", arg);
+		return 0;
 	case ARGP_KEY_END:
-		if (!forward->listeners)
+		if (list_is_empty(&forward->listeners))
 			argp_error(state, "nothing to listen on: give -L SOCKET:NAME");
 		return 0;
 	default:
@@ -69,57 +72,27 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-int forward_watch(struct forward *forward, struct source *source)
+static void end_loop(struct loop_watch *watch, uint32_t events)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		.data.ptr = source,
-	};
+	struct forward *forward = container_of(watch, struct forward, signals);
 
-	return epoll_ctl(forward->epoll, EPOLL_CTL_ADD, source->fd, &event) ? -errno : 0;
-}
-
-static void end_loop(struct source *source, uint32_t events)
-{
 	(void)events;
-	((struct ending *)source)->forward->is_ending = true;
+	loop_quit(forward->loop);
 }
 
-static int watch_signals(struct forward *forward, struct ending *ending)
+static int watch_signals(struct forward *forward)
 {
 	sigset_t set;
+	int fd;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	ending->forward = forward;
-	ending->source.ready = end_loop;
-	ending->source.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return ending->source.fd < 0 ? -errno : forward_watch(forward, &ending->source);
-}
-
-static int run_loop(struct forward *forward)
-{
-	struct epoll_event events[EVENTS_PER_ROUND];
-	int count;
-
-	while (!forward->is_ending) {
-		count = epoll_wait(forward->epoll, events, EVENTS_PER_ROUND,
-				   forward->busy ? 0 : drain_timeout(forward));
-		if (count < 0 && errno != EINTR)
-			return -errno;
-		for (int i = 0; i < count; i++) {
-			struct source *source = events[i].data.ptr;
-
-			source->ready(source, events[i].events);
-		}
-		relay_run_busy(forward);
-		relay_free_dead(forward);
-		drain_run(forward);
-	}
-	return 0;
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : loop_watch_add(forward->loop, &forward->signals, fd, EPOLLIN,
+						end_loop);
 }
 
 /* Two descriptors per connection: the soft limit of 1024 is soon reached. */
@@ -133,40 +106,76 @@ static void raise_file_limit(void)
 	}
 }
 
-static int start(struct forward *forward, struct ending *ending)
+/* The port that there is, or with --wait perhaps none yet. */
+static int find_port(struct forward *forward)
 {
 	int ret = manyport_find(forward->port, forward->path, sizeof(forward->path));
+	char why[EXPLAIN_SIZE];
 
+	if (!ret)
+		return 0;
+	forward->path[0] = '\0';
+	explain_refused(why, forward->port, NULL, ret);
+	if (forward->wait_ms && refusal_may_pass(ret)) {
+		log_warning("for now: %s", why);
+		return 0;
+	}
+	log_error("%s", why);
+	return ret;
+}
+
+static int start(struct forward *forward)
+{
+	int ret = find_port(forward);
+
+	if (ret)
+		return ret;
+	raise_file_limit();
+	forward->buf = malloc(FLOW_BUF_SIZE);
+	forward->loop = loop_create();
+	if (!forward->buf || !forward->loop)
+		ret = -ENOMEM;
+	if (!ret)
+		ret = watch_signals(forward);
 	if (ret) {
-		complain_refused(forward->port, NULL, ret);
+		log_error("cannot start: %s", strerror(-ret));
 		return ret;
 	}
-	raise_file_limit();
-	forward->buf = malloc(FORWARD_BUF_SIZE);
-	forward->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!forward->buf || forward->epoll < 0)
-		return -errno;
-	ret = watch_signals(forward, ending);
-	for (struct listener *l = forward->listeners; l && !ret; l = l->next)
-		ret = listener_start(l);
-	return ret;
+	drain_init(forward);
+	return listener_start_all(forward);
+}
+
+static void end(struct forward *forward)
+{
+	listener_free_all(forward);
+	relay_end_all(forward);
+	if (forward->signals.loop) {
+		int fd = forward->signals.fd;
+
+		loop_watch_remove(&forward->signals);
+		close(fd);
+	}
+	loop_destroy(forward->loop);
+	free(forward->buf);
 }
 
 int run_forward(int argc, char **argv)
 {
 	static const struct argp parser = { options, parse_option, "-L SOCKET:NAME...", help_text,
 					    NULL, NULL, NULL };
-	struct forward forward = { .epoll = -1 };
-	struct ending ending = { 0 };
+	struct forward forward = { 0 };
 	int ret;
 
+	list_init(&forward.listeners);
+	list_init(&forward.relays);
+	list_init(&forward.drains);
 	if (argp_parse(&parser, argc, argv, 0, NULL, &forward))
 		return EXIT_USAGE;
 	signal(SIGPIPE, SIG_IGN);
-	ret = start(&forward, &ending);
+	log_setup(LOG_LEVEL_INFO);
+	ret = start(&forward);
 	if (!ret)
-		ret = run_loop(&forward);
-	listener_free_all(&forward);
-	relay_end_all(&forward);
+		ret = loop_run(forward.loop);
+	end(&forward);
 	return ret ? EXIT_IO : EXIT_OK;
 }

@@ -1,170 +1,112 @@
 // SPDX-License-Identifier: MIT
-/* The listening sockets of manyport forward. See forward.h. */
-#include <arpa/inet.h>
+/*
+ * The listening sockets of manyport forward. See forward.h.
+ *
+ * The file of a unix socket may go while the forwarder runs: somebody cleans a folder, or
+ * mounts another one over it. Nothing tells all of that, so the files are looked at now and
+ * then, and one that is gone is made anew. What somebody else has put there is left alone.
+ */
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "forward.h"
 #include "tool.h"
 
-static bool is_number(const char *text, size_t len)
+#define LOOK_MS 2000
+
+struct listener {
+	struct list link;		/* in forward->listeners */
+	struct forward *forward;
+	struct spec spec;
+	struct unix_listener file;	/* its descriptor is in use for TCP, too */
+	struct loop_watch watch;
+	struct loop_task again;
+	bool is_starved;		/* descriptors ran out: accept again after a close */
+	bool is_lost;			/* its file is, and that was told */
+};
+
+static void accept_all(struct listener *listener);
+
+static void clients_wait(struct loop_watch *watch, uint32_t events)
 {
-	return len > 0 && strspn(text, "0123456789") >= len;
+	(void)events;
+	accept_all(container_of(watch, struct listener, watch));
 }
 
-/*
- * How much of "SOCKET:NAME" is the socket. [ADDR]:PORT, ADDR:PORT and PORT are TCP; all
- * else up to the first colon is a path. Returns 0 when there is no colon.
- */
-static size_t socket_length(const char *spec, bool *is_unix)
+static void accept_again(struct loop_task *task)
 {
-	const char *end = spec, *colon;
-
-	*is_unix = false;
-	if (*spec == '[') {
-		end = strchr(spec, ']');
-		if (!end || end[1] != ':')
-			return 0;
-		colon = strchr(end + 2, ':');
-		return colon ? colon - spec : 0;
-	}
-	colon = strchr(spec, ':');
-	if (!colon)
-		return 0;
-	if (is_number(spec, colon - spec))
-		return colon - spec;
-	end = strchr(colon + 1, ':');
-	if (end && is_number(colon + 1, end - colon - 1) && !memchr(spec, '/', colon - spec))
-		return end - spec;
-	*is_unix = true;
-	return colon - spec;
+	accept_all(container_of(task, struct listener, again));
 }
 
-int listener_add(struct forward *forward, const char *spec, const char **why)
+int listener_add(struct forward *forward, const char *text, const char **why)
 {
-	struct listener *listener;
-	bool is_unix;
-	size_t len = socket_length(spec, &is_unix);
+	struct listener *listener = calloc(1, sizeof(*listener));
 
-	*why = "expected SOCKET:NAME, where SOCKET is a path or [ADDR:]PORT";
-	if (!len)
-		return -EINVAL;
-	*why = "the path is too long";
-	if (is_unix && len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		return -EINVAL;
 	*why = "out of memory";
-	listener = calloc(1, sizeof(*listener));
 	if (!listener)
-		return -EINVAL;
-	listener->address = strndup(spec, len);
-	listener->service = spec + len + 1;
-	listener->is_unix = is_unix;
-	listener->source.fd = -1;
+		return -ENOMEM;
 	listener->forward = forward;
-	listener->next = forward->listeners;
-	forward->listeners = listener;
-	return listener->address ? 0 : -EINVAL;
+	listener->file.fd = -1;
+	list_add_tail(&forward->listeners, &listener->link);
+	return spec_parse(&listener->spec, text, why);
 }
 
-/* A socket file that nobody listens on any more may be replaced. */
-static bool is_stale(const struct sockaddr_un *address, socklen_t len)
+static void accept_all(struct listener *listener)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, len) &&
-		     errno == ECONNREFUSED;
+	int fd, one = 1;
 
-	if (fd >= 0)
-		close(fd);
-	return stale;
+	listener->is_starved = false;
+	for (;;) {
+		fd = accept4(listener->file.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0)
+			break;
+		if (!listener->spec.is_unix)
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		relay_create(listener->forward, &listener->spec, fd);
+	}
+	if (errno == EAGAIN)
+		return;
+	/* No edge will come for those who wait: try again when something was closed. */
+	listener->is_starved = true;
+	log_limited(&listener->forward->refused, LOG_LEVEL_WARNING, "%s: cannot accept now: %s",
+		    listener->spec.address, strerror(errno));
 }
 
-static int bind_unix(struct listener *listener)
+void listener_accept_starved(struct forward *forward)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t len = offsetof(struct sockaddr_un, sun_path) + strlen(listener->address);
-	struct stat status;
-	int ret;
+	struct list *link;
 
-	memcpy(address.sun_path, listener->address, strlen(listener->address));
-	if (address.sun_path[0] == '@')
-		address.sun_path[0] = '\0';
-	else
-		len++;
-	ret = bind(listener->source.fd, (struct sockaddr *)&address, len);
-	if (ret && errno == EADDRINUSE && address.sun_path[0] && is_stale(&address, len)) {
-		unlink(address.sun_path);
-		ret = bind(listener->source.fd, (struct sockaddr *)&address, len);
+	list_for_each(link, &forward->listeners) {
+		struct listener *listener = list_entry(link, struct listener, link);
+
+		if (listener->is_starved)
+			loop_task_queue(&listener->again);
 	}
-	if (!ret && address.sun_path[0] && !lstat(address.sun_path, &status)) {
-		listener->dev = status.st_dev;
-		listener->ino = status.st_ino;
-	}
-	return ret ? -errno : 0;
 }
 
-/* Fills *address from "PORT", "ADDR:PORT" or "[ADDR]:PORT". Returns its size or 0. */
-static socklen_t parse_tcp(const char *text, struct sockaddr_storage *address)
-{
-	struct sockaddr_in *four = (struct sockaddr_in *)address;
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
-	const char *colon = strrchr(text, ':');
-	unsigned long number = strtoul(colon ? colon + 1 : text, NULL, 10);
-	char host[INET6_ADDRSTRLEN] = "127.0.0.1";
-
-	if (number > 65535)
-		return 0;
-	if (colon) {
-		size_t skip = *text == '[', len = colon - text - 2 * skip;
-
-		if (len >= sizeof(host))
-			return 0;
-		memcpy(host, text + skip, len);
-		host[len] = '\0';
-	}
-	if (!strcmp(host, "localhost"))
-		strcpy(host, "127.0.0.1");
-	if (!strcmp(host, "*"))
-		strcpy(host, "0.0.0.0");
-	if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons(number);
-		return sizeof(*four);
-	}
-	if (inet_pton(AF_INET6, host, &six->sin6_addr) != 1)
-		return 0;
-	six->sin6_family = AF_INET6;
-	six->sin6_port = htons(number);
-	return sizeof(*six);
-}
+/* ---- starting ---- */
 
 static int open_tcp(struct listener *listener)
 {
-	struct sockaddr_storage address = { 0 };
-	socklen_t len = parse_tcp(listener->address, &address);
-	int one = 1;
+	const struct spec *spec = &listener->spec;
+	int one = 1, fd = socket(spec->tcp.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+				 0);
 
-	if (!len)
-		return -EINVAL;
-	listener->source.fd = socket(address.ss_family,
-				     SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener->source.fd < 0)
+	if (fd < 0)
 		return -errno;
-	setsockopt(listener->source.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	return bind(listener->source.fd, (struct sockaddr *)&address, len) ? -errno : 0;
-}
-
-static int open_unix(struct listener *listener)
-{
-	listener->source.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return listener->source.fd < 0 ? -errno : bind_unix(listener);
+	listener->file.fd = fd;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&spec->tcp, spec->tcp_len) || listen(fd, SOMAXCONN))
+		return -errno;
+	return 0;
 }
 
 /* Which port the kernel chose for port 0. */
@@ -179,79 +121,115 @@ static unsigned int tcp_port(int fd)
 		     ((struct sockaddr_in *)&address)->sin_port);
 }
 
-static void accept_all(struct source *source, uint32_t events)
+static int watch(struct listener *listener)
 {
-	struct listener *listener = (struct listener *)source;
-	int fd, one = 1;
-
-	(void)events;
-	listener->is_starved = false;
-	for (;;) {
-		fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0)
-			break;
-		if (!listener->is_unix)
-			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		relay_create(listener->forward, listener, fd);
-	}
-	if (errno == EAGAIN)
-		return;
-	/* No edge will come for those who wait: try again when something was closed. */
-	listener->is_starved = true;
-	complain("%s: cannot accept now: %s", listener->address, strerror(errno));
+	return loop_watch_add(listener->forward->loop, &listener->watch, listener->file.fd,
+			      EPOLLIN | EPOLLET, clients_wait);
 }
 
-int listener_start(struct listener *listener)
+static int start(struct listener *listener)
 {
-	int ret = listener->is_unix ? open_unix(listener) : open_tcp(listener);
+	const struct spec *spec = &listener->spec;
+	int ret = spec->is_unix ?
+		  unix_listener_open(&listener->file, spec->address, &spec->access) :
+		  open_tcp(listener);
 
-	if (!ret && listen(listener->source.fd, SOMAXCONN))
-		ret = -errno;
-	listener->source.ready = accept_all;
+	loop_task_init(listener->forward->loop, &listener->again, accept_again);
 	if (!ret)
-		ret = forward_watch(listener->forward, &listener->source);
+		ret = watch(listener);
 	if (ret) {
-		complain("cannot listen on %s: %s", listener->address, strerror(-ret));
+		log_error("cannot listen on %s: %s", spec->address,
+			  spec->is_unix ? unix_address_explain(ret) : strerror(-ret));
 		return ret;
 	}
-	if (listener->is_unix)
-		complain("forwarding %s to '%s'", listener->address, listener->service);
+	if (spec->is_unix)
+		log_info("forwarding %s to '%s'", spec->address, spec->service);
 	else
-		complain("forwarding %s (TCP port %u) to '%s'", listener->address,
-			 tcp_port(listener->source.fd), listener->service);
+		log_info("forwarding %s (TCP port %u) to '%s'", spec->address,
+			 tcp_port(listener->file.fd), spec->service);
 	return 0;
 }
 
-void listener_accept_starved(struct forward *forward)
+/* ---- files that go ---- */
+
+/* Those who connected to the socket that is gone are served, and its place is taken. */
+static int replace(struct listener *listener, const struct unix_listener *fresh)
 {
-	for (struct listener *l = forward->listeners; l; l = l->next)
-		if (l->is_starved)
-			accept_all(&l->source, 0);
+	accept_all(listener);
+	loop_watch_remove(&listener->watch);
+	unix_listener_close(&listener->file);
+	listener->file = *fresh;
+	return watch(listener);
 }
 
-/* Only the file that we made: another process may have put its own there. */
-static void remove_file(const struct listener *listener)
+static void open_anew(struct listener *listener)
 {
+	const struct spec *spec = &listener->spec;
+	struct unix_listener fresh;
 	struct stat status;
+	int ret;
 
-	if (listener->ino && !lstat(listener->address, &status) &&
-	    status.st_dev == listener->dev && status.st_ino == listener->ino)
-		unlink(listener->address);
+	/* Whoever has put something there is asked once, not again and again. */
+	if (listener->is_lost && !lstat(spec->address, &status))
+		return;
+	ret = unix_listener_open(&fresh, spec->address, &spec->access);
+	if (!ret)
+		ret = replace(listener, &fresh);
+	if (!ret)
+		log_warning("%s was removed: listening there anew", spec->address);
+	else if (!listener->is_lost)
+		log_warning("%s is not this forwarder's any more (%s): nobody can connect until "
+			    "it can be made anew", spec->address, unix_address_explain(ret));
+	listener->is_lost = ret;
+}
+
+static void look_at_files(struct loop_timer *timer)
+{
+	struct forward *forward = container_of(timer, struct forward, look);
+	struct list *link;
+
+	list_for_each(link, &forward->listeners) {
+		struct listener *listener = list_entry(link, struct listener, link);
+
+		if (!unix_listener_is_there(&listener->file))
+			open_anew(listener);
+		else
+			listener->is_lost = false;
+	}
+	loop_timer_start(timer, LOOK_MS);
+}
+
+/* ---- all ---- */
+
+int listener_start_all(struct forward *forward)
+{
+	bool has_file = false;
+	struct list *link;
+	int ret = 0;
+
+	list_for_each(link, &forward->listeners) {
+		struct listener *listener = list_entry(link, struct listener, link);
+
+		ret = start(listener);
+		if (ret)
+			return ret;
+		has_file |= listener->file.ino;
+	}
+	loop_timer_init(forward->loop, &forward->look, look_at_files);
+	return has_file ? loop_timer_start(&forward->look, LOOK_MS) : 0;
 }
 
 void listener_free_all(struct forward *forward)
 {
-	struct listener *listener, *next;
+	struct list *link;
 
-	for (listener = forward->listeners; listener; listener = next) {
-		next = listener->next;
-		remove_file(listener);
-		if (listener->source.fd >= 0)
-			close(listener->source.fd);
-		free(listener->address);
+	while ((link = list_pop(&forward->listeners))) {
+		struct listener *listener = list_entry(link, struct listener, link);
+
+		loop_task_cancel(&listener->again);
+		loop_watch_remove(&listener->watch);
+		unix_listener_close(&listener->file);
+		free(listener->spec.address);
 		free(listener);
 	}
-	forward->listeners = NULL;
 }

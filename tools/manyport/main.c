@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* manyport: the command line's first word, and messages. */
 #include <argp.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,33 +50,12 @@ void complain(const char *format, ...)
 	funlockfile(stderr);
 }
 
-const char *error_name(int error)
-{
-	const char *name = strerrorname_np(error < 0 ? -error : error);
-
-	return name ? name : "unknown error";
-}
-
 void complain_refused(const char *port, const char *service, int error)
 {
-	char where[160] = "", what[300], node[300];
+	char why[EXPLAIN_SIZE];
 
-	if (port)
-		snprintf(where, sizeof(where), " on port '%s'", port);
-	if (service)
-		snprintf(what, sizeof(what), "no channel to service '%s'%s", service, where);
-	else
-		snprintf(what, sizeof(what), "no channel%s", where);
-	if (error == -EBUSY && find_stock_port(port, node, sizeof(node)))
-		complain("%s (EBUSY): virtio_console has %s, and lets one process at a time open "
-			 "it: load the manyport module (modprobe manyport), which takes the port "
-			 "over", what, node);
-	else if (error == -ENODEV && find_stock_port(port, node, sizeof(node)))
-		complain("%s (ENODEV): virtio_console has %s: load the manyport module (modprobe "
-			 "manyport), which takes the port over if the host gives it channels; or "
-			 "use it as it is with --port, one process at a time", what, node);
-	else
-		complain("%s (%s): %s", what, error_name(error), manyport_explain(error));
+	explain_refused(why, port, service, error);
+	complain("%s", why);
 }
 
 static int parse_option(int key, char *arg, struct argp_state *state)

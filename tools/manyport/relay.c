@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * One connection of manyport forward and its channel.
- *
- * Two flows share nothing but the relay's end. A flow reads only when
- * it holds nothing, so a side that does not take its bytes stops the flow and no more
- * than one buffer is held: back pressure reaches whoever sends.
- *
- * A flow is done when the end was passed on (or nobody takes its bytes). The
- * relay ends when both are done, or when one side has hung up and all that it
- * said was passed on.
+ * One connection of manyport forward and its channel: two flows, which share nothing but the
+ * end. It ends when both are done, or when one side has hung up and all that it said was
+ * passed on.
  *
  * A cut stream never looks whole, and bytes that arrived are not thrown away:
  *
@@ -19,10 +13,15 @@
  * - A unix socket knows no reset. ECONNRESET says there that the client went with answers
  *   unread, behind all that it had sent: an end. A client that was killed looks the same.
  * - A service that failed resets a TCP client, behind what it had said (drain.c).
+ *
+ * Whatever happens in a callback only marks the relay; settle() is the last word of each, and
+ * the only one that frees.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,93 +31,108 @@
 
 #include <manyport/client.h>
 
+#include "flow.h"
 #include "forward.h"
 #include "tool.h"
 
-/* A relay moves at most this much per flow before the others have their turn. */
-#define TURN_BYTES (8 * FORWARD_BUF_SIZE)
 /* How long the end of the process waits, at most, for bytes that are on their way. */
 #define END_LIMIT_MS 1000
 #define END_STEP_MS  10
 
-struct side {
-	struct source source;
-	struct relay *relay;
-	bool is_port;
-	bool readable, writable, hung_up;
-};
-
-struct flow {
-	struct side *from, *to;
-	char *held;			/* read and not yet written, or NULL */
-	size_t held_len, held_done;
-	bool from_ended, is_done;
-	bool is_dropped;		/* nobody takes its bytes, yet they must be read */
-};
-
 struct relay {
+	struct list link;		/* in forward->relays */
 	struct forward *forward;
 	const char *service;
-	bool is_tcp;
 	struct side client, port;
 	struct flow out, in;		/* client to port, port to client */
-	bool is_connected, is_busy, is_dead;
+	struct loop_task more;		/* there is more to move at once */
+	struct loop_timer retry;	/* no channel yet, and another try is due */
+	uint64_t give_up;		/* when no other try is made, by the loop's clock */
+	unsigned int retry_ms;
+	bool is_connected;
 	bool has_failed;		/* the service has: the client is to notice */
-	struct relay *next, **prev;	/* forward->relays */
-	struct relay *next_busy;	/* forward->busy or ->dead */
+	bool is_over;			/* the next settle() ends it, as the rest says */
+	bool cut, reset;
+	int error;			/* why, or 0 */
 };
 
 /*
  * @cut: the service is not to take what it got for the whole. @reset: nor is the client,
- * where its socket has a way to say so.
+ * where its socket has a way to say so. The first one counts.
  */
-static void end_relay(struct relay *relay, bool cut, bool reset)
+static void end_relay(struct relay *relay, int error, bool cut, bool reset)
 {
-	if (relay->is_dead)
+	if (relay->is_over)
 		return;
-	relay->is_dead = true;
-	if (cut)
-		manyport_abort(relay->port.source.fd);
-	close(relay->port.source.fd);
-	if (relay->is_tcp)
-		drain_close(relay->forward, relay->client.source.fd, reset,
+	relay->is_over = true;
+	relay->error = error;
+	relay->cut = cut;
+	relay->reset = reset;
+}
+
+static void close_port(struct relay *relay)
+{
+	int fd = side_take(&relay->port);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A client of TCP learns by a reset, one of a unix socket by the close. */
+static void refuse_client(int client)
+{
+	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(client);
+}
+
+static void tell_end(const struct relay *relay)
+{
+	const char *how = relay->error ? strerror(-relay->error) :
+			  relay->cut || relay->reset ? "cut" : "whole";
+
+	log_info("'%s': connection ended: %s, %" PRIu64 " bytes out, %" PRIu64 " in",
+		 relay->service, how, relay->out.bytes, relay->in.bytes);
+}
+
+static void relay_free(struct relay *relay)
+{
+	struct forward *forward = relay->forward;
+
+	if (forward->is_verbose && relay->is_connected)
+		tell_end(relay);
+	loop_timer_stop(&relay->retry);
+	loop_task_cancel(&relay->more);
+	if (relay->cut && relay->port.fd >= 0)
+		manyport_abort(relay->port.fd);
+	close_port(relay);
+	if (relay->client.kind == SIDE_TCP)
+		drain_close(forward, side_take(&relay->client), relay->reset,
 			    relay->out.from_ended);
 	else
-		close(relay->client.source.fd);
-	free(relay->out.held);
-	free(relay->in.held);
-	*relay->prev = relay->next;
-	if (relay->next)
-		relay->next->prev = relay->prev;
-	relay->forward->relay_count--;
-	/* On the busy list it is found dead, and moved then. */
-	if (!relay->is_busy) {
-		relay->next_busy = relay->forward->dead;
-		relay->forward->dead = relay;
-	}
+		close(side_take(&relay->client));
+	flow_forget(&relay->out);
+	flow_forget(&relay->in);
+	list_del(&relay->link);
+	free(relay);
+	listener_accept_starved(forward);
 }
 
-static void pass_end(struct flow *flow)
+static void settle(struct relay *relay)
 {
-	flow->is_done = true;
-	if (flow->to->is_port)
-		manyport_shutdown(flow->to->source.fd, SHUT_WR);
-	else
-		shutdown(flow->to->source.fd, SHUT_WR);
+	if (relay->is_over)
+		relay_free(relay);
 }
 
-static void drop_held(struct flow *flow)
-{
-	free(flow->held);
-	flow->held = NULL;
-}
+/* ---- moving ---- */
 
 /* The service takes no more: what the client still says has nowhere to go. */
 static void stop_out(struct relay *relay)
 {
-	drop_held(&relay->out);
+	flow_forget(&relay->out);
 	relay->out.is_done = true;
-	shutdown(relay->client.source.fd, SHUT_RD);
+	shutdown(relay->client.fd, SHUT_RD);
 }
 
 /*
@@ -128,118 +142,8 @@ static void stop_out(struct relay *relay)
  */
 static void drop_in(struct relay *relay)
 {
-	drop_held(&relay->in);
+	flow_forget(&relay->in);
 	relay->in.is_dropped = true;
-}
-
-/* Returns bytes written, 0 when the receiver has no room now, or -errno. */
-static ssize_t write_some(struct flow *flow, const char *data, size_t len)
-{
-	ssize_t ret;
-
-	if (flow->is_dropped)
-		return len;
-	if (!flow->to->writable)
-		return 0;
-	do {
-		if (flow->to->is_port)
-			ret = write(flow->to->source.fd, data, len);
-		else
-			ret = send(flow->to->source.fd, data, len, MSG_NOSIGNAL);
-	} while (ret < 0 && errno == EINTR);
-	if (ret >= 0)
-		return ret;
-	if (errno != EAGAIN)
-		return -errno;
-	flow->to->writable = false;
-	return 0;
-}
-
-/* Returns bytes moved, 0 when the receiver has no room now, or -errno. */
-static ssize_t write_held(struct flow *flow)
-{
-	ssize_t ret = write_some(flow, flow->held + flow->held_done,
-				 flow->held_len - flow->held_done);
-
-	if (ret <= 0)
-		return ret;
-	flow->held_done += ret;
-	if (flow->held_done == flow->held_len) {
-		free(flow->held);
-		flow->held = NULL;
-	}
-	return ret;
-}
-
-static int hold(struct flow *flow, const char *data, size_t len)
-{
-	flow->held = malloc(len);
-	if (!flow->held)
-		return -ENOMEM;
-	memcpy(flow->held, data, len);
-	flow->held_len = len;
-	flow->held_done = 0;
-	return 0;
-}
-
-/*
- * Returns bytes read, 0 when there is nothing now or no more, or -errno; *failed becomes
- * @from where that is the side which failed.
- */
-static ssize_t read_and_write(struct flow *flow, char *buf, struct side **failed)
-{
-	ssize_t len, done = 0, ret = 0;
-
-	if (!flow->from->readable)
-		return 0;
-	do {
-		len = read(flow->from->source.fd, buf, FORWARD_BUF_SIZE);
-	} while (len < 0 && errno == EINTR);
-	if (len < 0 && errno != EAGAIN) {
-		*failed = flow->from;
-		return -errno;
-	}
-	if (len <= 0) {
-		flow->from->readable = false;
-		flow->from_ended = !len;
-		return 0;
-	}
-	do {
-		ret = write_some(flow, buf + done, len - done);
-		if (ret > 0)
-			done += ret;
-	} while (ret > 0 && done < len);
-	if (ret < 0)
-		return ret;
-	ret = done < len ? hold(flow, buf + done, len - done) : 0;
-	return ret < 0 ? ret : len;
-}
-
-/*
- * Returns 1 when there may be more to move at once, 0, or -errno; *failed is then the side
- * whose call gave it.
- */
-static int move_flow(struct flow *flow, char *buf, struct side **failed)
-{
-	ssize_t ret, moved = 0;
-
-	while (!flow->is_done && moved < TURN_BYTES) {
-		*failed = flow->to;
-		if (flow->held) {
-			ret = write_held(flow);
-		} else if (flow->from_ended) {
-			pass_end(flow);
-			return 0;
-		} else {
-			ret = read_and_write(flow, buf, failed);
-			if (!ret && flow->from_ended)
-				continue;
-		}
-		if (ret <= 0)
-			return ret;
-		moved += ret;
-	}
-	return !flow->is_done;
 }
 
 static bool is_finished(const struct relay *relay)
@@ -249,43 +153,32 @@ static bool is_finished(const struct relay *relay)
 	       (relay->port.hung_up && relay->in.is_done);
 }
 
-static void make_busy(struct relay *relay)
-{
-	if (relay->is_busy)
-		return;
-	relay->is_busy = true;
-	relay->next_busy = relay->forward->busy;
-	relay->forward->busy = relay;
-}
-
-static void fail_relay(struct relay *relay, int error, bool cut, bool reset)
-{
-	if (relay->forward->is_verbose)
-		complain("'%s': connection ended: %s", relay->service, strerror(-error));
-	end_relay(relay, cut, reset);
-}
-
 /* Something is wrong with the client; more of what it said may wait to be read. */
 static void client_failed(struct relay *relay, int error)
 {
-	bool has_ended = error == -EPIPE || (error == -ECONNRESET && !relay->is_tcp);
+	bool has_ended = error == -EPIPE ||
+			 (error == -ECONNRESET && relay->client.kind == SIDE_UNIX);
 
+	if (error == -EBADMSG)
+		log_limited(&relay->forward->descriptors, LOG_LEVEL_WARNING,
+			    "'%s': the client sent a descriptor, which cannot travel: its connection "
+			    "is closed", relay->service);
 	if (has_ended)
 		drop_in(relay);
 	else
-		fail_relay(relay, error, true, true);
+		end_relay(relay, error, true, true);
 }
 
 /* The same of the port. @in: by a read, so all that the service said has been read. */
 static void port_failed(struct relay *relay, int error, bool in)
 {
-	if (!in) {
-		/* Reading meets a failure itself, behind the last byte. */
-		relay->has_failed = error != -EPIPE;
-		stop_out(relay);
-	} else {
-		fail_relay(relay, error, false, true);
+	if (in) {
+		end_relay(relay, error, false, true);
+		return;
 	}
+	/* Reading meets a failure itself, behind the last byte. */
+	relay->has_failed = error != -EPIPE;
+	stop_out(relay);
 }
 
 /* Moves what can be moved. Returns true when there may be more. */
@@ -296,11 +189,11 @@ static bool move_both(struct relay *relay)
 	bool more = false;
 	int ret;
 
-	for (int i = 0; i < 2 && !relay->is_dead; i++) {
-		ret = move_flow(flows[i], relay->forward->buf, &failed);
+	for (int i = 0; i < 2 && !relay->is_over; i++) {
+		ret = flow_move(flows[i], relay->forward->buf, &failed);
 		if (ret == -ENOMEM)
-			fail_relay(relay, ret, true, true);
-		else if (ret < 0 && failed->is_port)
+			end_relay(relay, ret, true, true);
+		else if (ret < 0 && failed == &relay->port)
 			port_failed(relay, ret, flows[i] == &relay->in);
 		else if (ret < 0)
 			client_failed(relay, ret);
@@ -314,12 +207,92 @@ static void move_relay(struct relay *relay)
 {
 	bool more = move_both(relay);
 
-	if (relay->is_dead)
-		return;
 	if (is_finished(relay))
-		end_relay(relay, false, relay->has_failed);
-	else if (more)
-		make_busy(relay);
+		end_relay(relay, 0, false, relay->has_failed);
+	else if (more && !relay->is_over)
+		loop_task_queue(&relay->more);
+}
+
+static void move_more(struct loop_task *task)
+{
+	struct relay *relay = container_of(task, struct relay, more);
+
+	move_relay(relay);
+	settle(relay);
+}
+
+/* ---- connecting ---- */
+
+static void refused(struct relay *relay, int error)
+{
+	char why[EXPLAIN_SIZE];
+
+	explain_refused(why, relay->forward->port, relay->service, error);
+	log_limited(&relay->forward->refused, LOG_LEVEL_WARNING, "%s", why);
+	end_relay(relay, error, false, true);
+}
+
+/* Another try, if that was asked for and may help; the client waits meanwhile. */
+static void try_again(struct relay *relay, int error)
+{
+	uint64_t now = loop_now(relay->forward->loop);
+
+	close_port(relay);
+	if (!refusal_may_pass(error) || now >= relay->give_up) {
+		refused(relay, error);
+		return;
+	}
+	if (relay->retry_ms > relay->give_up - now)
+		relay->retry_ms = relay->give_up - now;
+	if (loop_timer_start(&relay->retry, relay->retry_ms))
+		refused(relay, error);
+	relay->retry_ms = next_try_ms(relay->retry_ms);
+}
+
+/* Begins the naming or collects its answer. Returns 1 connected, 0 wait, -errno. */
+static int name_channel(struct relay *relay)
+{
+	int ret = 0;
+
+	/* Without a name the port has a fixed service. */
+	if (*relay->service)
+		ret = manyport_connect(relay->port.fd, relay->service);
+	if (ret == -EINPROGRESS)
+		return 0;
+	return !ret || ret == -EISCONN ? 1 : ret;
+}
+
+/* What was said while connecting was about that, not about the data. */
+static void begin(struct relay *relay)
+{
+	relay->is_connected = true;
+	relay->port.readable = relay->port.writable = true;
+	relay->port.hung_up = false;
+	relay->port.short_is_dry = true;
+	side_watch_room(&relay->port, false);
+	move_relay(relay);
+}
+
+static void collect_answer(struct relay *relay)
+{
+	int ret = name_channel(relay);
+
+	if (ret < 0)
+		try_again(relay, ret);
+	else if (ret)
+		begin(relay);
+}
+
+static void port_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct relay *relay = container_of(watch, struct relay, port.watch);
+
+	side_learn(&relay->port, events);
+	if (relay->is_connected)
+		move_relay(relay);
+	else
+		collect_answer(relay);
+	settle(relay);
 }
 
 /* Asked for as soon as it is told: a stalled flow would not meet it. */
@@ -328,178 +301,122 @@ static void look_for_reset(struct relay *relay)
 	socklen_t len = sizeof(int);
 	int error = 0;
 
-	if (!getsockopt(relay->client.source.fd, SOL_SOCKET, SO_ERROR, &error, &len) && error)
+	if (!getsockopt(relay->client.fd, SOL_SOCKET, SO_ERROR, &error, &len) && error)
 		client_failed(relay, -error);
 }
 
-/* Begins the naming or collects its answer. Returns 1 connected, 0 wait, -errno. */
-static int connect_relay(struct relay *relay)
+static void client_ready(struct loop_watch *watch, uint32_t events)
 {
-	int ret = 0;
+	struct relay *relay = container_of(watch, struct relay, client.watch);
 
-	/* Without a name the port has a fixed service. */
-	if (*relay->service)
-		ret = manyport_connect(relay->port.source.fd, relay->service);
-	if (ret == -EINPROGRESS)
-		return 0;
-	relay->is_connected = !ret || ret == -EISCONN;
-	return relay->is_connected ? 1 : ret;
-}
-
-static void side_ready(struct source *source, uint32_t events)
-{
-	struct side *side = (struct side *)source;
-	struct relay *relay = side->relay;
-	int ret;
-
-	if (relay->is_dead)
-		return;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		side->readable = true;
-	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-		side->writable = true;
-	if (events & EPOLLHUP)
-		side->hung_up = true;
-	if ((events & EPOLLERR) && !side->is_port)
+	side_learn(&relay->client, events);
+	if (events & EPOLLERR)
 		look_for_reset(relay);
-	if (relay->is_dead)
-		return;
-	if (!relay->is_connected) {
-		ret = side->is_port ? connect_relay(relay) : 0;
-		if (ret < 0) {
-			complain_refused(relay->forward->port, relay->service, ret);
-			end_relay(relay, false, true);
-		}
-		if (ret <= 0)
-			return;
-		/* What was said while connecting was about that, not about the data. */
-		relay->port.hung_up = false;
-		relay->port.readable = relay->port.writable = true;
+	if (relay->is_connected && !relay->is_over)
+		move_relay(relay);
+	settle(relay);
+}
+
+/* A node that was found once may have gone with its device, and another one come. */
+static int open_port(struct forward *forward)
+{
+	int ret = -ENODEV;
+
+	if (forward->path[0])
+		ret = manyport_open(forward->path, NULL, O_NONBLOCK | O_CLOEXEC);
+	if (ret != -ENODEV)
+		return ret;
+	ret = manyport_find(forward->port, forward->path, sizeof(forward->path));
+	if (ret) {
+		forward->path[0] = '\0';
+		return ret;
 	}
-	move_relay(relay);
+	return manyport_open(forward->path, NULL, O_NONBLOCK | O_CLOEXEC);
 }
 
-static void init_side(struct side *side, struct relay *relay, int fd, bool is_port)
+/* A channel, its name, and the first events: an edge is sent for what is there. */
+static void open_channel(struct relay *relay)
 {
-	side->source.fd = fd;
-	side->source.ready = side_ready;
-	side->relay = relay;
-	side->is_port = is_port;
+	int fd = open_port(relay->forward), named = fd, ret = fd;
+
+	if (fd >= 0) {
+		side_init(&relay->port, SIDE_PORT, fd);
+		ret = named = name_channel(relay);
+		/* The answer to a name makes room. */
+		relay->port.watches_room = !named;
+	}
+	if (ret >= 0)
+		ret = side_watch(relay->forward->loop, &relay->port, port_ready);
+	if (ret < 0)
+		try_again(relay, ret);
+	else if (named)
+		begin(relay);
 }
 
-static void init_flow(struct flow *flow, struct side *from, struct side *to)
+static void retry(struct loop_timer *timer)
 {
-	flow->from = from;
-	flow->to = to;
+	struct relay *relay = container_of(timer, struct relay, retry);
+
+	open_channel(relay);
+	settle(relay);
 }
 
-static struct relay *alloc_relay(struct forward *forward, const struct listener *listener,
-				 int client, int port)
+/* ---- beginning and end ---- */
+
+static struct relay *alloc_relay(struct forward *forward, const struct spec *spec, int client)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
+	uint64_t now = loop_now(forward->loop);
 
 	if (!relay)
 		return NULL;
 	relay->forward = forward;
-	relay->service = listener->service;
-	relay->is_tcp = !listener->is_unix;
-	init_side(&relay->client, relay, client, false);
-	init_side(&relay->port, relay, port, true);
-	init_flow(&relay->out, &relay->client, &relay->port);
-	init_flow(&relay->in, &relay->port, &relay->client);
-	relay->next = forward->relays;
-	relay->prev = &forward->relays;
-	if (relay->next)
-		relay->next->prev = &relay->next;
-	forward->relays = relay;
-	forward->relay_count++;
+	relay->service = spec->service;
+	relay->give_up = forward->wait_ms < UINT64_MAX - now ? now + forward->wait_ms : UINT64_MAX;
+	relay->retry_ms = next_try_ms(0);
+	side_init(&relay->client, spec->is_unix ? SIDE_UNIX : SIDE_TCP, client);
+	side_init(&relay->port, SIDE_PORT, -1);
+	relay->out = (struct flow){ .from = &relay->client, .to = &relay->port };
+	relay->in = (struct flow){ .from = &relay->port, .to = &relay->client };
+	loop_task_init(forward->loop, &relay->more, move_more);
+	loop_timer_init(forward->loop, &relay->retry, retry);
+	list_add_tail(&forward->relays, &relay->link);
 	return relay;
 }
 
-/* The naming, and the first events of both sides: an edge is sent for what is there. */
-static int start_relay(struct relay *relay)
+void relay_create(struct forward *forward, const struct spec *spec, int client)
 {
-	int ret = connect_relay(relay);
+	struct relay *relay = alloc_relay(forward, spec, client);
+	int ret = -ENOMEM;
 
-	if (ret >= 0)
-		ret = forward_watch(relay->forward, &relay->port.source);
-	if (ret >= 0)
-		ret = forward_watch(relay->forward, &relay->client.source);
-	return ret;
-}
-
-/* A client of TCP learns by a reset, one of a unix socket by the close. */
-static void refuse(int client)
-{
-	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	close(client);
-}
-
-int relay_create(struct forward *forward, const struct listener *listener, int client)
-{
-	int ret, port = manyport_open(forward->path, NULL, O_NONBLOCK | O_CLOEXEC);
-	struct relay *relay;
-
-	if (port < 0) {
-		complain_refused(forward->port, listener->service, port);
-		refuse(client);
-		return port;
-	}
-	relay = alloc_relay(forward, listener, client, port);
-	if (!relay) {
-		close(port);
-		refuse(client);
-		return -ENOMEM;
-	}
-	ret = start_relay(relay);
-	if (ret < 0) {
-		complain_refused(forward->port, listener->service, ret);
-		end_relay(relay, false, true);
-	}
-	return ret;
-}
-
-void relay_run_busy(struct forward *forward)
-{
-	struct relay *relay, *list = forward->busy;
-
-	forward->busy = NULL;
-	while ((relay = list)) {
-		list = relay->next_busy;
-		relay->is_busy = false;
-		if (!relay->is_dead) {
-			move_relay(relay);
-			continue;
-		}
-		relay->next_busy = forward->dead;
-		forward->dead = relay;
-	}
-}
-
-void relay_free_dead(struct forward *forward)
-{
-	struct relay *relay, *list = forward->dead;
-	bool freed = list;
-
-	forward->dead = NULL;
-	while ((relay = list)) {
-		list = relay->next_busy;
-		free(relay);
-	}
-	if (freed)
-		listener_accept_starved(forward);
+	if (relay)
+		ret = side_watch(forward->loop, &relay->client, client_ready);
+	else
+		refuse_client(client);
+	if (ret)
+		log_limited(&forward->refused, LOG_LEVEL_WARNING, "'%s': a connection is refused: %s",
+			    spec->service, strerror(-ret));
+	if (!relay)
+		return;
+	if (ret)
+		end_relay(relay, ret, false, true);
+	else
+		open_channel(relay);
+	settle(relay);
 }
 
 /* Has the driver bytes that the service has not taken? */
 static bool is_sending(const struct forward *forward)
 {
+	struct list *link;
 	int bytes;
 
-	for (struct relay *relay = forward->relays; relay; relay = relay->next)
-		if (!ioctl(relay->port.source.fd, TIOCOUTQ, &bytes) && bytes)
+	list_for_each(link, &forward->relays) {
+		struct relay *relay = list_entry(link, struct relay, link);
+
+		if (!ioctl(relay->port.fd, TIOCOUTQ, &bytes) && bytes)
 			return true;
+	}
 	return false;
 }
 
@@ -510,7 +427,9 @@ void relay_end_all(struct forward *forward)
 
 	for (int waited = 0; waited < END_LIMIT_MS && is_sending(forward); waited += END_STEP_MS)
 		poll(NULL, 0, END_STEP_MS);
-	while ((relay = forward->relays))
-		end_relay(relay, !relay->out.is_done, !relay->in.is_done);
+	while ((relay = list_first(&forward->relays, struct relay, link))) {
+		end_relay(relay, 0, !relay->out.is_done, !relay->in.is_done);
+		settle(relay);
+	}
 	drain_end_all(forward, END_LIMIT_MS);
 }

@@ -9,6 +9,7 @@
 #define TOOL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,20 +24,36 @@ int run_list(int argc, char **argv);
 /* Prints "manyport: " and the message on standard error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/*
- * Says why the channel to @service (NULL: the port's own) on @port (NULL: not
- * named) could not be had. @error: what manyport_open() or manyport_connect() gave.
- */
+/* "NAME (what it is)" is an error's name for people who search for it: "ENOENT". */
+const char *error_name(int error);
+
+/* Says why a channel could not be had: see explain_refused(). */
 void complain_refused(const char *port, const char *service, int error);
+
+#define EXPLAIN_SIZE 700
+
+/*
+ * Why the channel to @service (NULL or "": the port's own) on @port (NULL: not named) could not
+ * be had. @error: what manyport_open() or manyport_connect() gave.
+ */
+void explain_refused(char text[EXPLAIN_SIZE], const char *port, const char *service, int error);
+
+/*
+ * May the same attempt do better later? True where the port is not there, or nobody listens
+ * yet; not where the host knows no such service, or does not allow it.
+ */
+bool refusal_may_pass(int error);
+/* How long to wait before another attempt, in ms; @before: before the last one, 0 for the first. */
+unsigned int next_try_ms(unsigned int before);
+
+/* A time such as "30s", or NULL for one without end, in ms. Returns false when it is none. */
+bool parse_time(const char *text, uint64_t *ms);
 
 /*
  * Does virtio_console have the port that is meant (as in manyport_open(); NULL: any port)?
  * Then @node is the path of its node.
  */
 bool find_stock_port(const char *port, char *node, size_t size);
-
-/* "NAME (what it is)" is an error's name for people who search for it: "ENOENT". */
-const char *error_name(int error);
 
 /*
  * Copies @from to @to until @from ends, waiting as needed. Adds to *bytes what was
