@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -14,18 +15,24 @@ static int call(int fd, unsigned long request, unsigned long arg)
 	return ioctl(fd, request, arg) < 0 ? -errno : 0;
 }
 
-/* Without the ioctl: the name and its NUL are the first bytes [protocol.md 13.1]. */
+/*
+ * Without the ioctl: the name and its NUL are the first bytes [protocol.md 13.1]. A name of which
+ * a part is written cannot be begun again, so the rest is waited for on a non-blocking file, too.
+ */
 static int write_name(int fd, const char *service)
 {
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
 	size_t len = strlen(service) + 1, done = 0;
 	ssize_t ret;
 
 	while (done < len) {
 		ret = write(fd, service + done, len - done);
-		if (ret < 0 && errno != EINTR)
-			return -errno;
 		if (ret > 0)
 			done += ret;
+		else if (ret < 0 && (!done || (errno != EAGAIN && errno != EINTR)))
+			return -errno;
+		else if (ret < 0 && errno == EAGAIN)
+			poll(&room, 1, -1);
 	}
 	return 0;
 }
@@ -42,9 +49,7 @@ int manyport_connect(int fd, const char *service)
 	if (len >= sizeof(arg.name))
 		return -ENAMETOOLONG;
 	memcpy(arg.name, service, len);
-	do {
-		ret = call(fd, MANYPORT_IOC_CONNECT, (unsigned long)&arg);
-	} while (ret == -EINTR);
+	ret = call(fd, MANYPORT_IOC_CONNECT, (unsigned long)&arg);
 	return ret == -ENOTTY ? write_name(fd, service) : ret;
 }
 
@@ -75,8 +80,9 @@ int manyport_open(const char *port, const char *service, int flags)
 	if (ret)
 		return ret;
 	fd = open(path, O_RDWR | flags);
+	/* ENOENT is what the host says of a service. */
 	if (fd < 0)
-		return -errno;
+		return errno == ENOENT ? -ENODEV : -errno;
 	ret = service ? manyport_connect(fd, service) : 0;
 	if (ret && ret != -EINPROGRESS) {
 		close(fd);

@@ -2,8 +2,7 @@
 /*
  * Ports: which there are, and which one is meant. See manyport/client.h.
  *
- * The class in sysfs is "virtio-ports", or "manyport" where the stock driver has
- * taken that name. The links in /dev/virtio-ports/ are udev's work and may be
+ * The class in sysfs is "manyport", and "virtio-ports" for those of the stock driver. The links in /dev/virtio-ports/ are udev's work and may be
  * missing in a small guest, so names are looked up in sysfs.
  */
 #include <dirent.h>
@@ -18,9 +17,10 @@
 
 #include <manyport/client.h>
 
-#define LINK_DIR "/dev/virtio-ports/"
+#define LINK_DIR  "/dev/virtio-ports/"
+#define OUR_CLASS "/sys/class/manyport"
 
-static const char *const classes[] = { "/sys/class/manyport", "/sys/class/virtio-ports" };
+static const char *const classes[] = { OUR_CLASS, "/sys/class/virtio-ports" };
 
 /* Reads a one-line attribute; "" when it is not there. */
 static void read_attribute(const char *class, const char *entry, const char *attribute,
@@ -40,36 +40,20 @@ static void read_attribute(const char *class, const char *entry, const char *att
 	value[strcspn(value, "\n")] = '\0';
 }
 
-static enum manyport_port_kind ask_kind(const char *node)
-{
-	enum manyport_port_kind kind;
-	struct manyport_info info;
-	int ret, fd = open(node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		return MANYPORT_PORT_UNKNOWN;
-	ret = manyport_info(fd, &info);
-	if (ret)
-		kind = ret == -ENOTTY ? MANYPORT_PORT_CLASSIC : MANYPORT_PORT_UNKNOWN;
-	else
-		kind = info.flags & MANYPORT_INFO_FIXED ? MANYPORT_PORT_FIXED :
-							  MANYPORT_PORT_MULTI;
-	close(fd);
-	return kind;
-}
-
-static enum manyport_port_kind find_kind(const char *class, const char *entry, const char *node)
+/*
+ * What is not of our class is a port of the stock driver. Such a port is not opened to look at
+ * it: the host would take that for its agent, and the agent would find the port in use.
+ */
+static enum manyport_port_kind find_kind(const char *class, const char *entry)
 {
 	char kind[32];
 
+	if (strcmp(class, OUR_CLASS))
+		return MANYPORT_PORT_CLASSIC;
 	read_attribute(class, entry, "kind", kind, sizeof(kind));
 	if (!strncmp(kind, "multi", 5))
 		return MANYPORT_PORT_MULTI;
-	if (!strcmp(kind, "fixed"))
-		return MANYPORT_PORT_FIXED;
-	if (!strcmp(kind, "classic"))
-		return MANYPORT_PORT_CLASSIC;
-	return ask_kind(node);
+	return strcmp(kind, "fixed") ? MANYPORT_PORT_UNKNOWN : MANYPORT_PORT_FIXED;
 }
 
 static int compare_ports(const void *left, const void *right)
@@ -136,7 +120,7 @@ static void learn_kind(struct manyport_port *port)
 
 		snprintf(path, sizeof(path), "%s/%s", classes[i], entry);
 		if (!access(path, F_OK)) {
-			port->kind = find_kind(classes[i], entry, port->node);
+			port->kind = find_kind(classes[i], entry);
 			return;
 		}
 	}

@@ -28,10 +28,10 @@ extern "C" {
 #define MANYPORT_PORT_ENV "MANYPORT_PORT"
 
 enum manyport_port_kind {
-	MANYPORT_PORT_CLASSIC	= 0,	/* the stock driver, or a port without channels */
+	MANYPORT_PORT_CLASSIC	= 0,	/* the stock driver's: one open at a time */
 	MANYPORT_PORT_MULTI	= 1,	/* every open is a channel; the first write names it */
 	MANYPORT_PORT_FIXED	= 2,	/* every open is a channel of one fixed service */
-	MANYPORT_PORT_UNKNOWN	= 3,	/* may not be opened by this user, or is busy */
+	MANYPORT_PORT_UNKNOWN	= 3,	/* of a kind that this library does not know */
 };
 
 struct manyport_port {
@@ -44,8 +44,7 @@ struct manyport_port {
 /*
  * Fills up to @max entries of @ports, in order of device and port; @ports may
  * be NULL when @max is 0. Returns how many ports there are, which may be more
- * than @max, or -ENOMEM or what reading /sys gave. To learn the kind, a port is
- * opened for a moment where sysfs does not say it.
+ * than @max, or -ENOMEM or what reading /sys gave. No port is opened for it.
  */
 int manyport_list(struct manyport_port *ports, int max);
 
@@ -61,9 +60,10 @@ int manyport_find(const char *port, char *path, unsigned long size);
  * Opens a channel of @port (as in manyport_find()) and connects it to @service
  * unless that is NULL: a port with a fixed service needs none. @flags: O_NONBLOCK
  * and O_CLOEXEC. Returns the descriptor, or what manyport_find(), open() (EACCES,
- * EBUSY: a limit) or manyport_connect() gave. With O_NONBLOCK the naming is only
- * begun: when poll() says POLLOUT, manyport_connect() with the same name gives
- * the answer.
+ * EBUSY: a limit; -ENODEV where there is no such node) or manyport_connect() gave, -EINTR among
+ * them. With O_NONBLOCK the naming may only be begun: manyport_connect() with the same name says
+ * how it stands, at once and again whenever poll() says POLLOUT: -EISCONN or 0 when connected,
+ * -EINPROGRESS, or the refusal.
  */
 int manyport_open(const char *port, const char *service, int flags);
 
@@ -75,8 +75,13 @@ int manyport_open(const char *port, const char *service, int flags);
  * name is being connected; -EISCONN; -EOPNOTSUPP: the port's service is fixed;
  * -ENODEV. After a refusal it may be called again.
  *
+ * How long it waits is up to the host (ConnectTimeoutSec= in manyportd(8), 10 seconds unless said
+ * otherwise). -EINTR: a signal whose handler does not restart calls (no SA_RESTART) came first;
+ * the naming goes on, and the same call waits for its answer. So alarm() sets a limit of one's own.
+ *
  * Under the stock driver, which knows no such call, the name is written as
- * the first bytes and 0 returned; a refusal then looks like an end.
+ * the first bytes and 0 returned; a refusal then looks like an end. -EAGAIN: non-blocking, and
+ * nothing is written yet: the same call after POLLOUT.
  */
 int manyport_connect(int fd, const char *service);
 

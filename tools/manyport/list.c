@@ -13,9 +13,8 @@ static const char help_text[] =
 	"Lists the ports of this guest: node, kind and name."
 	"\v"
 	"Kinds: 'multi' (every open is a channel, the first write names the service), 'fixed' "
-	"(every open is a channel to one service), 'classic' (the stock driver, one open at a "
-	"time), 'unknown' (not for this user, or in use). Which services there are, only the "
-	"host knows.";
+	"(every open is a channel to one service), 'classic' (the stock driver's, one open at a "
+	"time), 'unknown' (another). Which services there are, only the host knows.";
 
 static const char *const kinds[] = {
 	[MANYPORT_PORT_CLASSIC] = "classic",
