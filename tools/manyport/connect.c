@@ -3,9 +3,12 @@
  * manyport connect: standard input and output to one channel.
  *
  * Two threads, one per direction, so that neither waits for the other. The
- * main thread reads; the other one writes and tells the end through an eventfd.
- * The process ends when the service has ended and either all of the input is sent or
- * nobody takes it any more; a read of a terminal that never ends is left behind.
+ * main thread receives; the other one, the sender, reads the input and writes it. It reads only
+ * when there is something to read, so that it can be told that the service is over; a terminal
+ * that nobody types at does not hold the process.
+ *
+ * Input that the service did not take is an error, also when the service has ended well: what is
+ * there to be read when the service is over is read, and cannot be written.
  */
 #include <argp.h>
 #include <errno.h>
@@ -13,10 +16,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <manyport/client.h>
@@ -25,9 +32,14 @@
 
 struct connect {
 	const char *port, *service;	/* as given, NULL: not given */
+	bool no_input, no_shutdown, does_linger;
+	uint64_t wait_ms, linger_ms;
 	int fd;
-	int sent;			/* eventfd: the writing thread is done */
-	int status;			/* of the writing thread, valid once it is done */
+	pthread_t sender;
+	int sent;			/* eventfd: the sender is done */
+	int over;			/* eventfd: the service is */
+	atomic_bool is_moving;		/* the sender has read what it has not written */
+	int status;			/* of the sender, valid once it is done */
 };
 
 static const char help_text[] =
@@ -35,12 +47,23 @@ static const char help_text[] =
 	"NAME is left out on a port with a fixed service."
 	"\v"
 	"When the input ends, the service is told, and the command goes on until the service has "
-	"ended. Exit status: 0, 1 after an error or a refusal, 2 for a wrong command line.";
+	"ended. Input that the service does not take is an error. TIME is as 500ms, 30s or 2min.\n\n"
+	"Exit status: 0, 1 after an error or a refusal, 2 for a wrong command line.";
+
+enum { OPTION_LINGER = 256, OPTION_NO_SHUTDOWN, OPTION_WAIT };
 
 static const struct argp_option options[] = {
 	{ "port", 'p', "PORT", 0,
 	  "name of the port, or path of its node (default: $" MANYPORT_PORT_ENV
 	  ", else the first port with channels)", 0 },
+	{ "no-input", 'n', NULL, 0, "do not read standard input: it is empty", 0 },
+	{ "linger", OPTION_LINGER, "TIME", 0,
+	  "when the input has ended, end too once the service has said nothing for TIME", 0 },
+	{ "no-shutdown", OPTION_NO_SHUTDOWN, NULL, 0,
+	  "do not tell the service when the input ends", 0 },
+	{ "wait", OPTION_WAIT, "TIME", OPTION_ARG_OPTIONAL,
+	  "try again, for TIME if it is given, while there is no port or nobody listens at the "
+	  "service", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
@@ -52,6 +75,21 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 	case 'p':
 		c->port = arg;
 		return 0;
+	case 'n':
+		c->no_input = true;
+		return 0;
+	case OPTION_NO_SHUTDOWN:
+		c->no_shutdown = true;
+		return 0;
+	case OPTION_LINGER:
+		c->does_linger = true;
+		if (!parse_time(arg, &c->linger_ms))
+			argp_error(state, "--linger=%s: not a time such as 2s", arg);
+		return 0;
+	case OPTION_WAIT:
+		if (!parse_time(arg, &c->wait_ms))
+			argp_error(state, "--wait=%s: not a time such as 30s", arg);
+		return 0;
 	case ARGP_KEY_ARG:
 		if (c->service)
 			argp_error(state, "one NAME only");
@@ -60,6 +98,55 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+/* ---- the channel ---- */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+static void complain_refused(const struct connect *c, const char *prefix)
+{
+	char why[EXPLAIN_SIZE];
+
+	explain_refused(why, c->port, c->service, c->fd);
+	complain("%s%s", prefix, why);
+}
+
+/* Returns true with a channel in c->fd; else it has said why there is none. */
+static bool open_channel(struct connect *c)
+{
+	uint64_t begin = now_ms(), waited = 0;
+	unsigned int pause = 0;
+
+	for (;;) {
+		c->fd = manyport_open(c->port, c->service, O_CLOEXEC);
+		waited = now_ms() - begin;
+		if (c->fd >= 0)
+			return true;
+		if (!refusal_may_pass(c->fd) || waited >= c->wait_ms)
+			break;
+		if (!pause)
+			complain_refused(c, "waiting: ");
+		pause = next_try_ms(pause);
+		if (pause > c->wait_ms - waited)
+			pause = c->wait_ms - waited;
+		poll(NULL, 0, pause);
+	}
+	complain_refused(c, "");
+	return false;
+}
+
+static bool is_fixed(const struct connect *c)
+{
+	struct manyport_info info;
+
+	return !manyport_info(c->fd, &info) && (info.flags & MANYPORT_INFO_FIXED);
 }
 
 static int complain_copy(const struct connect *c, bool port_failed, const char *doing, int error,
@@ -73,60 +160,194 @@ static int complain_copy(const struct connect *c, bool port_failed, const char *
 	return EXIT_IO;
 }
 
-static void *send_input(void *arg)
-{
-	struct connect *c = arg;
-	uint64_t bytes = 0;
-	bool writing = false;
-	int ret = copy_until_end(STDIN_FILENO, c->fd, &bytes, &writing);
+/* ---- the sender ---- */
 
-	if (ret)
-		c->status = complain_copy(c, writing, "standard input", ret, bytes);
-	/*
-	 * Input that broke is not all of it: the service is not to take it for that. Else bytes
-	 * still in the driver may fail later: the end must not come first.
-	 */
-	if (ret && !writing)
-		manyport_abort(c->fd);
-	else
-		manyport_shutdown(c->fd, SHUT_WR);
-	eventfd_write(c->sent, 1);
-	return NULL;
-}
-
-static int receive_output(struct connect *c)
-{
-	uint64_t bytes = 0;
-	bool writing = false;
-	int ret = copy_until_end(c->fd, STDOUT_FILENO, &bytes, &writing);
-
-	if (ret == -EPIPE && writing) {
-		/* As any filter whose reader has gone. */
-		signal(SIGPIPE, SIG_DFL);
-		raise(SIGPIPE);
-	}
-	return ret ? complain_copy(c, !writing, "standard output", ret, bytes) : EXIT_OK;
-}
-
-/*
- * The service says no more. It may still listen: wait for the end of the input, or
- * for the port to say that both directions have ended.
- */
-static int wait_for_input(struct connect *c)
+/* Waits for input. False: the service is over, and nothing is there to be sent to it. */
+static bool await_input(const struct connect *c)
 {
 	struct pollfd fds[2] = {
-		{ .fd = c->sent, .events = POLLIN },
-		{ .fd = c->fd, .events = 0 },
+		{ .fd = STDIN_FILENO, .events = POLLIN },
+		{ .fd = c->over, .events = POLLIN },
 	};
 
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		;
-	if (!(fds[0].revents & POLLIN))
+	return fds[0].revents || !fds[1].revents;
+}
+
+static void finish_input(struct connect *c, const struct copy *input, ssize_t ret)
+{
+	if (ret < 0)
+		c->status = complain_copy(c, input->writing_failed, "standard input", ret,
+					  input->bytes);
+	/*
+	 * Input that broke is not all of it: the service is not to take it for that. Else bytes
+	 * still in the driver may fail later: the end must not come first.
+	 */
+	if (ret < 0 && !input->writing_failed)
+		manyport_abort(c->fd);
+	else if (!c->no_shutdown || ret < 0)
+		manyport_shutdown(c->fd, SHUT_WR);
+}
+
+static void *send_input(void *arg)
+{
+	struct connect *c = arg;
+	struct copy input = { .from = STDIN_FILENO, .to = c->fd };
+	ssize_t ret = copy_begin(&input);
+
+	if (!ret)
+		ret = 1;
+	while (ret > 0 && await_input(c)) {
+		c->is_moving = true;
+		ret = copy_some(&input);
+		c->is_moving = false;
+	}
+	if (ret <= 0)
+		finish_input(c, &input, ret);
+	copy_end(&input);
+	eventfd_write(c->sent, 1);
+	return NULL;
+}
+
+static int begin_input(struct connect *c)
+{
+	c->sent = eventfd(0, EFD_CLOEXEC);
+	c->over = eventfd(0, EFD_CLOEXEC);
+	if (c->sent < 0 || c->over < 0)
+		return -errno;
+	if (!c->no_input)
+		return -pthread_create(&c->sender, NULL, send_input, c);
+	if (!c->no_shutdown)
+		manyport_shutdown(c->fd, SHUT_WR);
+	return eventfd_write(c->sent, 1) ? -errno : 0;
+}
+
+/* ---- the receiver ---- */
+
+/* Waits for bytes of the service. False: the input has ended, and none came for long enough. */
+static bool await_output(const struct connect *c)
+{
+	struct pollfd fds[2] = {
+		{ .fd = c->fd, .events = POLLIN },
+		{ .fd = c->sent, .events = POLLIN },
+	};
+	int ret;
+
+	do {
+		ret = poll(fds, 2, -1);
+	} while (ret < 0 && errno == EINTR);
+	if (fds[0].revents)
+		return true;
+	do {
+		ret = poll(fds, 1, c->linger_ms < INT32_MAX ? (int)c->linger_ms : -1);
+	} while (ret < 0 && errno == EINTR);
+	return ret;
+}
+
+/* Returns the exit status; *has_ended: the service has, rather than our patience. */
+static int receive_output(struct connect *c, bool *has_ended)
+{
+	struct copy output = { .from = c->fd, .to = STDOUT_FILENO };
+	ssize_t ret = copy_begin(&output);
+
+	if (!ret)
+		ret = 1;
+	*has_ended = true;
+	while (ret > 0) {
+		if (c->does_linger && !await_output(c)) {
+			*has_ended = false;
+			break;
+		}
+		ret = copy_some(&output);
+	}
+	copy_end(&output);
+	if (ret == -EPIPE && output.writing_failed) {
+		/* As any filter whose reader has gone. */
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
+	}
+	if (ret >= 0)
 		return EXIT_OK;
-	/* Small writes may be on their way still; the stock driver knows no fsync. */
-	if (!c->status && fsync(c->fd) && errno != EINVAL)
-		return complain_copy(c, true, NULL, -errno, 0);
+	return complain_copy(c, !output.writing_failed, "standard output", ret, output.bytes);
+}
+
+/* ---- the end ---- */
+
+/*
+ * The service says no more. It may still listen: wait for the end of the input, or for the
+ * service to be over. On a port with a fixed service a call on the channel would ask for the
+ * next client, who is not to be kept by a process that is about to end.
+ */
+static void await_end(const struct connect *c)
+{
+	const unsigned int both = MANYPORT_INFO_IN_ENDED | MANYPORT_INFO_OUT_ENDED;
+	struct pollfd fds[2] = {
+		{ .fd = c->sent, .events = POLLIN },
+		{ .fd = c->fd, .events = 0 },
+	};
+	struct manyport_info info;
+
+	if (!manyport_info(c->fd, &info) && (info.flags & both) == both)
+		return;
+	while (poll(fds, 2, -1) < 0 && errno == EINTR)
+		;
+}
+
+/*
+ * The sender's status. What waits to be sent to a service that is over fails at once, so it is
+ * waited for; on a port with a fixed service it would wait for the next client instead.
+ */
+static int end_input(struct connect *c)
+{
+	struct pollfd sent = { .fd = c->sent, .events = POLLIN };
+
+	if (c->no_input)
+		return EXIT_OK;
+	if (is_fixed(c) && poll(&sent, 1, 0) <= 0) {
+		if (!c->is_moving)
+			return EXIT_OK;
+		complain("the service ended before it had taken all of the input");
+		return EXIT_IO;
+	}
+	eventfd_write(c->over, 1);
+	pthread_join(c->sender, NULL);
 	return c->status;
+}
+
+/* Small writes may be on their way still; the stock driver knows no fsync. */
+static int await_taken(const struct connect *c)
+{
+	if (!fsync(c->fd) || errno == EINVAL)
+		return EXIT_OK;
+	return complain_copy(c, true, NULL, -errno, 0);
+}
+
+/* The service goes on, and we do not: what it has not taken by now is told. */
+static int end_lingering(const struct connect *c)
+{
+	int bytes;
+
+	if (ioctl(c->fd, TIOCOUTQ, &bytes) || !bytes)
+		return EXIT_OK;
+	complain("%s: %d bytes of the input were not taken in time",
+		 c->service ? c->service : "the service", bytes);
+	return EXIT_IO;
+}
+
+static int run(struct connect *c)
+{
+	bool has_ended;
+	int status = receive_output(c, &has_ended);
+
+	if (status)
+		return status;
+	if (has_ended)
+		await_end(c);
+	status = end_input(c);
+	if (status)
+		return status;
+	return has_ended ? await_taken(c) : end_lingering(c);
 }
 
 int run_connect(int argc, char **argv)
@@ -134,22 +355,17 @@ int run_connect(int argc, char **argv)
 	static const struct argp parser = { options, parse_option, "[NAME]", help_text,
 					    NULL, NULL, NULL };
 	struct connect c = { .fd = -1 };
-	pthread_t sender;
-	int status;
+	int ret;
 
 	if (argp_parse(&parser, argc, argv, 0, NULL, &c))
 		return EXIT_USAGE;
 	signal(SIGPIPE, SIG_IGN);
-	c.fd = manyport_open(c.port, c.service, O_CLOEXEC);
-	if (c.fd < 0) {
-		complain_refused(c.port, c.service, c.fd);
+	if (!open_channel(&c))
+		return EXIT_IO;
+	ret = begin_input(&c);
+	if (ret) {
+		complain("cannot start: %s", strerror(-ret));
 		return EXIT_IO;
 	}
-	c.sent = eventfd(0, EFD_CLOEXEC);
-	if (c.sent < 0 || pthread_create(&sender, NULL, send_input, &c)) {
-		complain("cannot start a thread: %s", strerror(errno));
-		return EXIT_IO;
-	}
-	status = receive_output(&c);
-	return status ? status : wait_for_input(&c);
+	return run(&c);
 }

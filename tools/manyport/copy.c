@@ -42,60 +42,59 @@ static bool is_pipe(int fd)
 	return !fstat(fd, &status) && S_ISFIFO(status.st_mode);
 }
 
-static int write_all(int to, const char *data, size_t len, uint64_t *bytes)
+int copy_begin(struct copy *copy)
+{
+	/* Larger pipes carry more per call; a refusal costs only speed. */
+	if (is_pipe(copy->from))
+		fcntl(copy->from, F_SETPIPE_SZ, COPY_SIZE);
+	if (is_pipe(copy->to))
+		fcntl(copy->to, F_SETPIPE_SZ, COPY_SIZE);
+	copy->buf = mmap(NULL, COPY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	if (copy->buf != MAP_FAILED)
+		return 0;
+	copy->buf = NULL;
+	return -ENOMEM;
+}
+
+void copy_end(struct copy *copy)
+{
+	if (copy->buf)
+		munmap(copy->buf, COPY_SIZE);
+	copy->buf = NULL;
+}
+
+static int write_all(struct copy *copy, const char *data, size_t len)
 {
 	ssize_t ret;
 
 	while (len) {
-		ret = write(to, data, len);
-		if (ret < 0 && should_repeat(errno, -1, to))
+		ret = write(copy->to, data, len);
+		if (ret < 0 && should_repeat(errno, -1, copy->to))
 			continue;
 		if (ret < 0)
 			return -errno;
 		data += ret;
 		len -= ret;
-		*bytes += ret;
+		copy->bytes += ret;
 	}
 	return 0;
 }
 
-static int copy_through(int from, int to, char *buf, uint64_t *bytes, bool *writing)
+ssize_t copy_some(struct copy *copy)
 {
-	ssize_t ret;
+	ssize_t len;
 	int error;
 
-	for (;;) {
-		ret = read(from, buf, COPY_SIZE);
-		if (!ret)
-			return 0;
-		if (ret < 0 && should_repeat(errno, from, -1))
-			continue;
-		if (ret < 0) {
-			*writing = false;
-			return -errno;
-		}
-		error = write_all(to, buf, ret, bytes);
-		if (error) {
-			*writing = true;
-			return error;
-		}
-	}
-}
-
-int copy_until_end(int from, int to, uint64_t *bytes, bool *writing)
-{
-	char *buf;
-	int ret;
-
-	/* Larger pipes carry more per call; a refusal costs only speed. */
-	if (is_pipe(from))
-		fcntl(from, F_SETPIPE_SZ, COPY_SIZE);
-	if (is_pipe(to))
-		fcntl(to, F_SETPIPE_SZ, COPY_SIZE);
-	buf = mmap(NULL, COPY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (buf == MAP_FAILED)
-		return -ENOMEM;
-	ret = copy_through(from, to, buf, bytes, writing);
-	munmap(buf, COPY_SIZE);
-	return ret;
+	copy->writing_failed = false;
+	do {
+		len = read(copy->from, copy->buf, COPY_SIZE);
+	} while (len < 0 && should_repeat(errno, copy->from, -1));
+	if (len <= 0)
+		return len < 0 ? -errno : 0;
+	error = write_all(copy, copy->buf, len);
+	if (!error)
+		return len;
+	copy->writing_failed = true;
+	return error;
 }

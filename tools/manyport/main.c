@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* manyport: the command line's first word, and messages. */
 #include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <manyport/client.h>
 
@@ -50,14 +54,6 @@ void complain(const char *format, ...)
 	funlockfile(stderr);
 }
 
-void complain_refused(const char *port, const char *service, int error)
-{
-	char why[EXPLAIN_SIZE];
-
-	explain_refused(why, port, service, error);
-	complain("%s", why);
-}
-
 static int parse_option(int key, char *arg, struct argp_state *state)
 {
 	const struct command **chosen = state->input;
@@ -90,6 +86,30 @@ static int find_command(int argc, char **argv)
 	return i;
 }
 
+/*
+ * Whoever started us may have closed standard input, output or error. The next file that is
+ * opened, a channel, would get its number, and input, output or messages would go there. So
+ * something else has the number: an input that has ended, an output that refuses (and so is
+ * noticed when there is something to write), a place for messages that nobody reads.
+ */
+static void occupy_standard_files(void)
+{
+	static const int flags[] = { O_RDONLY, O_RDONLY, O_WRONLY };
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags[fd]) != fd)
+			_exit(EXIT_IO);
+}
+
+/* What printf() left in its buffer may meet a full disk. */
+static void flush_output(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return;
+	complain("standard output: %s", strerror(errno));
+	_exit(EXIT_IO);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp parser = { NULL, parse_option, "COMMAND [OPTION...]", help_text,
@@ -98,6 +118,8 @@ int main(int argc, char **argv)
 	int first = find_command(argc, argv);
 	char name[64];
 
+	occupy_standard_files();
+	atexit(flush_output);
 	argp_err_exit_status = EXIT_USAGE;
 	if (argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &chosen) || !chosen)
 		return EXIT_USAGE;

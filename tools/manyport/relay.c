@@ -161,8 +161,8 @@ static void client_failed(struct relay *relay, int error)
 
 	if (error == -EBADMSG)
 		log_limited(&relay->forward->descriptors, LOG_LEVEL_WARNING,
-			    "'%s': the client sent a descriptor, which cannot travel: its connection "
-			    "is closed", relay->service);
+			    "'%s': the client sent a descriptor, which cannot travel: its "
+			    "connection is closed", relay->service);
 	if (has_ended)
 		drop_in(relay);
 	else
@@ -394,8 +394,8 @@ void relay_create(struct forward *forward, const struct spec *spec, int client)
 	else
 		refuse_client(client);
 	if (ret)
-		log_limited(&forward->refused, LOG_LEVEL_WARNING, "'%s': a connection is refused: %s",
-			    spec->service, strerror(-ret));
+		log_limited(&forward->refused, LOG_LEVEL_WARNING,
+			    "'%s': a connection is refused: %s", spec->service, strerror(-ret));
 	if (!relay)
 		return;
 	if (ret)

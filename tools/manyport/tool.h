@@ -27,9 +27,6 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "NAME (what it is)" is an error's name for people who search for it: "ENOENT". */
 const char *error_name(int error);
 
-/* Says why a channel could not be had: see explain_refused(). */
-void complain_refused(const char *port, const char *service, int error);
-
 #define EXPLAIN_SIZE 700
 
 /*
@@ -55,10 +52,18 @@ bool parse_time(const char *text, uint64_t *ms);
  */
 bool find_stock_port(const char *port, char *node, size_t size);
 
-/*
- * Copies @from to @to until @from ends, waiting as needed. Adds to *bytes what was
- * moved. Returns 0 or -errno, and in *writing whether it was @to that failed.
- */
-int copy_until_end(int from, int to, uint64_t *bytes, bool *writing);
+/* One direction of manyport connect; zero-initialised but for the descriptors. */
+struct copy {
+	int from, to;
+	char *buf;
+	uint64_t bytes;			/* that @to has taken */
+	bool writing_failed;		/* else what copy_some() returned is @from's */
+};
+
+/* Returns 0 or -ENOMEM. */
+int copy_begin(struct copy *copy);
+/* Moves some bytes, waiting as needed. Returns how many, 0 at the end of @from, or -errno. */
+ssize_t copy_some(struct copy *copy);
+void copy_end(struct copy *copy);
 
 #endif
