@@ -31,9 +31,10 @@ $(O)/libhost.a: $(HOST_OBJ)
 	rm -f $@ && ar rcs $@ $^
 
 unit: $(UNIT)
-# The command's forward, with channels that the test plays.
-$(O)/tests/unit/test_forward: $(addprefix $(O)/tools/manyport/,drain.o flow.o forward.o listener.o refused.o relay.o \
-	spec.o stock.o) $(O)/lib/explain.o
+# The command's forward, with channels that the tests play.
+FORWARD := drain flow forward listener refused relay spec stock
+$(O)/tests/unit/test_forward $(O)/tests/unit/test_forward_listen: \
+	$(FORWARD:%=$(O)/tools/manyport/%.o) $(O)/lib/explain.o
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libhost.a -lcmocka
 

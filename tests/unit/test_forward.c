@@ -1,281 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * manyport forward, without a guest: its channels are TCP or unix connections to a service
- * that a test plays itself, and an abort of such a channel is a reset. What is looked at is
- * the far end of each connection: how many bytes came, and whether an end or a reset.
+ * manyport forward, without a guest: what becomes of bytes and ends. See forward_rig.h. What is
+ * looked at is the far end of each connection: how many bytes came, and whether an end or a reset.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <setjmp.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "forward_rig.h"
 
-#include <cmocka.h>
-#include <linux/sockios.h>
-#include <manyport/client.h>
-
-#include "../../tools/manyport/tool.h"
-
-/* ---- in place of the library and of main.c: in the process that forwards ---- */
-
-static int service_family, service_listener, message_pipe[2];
-static char unix_path[2][64];		/* of the service, of the forwarder */
-
-static int dial(int family, const void *address, socklen_t len)
-{
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, address, len))
-		return -1;
-	return fd;
-}
-
-static int dial_tcp(unsigned int port)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-
-	return dial(AF_INET, &address, sizeof(address));
-}
-
-static int dial_unix(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-	strcpy(address.sun_path, path);
-	return dial(AF_UNIX, &address, sizeof(address));
-}
-
-static unsigned int port_of(int fd)
-{
-	struct sockaddr_in address;
-	socklen_t len = sizeof(address);
-
-	return getsockname(fd, (struct sockaddr *)&address, &len) ? 0 : ntohs(address.sin_port);
-}
-
-int manyport_find(const char *port, char *path, unsigned long size)
-{
-	(void)port;
-	snprintf(path, size, "stub");
-	return 0;
-}
-
-int manyport_open(const char *port, const char *service, int flags)
-{
-	int fd = service_family == AF_INET ? dial_tcp(port_of(service_listener)) :
-					     dial_unix(unix_path[0]);
-	const int little = 32768;
-
-	(void)port;
-	(void)service;
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
-	return fd < 0 || fcntl(fd, F_SETFL, flags & O_NONBLOCK) ? -errno : fd;
-}
-
-int manyport_connect(int fd, const char *service)
-{
-	(void)fd;
-	(void)service;
-	return 0;
-}
-
-int manyport_shutdown(int fd, int how)
-{
-	return shutdown(fd, how) ? -errno : 0;
-}
-
-int manyport_abort(int fd)
-{
-	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
-
-	/* TCP sends a reset. */
-	return connect(fd, &nobody, sizeof(nobody)) ? -errno : 0;
-}
-
-/* ---- the tests' side ---- */
-
-struct relayed {
-	pid_t forwarder;
-	int client, service;
-};
-
-static pid_t start_forwarder(bool tcp)
-{
-	char listen[100];
-	char *words[] = { "forward", "-L", listen, NULL };
-	pid_t pid;
-
-	if (tcp)
-		strcpy(listen, "0:name");
-	else
-		snprintf(listen, sizeof(listen), "%s:name", unix_path[1]);
-	assert_int_equal(pipe2(message_pipe, O_CLOEXEC), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);	/* it does not outlive a test that fails */
-		dup2(message_pipe[1], STDERR_FILENO);
-		_exit(run_forward(3, words));
-	}
-	return pid;
-}
-
-/* The TCP port in the line that says that a listener is there. */
-static unsigned int await_listener(void)
-{
-	char line[200], *port;
-	size_t len = 0;
-
-	do {
-		assert_int_equal(read(message_pipe[0], line + len, 1), 1);
-	} while (line[len++] != '\n' && len < sizeof(line) - 1);
-	line[len] = '\0';
-	port = strstr(line, "TCP port ");
-	return port ? atoi(port + 9) : 0;
-}
-
-static int listen_for(int family)
-{
-	struct sockaddr_in inet = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_un local = { .sun_family = AF_UNIX };
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const int little = 32768;
-
-	strcpy(local.sun_path, unix_path[0]);
-	assert_true(fd >= 0);
-	/* Connections have it from here. */
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
-	assert_int_equal(family == AF_INET ?
-			 bind(fd, (struct sockaddr *)&inet, sizeof(inet)) :
-			 bind(fd, (struct sockaddr *)&local, sizeof(local)), 0);
-	assert_int_equal(listen(fd, 10), 0);
-	return fd;
-}
-
-/* A connection of a client of family @client to a service of family @service. */
-static struct relayed relay(int client, int service)
-{
-	struct relayed r;
-	unsigned int port;
-
-	for (int i = 0; i < 2; i++) {
-		snprintf(unix_path[i], sizeof(unix_path[i]), "/tmp/test-forward.%d.%d", getpid(),
-			 i);
-		unlink(unix_path[i]);
-	}
-	service_family = service;
-	service_listener = listen_for(service);
-	r.forwarder = start_forwarder(client == AF_INET);
-	port = await_listener();
-	r.client = client == AF_INET ? dial_tcp(port) : dial_unix(unix_path[1]);
-	assert_true(r.client >= 0);
-	r.service = accept(service_listener, NULL, NULL);
-	assert_true(r.service >= 0);
-	return r;
-}
-
-static void end_forwarder(struct relayed *r)
-{
-	int status;
-
-	assert_int_equal(kill(r->forwarder, SIGTERM), 0);
-	assert_int_equal(waitpid(r->forwarder, &status, 0), r->forwarder);
-	assert_int_equal(status, 0);
-	r->forwarder = 0;
-}
-
-static void over(struct relayed *r)
-{
-	if (r->forwarder)
-		end_forwarder(r);
-	close(r->client);
-	close(r->service);
-	close(service_listener);
-	close(message_pipe[0]);
-	close(message_pipe[1]);
-	unlink(unix_path[0]);
-}
-
-static void send_all(int fd, size_t len)
-{
-	static char buf[65536];
-	ssize_t ret;
-
-	for (; len; len -= ret) {
-		ret = send(fd, buf, len < sizeof(buf) ? len : sizeof(buf), MSG_NOSIGNAL);
-		assert_true(ret > 0);
-	}
-}
-
-static void receive_all(int fd, size_t len)
-{
-	static char buf[65536];
-	ssize_t ret;
-
-	for (; len; len -= ret) {
-		ret = recv(fd, buf, len < sizeof(buf) ? len : sizeof(buf), 0);
-		assert_true(ret > 0);
-	}
-}
-
-/* Reads until it is over. Returns 0 for an end, or errno; *bytes: how many came. */
-static int read_over(int fd, size_t *bytes)
-{
-	static char buf[4096];
-	ssize_t ret;
-
-	*bytes = 0;
-	while ((ret = recv(fd, buf, sizeof(buf), 0)) > 0)
-		*bytes += ret;
-	return ret < 0 ? errno : 0;
-}
-
-static void reset(int fd)
-{
-	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	close(fd);
-}
-
-/* Until nothing more goes in: the service does not read. Returns how much went. */
-static size_t fill(int fd)
-{
-	static char buf[65536];
-	struct timeval limit = { .tv_usec = 300 * 1000 };
-	size_t len = 0;
-	ssize_t ret;
-
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
-	while ((ret = send(fd, buf, sizeof(buf), MSG_NOSIGNAL)) > 0)
-		len += ret;
-	assert_int_equal(errno, EAGAIN);
-	return len;
-}
-
-/* All that was sent, the end of the stream too, is with the other side's kernel. */
-static void await_acknowledged(int fd)
-{
-	int bytes = 1;
-
-	while (bytes)
-		assert_int_equal(ioctl(fd, SIOCOUTQ, &bytes), 0);
-}
+#include <dirent.h>
 
 /* ---- a client that is reset ---- */
 
@@ -486,6 +216,178 @@ static void sigterm_cuts_nothing_that_has_ended(void **state)
 	over(&r);
 }
 
+/* ---- what it says, and what it costs ---- */
+
+static int count_fds(pid_t pid)
+{
+	char folder[50];
+	int count = 0;
+	DIR *dir;
+
+	snprintf(folder, sizeof(folder), "/proc/%d/fd", pid);
+	dir = opendir(folder);
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static void send_descriptor(int to, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec iov = { "data", 4 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(to, &message, 0), 4);
+}
+
+static void a_descriptor_cannot_travel(void **state)
+{
+	struct relayed r = relay(AF_UNIX, AF_INET);
+	int pipe_ends[2], before;
+	size_t bytes;
+
+	(void)state;
+	send_all(r.client, 100);
+	receive_all(r.service, 100);
+	before = count_fds(r.forwarder);
+	assert_int_equal(pipe(pipe_ends), 0);
+	send_descriptor(r.client, pipe_ends[1]);
+	close(pipe_ends[1]);
+	/* Nobody has it any more; the service is not to take what it got for the whole. */
+	assert_int_equal(read(pipe_ends[0], &(char){ 0 }, 1), 0);
+	expect_line("a descriptor, which cannot travel");
+	assert_int_equal(read_over(r.service, &bytes), ECONNRESET);
+	assert_int_equal(bytes, 0);
+	assert_int_equal(recv(r.client, &(char){ 0 }, 1, 0), 0);
+	assert_int_equal(count_fds(r.forwarder), before - 2);
+	close(pipe_ends[0]);
+	over(&r);
+}
+
+static void v_says_how_connections_end(void **state)
+{
+	struct relayed r = relay_with(AF_INET, AF_INET, "-v");
+
+	(void)state;
+	send_all(r.client, 3);
+	receive_all(r.service, 3);
+	send_all(r.service, 5);
+	receive_all(r.client, 5);
+	shutdown(r.client, SHUT_WR);
+	shutdown(r.service, SHUT_WR);
+	expect_line("'name': connection ended: whole, 3 bytes out, 5 in");
+	close(r.client);
+	close(r.service);
+	r.client = dial_forwarder(AF_INET, r.port);
+	r.service = accept(service_listener, NULL, NULL);
+	reset(r.client);
+	r.client = -1;
+	expect_line("Connection reset by peer");
+	over(&r);
+}
+
+/* Nobody listens at the service's socket yet. */
+static void start_unserved(struct relayed *r, const char *option)
+{
+	char listen_at[100];
+
+	name_sockets();
+	service_family = AF_UNIX;
+	service_listener = listen_for(AF_UNIX);
+	close(service_listener);
+	snprintf(listen_at, sizeof(listen_at), "%s:name", unix_path[1]);
+	r->forwarder = START("-L", listen_at, option);
+	await_listener();
+}
+
+static void wait_tries_again(void **state)
+{
+	struct relayed r = { 0 };
+
+	(void)state;
+	start_unserved(&r, "--wait");
+	r.client = dial_forwarder(AF_UNIX, 0);
+	send_all(r.client, 100);
+	unlink(unix_path[0]);
+	service_listener = listen_for(AF_UNIX);
+	r.service = accept(service_listener, NULL, NULL);
+	assert_true(r.service >= 0);
+	receive_all(r.service, 100);
+	over(&r);
+	/* For so long, and then it is refused. */
+	start_unserved(&r, "--wait=120ms");
+	r.client = dial_forwarder(AF_UNIX, 0);
+	expect_line("ECONNREFUSED");
+	assert_true(recv(r.client, &(char){ 0 }, 1, 0) <= 0);
+	r.service = -1;
+	over(&r);
+}
+
+static void refusals_fill_no_log(void **state)
+{
+	struct relayed r = { .client = -1, .service = -1 };
+	char said[50000];
+	size_t lines = 0;
+	ssize_t len;
+
+	(void)state;
+	start_unserved(&r, NULL);
+	for (int i = 0; i < 100; i++) {
+		int fd = dial_forwarder(AF_UNIX, 0);
+
+		assert_true(recv(fd, &(char){ 0 }, 1, 0) <= 0);
+		close(fd);
+	}
+	end_forwarder(&r);
+	close(message_pipe[1]);
+	len = read(message_pipe[0], said, sizeof(said));
+	for (ssize_t i = 0; i < len; i++)
+		lines += said[i] == '\n';
+	/* Ten at once, and then one a second. */
+	assert_in_range(lines, 10, 40);
+	over(&r);
+}
+
+static unsigned long reads_of(pid_t pid)
+{
+	char path[50], line[100];
+	unsigned long reads = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/io", pid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "syscr: %lu", &reads);
+	fclose(file);
+	return reads;
+}
+
+/* A short read is not followed by another that finds nothing. */
+static void a_round_trip_is_two_reads(void **state)
+{
+	struct relayed r = relay(AF_INET, AF_UNIX);
+	unsigned long before = reads_of(r.forwarder);
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		send_all(r.client, 64);
+		receive_all(r.service, 64);
+		send_all(r.service, 64);
+		receive_all(r.client, 64);
+	}
+	/* A read may come between the bytes and their event, which then finds nothing. */
+	assert_in_range(reads_of(r.forwarder) - before, 2000, 2400);
+	over(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -498,6 +400,11 @@ int main(void)
 		cmocka_unit_test(an_answer_beside_an_upload_arrives),
 		cmocka_unit_test(sigterm_cuts_what_has_not_ended),
 		cmocka_unit_test(sigterm_cuts_nothing_that_has_ended),
+		cmocka_unit_test(a_descriptor_cannot_travel),
+		cmocka_unit_test(v_says_how_connections_end),
+		cmocka_unit_test(wait_tries_again),
+		cmocka_unit_test(refusals_fill_no_log),
+		cmocka_unit_test(a_round_trip_is_two_reads),
 	};
 
 	/* What hangs ends here, and says so by its status. */
