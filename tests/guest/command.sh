@@ -1,0 +1,209 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# In the guest of test-command: the command in the hands of a shell. TAP.
+# shellcheck source=tests/guest/tap.sh
+. ./tap.sh
+PATH=$PWD:$PATH
+port=/dev/virtio-ports/multi
+
+why()
+{
+	cat /tmp/out /tmp/err 2>/dev/null
+}
+
+# run COMMAND: a line of shell, with a limit; its status in $got, what it says in out and err.
+run()
+{
+	timeout 30 sh -c "$1" >/tmp/out 2>/tmp/err
+	got=$?
+}
+
+# ended STATUS [WORDS]: what run() ran did, and said the words on standard error (without: nothing).
+ended()
+{
+	if [ "$got" != "$1" ]; then
+		echo "status $got" >>/tmp/err
+		return 1
+	elif [ $# = 1 ]; then
+		[ ! -s /tmp/err ]
+	else
+		grep -q -- "$2" /tmp/err
+	fi
+}
+
+said()
+{
+	[ "$(cat /tmp/out)" = "$1" ]
+}
+
+load()
+{
+	insmod ./manyport.ko && until_true test -e $port
+}
+
+echo "1..34"
+load && modprobe virtio_console
+ok "the module and the stock driver"
+
+# ---- standard files that are closed, full or nowhere ----
+
+run 'manyport connect date <&-'
+ended 0 && [ -s /tmp/out ]
+ok "closed input is empty"
+run 'manyport connect echo <&-'
+ended 0 && said ''
+ok "nothing of it comes back"
+run 'manyport connect date >&-'
+ended 1 'standard output: Bad file descriptor'
+ok "closed output refuses what is to be written"
+run 'echo text | manyport connect echo >&-'
+ended 1 'standard output: Bad file descriptor'
+ok "and what was echoed"
+run 'manyport connect date 2>&-' && ended 0 && [ -s /tmp/out ]
+ok "closed standard error disturbs nobody"
+run 'manyport connect echo <&- >&-; echo $?; manyport connect date <&- >&- 2>&-; echo $?'
+said '0
+1'
+ok "all of them"
+run 'manyport connect date </dev/null && manyport connect echo </dev/null'
+ended 0 && [ -s /tmp/out ]
+ok "nothing as input"
+run 'manyport connect echo </dev/full | head -c 100000 | wc -c'
+said 100000
+ok "input without end, until its output is closed"
+run 'manyport connect date </dev/full'
+ended 1 EPIPE
+ok "input without end, of which the service takes nothing"
+run 'manyport connect date >/dev/full'
+ended 1 'standard output: No space left'
+ok "a full disk"
+run 'manyport list >/dev/full'
+ended 1 'standard output: No space left'
+ok "a full disk under the output of list"
+run 'manyport connect date 0<>/dev/null'
+ended 0 && [ -s /tmp/out ]
+ok "input that could be written"
+# The service speaks first, and keeps what it is told: nothing.
+run 'for files in "<&-" ">&-" "<&- >&-" "<&- >&- 2>&-"; do
+	eval "manyport connect record $files" </dev/null; done; manyport connect -n recorded'
+case $(cat /tmp/out) in *2000'
+0 '*) true ;; *) false ;; esac
+ok "nothing that the command reads or says goes into its own channel"
+
+# ---- input ----
+
+run 'printf "%s\n" a b c | while read -r line; do manyport connect -n who; echo $line; done'
+ended 0 && said '0
+a
+0
+b
+0
+c'
+ok "-n leaves the input to a loop"
+run 'ls / | { manyport connect -n who; cat; } | grep -c .'
+said $(($(ls / | grep -c .) + 1))
+ok "and to who comes next"
+run 'printf "question\n" | manyport connect --linger=1s shy'
+ended 0 && said aborted
+ok "the end of the input is told, and --linger ends a service that does not"
+run 'printf "question\n" | manyport connect --no-shutdown --linger=1s shy'
+ended 0 && said 'answer question'
+ok "--no-shutdown does not tell it"
+run 'manyport connect -n --linger=1s slow'
+ended 0 && said '1
+2
+3
+4
+5'
+ok "--linger counts from the last byte"
+head -c 5000000 /dev/zero >/tmp/input
+run 'for i in $(seq 100); do manyport connect take </tmp/input 2>/dev/null; echo $?; done | sort | uniq -c'
+said '    100 1'
+ok "input that is not taken is an error, each of a hundred times"
+mkfifo /tmp/never
+exec 7<>/tmp/never
+run 'manyport connect who </tmp/never'
+ended 0 && said 0
+ok "input that never comes is none"
+
+# ---- waiting ----
+
+run 'manyport connect -n late'
+ended 1 ECONNREFUSED
+ok "nobody listens"
+run 'manyport connect -n --wait=300ms late'
+ended 1 'waiting: .*ECONNREFUSED'
+ok "--wait=TIME gives up"
+run 'manyport connect -n --wait late & manyport connect -n begin; wait $!'
+ended 0 'waiting: .*ECONNREFUSED' && said served
+ok "--wait until somebody listens"
+run 'manyport connect -n --wait nothing'
+ended 1 '^manyport: no channel .*ENOENT'
+ok "but not for a service that the host does not know"
+run 'manyport connect -n --wait denied'
+ended 1 '^manyport: no channel .*EACCES'
+ok "nor for one that is not allowed"
+rmmod manyport
+(timeout 30 manyport connect -n --wait who >/tmp/out 2>/tmp/err; echo $? >/tmp/status) &
+until_true grep -q 'waiting: .*ENODEV' /tmp/err
+load
+wait $!
+[ "$(cat /tmp/status)" = 0 ] && said 0
+ok "--wait until there is a port"
+
+# ---- pipelines ----
+
+bad=0
+for round in $(seq "$ROUNDS"); do
+	while read -r size sum; do
+		run "manyport connect -n fetch+$size | manyport connect pass | manyport connect sum"
+		ended 0 && said "$sum  -" || { bad=1; echo "# round $round, $size bytes"; why; }
+	done <sums
+done
+[ $bad = 0 ]
+ok "each byte through three commands in a row"
+
+# ---- a plain descriptor of a channel ----
+
+exec 5<>$port
+echo take >&5
+run 'cat /tmp/input >&5; echo $?; echo text >&5; echo $?'
+said '1
+1' && grep -q 'Broken pipe' /tmp/err
+ok "a write to a service that has gone fails with EPIPE, without a signal"
+exec 5>&-
+
+# ---- the stock driver's port ----
+
+stock=/dev/$(basename /sys/class/virtio-ports/vport*)
+exec 6<>"$stock"
+run 'manyport list'
+ended 0 && grep -q "^$stock *classic" /tmp/out
+ok "a stock port that is in use is listed for what it is: nobody opens it"
+exec 6>&-
+
+# ---- sockets of others ----
+
+listening()
+{
+	grep -q "forwarding $1" /tmp/forward
+}
+
+manyport forward -L /tmp/mine:who -L /tmp/all,mode=0666:who -L /tmp/root,mode=0666:root \
+	-L 7777:who 2>/tmp/forward &
+forward=$!
+until_true listening 7777
+run 'su alice -c "socat -u UNIX-CONNECT:/tmp/mine -"'
+ended 1 'Permission denied'
+ok "another user may not connect, unless it is said"
+run 'su alice -c "socat -u UNIX-CONNECT:/tmp/all -"'
+said 0
+ok "mode= says it; the channel is the forwarder's"
+kill $forward
+wait $forward
+ok "SIGTERM ends it"
+[ ! -e /tmp/mine ] && [ ! -e /tmp/all ]
+ok "and its sockets are gone"
+
+run 'rmmod manyport'
+exit $status
