@@ -2,8 +2,9 @@
 /*
  * Ports: which there are, and which one is meant. See manyport/client.h.
  *
- * The class in sysfs is "manyport", and "virtio-ports" for those of the stock driver. The links in /dev/virtio-ports/ are udev's work and may be
- * missing in a small guest, so names are looked up in sysfs.
+ * The class in sysfs is "manyport", and "virtio-ports" for those of the stock driver. The links
+ * in /dev/virtio-ports/ are udev's work and may be missing in a small guest, so names are looked
+ * up in sysfs.
  */
 #include <dirent.h>
 #include <errno.h>

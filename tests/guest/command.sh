@@ -101,8 +101,8 @@ b
 0
 c'
 ok "-n leaves the input to a loop"
-run 'ls / | { manyport connect -n who; cat; } | grep -c .'
-said $(($(ls / | grep -c .) + 1))
+run 'seq 5 | { manyport connect -n who; cat; } | wc -l'
+said 6
 ok "and to who comes next"
 run 'printf "question\n" | manyport connect --linger=1s shy'
 ended 0 && said aborted
@@ -119,8 +119,8 @@ ended 0 && said '1
 ok "--linger counts from the last byte"
 # More than the socket of the service takes before the service has begun to read.
 head -c 20000000 /dev/zero >/tmp/input
-run 'for i in $(seq 30); do manyport connect take </tmp/input 2>/dev/null; echo $?; done | sort | uniq -c'
-said '    100 1'
+run 'for i in $(seq 30); do manyport connect take </tmp/input 2>/dev/null; echo $?; done | sort | uniq -c | tr -s " "'
+said ' 30 1'
 ok "input that is not taken is an error, each of thirty times"
 mkfifo /tmp/never
 exec 7<>/tmp/never

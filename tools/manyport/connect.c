@@ -47,7 +47,7 @@ static const char help_text[] =
 	"NAME is left out on a port with a fixed service."
 	"\v"
 	"When the input ends, the service is told, and the command goes on until the service has "
-	"ended. Input that the service does not take is an error. TIME is as 500ms, 30s or 2min.\n\n"
+	"ended. Input that the service does not take is an error. TIME is as 500ms or 30s.\n\n"
 	"Exit status: 0, 1 after an error or a refusal, 2 for a wrong command line.";
 
 enum { OPTION_LINGER = 256, OPTION_NO_SHUTDOWN, OPTION_WAIT };
