@@ -37,20 +37,45 @@ static int write_name(int fd, const char *service)
 	return 0;
 }
 
+static const char *skip_prefix(const char *service)
+{
+	return strncmp(service, "pipe:", 5) ? service : service + 5;
+}
+
+static int connect_with(int fd, const char *service, struct manyport_connect *arg)
+{
+	size_t len = strlen(service);
+
+	if (len >= sizeof(arg->name))
+		return -ENAMETOOLONG;
+	memcpy(arg->name, service, len);
+	return call(fd, MANYPORT_IOC_CONNECT, (unsigned long)arg);
+}
+
 int manyport_connect(int fd, const char *service)
 {
 	struct manyport_connect arg = { 0 };
-	size_t len;
 	int ret;
 
-	if (!strncmp(service, "pipe:", 5))
-		service += 5;
-	len = strlen(service);
-	if (len >= sizeof(arg.name))
-		return -ENAMETOOLONG;
-	memcpy(arg.name, service, len);
-	ret = call(fd, MANYPORT_IOC_CONNECT, (unsigned long)&arg);
+	service = skip_prefix(service);
+	ret = connect_with(fd, service, &arg);
 	return ret == -ENOTTY ? write_name(fd, service) : ret;
+}
+
+/* Where it cannot be said for whom, nothing is said at all: never with our own rights instead. */
+int manyport_connect_as(int fd, const char *service, unsigned int uid, unsigned int gid)
+{
+#ifdef MANYPORT_CONNECT_AS
+	struct manyport_connect arg = { .flags = MANYPORT_CONNECT_AS, .uid = uid, .gid = gid };
+
+	return connect_with(fd, skip_prefix(service), &arg);
+#else
+	(void)fd;
+	(void)service;
+	(void)uid;
+	(void)gid;
+	return -ENOTTY;
+#endif
 }
 
 int manyport_shutdown(int fd, int how)

@@ -25,6 +25,8 @@ static const struct {
 	{ EOPNOTSUPP, "the service of this port is fixed and cannot be named" },
 	{ ECONNRESET, "the service failed" },
 	{ EIO, "the host cannot reach this guest's memory: all of it must be shared (share=on)" },
+	{ EPERM, "not allowed to connect for another user: that takes CAP_SETUID and CAP_SETGID" },
+	{ ENOTTY, "this driver cannot do that: a newer manyport module can" },
 	{ EPIPE, "the service takes no more" },
 };
 

@@ -86,6 +86,14 @@ int manyport_open(const char *port, const char *service, int flags);
 int manyport_connect(int fd, const char *service);
 
 /*
+ * As manyport_connect(), for the user @uid of group @gid: to the host's policy and log the channel
+ * is his. What the host allows or limits by user then holds for whom a relay works, rather than
+ * for the relay. Returns also -EPERM (takes CAP_SETUID and CAP_SETGID) and -ENOTTY (a driver that
+ * knows no such call); no name has been given then.
+ */
+int manyport_connect_as(int fd, const char *service, unsigned int uid, unsigned int gid);
+
+/*
  * Shuts down reading, writing or both: @how is SHUT_RD, SHUT_WR, SHUT_RDWR.
  * What was written before still arrives. Returns 0, -ENOTCONN, -EINVAL, -ENOTTY
  * (the stock driver).

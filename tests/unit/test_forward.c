@@ -355,6 +355,53 @@ static void refusals_fill_no_log(void **state)
 	over(&r);
 }
 
+static void connect_as(uid_t uid)
+{
+	char byte;
+	int fd;
+
+	if (setgid(uid) || setuid(uid))
+		_exit(1);
+	fd = dial_unix(unix_path[1]);
+	_exit(fd < 0 || recv(fd, &byte, 1, 0) < 0);
+}
+
+static void a_channel_is_the_clients(void **state)
+{
+	struct relayed r = { .client = -1 };
+	char listen_at[100];
+
+	(void)state;
+	if (getuid())
+		skip();
+	name_sockets();
+	service_family = AF_UNIX;
+	service_listener = listen_for(AF_UNIX);
+	snprintf(listen_at, sizeof(listen_at), "%s,mode=0666:name", unix_path[1]);
+	r.forwarder = START("--as-client", "-L", listen_at);
+	await_listener();
+	for (uid_t uid = 1; uid < 3; uid++) {
+		char words[50];
+		pid_t pid = fork();
+
+		if (!pid)
+			connect_as(uid);
+		snprintf(words, sizeof(words), "name as %u, %u", uid, uid);
+		expect_line(words);
+		if (uid == 2)
+			expect_line("EPERM");
+		/* One is served, the other one is not: never with the forwarder's own rights. */
+		r.service = accept(service_listener, NULL, NULL);
+		assert_true(r.service >= 0);
+		if (uid == 2)
+			assert_int_equal(recv(r.service, &(char){ 0 }, 1, 0), 0);
+		close(r.service);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
+	r.service = -1;
+	over(&r);
+}
+
 static unsigned long reads_of(pid_t pid)
 {
 	char path[50], line[100];
@@ -404,6 +451,7 @@ int main(void)
 		cmocka_unit_test(v_says_how_connections_end),
 		cmocka_unit_test(wait_tries_again),
 		cmocka_unit_test(refusals_fill_no_log),
+		cmocka_unit_test(a_channel_is_the_clients),
 		cmocka_unit_test(a_round_trip_is_two_reads),
 	};
 

@@ -354,6 +354,19 @@ static void words_in_front_say_what_it_is(void **state)
 	assert_int_not_equal(status_of(pid), 0);
 }
 
+static void as_client_is_for_unix_sockets(void **state)
+{
+	pid_t pid = START("--as-client", "-L", "0:name");
+
+	(void)state;
+	expect_line("no --as-client");
+	assert_int_equal(status_of(pid), 1);
+	snprintf(target, sizeof(target), "%s:", path);
+	pid = START("--as-client", "-L", target);
+	expect_line("no --as-client");
+	assert_int_equal(status_of(pid), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +380,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_removed_path_is_made_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_path_that_another_takes, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_connect, setup, teardown),
+		cmocka_unit_test_setup_teardown(as_client_is_for_unix_sockets, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_in_front_say_what_it_is, setup, teardown),
 	};
 

@@ -28,7 +28,7 @@ static const char help_text[] =
 	"end all connections and remove the unix sockets.\n\n"
 	"Example: manyport forward -L /run/db.sock,mode=0660,group=db:db -L 6379:redis";
 
-enum { OPTION_WAIT = 256 };
+enum { OPTION_WAIT = 256, OPTION_AS_CLIENT };
 
 static const struct argp_option options[] = {
 	{ "listen", 'L', "SOCKET:NAME", 0,
@@ -37,6 +37,9 @@ static const struct argp_option options[] = {
 	  "name of the port, or path of its node (default: $" MANYPORT_PORT_ENV
 	  ", else the first port with channels)", 0 },
 	{ "verbose", 'v', NULL, 0, "say how each connection ends, also when it ends well", 0 },
+	{ "as-client", OPTION_AS_CLIENT, NULL, 0,
+	  "each channel is that of the user who connected, for the host's policy and log; unix "
+	  "sockets only, and it takes CAP_SETUID and CAP_SETGID", 0 },
 	{ "wait", OPTION_WAIT, "TIME", OPTION_ARG_OPTIONAL,
 	  "try again for a connection, for TIME if it is given, while there is no port or nobody "
 	  "listens at the service", 0 },
@@ -58,6 +61,9 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'v':
 		forward->is_verbose = true;
+		return 0;
+	case OPTION_AS_CLIENT:
+		forward->as_client = true;
 		return 0;
 	case OPTION_WAIT:
 		if (!parse_time(arg, &forward->wait_ms))

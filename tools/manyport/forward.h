@@ -32,6 +32,7 @@ struct forward {
 	unsigned int drain_ms;		/* the interval of drain_look */
 	uint64_t wait_ms;		/* how long a connection is tried again; 0: not */
 	bool is_verbose;
+	bool as_client;			/* channels are those of the clients' users */
 	struct log_limit refused, descriptors;	/* of lines that clients cause */
 	char *buf;			/* of flow_move() */
 };

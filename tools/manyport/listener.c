@@ -127,13 +127,26 @@ static int watch(struct listener *listener)
 			      EPOLLIN | EPOLLET, clients_wait);
 }
 
+/* Can --as-client be kept here? Says why not. */
+static bool tells_clients_apart(const struct spec *spec)
+{
+	if (!spec->is_unix)
+		log_error("%s: TCP does not tell who connects: no --as-client", spec->address);
+	else if (!*spec->service)
+		log_error("%s: a fixed service has no name to ask for: no --as-client",
+			  spec->address);
+	return spec->is_unix && *spec->service;
+}
+
 static int start(struct listener *listener)
 {
 	const struct spec *spec = &listener->spec;
-	int ret = spec->is_unix ?
-		  unix_listener_open(&listener->file, spec->address, &spec->access) :
-		  open_tcp(listener);
+	int ret;
 
+	if (listener->forward->as_client && !tells_clients_apart(spec))
+		return -EINVAL;
+	ret = spec->is_unix ? unix_listener_open(&listener->file, spec->address, &spec->access) :
+			      open_tcp(listener);
 	loop_task_init(listener->forward->loop, &listener->again, accept_again);
 	if (!ret)
 		ret = watch(listener);

@@ -36,7 +36,8 @@ void explain_refused(char text[EXPLAIN_SIZE], const char *port, const char *serv
 	else if (error == -ENODEV && find_stock_port(port, node, sizeof(node)))
 		snprintf(text, EXPLAIN_SIZE, "%s (ENODEV): virtio_console has %.40s: load the "
 			 "manyport module (modprobe manyport), which takes the port over if the "
-			 "host gives it channels; or use it as it is with --port, one process at a time",
+			 "host gives it channels; or use it as it is with --port, one process at a "
+			 "time",
 			 what, node);
 	else
 		snprintf(text, EXPLAIN_SIZE, "%s (%s): %s", what, error_name(error),

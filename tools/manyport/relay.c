@@ -49,6 +49,8 @@ struct relay {
 	struct loop_timer retry;	/* no channel yet, and another try is due */
 	uint64_t give_up;		/* when no other try is made, by the loop's clock */
 	unsigned int retry_ms;
+	struct ucred user;		/* whose channel it is to be, if that is not ours */
+	bool is_others;
 	bool is_connected;
 	bool has_failed;		/* the service has: the client is to notice */
 	bool is_over;			/* the next settle() ends it, as the rest says */
@@ -255,7 +257,10 @@ static int name_channel(struct relay *relay)
 	int ret = 0;
 
 	/* Without a name the port has a fixed service. */
-	if (*relay->service)
+	if (relay->is_others)
+		ret = manyport_connect_as(relay->port.fd, relay->service, relay->user.uid,
+					  relay->user.gid);
+	else if (*relay->service)
 		ret = manyport_connect(relay->port.fd, relay->service);
 	if (ret == -EINPROGRESS)
 		return 0;
@@ -384,15 +389,30 @@ static struct relay *alloc_relay(struct forward *forward, const struct spec *spe
 	return relay;
 }
 
+/* Whose channel it is to be. Returns 0 or -errno: then it is not to be ours either. */
+static int learn_user(struct relay *relay)
+{
+	socklen_t len = sizeof(relay->user);
+
+	if (!relay->forward->as_client)
+		return 0;
+	if (getsockopt(relay->client.fd, SOL_SOCKET, SO_PEERCRED, &relay->user, &len))
+		return -errno;
+	relay->is_others = relay->user.uid != geteuid() || relay->user.gid != getegid();
+	return 0;
+}
+
 void relay_create(struct forward *forward, const struct spec *spec, int client)
 {
 	struct relay *relay = alloc_relay(forward, spec, client);
 	int ret = -ENOMEM;
 
 	if (relay)
-		ret = side_watch(forward->loop, &relay->client, client_ready);
+		ret = learn_user(relay);
 	else
 		refuse_client(client);
+	if (!ret)
+		ret = side_watch(forward->loop, &relay->client, client_ready);
 	if (ret)
 		log_limited(&forward->refused, LOG_LEVEL_WARNING,
 			    "'%s': a connection is refused: %s", spec->service, strerror(-ret));
