@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@
 
 /* ---- in place of the library and of main.c: in the process that forwards ---- */
 
+static bool tells_tries;		/* each attempt that fails is a line */
 static int service_family, service_listener, message_pipe[2];
 static char unix_path[2][64];		/* of the service, of the forwarder */
 
@@ -84,8 +86,11 @@ int manyport_open(const char *port, const char *service, int flags)
 
 	(void)port;
 	(void)service;
-	if (fd < 0)
-		return -errno;
+	if (fd < 0) {
+		if (tells_tries)
+			dprintf(message_pipe[1], "nobody is there\n");
+		return -ECONNREFUSED;
+	}
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
 	return fcntl(fd, F_SETFL, flags & O_NONBLOCK) ? -errno : fd;
 }
