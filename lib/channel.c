@@ -42,14 +42,15 @@ static const char *skip_prefix(const char *service)
 	return strncmp(service, "pipe:", 5) ? service : service + 5;
 }
 
-static int connect_with(int fd, const char *service, struct manyport_connect *arg)
+/* Copies @service to @name, an array of MANYPORT_NAME_SIZE. Returns 0 or -ENAMETOOLONG. */
+static int copy_name(char *name, const char *service)
 {
 	size_t len = strlen(service);
 
-	if (len >= sizeof(arg->name))
+	if (len >= MANYPORT_NAME_SIZE)
 		return -ENAMETOOLONG;
-	memcpy(arg->name, service, len);
-	return call(fd, MANYPORT_IOC_CONNECT, (unsigned long)arg);
+	memcpy(name, service, len);
+	return 0;
 }
 
 int manyport_connect(int fd, const char *service)
@@ -58,24 +59,19 @@ int manyport_connect(int fd, const char *service)
 	int ret;
 
 	service = skip_prefix(service);
-	ret = connect_with(fd, service, &arg);
+	ret = copy_name(arg.name, service);
+	if (!ret)
+		ret = call(fd, MANYPORT_IOC_CONNECT, (unsigned long)&arg);
 	return ret == -ENOTTY ? write_name(fd, service) : ret;
 }
 
 /* Where it cannot be said for whom, nothing is said at all: never with our own rights instead. */
 int manyport_connect_as(int fd, const char *service, unsigned int uid, unsigned int gid)
 {
-#ifdef MANYPORT_CONNECT_AS
-	struct manyport_connect arg = { .flags = MANYPORT_CONNECT_AS, .uid = uid, .gid = gid };
+	struct manyport_connect_as arg = { .uid = uid, .gid = gid };
+	int ret = copy_name(arg.name, skip_prefix(service));
 
-	return connect_with(fd, skip_prefix(service), &arg);
-#else
-	(void)fd;
-	(void)service;
-	(void)uid;
-	(void)gid;
-	return -ENOTTY;
-#endif
+	return ret ? ret : call(fd, MANYPORT_IOC_CONNECT_AS, (unsigned long)&arg);
 }
 
 int manyport_shutdown(int fd, int how)
