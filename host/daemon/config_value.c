@@ -121,26 +121,6 @@ static int add_names(const struct config_key *key, char ***field, const char *te
 	return append_names(field, words, count);
 }
 
-/* "1000" or "1000-1999". UINT32_MAX is no user. */
-static int parse_range(char *word, struct config_range *range)
-{
-	char *dash = strchr(word, '-');
-	uint64_t first, last;
-	int ret;
-
-	if (dash)
-		*dash = 0;
-	ret = text_number(word, 0, UINT32_MAX - 1, &first);
-	if (ret)
-		return ret;
-	last = first;
-	if (dash)
-		ret = text_number(dash + 1, first, UINT32_MAX - 1, &last);
-	range->first = first;
-	range->last = last;
-	return ret;
-}
-
 static int add_users(struct config_users *users, const char *text)
 {
 	char **words;
@@ -155,8 +135,13 @@ static int add_users(struct config_users *users, const char *text)
 		return -ENOMEM;
 	}
 	users->ranges = ranges;
-	for (int i = 0; i < count && !ret; i++)
-		ret = parse_range(words[i], &ranges[users->count + i]);
+	for (int i = 0; i < count && !ret; i++) {
+		uint64_t first = 0, last = 0;
+
+		/* UINT32_MAX is no user. */
+		ret = text_range(words[i], UINT32_MAX - 1, &first, &last);
+		ranges[users->count + i] = (struct config_range){ first, last };
+	}
 	if (!ret)
 		users->count += count;
 	users->is_given = true;
@@ -183,6 +168,8 @@ int config_value_set(const struct config_key *key, void *field, const char *text
 		return add_names(key, field, text);
 	case CONFIG_USERS:
 		return add_users(field, text);
+	case CONFIG_STATUSES:
+		return text_add_statuses(text, field);
 	default:
 		return set_number(key, field, text);
 	}
@@ -206,6 +193,9 @@ void config_value_clear(const struct config_key *key, void *field)
 	case CONFIG_USERS:
 		free(users->ranges);
 		memset(users, 0, sizeof(*users));
+		break;
+	case CONFIG_STATUSES:
+		memset(field, 0, sizeof(struct text_statuses));
 		break;
 	default:
 		break;

@@ -27,6 +27,7 @@ enum config_type {
 	CONFIG_KIND,		/* uint32_t, enum mp_port_kind */
 	CONFIG_NAMES,		/* char **, a list */
 	CONFIG_USERS,		/* struct config_users, a list */
+	CONFIG_STATUSES,	/* struct text_statuses, a list */
 };
 
 struct config_key {
@@ -48,7 +49,7 @@ void config_value_clear(const struct config_key *key, void *field);
 
 static inline bool config_type_is_list(enum config_type type)
 {
-	return type == CONFIG_NAMES || type == CONFIG_USERS;
+	return type == CONFIG_NAMES || type == CONFIG_USERS || type == CONFIG_STATUSES;
 }
 
 #endif

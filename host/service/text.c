@@ -102,6 +102,38 @@ int text_number(const char *text, uint64_t min, uint64_t max, uint64_t *number)
 	return 0;
 }
 
+int text_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last)
+{
+	int ret = take_digits(&text, first);
+
+	*last = *first;
+	if (!ret && *text == '-') {
+		text++;
+		ret = take_digits(&text, last);
+	}
+	if (ret)
+		return ret;
+	if (*text)
+		return -EINVAL;
+	return *first > *last || *last > max ? -ERANGE : 0;
+}
+
+int text_add_statuses(const char *text, struct text_statuses *statuses)
+{
+	uint64_t first, last;
+	char **words;
+	int count = text_split(text, &words), ret = 0;
+
+	for (int i = 0; i < count && !ret; i++) {
+		ret = text_range(words[i], 255, &first, &last);
+		for (; !ret && first <= last; first++)
+			statuses->bits[first / 32] |= 1U << first % 32;
+	}
+	if (count >= 0)
+		text_free(words);
+	return count < 0 ? count : ret;
+}
+
 int text_size(const char *text, uint64_t *bytes)
 {
 	static const char units[] = "KMGT";

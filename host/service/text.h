@@ -7,6 +7,7 @@
 #ifndef HOST_SERVICE_TEXT_H
 #define HOST_SERVICE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,5 +32,23 @@ int text_time(const char *text, uint64_t *ms);
 
 /* A number without sign or unit, from @min to @max. Returns 0, -EINVAL or -ERANGE. */
 int text_number(const char *text, uint64_t min, uint64_t max, uint64_t *number);
+
+/* Exit statuses of programs, 0 to 255. */
+struct text_statuses {
+	uint32_t bits[8];
+};
+
+/* Adds those of "255 1-3". Returns 0, -EINVAL, -ERANGE or -ENOMEM. */
+int text_add_statuses(const char *text, struct text_statuses *statuses);
+
+/* 0 is always one of them. */
+static inline bool text_has_status(const struct text_statuses *statuses, int status)
+{
+	return !status || (status > 0 && status < 256 &&
+			   statuses->bits[status / 32] >> status % 32 & 1);
+}
+
+/* "1000" or "1000-1999", with numbers up to @max. Returns 0, -EINVAL or -ERANGE. */
+int text_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last);
 
 #endif
