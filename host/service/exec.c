@@ -12,38 +12,42 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "service/exec_child.h"
+#include "service/exec_environment.h"
 #include "service/leave.h"
 #include "service/registry.h"
 #include "service/socket_stream.h"
+#include "service/spawner.h"
 #include "service/text.h"
 
-#define SEARCH_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define SEND_BYTES  (1 << 20)
+#define MS_PER_SEC	1000
+#define BURST_MS	10000	/* starts that were not used for so long can be made up for */
+#define COMMAND_MAX	(SPAWN_TEXT_MAX / 2)	/* the rest is for the environment */
 
 /*
  * Programs that were told to end and have not: beyond this many no other is
  * started, so a guest that opens and closes cannot pile them up.
  */
-#define MAX_RELEASING 64
+#define MAX_RELEASING	64
 
 struct exec_service {
 	struct mp_service service;
 	struct loop *loop;
 	const char *name;
-	char **words;
-	struct rlimit files;		/* as it was when the service was made */
+	struct spawn_words command;
+	struct text_statuses success;
 	struct list children;
+	bool has_spawner;
+	uint32_t starts_per_sec;
+	uint64_t starts;		/* that are left, in thousandths */
+	uint64_t filled_ms;
 	unsigned int releasing;
 	struct log_limit limit, err_limit;
 };
@@ -54,109 +58,23 @@ struct exec_stream {
 	struct exec_child *child;
 };
 
-/* --- Environment -------------------------------------------------------- */
+/* --- Limit of starts ---------------------------------------------------- */
 
-#define ENVIRONMENT_MAX 16
-
-struct environment {
-	char *list[ENVIRONMENT_MAX + 1];
-	int count;
-	bool failed;
-};
-
-static void __attribute__((format(printf, 2, 3)))
-environment_add(struct environment *environment, const char *format, ...)
+/* Takes one start of what the service may have. */
+static bool take_start(struct exec_service *owner)
 {
-	va_list args;
+	uint64_t now = loop_now(owner->loop), most = (uint64_t)owner->starts_per_sec * BURST_MS;
+	uint64_t elapsed = now - owner->filled_ms;
 
-	va_start(args, format);
-	if (environment->count == ENVIRONMENT_MAX ||
-	    vasprintf(&environment->list[environment->count], format, args) < 0) {
-		environment->list[environment->count] = NULL;
-		environment->failed = true;
-	} else {
-		environment->list[++environment->count] = NULL;
-	}
-	va_end(args);
-}
-
-/* A number that the guest gave, or nothing where a classic driver gave none. */
-static void environment_add_id(struct environment *environment, const char *name, uint32_t id)
-{
-	if (id == UINT32_MAX)
-		environment_add(environment, "%s=", name);
-	else
-		environment_add(environment, "%s=%" PRIu32, name, id);
-}
-
-static void environment_fill(struct environment *environment, const struct mp_opener *opener)
-{
-	memset(environment, 0, sizeof(*environment));
-	environment_add(environment, "PATH=" SEARCH_PATH);
-	environment_add(environment, "MANYPORT_GUEST=%s", opener->guest);
-	environment_add(environment, "MANYPORT_PORT=%s", opener->port);
-	environment_add(environment, "MANYPORT_SERVICE=%s", opener->service);
-	environment_add(environment, "MANYPORT_ARGUMENT=%s", opener->argument);
-	environment_add(environment, "MANYPORT_CHANNEL=%" PRIu32, opener->channel);
-	environment_add(environment, "MANYPORT_COMM=%s", opener->comm);
-	environment_add_id(environment, "MANYPORT_UID", opener->uid);
-	environment_add_id(environment, "MANYPORT_GID", opener->gid);
-	environment_add_id(environment, "MANYPORT_PID", opener->pid);
-}
-
-static void environment_free(struct environment *environment)
-{
-	for (int i = 0; i < environment->count; i++)
-		free(environment->list[i]);
-}
-
-/* --- Program ------------------------------------------------------------ */
-
-static bool is_program(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
-}
-
-/* Where the program @name lies; @path has @size bytes. Returns 0 or -ENOENT. */
-static int find_program(const char *name, char *path, size_t size)
-{
-	const char *dir = SEARCH_PATH;
-
-	if (strchr(name, '/')) {
-		if (strlen(name) >= size)
-			return -ENOENT;
-		strcpy(path, name);
-		return is_program(path) ? 0 : -ENOENT;
-	}
-	while (*dir) {
-		size_t len = strcspn(dir, ":");
-
-		if ((size_t)snprintf(path, size, "%.*s/%s", (int)len, dir, name) < size &&
-		    is_program(path))
-			return 0;
-		dir += len + (dir[len] == ':');
-	}
-	return -ENOENT;
-}
-
-static int start_in(struct exec_service *owner, struct exec_child *child,
-		    const struct mp_opener *opener, int stdio)
-{
-	struct environment environment;
-	char path[4096];
-	struct exec_command command = { .path = path, .argv = owner->words, .stdio = stdio,
-					.files = &owner->files };
-	int ret = find_program(owner->words[0], path, sizeof(path));
-
-	if (ret)
-		return ret;
-	environment_fill(&environment, opener);
-	command.envp = environment.list;
-	ret = environment.failed ? -ENOMEM : exec_child_start(child, &command);
-	environment_free(&environment);
-	return ret;
+	owner->filled_ms = now;
+	owner->starts = elapsed < BURST_MS ?
+			owner->starts + elapsed * owner->starts_per_sec : most;
+	if (owner->starts > most)
+		owner->starts = most;
+	if (owner->starts < MS_PER_SEC)
+		return false;
+	owner->starts -= MS_PER_SEC;
+	return true;
 }
 
 /* --- Streams ------------------------------------------------------------ */
@@ -166,7 +84,7 @@ static void program_exited(void *context)
 	struct exec_stream *stream = context;
 
 	/* What readv() held back may be said now. */
-	if (stream->socket.owes_readable)
+	if (stream->socket.fd >= 0 && stream->socket.owes_readable)
 		socket_stream_report_readable(&stream->socket);
 }
 
@@ -214,7 +132,7 @@ static bool exec_leave(struct exec_stream *stream, enum mp_end how, const struct
 		.how = how, .end = end_left, .has_exited = has_exited, .context = stream->child,
 	};
 
-	if (how == MP_END_ABORT || stream->child->exited || !leave_begin(&leave, place))
+	if (how == MP_END_ABORT || !stream->child->is_program || stream->child->exited || !leave_begin(&leave, place))
 		return false;
 	stream->child->exit = nobody_cares;
 	socket_stream_take(&stream->socket);
@@ -263,6 +181,38 @@ static void set_label(char *label, size_t size, const struct mp_opener *opener)
 		 who);
 }
 
+static void log_failure(struct exec_service *owner, int error)
+{
+	log_limited(&owner->limit, LOG_LEVEL_WARNING, "service %s: %s: %s", owner->name,
+		    owner->command.text, strerror(error));
+}
+
+/* What the guest is told: a file that must not be executed is no program. */
+static enum mp_reason start_reason(int error)
+{
+	enum mp_reason reason = socket_reason(error);
+
+	return reason == MP_REASON_DENIED ? MP_REASON_NOT_LISTENING : reason;
+}
+
+static void program_started(void *context, int error, int socket)
+{
+	struct exec_stream *stream = context;
+	struct mp_peer *peer = stream->socket.peer;
+
+	if (!error) {
+		error = socket_stream_attach(&stream->socket, stream->owner->loop, socket);
+		if (error)
+			close(socket);
+	}
+	if (!error) {
+		peer->ops->connected(peer);
+		return;
+	}
+	log_failure(stream->owner, -error);
+	peer->ops->refused(peer, start_reason(-error));
+}
+
 static struct exec_child *child_create(struct exec_service *owner, struct exec_stream *stream,
 				       const struct mp_opener *opener)
 {
@@ -273,41 +223,40 @@ static struct exec_child *child_create(struct exec_service *owner, struct exec_s
 	child->loop = owner->loop;
 	child->limit = &owner->limit;
 	child->err_limit = &owner->err_limit;
+	child->success = &owner->success;
 	child->releasing = &owner->releasing;
+	child->started = program_started;
 	child->exit = program_exited;
 	child->context = stream;
 	set_label(child->label, sizeof(child->label), opener);
 	return child;
 }
 
-/* Starts the program and gives @stream its end of the socket pair. Returns 0 or -errno. */
-static int exec_start(struct exec_service *owner, struct exec_stream *stream,
-		      const struct mp_opener *opener)
+static bool may_start(struct exec_service *owner)
 {
-	const int bytes = SEND_BYTES;
-	int pair[2], ret;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return -errno;
-	/* Room for what one read of a guest can take. */
-	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-	ret = socket_stream_attach(&stream->socket, owner->loop, pair[0]);
-	if (ret)
-		close(pair[0]);
-	else
-		ret = start_in(owner, stream->child, opener, pair[1]);
-	close(pair[1]);
-	return ret;
+	if (owner->releasing >= MAX_RELEASING) {
+		log_limited(&owner->limit, LOG_LEVEL_WARNING,
+			    "service %s: %u programs were told to end and have not", owner->name,
+			    owner->releasing);
+		return false;
+	}
+	if (!take_start(owner)) {
+		log_limited(&owner->limit, LOG_LEVEL_WARNING,
+			    "service %s: more than MaxStartsPerSec=%u", owner->name,
+			    owner->starts_per_sec);
+		return false;
+	}
+	return true;
 }
 
 static int exec_open(struct mp_service *service, struct mp_peer *peer,
 		     const struct mp_opener *opener, struct mp_stream **result)
 {
 	struct exec_service *owner = (struct exec_service *)service;
+	struct spawn_words environment;
 	struct exec_stream *stream;
-	int ret = -ENOMEM;
 
-	if (owner->releasing >= MAX_RELEASING)
+	if (!may_start(owner))
 		return -MP_REASON_BUSY;
 	stream = calloc(1, sizeof(*stream));
 	if (!stream)
@@ -315,19 +264,15 @@ static int exec_open(struct mp_service *service, struct mp_peer *peer,
 	socket_stream_init(&stream->socket, &exec_stream_ops, peer);
 	stream->owner = owner;
 	stream->child = child_create(owner, stream, opener);
-	if (stream->child)
-		ret = exec_start(owner, stream, opener);
-	if (ret) {
-		log_limited(&owner->limit, LOG_LEVEL_WARNING, "service %s: %s: %s", owner->name,
-			    owner->words[0], strerror(-ret));
-		socket_stream_detach(&stream->socket, MP_END_ABORT);
+	if (!stream->child || exec_environment_make(&environment, opener)) {
+		log_failure(owner, ENOMEM);
 		free(stream->child);
 		free(stream);
-		return -(int)socket_reason(-ret);
+		return -MP_REASON_BUSY;
 	}
-	list_add_tail(&owner->children, &stream->child->link);
+	exec_child_start(stream->child, &owner->children, &owner->command, &environment);
 	*result = &stream->socket.stream;
-	return 1;
+	return 0;
 }
 
 static void exec_destroy(struct mp_service *service)
@@ -335,7 +280,9 @@ static void exec_destroy(struct mp_service *service)
 	struct exec_service *owner = (struct exec_service *)service;
 
 	exec_child_end_all(&owner->children);
-	text_free(owner->words);
+	if (owner->has_spawner)
+		spawner_drop();
+	free(owner->command.text);
 	free(owner);
 }
 
@@ -344,26 +291,99 @@ static const struct mp_service_ops exec_ops = {
 	.destroy = exec_destroy,
 };
 
+/* --- The service -------------------------------------------------------- */
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
+}
+
+/* Is there a program @name, as things are? */
+static bool is_found(const char *name)
+{
+	const char *dir = SPAWN_PATH;
+	char path[4096];
+
+	if (strchr(name, '/'))
+		return is_program(name);
+	while (*dir) {
+		size_t len = strcspn(dir, ":");
+
+		if ((size_t)snprintf(path, sizeof(path), "%.*s/%s", (int)len, dir, name) <
+		    sizeof(path) && is_program(path))
+			return true;
+		dir += len + (dir[len] == ':');
+	}
+	return false;
+}
+
+/* Puts the words of @text behind one another. Returns 0, -EINVAL, -ENOENT: none, -E2BIG, -ENOMEM. */
+static int make_command(struct spawn_words *command, const char *text)
+{
+	char **words;
+	int count = text_split(text, &words), ret = 0;
+
+	if (count < 0)
+		return count;
+	/* Splitting makes nothing longer, but for the NUL behind the last word. */
+	command->text = malloc(strlen(text) + 1);
+	if (!command->text)
+		ret = -ENOMEM;
+	for (int i = 0; i < count && !ret; i++) {
+		memcpy(command->text + command->len, words[i], strlen(words[i]) + 1);
+		command->len += strlen(words[i]) + 1;
+	}
+	command->count = count;
+	text_free(words);
+	if (!ret && !count)
+		ret = -ENOENT;
+	return !ret && command->len > COMMAND_MAX ? -E2BIG : ret;
+}
+
+static struct mp_service *fail(struct service_setup *setup, struct exec_service *owner, int error,
+			       const char *rest)
+{
+	switch (error) {
+	case -EINVAL:
+		service_fail(setup, "a quote is not closed in '%s'", rest);
+		break;
+	case -ENOENT:
+		service_fail(setup, "exec: needs a command");
+		break;
+	case -E2BIG:
+		service_fail(setup, "the command is longer than %d bytes", COMMAND_MAX);
+		break;
+	default:
+		service_fail(setup, "%s", strerror(-error));
+	}
+	if (owner)
+		free(owner->command.text);
+	free(owner);
+	return NULL;
+}
+
 struct mp_service *exec_create(struct service_setup *setup, const char *rest)
 {
 	struct exec_service *owner = calloc(1, sizeof(*owner));
-	char path[4096];
-	int count = owner ? text_split(rest, &owner->words) : -ENOMEM;
+	int ret = owner ? make_command(&owner->command, rest) : -ENOMEM;
 
-	if (count <= 0) {
-		service_fail(setup, count == -ENOMEM ? "out of memory" :
-			     count ? "a quote is not closed in '%s'" : "exec: needs a command",
-			     rest);
-		free(count ? NULL : owner->words);
-		free(owner);
-		return NULL;
-	}
-	if (find_program(owner->words[0], path, sizeof(path)))
-		service_warn(setup, "there is no program %s", owner->words[0]);
+	if (!ret && !setup->check_only)
+		ret = spawner_use(setup->loop);
+	if (ret)
+		return fail(setup, owner, ret, rest);
+	if (!is_found(owner->command.text))
+		service_warn(setup, "there is no program %s", owner->command.text);
 	owner->service.ops = &exec_ops;
 	owner->loop = setup->loop;
 	owner->name = setup->name;
+	owner->has_spawner = !setup->check_only;
+	owner->success = setup->success;
+	owner->starts_per_sec = setup->starts_per_sec ? setup->starts_per_sec :
+				SERVICE_STARTS_PER_SEC;
+	owner->starts = (uint64_t)owner->starts_per_sec * BURST_MS;
+	owner->filled_ms = loop_now(setup->loop);
 	list_init(&owner->children);
-	getrlimit(RLIMIT_NOFILE, &owner->files);
 	return &owner->service;
 }

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,58 +14,6 @@
 
 #define KILL_MS		5000	/* between SIGTERM and SIGKILL */
 #define END_MS		300	/* the same when the daemon ends */
-#define ERR_READS	4	/* of a round: a chatty program is not alone here */
-
-/* --- Standard error ---------------------------------------------------- */
-
-static void log_child_line(struct exec_child *child)
-{
-	char text[2 * EXEC_LINE_SIZE];
-
-	if (child->line_len)
-		log_limited(child->err_limit, LOG_LEVEL_INFO, "%s: stderr: %s", child->label,
-			    log_escape(text, sizeof(text), child->line, child->line_len));
-	child->line_len = 0;
-}
-
-static void take_err_bytes(struct exec_child *child, const char *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (bytes[i] != '\n')
-			child->line[child->line_len++] = bytes[i];
-		if (bytes[i] == '\n' || child->line_len == sizeof(child->line))
-			log_child_line(child);
-	}
-}
-
-static void close_err(struct exec_child *child)
-{
-	if (child->err_fd < 0)
-		return;
-	log_child_line(child);
-	loop_watch_remove(&child->err_watch);
-	close(child->err_fd);
-	child->err_fd = -1;
-}
-
-static void err_ready(struct loop_watch *watch, uint32_t events)
-{
-	struct exec_child *child = container_of(watch, struct exec_child, err_watch);
-	char bytes[4096];
-	ssize_t len;
-
-	(void)events;
-	for (int i = 0; i < ERR_READS; i++) {
-		len = read(child->err_fd, bytes, sizeof(bytes));
-		if (len > 0) {
-			take_err_bytes(child, bytes, len);
-			continue;
-		}
-		if (!len || (errno != EAGAIN && errno != EINTR))
-			close_err(child);
-		return;
-	}
-}
 
 /* --- End ---------------------------------------------------------------- */
 
@@ -88,9 +33,7 @@ static void child_free(struct exec_child *child)
 		signal_group(child, SIGKILL);
 		waitid(P_PIDFD, child->pidfd, &info, WEXITED | WNOHANG);
 	}
-	if (child->err_fd >= 0)
-		err_ready(&child->err_watch, 0);
-	close_err(child);
+	exec_stderr_close(&child->err);
 	loop_timer_stop(&child->kill_timer);
 	loop_watch_remove(&child->pid_watch);
 	if (child->pidfd >= 0)
@@ -109,8 +52,11 @@ static void note_exit(struct exec_child *child)
 	if (waitid(P_PIDFD, child->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
 		return;
 	child->exited = true;
-	child->failed = info.si_code != CLD_EXITED || info.si_status;
+	child->failed = info.si_code != CLD_EXITED ||
+			!text_has_status(child->success, info.si_status);
 	loop_watch_remove(&child->pid_watch);
+	if (!child->is_program)
+		return;
 	if (info.si_code != CLD_EXITED)
 		log_limited(child->limit, LOG_LEVEL_INFO, "%s: ended by signal %d", child->label,
 			    info.si_status);
@@ -145,6 +91,13 @@ void exec_child_release(struct exec_child *child)
 {
 	child->released = true;
 	++*child->releasing;
+	/* A start that goes on ends in start_done(). */
+	if (child->start.state != EXEC_START_NONE && !exec_start_abort(&child->start))
+		return;
+	if (!child->pid) {
+		child_free(child);
+		return;
+	}
 	if (!child->exited)
 		note_exit(child);
 	if (child->exited) {
@@ -174,7 +127,14 @@ static void wait_for_all(struct list *children, int ms)
 void exec_child_end_all(struct list *children)
 {
 	struct list *link, *save;
+	int ms = END_MS;
 
+	list_for_each_safe(link, save, children) {
+		struct exec_child *child = list_entry(link, struct exec_child, link);
+
+		if (child->start.state != EXEC_START_NONE)
+			exec_start_wait(&child->start, &ms);
+	}
 	list_for_each(link, children)
 		signal_group(list_entry(link, struct exec_child, link), SIGTERM);
 	wait_for_all(children, END_MS);
@@ -187,120 +147,58 @@ void exec_child_end_all(struct list *children)
 
 /* --- Start -------------------------------------------------------------- */
 
-/* 0 and 1 are the socket, 2 is @err, nothing else is open. */
-static int add_files(posix_spawn_file_actions_t *files, int stdio, int err)
+/* Returns 0, or -errno: then the process is killed, and gone. */
+static int watch_process(struct exec_child *child)
 {
-	int ret = posix_spawn_file_actions_adddup2(files, stdio, STDIN_FILENO);
-
-	if (!ret)
-		ret = posix_spawn_file_actions_adddup2(files, stdio, STDOUT_FILENO);
-	if (!ret)
-		ret = posix_spawn_file_actions_adddup2(files, err, STDERR_FILENO);
-	if (!ret)
-		ret = posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1);
-	return ret;
-}
-
-/* A session of its own, no signal blocked or ignored. */
-static int set_attributes(posix_spawnattr_t *attributes)
-{
-	sigset_t all, none;
-	int ret;
-
-	sigfillset(&all);
-	sigemptyset(&none);
-	ret = posix_spawnattr_setsigdefault(attributes, &all);
-	if (!ret)
-		ret = posix_spawnattr_setsigmask(attributes, &none);
-	if (!ret)
-		ret = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID |
-					       POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	return ret;
-}
-
-/*
- * posix_spawn() rather than fork(): it copies no page tables of the guest's
- * memory, and tells when the program cannot be executed. Returns 0 or -errno.
- */
-static int spawn(struct exec_child *child, const struct exec_command *command, int err)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	struct rlimit own;
-	int ret = posix_spawn_file_actions_init(&files);
-
-	if (ret)
-		return -ret;
-	ret = posix_spawnattr_init(&attributes);
-	if (ret)
-		goto out_files;
-	ret = add_files(&files, command->stdio, err);
-	if (!ret)
-		ret = set_attributes(&attributes);
-	/* What we have raised for ourselves is too much for some: it is as we found it. */
-	getrlimit(RLIMIT_NOFILE, &own);
-	setrlimit(RLIMIT_NOFILE, command->files);
-	if (!ret)
-		ret = posix_spawn(&child->pid, command->path, &files, &attributes, command->argv,
-				  command->envp);
-	if (ret)
-		child->pid = 0;
-	setrlimit(RLIMIT_NOFILE, &own);
-	posix_spawnattr_destroy(&attributes);
-out_files:
-	posix_spawn_file_actions_destroy(&files);
-	return -ret;
-}
-
-/* Watches a program that runs. Returns 0 or -errno. */
-static int watch_child(struct exec_child *child)
-{
-	int ret;
+	int ret = 0;
 
 	child->pidfd = pidfd_open(child->pid, 0);
 	if (child->pidfd < 0)
-		return -errno;
-	ret = loop_watch_add(child->loop, &child->pid_watch, child->pidfd, EPOLLIN, pid_ready);
+		ret = -errno;
+	else
+		ret = loop_watch_add(child->loop, &child->pid_watch, child->pidfd, EPOLLIN,
+				     pid_ready);
 	if (!ret)
-		ret = loop_watch_add(child->loop, &child->err_watch, child->err_fd, EPOLLIN,
-				     err_ready);
-	return ret;
-}
-
-/* Only descriptors or memory for watching were missing: the program goes again. */
-static void undo_spawn(struct exec_child *child)
-{
-	loop_watch_remove(&child->err_watch);
-	loop_watch_remove(&child->pid_watch);
-	if (child->pidfd >= 0)
-		close(child->pidfd);
-	child->pidfd = -1;
+		return 0;
 	signal_group(child, SIGKILL);
-	/* It was killed a moment ago: this does not take long. */
+	kill(child->pid, SIGKILL);
+	/* This does not take long, and without a descriptor there is no other way. */
 	waitpid(child->pid, NULL, 0);
 	child->pid = 0;
+	return ret;
 }
 
-int exec_child_start(struct exec_child *child, const struct exec_command *command)
+static void start_done(struct exec_start *start, int error)
 {
-	int err[2], ret;
+	struct exec_child *child = container_of(start, struct exec_child, start);
+	int ret = 0;
 
-	list_init(&child->link);
-	child->pidfd = child->err_fd = child->pid_watch.fd = child->err_watch.fd = -1;
+	child->pid = start->pid;
+	if (child->pid)
+		ret = watch_process(child);
+	if (!error && !ret) {
+		ret = exec_stderr_open(&child->err, child->loop, start->stderr_fd, child->label,
+				       child->err_limit);
+		child->is_program = !ret;
+	}
+	if (!error && ret) {
+		signal_group(child, SIGKILL);
+		close(start->socket);
+		close(start->stderr_fd);
+		error = ret;
+	}
+	if (child->released && !child->pid)
+		child_free(child);
+	else if (!child->released)
+		child->started(child->context, error, start->socket);
+}
+
+void exec_child_start(struct exec_child *child, struct list *children,
+		      const struct spawn_words *command, struct spawn_words *environment)
+{
+	child->pidfd = child->pid_watch.fd = child->err.fd = -1;
 	loop_timer_init(child->loop, &child->kill_timer, kill_due);
-	if (pipe2(err, O_CLOEXEC))
-		return -errno;
-	child->err_fd = err[0];
-	ret = fcntl(err[0], F_SETFL, O_NONBLOCK) ? -errno : spawn(child, command, err[1]);
-	close(err[1]);
-	if (!ret) {
-		ret = watch_child(child);
-		if (ret)
-			undo_spawn(child);
-	}
-	if (ret) {
-		close(child->err_fd);
-		child->err_fd = -1;
-	}
-	return ret;
+	list_init(&child->link);
+	list_add_tail(children, &child->link);
+	exec_start_begin(&child->start, child->loop, command, environment, start_done);
 }

@@ -16,47 +16,47 @@
 
 #include "base/list.h"
 #include "loop/loop.h"
+#include "service/exec_start.h"
+#include "service/exec_stderr.h"
+#include "service/text.h"
 
 struct log_limit;
-struct rlimit;
 
 #define EXEC_LABEL_SIZE 256
-#define EXEC_LINE_SIZE	512
 
 struct exec_child {
 	struct list link;		/* in the service's list of children */
 	struct loop *loop;
 	/* Of the service: what a program says must not hide how it ended. */
 	struct log_limit *limit, *err_limit;
-	pid_t pid;
+	const struct text_statuses *success;
+	struct exec_start start;
+	pid_t pid;			/* 0: there is nothing to wait for */
 	int pidfd;
-	bool exited, failed;		/* not zero, or by a signal */
+	bool is_program;		/* it has started */
+	bool exited, failed;		/* with none of the statuses of success, or by a signal */
 	bool released;			/* no stream holds it: it ends on its own */
-	void (*exit)(void *context);	/* it has exited; not after release */
+	/*
+	 * Neither is called after release. The program runs, with @socket as its 0 and 1, which is
+	 * the callee's; or -errno says why there is none. Then: it has exited.
+	 */
+	void (*started)(void *context, int error, int socket);
+	void (*exit)(void *context);
 	void *context;
 	struct loop_watch pid_watch;
-	struct loop_watch err_watch;	/* standard error, a pipe */
-	int err_fd;
+	struct exec_stderr err;
 	struct loop_timer kill_timer;
 	unsigned int *releasing;	/* the service's count of released children */
 	char label[EXEC_LABEL_SIZE];	/* which channel, for the log */
-	char line[EXEC_LINE_SIZE];	/* of standard error, not complete yet */
-	size_t line_len;
-};
-
-/* What to start, and with which end of the socket pair as 0 and 1. */
-struct exec_command {
-	const char *path;
-	char **argv, **envp;
-	int stdio;
-	const struct rlimit *files;	/* its RLIMIT_NOFILE */
 };
 
 /*
- * Starts @command. The caller has set loop, limit, err_limit, exit, context, label and
- * releasing. Returns 0 or -errno.
+ * Begins to start @command in @environment, which becomes the start's. The caller has set loop,
+ * limit, err_limit, success, started, exit, context, label and releasing. A child is over by
+ * release only.
  */
-int exec_child_start(struct exec_child *child, const struct exec_command *command);
+void exec_child_start(struct exec_child *child, struct list *children,
+		      const struct spawn_words *command, struct spawn_words *environment);
 
 /* The stream is closed: the child ends, by force if need be, and frees itself. */
 void exec_child_release(struct exec_child *child);

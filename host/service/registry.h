@@ -15,7 +15,11 @@
 
 #include <manyport/service.h>
 
+#include "service/text.h"
+
 struct loop;
+
+#define SERVICE_STARTS_PER_SEC 100
 
 /* What a maker is given, and where it says what is wrong. */
 struct service_setup {
@@ -24,6 +28,8 @@ struct service_setup {
 	bool check_only;	/* open and change nothing outside the process */
 	uint32_t linger_ms;	/* without progress behind the end of a channel */
 	uint32_t exit_ms;	/* of a program, when its input has ended */
+	uint32_t starts_per_sec;	/* of programs; 0: SERVICE_STARTS_PER_SEC */
+	struct text_statuses success;	/* of programs, besides 0 */
 	char error[256];	/* why NULL was returned */
 	char warning[256];	/* or what may become a problem; "" if nothing */
 };

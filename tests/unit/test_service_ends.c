@@ -408,7 +408,7 @@ static size_t start_program(struct test_peer *peer, const char *arguments)
 
 	snprintf(uri, sizeof(uri), "exec:" PROGRAM "%s %s", arguments, rig_path(&rig, "result"));
 	service = rig_service(&rig, uri);
-	assert_int_equal(peer_open(peer, service, pattern, 2000000), 1);
+	assert_int_equal(peer_open(peer, service, pattern, 2000000), 0);
 	peer->deaf = true;
 	rig_wait(&rig, is_full, peer);
 	return peer->out_done;

@@ -2,11 +2,15 @@
 /* exec: against real programs. */
 #include "service_rig.h"
 
+#include "service/spawner.h"
+
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static struct rig rig;
 static int fds_before;
@@ -33,6 +37,28 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* Opens a channel, and waits for the program. */
+static void open_program(struct test_peer *peer, const char *out, size_t len)
+{
+	assert_int_equal(peer_open(peer, service, out, len), 0);
+	rig_wait(&rig, peer_is_settled, peer);
+	assert_true(peer->connected);
+}
+
+/* Opens one that is refused. */
+static enum mp_reason open_refused(struct test_peer *peer)
+{
+	enum mp_reason reason;
+	int ret = peer_open(peer, service, NULL, 0);
+
+	if (ret < 0)
+		return -ret;
+	rig_wait(&rig, peer_is_settled, peer);
+	reason = peer->refused;
+	peer_close(peer, MP_END_ABORT);
+	return reason;
+}
+
 /* Runs @command on @out until its output ends. */
 static void run_program(struct test_peer *peer, const char *command, const char *out, size_t len)
 {
@@ -41,7 +67,7 @@ static void run_program(struct test_peer *peer, const char *command, const char 
 	service_destroy(service);
 	snprintf(uri, sizeof(uri), "exec:%s", command);
 	service = rig_service(&rig, uri);
-	assert_int_equal(peer_open(peer, service, out, len), 1);
+	open_program(peer, out, len);
 	peer->shut_after = true;
 	peer_write(peer);
 	rig_wait(&rig, peer_has_ended, peer);
@@ -148,7 +174,7 @@ static void environment_is_clean(void **state)
 	assert_true(has_word(&peer, "PATH=/usr/local/sbin:"));
 	for (size_t i = 0; i < peer.in_len; i++)
 		lines += peer.in[i] == '\n';
-	assert_int_equal(lines, 10);
+	assert_int_equal(lines, 11);
 	peer_close(&peer, MP_END_WHOLE);
 	unsetenv("MANYPORT_SECRET");
 }
@@ -200,7 +226,7 @@ static pid_t start_program(struct test_peer *peer, const char *command)
 
 	snprintf(uri, sizeof(uri), "exec:%s", command);
 	service = rig_service(&rig, uri);
-	assert_int_equal(peer_open(peer, service, NULL, 0), 1);
+	open_program(peer, NULL, 0);
 	rig_wait(&rig, has_line, peer);
 	assert_true(peer->in_len < sizeof(number));
 	memcpy(number, peer->in, peer->in_len);
@@ -220,7 +246,7 @@ static void limit_of_descriptors_is_old(void **state)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	service = rig_service(&rig, "exec:sh -c 'ulimit -n'");
 	setrlimit(RLIMIT_NOFILE, &saved);
-	assert_int_equal(peer_open(&peer, service, NULL, 0), 1);
+	open_program(&peer, NULL, 0);
 	rig_wait(&rig, peer_has_ended, &peer);
 	assert_int_equal(peer.in_len, 4);
 	assert_memory_equal(peer.in, "333\n", 4);
@@ -276,12 +302,14 @@ static void dying_programs_are_bounded(void **state)
 	int opened = 0, ret;
 
 	(void)state;
-	service = rig_service(&rig, "exec:sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'");
+	service = rig_service(&rig, "exec:sh -c 'trap \"\" TERM; echo; sleep 1000; sleep 1000'");
 	do {
 		ret = peer_open(&peer, service, NULL, 0);
+		if (!ret)
+			rig_wait(&rig, has_line, &peer);
 		peer_close(&peer, MP_END_ABORT);
-		opened += ret == 1;
-	} while (ret == 1 && opened < 1000);
+		opened += !ret;
+	} while (!ret && opened < 1000);
 	assert_int_equal(ret, -MP_REASON_BUSY);
 	assert_true(opened < 100);
 }
@@ -344,18 +372,18 @@ static void missing_program(void **state)
 	service = service_create(&make, uri);
 	assert_non_null(service);
 	assert_true(make.warning[0]);
-	assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_NOT_LISTENING);
+	assert_int_equal(open_refused(&peer), MP_REASON_NOT_LISTENING);
 	/* Not executable; then no program; then there. */
 	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_NOT_LISTENING);
+	assert_int_equal(open_refused(&peer), MP_REASON_NOT_LISTENING);
 	fchmod(fd, 0700);
 	assert_int_equal(write(fd, "garbage", 7), 7);
 	close(fd);
-	assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_NOT_LISTENING);
+	assert_int_equal(open_refused(&peer), MP_REASON_NOT_LISTENING);
 	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	assert_int_equal(write(fd, "#!/bin/sh\necho hi\n", 18), 18);
 	close(fd);
-	assert_int_equal(peer_open(&peer, service, NULL, 0), 1);
+	open_program(&peer, NULL, 0);
 	rig_wait(&rig, peer_has_ended, &peer);
 	assert_true(peer.in_end);
 	assert_int_equal(peer.in_len, 3);
@@ -375,25 +403,300 @@ static void no_descriptors_is_busy(void **state)
 	before = rig_count_fds();
 	getrlimit(RLIMIT_NOFILE, &saved);
 	/* From none left to one missing: a failure at each step. */
-	for (int more = 0; more < 7; more++) {
-		int next = dup(STDERR_FILENO), ret;
+	for (int more = 0; more < 8; more++) {
+		int next = dup(STDERR_FILENO);
 
 		close(next);
 		limit = saved;
 		limit.rlim_cur = next + more;
 		setrlimit(RLIMIT_NOFILE, &limit);
-		ret = peer_open(&peer, service, NULL, 0);
+		assert_int_equal(peer_open(&peer, service, NULL, 0), 0);
+		rig_wait(&rig, peer_is_settled, &peer);
 		setrlimit(RLIMIT_NOFILE, &saved);
-		if (more < 4)
-			assert_int_equal(ret, -MP_REASON_BUSY);
-		if (ret == 1) {
+		if (more < 6)
+			assert_int_equal(peer.refused, MP_REASON_BUSY);
+		if (peer.connected) {
 			peer.shut_after = true;
 			peer_write(&peer);
 			rig_wait(&rig, peer_has_ended, &peer);
-			peer_close(&peer, MP_END_WHOLE);
 		}
+		peer_close(&peer, MP_END_WHOLE);
 		assert_int_equal(rig_count_fds(), before);
 	}
+}
+
+/* --- Starts under way ------------------------------------------------------ */
+
+#define MANY 180
+
+static struct test_peer many[MANY];
+
+static int count_settled(bool connected)
+{
+	int count = 0;
+
+	for (int i = 0; i < MANY; i++)
+		count += connected ? many[i].connected : !!many[i].refused;
+	return count;
+}
+
+static bool all_are_settled(void *context)
+{
+	(void)context;
+	return count_settled(true) + count_settled(false) == MANY;
+}
+
+static void open_many(void)
+{
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(peer_open(&many[i], service, NULL, 0), 0);
+}
+
+static void close_many(enum mp_end how)
+{
+	for (int i = 0; i < MANY; i++)
+		peer_close(&many[i], how);
+}
+
+/* Programs that are refused, or run and end, are forgotten in time. */
+static bool no_child_is_left(void *context)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	(void)context;
+	/* The spawner is a child too, and the only one that may be left. */
+	return !waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid &&
+	       rig_count_fds() == *(int *)context;
+}
+
+/* Another channel's answer is there before most of many programs have started. */
+static void many_starts_hold_nobody(void **state)
+{
+	struct mp_service *echo = rig_service(&rig, "echo");
+	struct test_peer other;
+	int fds;
+
+	(void)state;
+	service = rig_service(&rig, "exec:cat");
+	fds = rig_count_fds();
+	open_many();
+	assert_int_equal(peer_open(&other, echo, "x", 1), 1);
+	other.shut_after = true;
+	peer_write(&other);
+	rig_wait(&rig, peer_has_ended, &other);
+	assert_int_equal(other.in_len, 1);
+	assert_true(count_settled(true) < MANY / 2);
+	peer_close(&other, MP_END_WHOLE);
+	rig_wait(&rig, all_are_settled, NULL);
+	assert_int_equal(count_settled(true), MANY);
+	close_many(MP_END_WHOLE);
+	rig_wait(&rig, no_child_is_left, &fds);
+	service_destroy(echo);
+}
+
+static void stop_spawner(void)
+{
+	siginfo_t info;
+
+	assert_int_equal(kill(spawner_pid(), SIGSTOP), 0);
+	assert_int_equal(waitid(P_PID, spawner_pid(), &info, WSTOPPED), 0);
+}
+
+/* The system takes its time to start a program: the loop goes on, and an open can be given up. */
+static void slow_start_can_be_given_up(void **state)
+{
+	struct test_peer other;
+	int fds;
+
+	(void)state;
+	service = rig_service(&rig, "exec:cat");
+	fds = rig_count_fds();
+	stop_spawner();
+	open_many();
+	rig_rounds(&rig, 20);
+	assert_int_equal(count_settled(true) + count_settled(false), 0);
+	close_many(MP_END_CUT);
+	assert_int_equal(peer_open(&other, service, "x", 1), 0);
+	kill(spawner_pid(), SIGCONT);
+	rig_wait(&rig, peer_is_settled, &other);
+	assert_true(other.connected);
+	other.shut_after = true;
+	peer_write(&other);
+	rig_wait(&rig, peer_has_ended, &other);
+	assert_int_equal(other.in_len, 1);
+	peer_close(&other, MP_END_WHOLE);
+	rig_wait(&rig, no_child_is_left, &fds);
+}
+
+/* teardown() looks for what is left. */
+static void service_ends_with_starts_under_way(void **state)
+{
+	(void)state;
+	service = rig_service(&rig, "exec:sleep 1000");
+	open_many();
+	rig_rounds(&rig, 2);
+	close_many(MP_END_ABORT);
+	service_destroy(service);
+	/* And with one whose start takes longer than anybody waits. */
+	service = rig_service(&rig, "exec:sleep 1000");
+	stop_spawner();
+	open_many();
+	rig_rounds(&rig, 2);
+	close_many(MP_END_ABORT);
+}
+
+static void spawner_dies(void **state)
+{
+	struct test_peer peer;
+	siginfo_t info;
+	pid_t first;
+	int fds;
+
+	(void)state;
+	service = rig_service(&rig, "exec:cat");
+	fds = rig_count_fds();
+	first = spawner_pid();
+	stop_spawner();
+	open_many();
+	rig_rounds(&rig, 2);
+	kill(first, SIGKILL);
+	rig_wait(&rig, all_are_settled, NULL);
+	/* Those that lay with it are refused, the others were not lost. */
+	assert_true(count_settled(false) > 0);
+	assert_true(count_settled(true) > 0);
+	for (int i = 0; i < MANY; i++)
+		assert_true(many[i].connected || many[i].refused == MP_REASON_BUSY);
+	assert_int_not_equal(spawner_pid(), first);
+	close_many(MP_END_WHOLE);
+	rig_wait(&rig, no_child_is_left, &fds);
+	kill(spawner_pid(), SIGKILL);
+	assert_int_equal(waitid(P_PID, spawner_pid(), &info, WEXITED | WNOWAIT), 0);
+	open_program(&peer, "x", 1);
+	peer_close(&peer, MP_END_WHOLE);
+}
+
+/* --- Limits and statuses ---------------------------------------------------- */
+
+static struct mp_service *make_service(const char *uri, uint32_t starts, const char *statuses)
+{
+	struct service_setup setup = { .loop = rig.loop, .name = "test",
+				       .linger_ms = RIG_LINGER_MS, .exit_ms = RIG_EXIT_MS,
+				       .starts_per_sec = starts };
+
+	assert_int_equal(text_add_statuses(statuses, &setup.success), 0);
+	return service_create(&setup, uri);
+}
+
+static bool can_open(void *context)
+{
+	struct test_peer peer;
+	int ret = peer_open(&peer, service, NULL, 0);
+
+	(void)context;
+	peer_close(&peer, MP_END_ABORT);
+	return !ret;
+}
+
+/* So many a second, and for a while those that were not used before. */
+static void starts_are_limited(void **state)
+{
+	int opened = 0;
+
+	(void)state;
+	service = make_service("exec:cat", 20, "");
+	while (opened < 1000 && can_open(NULL))
+		opened++;
+	/* The loop's clock stood still meanwhile. */
+	assert_int_equal(opened, 200);
+	rig_wait(&rig, can_open, NULL);
+}
+
+static void statuses_can_mean_success(void **state)
+{
+	static const struct {
+		const char *command;
+		bool is_success;
+	} programs[] = {
+		{ "exec:sh -c 'exit 0'", true }, { "exec:sh -c 'exit 255'", true },
+		{ "exec:sh -c 'exit 3'", true }, { "exec:sh -c 'exit 5'", false },
+		{ "exec:sh -c 'kill -3 $$'", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		struct test_peer peer;
+
+		service = make_service(programs[i].command, 0, "255 1-3");
+		open_program(&peer, NULL, 0);
+		rig_wait(&rig, peer_has_ended, &peer);
+		assert_int_equal(peer.in_end, programs[i].is_success);
+		peer_close(&peer, MP_END_WHOLE);
+		service_destroy(service);
+		service = NULL;
+	}
+}
+
+static uint64_t read_bytes(void)
+{
+	char text[512] = "";
+	FILE *file = fopen("/proc/self/io", "r");
+	uint64_t bytes = 0;
+
+	assert_non_null(file);
+	assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+	assert_int_equal(sscanf(text, "rchar: %" SCNu64, &bytes), 1);
+	fclose(file);
+	return bytes;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+/* A flood of errors is held by the pipe: what is read of it is bounded. */
+static void flood_of_errors_is_held(void **state)
+{
+	struct test_peer peer;
+	uint64_t before, begin;
+
+	(void)state;
+	service = rig_service(&rig, "exec:sh -c 'exec yes >&2'");
+	open_program(&peer, NULL, 0);
+	log_setup(LOG_LEVEL_INFO);
+	begin = now_ms();
+	before = read_bytes();
+	rig_rounds(&rig, 200);
+	/* A pipe full in 50 ms, and one for the lines that the log takes at first. */
+	assert_true(read_bytes() - before <= ((now_ms() - begin) / 50 + 3) * 65536);
+	log_setup(LOG_LEVEL_ERROR);
+	peer_close(&peer, MP_END_ABORT);
+}
+
+/* bash does not take the socket for rshd's. */
+static void bash_reads_no_startup_file(void **state)
+{
+	char path[128], uri[256];
+	struct test_peer peer;
+	FILE *file;
+
+	(void)state;
+	if (access("/bin/bash", X_OK))
+		skip();
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, ".bashrc"));
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs("echo NOISE\n", file);
+	fclose(file);
+	snprintf(uri, sizeof(uri), "env HOME=%s bash -c 'echo ok'", rig.dir);
+	run_program(&peer, uri, NULL, 0);
+	assert_int_equal(peer.in_len, 3);
+	assert_memory_equal(peer.in, "ok\n", 3);
+	peer_close(&peer, MP_END_WHOLE);
+	unlink(path);
 }
 
 static void wrong_forms(void **state)
@@ -430,6 +733,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(log_line_names_the_channel, setup, teardown),
 		cmocka_unit_test_setup_teardown(missing_program, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_descriptors_is_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_starts_hold_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(slow_start_can_be_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(service_ends_with_starts_under_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(spawner_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(starts_are_limited, setup, teardown),
+		cmocka_unit_test_setup_teardown(statuses_can_mean_success, setup, teardown),
+		cmocka_unit_test_setup_teardown(flood_of_errors_is_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(bash_reads_no_startup_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_forms, setup, teardown),
 	};
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The start of one program, from the wish until the program runs or is known not to.
+ *
+ * A wish is queued, and a few of them a round of the loop are handed to the spawner, so that
+ * however many come at once nobody else waits for them. The program's process says who it
+ * is on a pipe that closes when the program takes over.
+ */
+#ifndef HOST_SERVICE_EXEC_START_H
+#define HOST_SERVICE_EXEC_START_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "loop/loop.h"
+#include "service/spawner.h"
+
+enum exec_start_state {
+	EXEC_START_NONE,	/* not begun, or over */
+	EXEC_START_QUEUED,	/* nothing was made yet */
+	EXEC_START_ASKED,	/* the spawner has it */
+	EXEC_START_BEGUN,	/* there is a process, not yet the program */
+};
+
+struct exec_start {
+	struct list link;		/* in the queue, while QUEUED */
+	enum exec_start_state state;
+	struct loop *loop;
+	const struct spawn_words *command;
+	struct spawn_words environment;	/* freed when it was handed over */
+	struct loop_watch watch;	/* of the status pipe, from ASKED on */
+	pid_t pid;			/* 0: no process is known; a child of ours */
+	int error;
+	bool is_aborted;
+	/*
+	 * Our ends, from ASKED on: the socket that is the program's 0 and 1, and a pipe for its 2.
+	 * Whoever done() tells of a program takes them; else they are closed.
+	 */
+	int socket, stderr_fd;
+	/*
+	 * It is over, with 0 or -errno; not from inside exec_start_begin(). A process without a
+	 * program has a pid too, and is to be waited for.
+	 */
+	void (*done)(struct exec_start *start, int error);
+};
+
+/* Queues the start of @command, which must stay, in @environment, which becomes its own. */
+void exec_start_begin(struct exec_start *start, struct loop *loop,
+		      const struct spawn_words *command, struct spawn_words *environment,
+		      void (*done)(struct exec_start *start, int error));
+
+/*
+ * Nobody wants the program any more. Returns true when nothing has begun; else done() is
+ * called, with an error, when what has begun is over.
+ */
+bool exec_start_abort(struct exec_start *start);
+
+/* Waits for the end of what was aborted, *ms at most, and ends it: done() is called. */
+void exec_start_wait(struct exec_start *start, int *ms);
+
+#endif

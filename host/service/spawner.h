@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A small process that starts programs for this one, so that the loop waits for no start.
+ *
+ * fork() copies page tables, vfork() waits until the program is read from its file system: both
+ * stop who calls them. So a copy of the daemon from before it had a guest does the one, and
+ * the copies that it makes do the other. They are made with CLONE_PARENT: a program is the
+ * daemon's child, as if the daemon had started it.
+ *
+ * One of the process. It is made with the first exec: service and ends with the last;
+ * one that has died is made anew for the next program.
+ */
+#ifndef HOST_SERVICE_SPAWNER_H
+#define HOST_SERVICE_SPAWNER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "service/spawner_process.h"
+
+struct loop;
+
+/* Words, each with its NUL, one behind the other. */
+struct spawn_words {
+	char *text;
+	size_t len;
+	uint32_t count;
+};
+
+/* One more, or one less, service that needs it. Returns 0 or -errno. */
+int spawner_use(struct loop *loop);
+void spawner_drop(void);
+
+/*
+ * Asks for a program, with @fds as enum spawn_fd has them; they stay the caller's. What comes of
+ * it is in the status pipe. Returns 0, -EAGAIN: not now, or -errno.
+ */
+int spawner_ask(const struct spawn_words *command, const struct spawn_words *environment,
+		const int fds[SPAWN_FDS]);
+
+/* The number of the process, or 0: for tests. */
+pid_t spawner_pid(void);
+
+#endif

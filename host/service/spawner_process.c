@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+#include "service/spawner_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/*
+ * The daemon may have had threads when it was copied into this process, and each program's
+ * process is a copy of this one: so nothing here allocates.
+ */
+static char text[SPAWN_TEXT_MAX];
+static char *words[SPAWN_TEXT_MAX + 2];	/* a word is a byte at least; two lists, each with a NULL */
+
+/* --- In the new process ------------------------------------------------- */
+
+static void say(int fd, pid_t pid, int error)
+{
+	const struct spawn_status status = { pid, error };
+
+	/* Nobody listens any more: there is nothing to be done about it. */
+	if (write(fd, &status, sizeof(status)) != sizeof(status))
+		return;
+}
+
+/* Returns why not. No shell takes what is no program, as execvp() would have it. */
+static int execute(char **argv, char **envp)
+{
+	int error = ENOENT;
+	char path[4096];
+
+	if (strchr(argv[0], '/')) {
+		execve(argv[0], argv, envp);
+		return errno;
+	}
+	for (const char *dir = SPAWN_PATH; *dir;) {
+		size_t len = strcspn(dir, ":");
+
+		if ((size_t)snprintf(path, sizeof(path), "%.*s/%s", (int)len, dir, argv[0]) <
+		    sizeof(path)) {
+			execve(path, argv, envp);
+			if (errno != ENOENT && errno != ENOTDIR)
+				error = errno;
+		}
+		dir += len + (dir[len] == ':');
+	}
+	return error;
+}
+
+/* A session of its own, 0 to 2, no signal blocked; all other descriptors close by themselves. */
+static void __attribute__((noreturn)) become_program(const int *fds, char **argv, char **envp)
+{
+	sigset_t none;
+
+	say(fds[SPAWN_STATUS], getpid(), 0);
+	setsid();
+	sigemptyset(&none);
+	if (dup2(fds[SPAWN_STDIO], STDIN_FILENO) < 0 || dup2(fds[SPAWN_STDIO], STDOUT_FILENO) < 0 ||
+	    dup2(fds[SPAWN_STDERR], STDERR_FILENO) < 0 ||
+	    sigprocmask(SIG_SETMASK, &none, NULL))
+		say(fds[SPAWN_STATUS], getpid(), errno);
+	else
+		say(fds[SPAWN_STATUS], getpid(), execute(argv, envp));
+	_exit(127);
+}
+
+/* --- In the spawner ----------------------------------------------------- */
+
+/* A copy of this process that is the daemon's child: the daemon waits for it, not we. */
+static pid_t fork_for_daemon(void)
+{
+	struct clone_args args = { .flags = CLONE_PARENT };
+
+	return syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/* Cuts @count strings off *at, which ends at @end, into a list. NULL: they are not there. */
+static char **take_list(char ***list, char **at, const char *end, uint32_t count)
+{
+	char **first = *list;
+
+	while (count--) {
+		char *nul = memchr(*at, 0, end - *at);
+
+		if (!nul)
+			return NULL;
+		*(*list)++ = *at;
+		*at = nul + 1;
+	}
+	*(*list)++ = NULL;
+	return first;
+}
+
+static void start(const struct spawn_header *header, size_t len, const int *fds)
+{
+	char **next = words, *at = text;
+	char **argv = take_list(&next, &at, text + len, header->argc);
+	char **envp = argv ? take_list(&next, &at, text + len, header->envc) : NULL;
+	pid_t pid = -1;
+
+	errno = EINVAL;
+	if (header->argc && envp)
+		pid = fork_for_daemon();
+	if (!pid)
+		become_program(fds, argv, envp);
+	if (pid < 0)
+		say(fds[SPAWN_STATUS], 0, errno);
+}
+
+/* Serves one message. Returns false when there will be none. */
+static bool serve(int fd)
+{
+	struct spawn_header header;
+	struct iovec iov[] = { { &header, sizeof(header) }, { text, sizeof(text) } };
+	union {
+		char space[CMSG_SPACE(SPAWN_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	ssize_t len = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *rights = len > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	size_t count = rights ? (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+	int fds[SPAWN_FDS];
+
+	if (len <= 0)
+		return len < 0 && errno == EINTR;
+	if (count)
+		memcpy(fds, CMSG_DATA(rights), count * sizeof(int));
+	/* Without them nobody can be told: the end of the pipe tells. */
+	if (count == SPAWN_FDS && len >= (ssize_t)sizeof(header))
+		start(&header, len - sizeof(header), fds);
+	while (count)
+		close(fds[--count]);
+	return true;
+}
+
+/* Nothing of the daemon's but 0 to 2 and the socket, which becomes 3. */
+static int close_others(int fd)
+{
+	if (fd != STDERR_FILENO + 1 && dup3(fd, STDERR_FILENO + 1, O_CLOEXEC) < 0)
+		_exit(1);
+	syscall(SYS_close_range, STDERR_FILENO + 2, ~0U, 0);
+	return STDERR_FILENO + 1;
+}
+
+/*
+ * Programs must find signals as a new process has them. This process ends with the daemon
+ * and not before: what a terminal or a service manager sends to all of its group is not for it.
+ */
+static void forget_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+}
+
+void spawner_process_run(int fd, const struct rlimit *files)
+{
+	forget_signals();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "manyportd-spawn");
+	fd = close_others(fd);
+	setrlimit(RLIMIT_NOFILE, files);
+	while (serve(fd))
+		;
+	_exit(0);
+}
