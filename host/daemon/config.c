@@ -65,6 +65,10 @@ static const struct config_key service_keys[] = {
 	  LINGER_ALLOWED },
 	{ "ExitTimeoutSec", CONFIG_TIME, offsetof(struct config_service, exit_ms), 0,
 	  24 * HOUR_MS, EXIT_ALLOWED },
+	{ "SuccessExitStatus", CONFIG_STATUSES, offsetof(struct config_service, success), 0, 0,
+	  "exit statuses or ranges between blanks, such as 1 64-255" },
+	{ "MaxStartsPerSec", CONFIG_NUMBER, offsetof(struct config_service, starts_per_sec), 1,
+	  100000, "a number from 1 to 100000" },
 	{ 0 }
 };
 
@@ -230,7 +234,7 @@ bool config_begin(struct config *config, const struct config_origin *origin, con
 static void report_unknown(struct config *config, const struct config_origin *origin,
 			   const struct config_key *keys, const char *section, const char *name)
 {
-	char known[256] = "";
+	char known[320] = "";
 
 	for (int i = 0; keys[i].name; i++) {
 		size_t len = strlen(known);

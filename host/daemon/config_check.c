@@ -137,12 +137,28 @@ static void split_title(struct config *config, struct config_service *service)
 			     "and Ports= too", service->item.title);
 }
 
+/* What only programs have. */
+static void check_program_keys(struct config *config, const struct config_service *service)
+{
+	static const struct text_statuses none;
+	const char *key = NULL;
+
+	if (!service->connect || service_is_program(service->connect))
+		return;
+	if (service->exit_ms != UINT32_MAX)
+		key = "ExitTimeoutSec";
+	else if (service->starts_per_sec)
+		key = "MaxStartsPerSec";
+	else if (memcmp(&service->success, &none, sizeof(none)))
+		key = "SuccessExitStatus";
+	if (key)
+		config_error(config, service->item.origin, "service %s: %s= is for exec:",
+			     service->item.title, key);
+}
+
 static void set_limits(struct config *config, struct config_service *service)
 {
-	if (service->exit_ms != UINT32_MAX && service->connect &&
-	    !service_is_program(service->connect))
-		config_error(config, service->item.origin,
-			     "service %s: ExitTimeoutSec= is for exec:", service->item.title);
+	check_program_keys(config, service);
 	if (service->linger_ms == UINT32_MAX)
 		service->linger_ms = config->guest.linger_ms;
 	if (service->exit_ms == UINT32_MAX)
@@ -193,7 +209,9 @@ void config_start(struct config *config, struct loop *loop, bool check_only)
 		struct service_setup setup = { .loop = loop, .name = service->item.title,
 					       .check_only = check_only,
 					       .linger_ms = service->linger_ms,
-					       .exit_ms = service->exit_ms };
+					       .exit_ms = service->exit_ms,
+					       .starts_per_sec = service->starts_per_sec,
+					       .success = service->success };
 
 		if (!service->connect)
 			continue;
