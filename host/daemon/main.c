@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
@@ -37,6 +38,16 @@ static const char capabilities[] =
 	"{\n"
 	"  \"type\": \"console\"\n"
 	"}\n";
+
+/*
+ * Programs run as our user, and may not look into our memory, where the guest's is mapped: so no
+ * process of that user can trace this one. There is no core dump of it either.
+ */
+static void close_memory(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0))
+		log_warning("processes of this user can trace this one: %s", strerror(errno));
+}
 
 /*
  * Programs that are started get 0 to 2; none of ours may lie there, for what is written to
@@ -243,6 +254,7 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	log_setup(options.log_level);
+	close_memory();
 	loop = loop_create();
 	if (!loop) {
 		log_error("cannot start: %s", strerror(errno));
