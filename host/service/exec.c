@@ -132,7 +132,8 @@ static bool exec_leave(struct exec_stream *stream, enum mp_end how, const struct
 		.how = how, .end = end_left, .has_exited = has_exited, .context = stream->child,
 	};
 
-	if (how == MP_END_ABORT || !stream->child->is_program || stream->child->exited || !leave_begin(&leave, place))
+	if (how == MP_END_ABORT || !stream->child->is_program || stream->child->exited ||
+	    !leave_begin(&leave, place))
 		return false;
 	stream->child->exit = nobody_cares;
 	socket_stream_take(&stream->socket);
@@ -319,7 +320,7 @@ static bool is_found(const char *name)
 	return false;
 }
 
-/* Puts the words of @text behind one another. Returns 0, -EINVAL, -ENOENT: none, -E2BIG, -ENOMEM. */
+/* Puts the words of @text behind one another. Returns 0, or -ENOENT: there is none, or -errno. */
 static int make_command(struct spawn_words *command, const char *text)
 {
 	char **words;

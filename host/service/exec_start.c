@@ -112,8 +112,11 @@ static int make_fds(int ours[SPAWN_FDS], int theirs[SPAWN_FDS])
 	for (; made < SPAWN_FDS && !ret; made += !ret) {
 		int *pair = pairs[made];
 
-		if (made == SPAWN_STDIO ?
-		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) : pipe2(pair, O_CLOEXEC))
+		if (made == SPAWN_STDIO)
+			ret = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+		else
+			ret = pipe2(pair, O_CLOEXEC);
+		if (ret)
 			ret = -errno;
 	}
 	for (int i = 0; i < made; i++) {

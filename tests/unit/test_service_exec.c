@@ -529,7 +529,7 @@ static void slow_start_can_be_given_up(void **state)
 }
 
 /* teardown() looks for what is left. */
-static void service_ends_with_starts_under_way(void **state)
+static void service_ends_with_starts(void **state)
 {
 	(void)state;
 	service = rig_service(&rig, "exec:sleep 1000");
@@ -735,7 +735,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_descriptors_is_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_starts_hold_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_start_can_be_given_up, setup, teardown),
-		cmocka_unit_test_setup_teardown(service_ends_with_starts_under_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(service_ends_with_starts, setup, teardown),
 		cmocka_unit_test_setup_teardown(spawner_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(starts_are_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(statuses_can_mean_success, setup, teardown),
