@@ -93,7 +93,7 @@ static ssize_t exec_readv(struct mp_stream *base, const struct iovec *iov, int c
 	struct exec_stream *stream = (struct exec_stream *)base;
 	ssize_t len = socket_stream_readv(base, iov, count);
 
-	if (len > 0 || len == -EAGAIN || len == -EFAULT)
+	if (len > 0 || len == -EAGAIN || len == -EFAULT || stream->socket.is_broken)
 		return len;
 	/*
 	 * No more bytes come. A reset only says that the program left input
@@ -262,7 +262,7 @@ static int exec_open(struct mp_service *service, struct mp_peer *peer,
 	stream = calloc(1, sizeof(*stream));
 	if (!stream)
 		return -MP_REASON_BUSY;
-	socket_stream_init(&stream->socket, &exec_stream_ops, peer);
+	socket_stream_init(&stream->socket, &exec_stream_ops, peer, owner->name);
 	stream->owner = owner;
 	stream->child = child_create(owner, stream, opener);
 	if (!stream->child || exec_environment_make(&environment, opener)) {

@@ -8,18 +8,24 @@
 
 #include "base/iov.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "service/leave.h"
 #include "service/socket_stream.h"
 
 /*
  * A large send buffer lets one write of a guest be one system call, but what
  * a service does not read lies in kernel memory of this process. So only
- * streams that write in bulk get one, and only so many at a time.
+ * streams that write in bulk get one, and only so many at a time: when all are taken, the
+ * stream that has not written in bulk for the longest time, and not lately, gives its own up.
  */
 #define WIDE_BYTES	(4 << 20)
 #define WIDE_FROM	(64U << 10)
 #define WIDE_STREAMS	64
+#define WIDE_IDLE_MS	1000
+static struct list wide = LIST_HEAD_INIT(wide);	/* who wrote last is the last */
 static unsigned int wide_streams;
+
+static struct log_limit limit;
 
 /*
  * A short count means that the socket is empty, which saves the call that would say so. It is
@@ -37,17 +43,18 @@ static void learn_dry(struct socket_stream *stream, uint32_t events)
 static bool is_now_dry(const struct socket_stream *stream, const struct msghdr *message,
 		       const struct iovec *iov, size_t len)
 {
-	/* MSG_CTRUNC: descriptors came along, and reading stops behind them. */
-	return stream->may_be_dry && !stream->error && !(message->msg_flags & MSG_CTRUNC) &&
+	return stream->may_be_dry && !stream->error && !stream->is_broken &&
 	       len < iov_size(iov, message->msg_iovlen);
 }
 
 void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops *ops,
-			struct mp_peer *peer)
+			struct mp_peer *peer, const char *name)
 {
 	memset(stream, 0, sizeof(*stream));
 	stream->stream.ops = ops;
 	stream->peer = peer;
+	stream->name = name;
+	list_init(&stream->wide);
 	stream->fd = -1;
 	stream->watch.fd = -1;
 	/* Connecting arms IN [protocol.md 7.2], so the first call is owed at once. */
@@ -116,9 +123,9 @@ int socket_stream_take(struct socket_stream *stream)
 
 	if (reporting == stream)
 		reporting = NULL;
-	if (stream->wide)
+	if (list_is_linked(&stream->wide))
 		wide_streams--;
-	stream->wide = false;
+	list_del(&stream->wide);
 	if (fd >= 0)
 		loop_watch_remove(&stream->watch);
 	stream->fd = -1;
@@ -172,12 +179,26 @@ uint64_t socket_stream_backlog(struct mp_stream *base, bool *is_kept)
 	return stream->fd < 0 ? 0 : leave_queued(stream->fd);
 }
 
+/*
+ * The descriptor is gone, and what the service says about it makes no sense to the other end: so
+ * the stream fails behind the bytes that came along, and the service sees the end.
+ */
+static void fail_for_descriptor(struct socket_stream *stream)
+{
+	log_limited(&limit, LOG_LEVEL_WARNING, "service %s passed a descriptor, which cannot "
+		    "travel: the channel fails", stream->name);
+	stream->is_broken = true;
+	shutdown(stream->fd, SHUT_RDWR);
+}
+
 ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int count)
 {
 	struct socket_stream *stream = (struct socket_stream *)base;
 	struct msghdr message = { .msg_iov = (struct iovec *)iov };
 	ssize_t len;
 
+	if (stream->is_broken)
+		return -ECONNRESET;
 	if (stream->is_dry) {
 		stream->owes_readable = true;
 		return -EAGAIN;
@@ -188,6 +209,8 @@ ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int
 		len = recvmsg(stream->fd, &message, MSG_DONTWAIT);
 	} while (len < 0 && errno == EINTR);
 	if (len > 0) {
+		if (message.msg_flags & MSG_CTRUNC)
+			fail_for_descriptor(stream);
 		stream->is_dry = is_now_dry(stream, &message, iov, len);
 		return len;
 	}
@@ -200,13 +223,37 @@ ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int
 	return -errno;
 }
 
+static void narrow(struct socket_stream *stream)
+{
+	/* The kernel tells twice what it was asked for. */
+	const int bytes = stream->narrow_bytes / 2;
+
+	list_del(&stream->wide);
+	wide_streams--;
+	setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+/* It writes in bulk. */
 static void widen(struct socket_stream *stream)
 {
+	struct socket_stream *idlest = list_first(&wide, struct socket_stream, wide);
+	socklen_t len = sizeof(stream->narrow_bytes);
 	const int bytes = WIDE_BYTES;
 
-	if (stream->wide || wide_streams >= WIDE_STREAMS)
+	stream->wide_ms = loop_now(stream->watch.loop);
+	if (list_is_linked(&stream->wide)) {
+		list_del(&stream->wide);
+		list_add_tail(&wide, &stream->wide);
 		return;
-	stream->wide = true;
+	}
+	if (wide_streams >= WIDE_STREAMS) {
+		if (stream->wide_ms - idlest->wide_ms < WIDE_IDLE_MS)
+			return;
+		narrow(idlest);
+	}
+	if (getsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &stream->narrow_bytes, &len))
+		return;
+	list_add_tail(&wide, &stream->wide);
 	wide_streams++;
 	/* Beyond the system's limit only with privilege; else up to that limit. */
 	if (setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
@@ -221,7 +268,7 @@ ssize_t socket_stream_writev(struct mp_stream *base, const struct iovec *iov, in
 
 	message.msg_iovlen = count < IOV_MAX ? count : IOV_MAX;
 	/* TCP sizes its own buffers. */
-	if (stream->local && !stream->wide && iov_size(iov, count) > WIDE_FROM)
+	if (stream->local && iov_size(iov, count) > WIDE_FROM)
 		widen(stream);
 	do {
 		len = sendmsg(stream->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -13,25 +13,30 @@
 
 #include <manyport/service.h>
 
+#include "base/list.h"
 #include "loop/loop.h"
 
 struct socket_stream {
 	struct mp_stream stream;	/* first: what the core holds */
 	struct mp_peer *peer;
+	const char *name;		/* of the service, for the log */
 	struct loop_watch watch;	/* of the socket, once connected */
 	int fd;				/* the socket, or -1 */
 	int error;			/* a write met this failure: due after the data */
 	bool owes_readable, owes_writable;	/* returned -EAGAIN since the last call */
 	bool is_dry;			/* nothing to read until the next event */
 	bool may_be_dry;		/* a short count means that, see socket_stream.c */
-	bool wide;			/* holds one of the large send buffers */
+	bool is_broken;			/* what comes in makes no sense any more */
+	struct list wide;		/* linked: has one of the large send buffers */
+	uint64_t wide_ms;		/* when it last wrote in bulk, and */
+	int narrow_bytes;		/* how large its buffer was before */
 	bool local;			/* an AF_UNIX socket */
 	bool has_ended;			/* nothing more comes in */
 };
 
 /* A stream without a socket yet; its operations find nothing to do. */
 void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops *ops,
-			struct mp_peer *peer);
+			struct mp_peer *peer, const char *name);
 
 /*
  * Gives the stream its connected, non-blocking socket, which it owns from a

@@ -216,7 +216,7 @@ static int tcp_open(struct mp_service *service, struct mp_peer *peer,
 	(void)opener;
 	if (!stream)
 		return -MP_REASON_BUSY;
-	socket_stream_init(&stream->socket, &tcp_stream_ops, peer);
+	socket_stream_init(&stream->socket, &tcp_stream_ops, peer, owner->name);
 	loop_timer_init(owner->loop, &stream->patience, patience_ends);
 	stream->owner = owner;
 	stream->next = owner->addresses;

@@ -5,9 +5,11 @@
  * A non-blocking connect() never waits: it succeeds, fails, or says EAGAIN
  * because the listener's backlog is full. No event tells when there is room
  * again, so a timer tries anew, ever more slowly, until the core's connect
- * time limit closes the stream.
+ * time limit closes the stream. One timer for all that wait, who are served in their order:
+ * while the first finds no room, nobody else does.
  */
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,37 +29,41 @@ struct unix_service {
 	const char *name;
 	struct sockaddr_un address;
 	socklen_t address_len;
+	struct list waiting;		/* struct unix_stream, oldest first */
+	struct loop_timer retry;	/* runs while one waits */
+	uint64_t retry_ms;
 	struct log_limit limit;
 };
 
 struct unix_stream {
 	struct socket_stream socket;	/* first: what the core holds */
 	struct unix_service *owner;
-	struct loop_timer retry;
-	uint64_t retry_ms;
-	int fd;				/* while connecting, else -1 */
+	struct list link;		/* in owner->waiting, until connected */
 };
 
 /* One try. Returns 0: connected, -EAGAIN or -errno. */
 static int try_connect(struct unix_stream *stream)
 {
 	struct unix_service *owner = stream->owner;
-	int ret;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), ret;
 
-	if (connect(stream->fd, (struct sockaddr *)&owner->address, owner->address_len))
-		return -errno;
-	ret = socket_stream_attach(&stream->socket, owner->loop, stream->fd);
-	if (!ret)
-		stream->fd = -1;
+	if (fd < 0)
+		return errno == EAGAIN ? -ENOBUFS : -errno;
+	if (connect(fd, (struct sockaddr *)&owner->address, owner->address_len))
+		ret = -errno;
+	else
+		ret = socket_stream_attach(&stream->socket, owner->loop, fd);
+	if (ret)
+		close(fd);
 	return ret;
 }
 
-static void retry_later(struct unix_stream *stream)
+static void retry_later(struct unix_service *owner)
 {
-	loop_timer_start(&stream->retry, stream->retry_ms);
-	stream->retry_ms *= 2;
-	if (stream->retry_ms > RETRY_MAX_MS)
-		stream->retry_ms = RETRY_MAX_MS;
+	loop_timer_start(&owner->retry, owner->retry_ms);
+	owner->retry_ms *= 2;
+	if (owner->retry_ms > RETRY_MAX_MS)
+		owner->retry_ms = RETRY_MAX_MS;
 }
 
 static void log_refusal(struct unix_service *owner, int error)
@@ -66,19 +72,28 @@ static void log_refusal(struct unix_service *owner, int error)
 		    strerror(error));
 }
 
+/* The peers that are told may close any stream: the list is looked at anew each time. */
 static void retry(struct loop_timer *timer)
 {
-	struct unix_stream *stream = container_of(timer, struct unix_stream, retry);
-	struct mp_peer *peer = stream->socket.peer;
-	int ret = try_connect(stream);
+	struct unix_service *owner = container_of(timer, struct unix_service, retry);
+	struct unix_stream *stream;
 
-	if (ret == -EAGAIN) {
-		retry_later(stream);
-	} else if (ret) {
-		log_refusal(stream->owner, -ret);
+	while ((stream = list_first(&owner->waiting, struct unix_stream, link))) {
+		struct mp_peer *peer = stream->socket.peer;
+		int ret = try_connect(stream);
+
+		if (ret == -EAGAIN) {
+			retry_later(owner);
+			return;
+		}
+		list_del(&stream->link);
+		owner->retry_ms = RETRY_FIRST_MS;
+		if (!ret) {
+			peer->ops->connected(peer);
+			continue;
+		}
+		log_refusal(owner, -ret);
 		peer->ops->refused(peer, socket_reason(-ret));
-	} else {
-		peer->ops->connected(peer);
 	}
 }
 
@@ -88,10 +103,10 @@ static bool unix_close(struct mp_stream *base, enum mp_end how, const struct mp_
 	struct unix_stream *stream = (struct unix_stream *)base;
 
 	(void)place;
-	loop_timer_stop(&stream->retry);
+	list_del(&stream->link);
+	if (list_is_empty(&stream->owner->waiting))
+		loop_timer_stop(&stream->owner->retry);
 	socket_stream_detach(&stream->socket, how);
-	if (stream->fd >= 0)
-		close(stream->fd);
 	free(stream);
 	return false;
 }
@@ -114,14 +129,17 @@ static int unix_open(struct mp_service *service, struct mp_peer *peer,
 	(void)opener;
 	if (!stream)
 		return -MP_REASON_BUSY;
-	socket_stream_init(&stream->socket, &unix_stream_ops, peer);
-	loop_timer_init(owner->loop, &stream->retry, retry);
+	socket_stream_init(&stream->socket, &unix_stream_ops, peer, owner->name);
+	list_init(&stream->link);
 	stream->owner = owner;
-	stream->retry_ms = RETRY_FIRST_MS;
-	stream->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	ret = stream->fd < 0 ? -errno : try_connect(stream);
-	if (ret == -EAGAIN && stream->fd >= 0) {
-		retry_later(stream);
+	/* Who waits longer goes first. */
+	ret = list_is_empty(&owner->waiting) ? try_connect(stream) : -EAGAIN;
+	if (ret == -EAGAIN) {
+		if (list_is_empty(&owner->waiting)) {
+			owner->retry_ms = RETRY_FIRST_MS;
+			retry_later(owner);
+		}
+		list_add_tail(&owner->waiting, &stream->link);
 	} else if (ret) {
 		log_refusal(owner, -ret);
 		unix_close(&stream->socket.stream, MP_END_ABORT, NULL);
@@ -151,6 +169,8 @@ struct mp_service *unix_create(struct service_setup *setup, const char *rest)
 	owner->service.ops = &unix_ops;
 	owner->loop = setup->loop;
 	owner->name = setup->name;
+	list_init(&owner->waiting);
+	loop_timer_init(setup->loop, &owner->retry, retry);
 	ret = unix_address_set(&owner->address, &owner->address_len, rest);
 	if (ret) {
 		free(owner);

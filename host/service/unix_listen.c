@@ -184,7 +184,7 @@ static int listen_open(struct mp_service *service, struct mp_peer *peer,
 	(void)opener;
 	if (!stream)
 		return -MP_REASON_BUSY;
-	socket_stream_init(&stream->socket, &listen_stream_ops, peer);
+	socket_stream_init(&stream->socket, &listen_stream_ops, peer, owner->name);
 	stream->owner = owner;
 	list_init(&stream->link);
 	list_add_tail(&owner->waiting, &stream->link);

@@ -2,6 +2,7 @@
 /* unix: against real sockets. */
 #include "socket_rig.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 static struct mp_service *unix_service(const char *path)
@@ -237,7 +238,7 @@ static bool has_eight(void *context)
 	return ((struct test_peer *)context)->in_len >= 8;
 }
 
-/* Sends "ab" with a descriptor of ours, which reading stops behind. */
+/* Sends "ab" with a descriptor of ours. */
 static void send_with_descriptor(int fd)
 {
 	struct iovec iov = { "ab", 2 };
@@ -256,13 +257,13 @@ static void send_with_descriptor(int fd)
 }
 
 /*
- * A short count is taken for "empty" only where it is: not where descriptors, bytes out of
- * band or an end came along. All bytes are there before the loop looks.
+ * A short count is taken for "empty" only where it is: not where bytes out of band or an end
+ * came along. All bytes are there before the loop looks.
  */
 static void unix_marks_hide_nothing(void **state)
 {
 	(void)state;
-	for (int kind = 0; kind < 3; kind++) {
+	for (int kind = 1; kind < 3; kind++) {
 		int listener = listen_at("@manyport-test", 5), server;
 		struct mp_service *service = unix_service("@manyport-test");
 		struct test_peer peer;
@@ -271,9 +272,7 @@ static void unix_marks_hide_nothing(void **state)
 		server = accept(listener, NULL, NULL);
 		rig_rounds(&rig, 2);
 		assert_int_equal(write(server, "1234", 4), 4);
-		if (kind == 0)
-			send_with_descriptor(server);
-		else if (kind == 1)
+		if (kind == 1)
 			assert_int_equal(send(server, "ab", 2, MSG_OOB), 2);
 		else
 			assert_int_equal(write(server, "ab", 2), 2);
@@ -291,6 +290,149 @@ static void unix_marks_hide_nothing(void **state)
 	}
 }
 
+static bool has_failed_writing(void *context)
+{
+	struct test_peer *peer = context;
+
+	peer_write(peer);
+	return peer->out_error;
+}
+
+/* A descriptor cannot travel: the channel fails behind what came with it, and the log says why. */
+static void unix_descriptor_is_refused(void **state)
+{
+	int listener = listen_at("@manyport-test", 5), server, file, saved = dup(STDERR_FILENO);
+	struct mp_service *service = unix_service("@manyport-test");
+	char path[128], text[512], byte;
+	struct test_peer peer;
+	ssize_t len;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "log"));
+	file = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	dup2(file, STDERR_FILENO);
+	log_setup(LOG_LEVEL_INFO);
+	assert_int_equal(peer_open(&peer, service, NULL, 0), 1);
+	server = accept(listener, NULL, NULL);
+	assert_int_equal(write(server, "1234", 4), 4);
+	send_with_descriptor(server);
+	assert_int_equal(write(server, "cdef", 4), 4);
+	rig_wait(&rig, peer_has_ended, &peer);
+	dup2(saved, STDERR_FILENO);
+	log_setup(LOG_LEVEL_ERROR);
+	assert_int_equal(peer.in_error, ECONNRESET);
+	assert_int_equal(peer.in_len, 6);
+	assert_memory_equal(peer.in, "1234ab", 6);
+	peer.out = "x";
+	peer.out_len = 1;
+	rig_wait(&rig, has_failed_writing, &peer);
+	assert_int_equal(recv(server, &byte, 1, 0), 0);
+	len = pread(file, text, sizeof(text) - 1, 0);
+	assert_true(len > 0);
+	text[len] = 0;
+	assert_non_null(strstr(text, "service test passed a descriptor, which cannot travel"));
+	peer_close(&peer, MP_END_WHOLE);
+	close(server);
+	service_destroy(service);
+	close(listener);
+	close(file);
+	close(saved);
+	unlink(path);
+}
+
+/* With a full backlog, who waits longest is the next. */
+static void unix_backlog_keeps_the_order(void **state)
+{
+	struct test_peer peers[6];
+	struct peers some = { peers, 6, 0 };
+	struct mp_service *service;
+	int listener, connected = 0;
+	char path[128];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	listener = listen_at(path, 0);
+	service = unix_service(path);
+	for (int i = 0; i < 6; i++) {
+		connected += peer_open(&peers[i], service, NULL, 0);
+		/* Those that wait look less often after a while. */
+		if (i > 2)
+			rig_rounds(&rig, 60);
+	}
+	assert_true(connected < 3);
+	while (connected < 6) {
+		int server = accept(listener, NULL, NULL);
+
+		assert_true(server >= 0);
+		close(server);
+		some.wanted = connected + 1;
+		rig_wait(&rig, enough_connected, &some);
+		assert_true(peers[connected].connected);
+		connected++;
+	}
+	for (int i = 0; i < 6; i++)
+		peer_close(&peers[i], MP_END_ABORT);
+	service_destroy(service);
+	close(listener);
+	unlink(path);
+}
+
+#define SEATS 64	/* of socket_stream.c */
+
+struct bulk_writer {
+	struct test_peer *peer;
+	int server;
+};
+
+/* Reads all that came, and writes anew: does much more go in one call than an ordinary buffer? */
+static bool writes_wide(void *context)
+{
+	struct bulk_writer *writer = context;
+	char bytes[65536];
+
+	while (recv(writer->server, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	writer->peer->out_done = 0;
+	peer_write(writer->peer);
+	return writer->peer->out_done > 2 << 20;
+}
+
+/* Large buffers go to those who write in bulk, not to those who once did. */
+static void unix_idle_streams_give_way(void **state)
+{
+	static struct test_peer peers[SEATS + 1];
+	int listener, servers[SEATS + 1];
+	char path[128], *bytes = rig_pattern(4 << 20);
+	struct bulk_writer last;
+	struct mp_service *service;
+
+	(void)state;
+	if (geteuid()) {
+		free(bytes);
+		skip();		/* such buffers need privilege */
+	}
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	listener = listen_at(path, 5);
+	service = unix_service(path);
+	for (int i = 0; i <= SEATS; i++) {
+		assert_int_equal(peer_open(&peers[i], service, bytes, 100000), 1);
+		servers[i] = accept(listener, NULL, NULL);
+		assert_int_equal(peers[i].out_done, 100000);
+	}
+	peers[SEATS].out_len = 4 << 20;
+	last = (struct bulk_writer){ &peers[SEATS], servers[SEATS] };
+	assert_false(writes_wide(&last));
+	rig_wait(&rig, writes_wide, &last);
+	for (int i = 0; i <= SEATS; i++) {
+		peer_close(&peers[i], MP_END_ABORT);
+		close(servers[i]);
+	}
+	service_destroy(service);
+	close(listener);
+	unlink(path);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +444,9 @@ int main(void)
 		socket_test(unix_reset_keeps_the_answer),
 		socket_test(unix_wrong_forms),
 		socket_test(unix_marks_hide_nothing),
+		socket_test(unix_descriptor_is_refused),
+		socket_test(unix_backlog_keeps_the_order),
+		socket_test(unix_idle_streams_give_way),
 	};
 
 	return cmocka_run_group_tests(tests, rig_setup_group, NULL);
