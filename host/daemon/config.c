@@ -65,6 +65,8 @@ static const struct config_key service_keys[] = {
 	  LINGER_ALLOWED },
 	{ "ExitTimeoutSec", CONFIG_TIME, offsetof(struct config_service, exit_ms), 0,
 	  24 * HOUR_MS, EXIT_ALLOWED },
+	{ "ResolveIntervalSec", CONFIG_TIME, offsetof(struct config_service, resolve_ms), 0,
+	  24 * HOUR_MS, "a time from 0 to 24h" },
 	{ "SuccessExitStatus", CONFIG_STATUSES, offsetof(struct config_service, success), 0, 0,
 	  "exit statuses or ranges between blanks, such as 1 64-255" },
 	{ "MaxStartsPerSec", CONFIG_NUMBER, offsetof(struct config_service, starts_per_sec), 1,
@@ -178,7 +180,7 @@ static struct config_item *service_item(struct config *config, const char *origi
 		config_error(config, origin, "out of memory");
 		return NULL;
 	}
-	service->linger_ms = service->exit_ms = UINT32_MAX;
+	service->linger_ms = service->exit_ms = service->resolve_ms = UINT32_MAX;
 	return &service->item;
 }
 

@@ -71,6 +71,7 @@ struct config_service {
 	struct config_users allow, deny;
 	uint32_t max_channels, max_channels_per_user;
 	uint32_t linger_ms, exit_ms;	/* UINT32_MAX until config_check(): the guest's */
+	uint32_t resolve_ms;		/* of host names; UINT32_MAX until config_check() */
 	uint32_t starts_per_sec;	/* of programs; 0: the default */
 	struct text_statuses success;	/* of programs, besides 0 */
 	const struct config_port *own_port;	/* PORT of the title, or the fixed port */

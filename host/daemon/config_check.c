@@ -7,6 +7,7 @@
 
 #define DEFAULT_GUEST	"guest"
 #define DEFAULT_PORT	"manyport"
+#define DEFAULT_RESOLVE_MS (5 * 60 * 1000)
 
 static const struct config_origin by_default = { CONFIG_UNSET, "default" };
 
@@ -159,6 +160,11 @@ static void check_program_keys(struct config *config, const struct config_servic
 static void set_limits(struct config *config, struct config_service *service)
 {
 	check_program_keys(config, service);
+	if (service->resolve_ms == UINT32_MAX)
+		service->resolve_ms = DEFAULT_RESOLVE_MS;
+	else if (service->connect && strncmp(service->connect, "tcp:", 4))
+		config_error(config, service->item.origin,
+			     "service %s: ResolveIntervalSec= is for tcp:", service->item.title);
 	if (service->linger_ms == UINT32_MAX)
 		service->linger_ms = config->guest.linger_ms;
 	if (service->exit_ms == UINT32_MAX)
@@ -210,6 +216,7 @@ void config_start(struct config *config, struct loop *loop, bool check_only)
 					       .check_only = check_only,
 					       .linger_ms = service->linger_ms,
 					       .exit_ms = service->exit_ms,
+					       .resolve_ms = service->resolve_ms,
 					       .starts_per_sec = service->starts_per_sec,
 					       .success = service->success };
 

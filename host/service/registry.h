@@ -3,8 +3,7 @@
  * From text to service: "SCHEME:REST", as an administrator writes it.
  *
  * Each scheme is one file with one maker below. A maker checks everything
- * that can be checked before a guest is there, and resolves host names: later
- * nothing may block.
+ * that can be checked before a guest is there.
  */
 #ifndef HOST_SERVICE_REGISTRY_H
 #define HOST_SERVICE_REGISTRY_H
@@ -28,6 +27,7 @@ struct service_setup {
 	bool check_only;	/* open and change nothing outside the process */
 	uint32_t linger_ms;	/* without progress behind the end of a channel */
 	uint32_t exit_ms;	/* of a program, when its input has ended */
+	uint32_t resolve_ms;	/* between look-ups of a host name; 0: only after failures */
 	uint32_t starts_per_sec;	/* of programs; 0: SERVICE_STARTS_PER_SEC */
 	struct text_statuses success;	/* of programs, besides 0 */
 	char error[256];	/* why NULL was returned */

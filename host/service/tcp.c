@@ -2,161 +2,132 @@
 /*
  * tcp:HOST:PORT connects each channel to a TCP server.
  *
- * The name is resolved once, when the configuration is read: a look-up blocks
- * and must not happen later. Each address is tried in turn; one that does not
- * answer gets ADDRESS_MS while another is left. The core has the time limit
- * for the whole.
+ * A name is looked up in the background, from when the service is made on: at once after a failure,
+ * and now and then. A channel that is opened before there is an address waits for the
+ * look-up. The core has the time limit for the whole.
  */
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/list.h"
 #include "base/log.h"
 #include "service/leave.h"
 #include "service/registry.h"
+#include "service/resolver.h"
 #include "service/socket_stream.h"
-
-#define ADDRESS_MS 2000
+#include "service/tcp_connect.h"
 
 struct tcp_service {
 	struct mp_service service;
 	struct loop *loop;
 	const char *name;
-	struct addrinfo *addresses;
+	struct resolver *resolver;
+	struct address good;		/* where the last connection went; len 0: there was none */
+	struct list waiting;		/* struct tcp_stream, for the first addresses */
 	struct log_limit limit;
 };
 
 struct tcp_stream {
 	struct socket_stream socket;	/* first: what the core holds */
 	struct tcp_service *owner;
-	const struct addrinfo *next;	/* the address to try after this one */
-	struct loop_watch connecting;	/* of fd, until connected */
-	struct loop_timer patience;
-	int fd;				/* while connecting, else -1 */
-	int error;			/* of the last address */
+	struct list link;		/* in owner->waiting */
+	struct tcp_connect *connecting;	/* NULL: not yet, or not any more */
 };
 
-static void drop_attempt(struct tcp_stream *stream)
-{
-	loop_timer_stop(&stream->patience);
-	loop_watch_remove(&stream->connecting);
-	if (stream->fd >= 0)
-		close(stream->fd);
-	stream->fd = -1;
-}
+/* --- Connecting --------------------------------------------------------- */
 
-static void set_options(int fd)
-{
-	const int on = 1;
-
-	/* The guest decides what goes into one write. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	/* A server that is gone without a word is noticed at last. */
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-}
-
-/* The attempt has succeeded. */
-static int adopt(struct tcp_stream *stream)
-{
-	int ret;
-
-	loop_timer_stop(&stream->patience);
-	loop_watch_remove(&stream->connecting);
-	ret = socket_stream_attach(&stream->socket, stream->owner->loop, stream->fd);
-	if (!ret)
-		stream->fd = -1;
-	return ret;
-}
-
-static void attempt_ready(struct loop_watch *watch, uint32_t events);
-
-/* Begins one attempt. Returns 1: connected, 0: under way, -errno. */
-static int begin_attempt(struct tcp_stream *stream, const struct addrinfo *address)
-{
-	int ret;
-
-	stream->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-			    IPPROTO_TCP);
-	if (stream->fd < 0)
-		return -errno;
-	set_options(stream->fd);
-	if (!connect(stream->fd, address->ai_addr, address->ai_addrlen)) {
-		ret = adopt(stream);
-		return ret ? ret : 1;
-	}
-	if (errno != EINPROGRESS)
-		return -errno;
-	if (stream->next)
-		loop_timer_start(&stream->patience, ADDRESS_MS);
-	return loop_watch_add(stream->owner->loop, &stream->connecting, stream->fd, EPOLLOUT,
-			      attempt_ready);
-}
-
-/* Begins with the next address that does not fail at once. As begin_attempt(). */
-static int try_next(struct tcp_stream *stream)
-{
-	while (stream->next) {
-		const struct addrinfo *address = stream->next;
-		int ret;
-
-		stream->next = address->ai_next;
-		ret = begin_attempt(stream, address);
-		if (ret >= 0)
-			return ret;
-		stream->error = -ret;
-		drop_attempt(stream);
-	}
-	log_limited(&stream->owner->limit, LOG_LEVEL_WARNING, "service %s: connect: %s",
-		    stream->owner->name, strerror(stream->error));
-	return -stream->error;
-}
-
-/* Goes on after an attempt that failed, and tells the core how it ends. */
-static void go_on(struct tcp_stream *stream)
+static void refuse(struct tcp_stream *stream, int error)
 {
 	struct mp_peer *peer = stream->socket.peer;
-	int ret;
 
-	drop_attempt(stream);
-	ret = try_next(stream);
-	if (ret > 0)
-		peer->ops->connected(peer);
-	else if (ret < 0)
-		peer->ops->refused(peer, socket_reason(-ret));
+	log_limited(&stream->owner->limit, LOG_LEVEL_WARNING, "service %s: connect: %s",
+		    stream->owner->name, strerror(error));
+	peer->ops->refused(peer, socket_reason(error));
 }
 
-static void patience_ends(struct loop_timer *timer)
+static void end_connecting(struct tcp_stream *stream)
 {
-	struct tcp_stream *stream = container_of(timer, struct tcp_stream, patience);
-
-	stream->error = ETIMEDOUT;
-	go_on(stream);
+	tcp_connect_end(stream->connecting);
+	stream->connecting = NULL;
 }
 
-static void attempt_ready(struct loop_watch *watch, uint32_t events)
+static void connected(void *context, int fd, const struct address *address)
 {
-	struct tcp_stream *stream = container_of(watch, struct tcp_stream, connecting);
-	int error = 0;
-	socklen_t len = sizeof(error);
+	struct tcp_stream *stream = context;
+	int ret = socket_stream_attach(&stream->socket, stream->owner->loop, fd);
 
-	(void)events;
-	if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len))
-		error = errno;
-	if (!error)
-		error = -adopt(stream);
-	if (!error) {
+	if (!ret)
+		stream->owner->good = *address;
+	else
+		close(fd);
+	end_connecting(stream);
+	if (ret)
+		refuse(stream, -ret);
+	else
 		stream->socket.peer->ops->connected(stream->socket.peer);
+}
+
+static void failed(void *context, int error)
+{
+	struct tcp_stream *stream = context;
+
+	end_connecting(stream);
+	/* Perhaps it has moved: whoever comes next may be luckier. */
+	resolver_look(stream->owner->resolver);
+	refuse(stream, -error);
+}
+
+static const struct tcp_connect_ops connect_ops = { .connected = connected, .failed = failed };
+
+/* Moves the address that was good the last time to the front. */
+static void prefer(struct addresses *addresses, const struct address *good)
+{
+	struct address *list = addresses->list;
+
+	for (int i = 0; i < addresses->count; i++) {
+		if (list[i].len != good->len || memcmp(&list[i].name, &good->name, good->len))
+			continue;
+		memmove(list + 1, list, i * sizeof(*list));
+		list[0] = *good;
 		return;
 	}
-	stream->error = error;
-	go_on(stream);
 }
+
+/* Returns 0 or -errno. */
+static int begin_connecting(struct tcp_stream *stream)
+{
+	struct tcp_service *owner = stream->owner;
+	struct addresses addresses = *resolver_addresses(owner->resolver);
+
+	prefer(&addresses, &owner->good);
+	stream->connecting = tcp_connect_begin(owner->loop, &addresses, &connect_ops, stream);
+	return stream->connecting ? 0 : -ENOMEM;
+}
+
+/* A look-up is over. The peers that are told may close any stream, and open others. */
+static void looked_up(void *context)
+{
+	struct tcp_service *owner = context;
+	bool is_found = resolver_addresses(owner->resolver)->count;
+	struct list waiting, *link;
+
+	list_init(&waiting);
+	list_splice_tail(&owner->waiting, &waiting);
+	while ((link = list_pop(&waiting))) {
+		struct tcp_stream *stream = list_entry(link, struct tcp_stream, link);
+		struct mp_peer *peer = stream->socket.peer;
+
+		/* The resolver has said why. */
+		if (!is_found)
+			peer->ops->refused(peer, MP_REASON_NOT_LISTENING);
+		else if (begin_connecting(stream))
+			refuse(stream, ENOMEM);
+	}
+}
+
+/* --- Streams ------------------------------------------------------------ */
 
 static void end_left(void *context, int fd, enum mp_end how)
 {
@@ -191,7 +162,8 @@ static bool tcp_close(struct mp_stream *base, enum mp_end how, const struct mp_p
 	struct tcp_stream *stream = (struct tcp_stream *)base;
 	bool is_kept = place && tcp_leave(stream, how, place);
 
-	drop_attempt(stream);
+	list_del(&stream->link);
+	end_connecting(stream);
 	if (!is_kept)
 		socket_stream_detach(&stream->socket, how);
 	free(stream);
@@ -211,31 +183,33 @@ static int tcp_open(struct mp_service *service, struct mp_peer *peer,
 {
 	struct tcp_service *owner = (struct tcp_service *)service;
 	struct tcp_stream *stream = calloc(1, sizeof(*stream));
-	int ret;
+	int ret = 0;
 
 	(void)opener;
 	if (!stream)
 		return -MP_REASON_BUSY;
 	socket_stream_init(&stream->socket, &tcp_stream_ops, peer, owner->name);
-	loop_timer_init(owner->loop, &stream->patience, patience_ends);
 	stream->owner = owner;
-	stream->next = owner->addresses;
-	stream->connecting.fd = stream->fd = -1;
-	ret = try_next(stream);
-	if (ret < 0) {
-		tcp_close(&stream->socket.stream, MP_END_ABORT, NULL);
+	list_init(&stream->link);
+	if (resolver_addresses(owner->resolver)->count)
+		ret = begin_connecting(stream);
+	else if (resolver_look(owner->resolver))
+		list_add_tail(&owner->waiting, &stream->link);
+	else
+		ret = -ENOENT;
+	if (ret) {
+		free(stream);
 		return -(int)socket_reason(-ret);
 	}
 	*result = &stream->socket.stream;
-	return ret;
+	return 0;
 }
 
 static void tcp_destroy(struct mp_service *service)
 {
 	struct tcp_service *owner = (struct tcp_service *)service;
 
-	if (owner->addresses)
-		freeaddrinfo(owner->addresses);
+	resolver_destroy(owner->resolver);
 	free(owner);
 }
 
@@ -265,34 +239,45 @@ static int split_address(char *text, char **host, char **port)
 	return 0;
 }
 
+static bool make_resolver(struct service_setup *setup, struct tcp_service *owner, const char *host,
+			  const char *port)
+{
+	const struct resolver_setup wanted = {
+		.loop = setup->loop, .name = setup->name, .host = host, .port = port,
+		.interval_ms = setup->resolve_ms, .done = looked_up, .context = owner,
+	};
+	int error;
+
+	owner->resolver = resolver_create(&wanted, &error);
+	if (owner->resolver && setup->check_only)
+		error = resolver_wait(owner->resolver);
+	if (!owner->resolver)
+		service_fail(setup, "%s, port %s: %s", host, port, gai_strerror(error));
+	else if (error)
+		service_warn(setup, "cannot resolve %s: %s", host, gai_strerror(error));
+	return owner->resolver;
+}
+
 struct mp_service *tcp_create(struct service_setup *setup, const char *rest)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP };
 	struct tcp_service *owner = calloc(1, sizeof(*owner));
 	char *copy = strdup(rest), *host, *port;
-	int ret;
+	bool is_made = false;
 
-	if (!owner || !copy) {
+	if (!owner || !copy)
 		service_fail(setup, "out of memory");
-		goto fail;
-	}
-	if (split_address(copy, &host, &port)) {
+	else if (split_address(copy, &host, &port))
 		service_fail(setup, "'%s' is not HOST:PORT or [IPV6-ADDRESS]:PORT", rest);
-		goto fail;
-	}
-	ret = getaddrinfo(host, port, &hints, &owner->addresses);
-	if (ret) {
-		service_fail(setup, "cannot resolve %s, port %s: %s", host, port,
-			     ret == EAI_SYSTEM ? strerror(errno) : gai_strerror(ret));
-		goto fail;
+	else
+		is_made = make_resolver(setup, owner, host, port);
+	free(copy);
+	if (!is_made) {
+		free(owner);
+		return NULL;
 	}
 	owner->service.ops = &tcp_ops;
 	owner->loop = setup->loop;
 	owner->name = setup->name;
-	free(copy);
+	list_init(&owner->waiting);
 	return &owner->service;
-fail:
-	free(copy);
-	free(owner);
-	return NULL;
 }

@@ -2,8 +2,14 @@
 /* tcp: against real sockets. */
 #include "socket_rig.h"
 
+#include "service/resolver.h"
+
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 static int tcp_listen(int family, unsigned short *port)
 {
@@ -106,12 +112,367 @@ static void tcp_wrong_forms(void **state)
 	}
 }
 
+/* --- Names ------------------------------------------------------------------ */
+
+#define NAMES_MAX 32
+
+/* What the name "host" leads to. The look-up's thread reads it, under the lock. */
+static struct {
+	pthread_mutex_t lock;
+	int error, count;
+	struct {
+		int family;
+		unsigned short port;
+	} list[NAMES_MAX];
+} name = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static atomic_int asked;
+static int gate[2] = { -1, -1 };	/* a look-up waits for a byte of it, unless -1 */
+
+static void set_name(int error)
+{
+	pthread_mutex_lock(&name.lock);
+	name.error = error;
+	name.count = 0;
+	pthread_mutex_unlock(&name.lock);
+}
+
+static void add_address(int family, unsigned short port)
+{
+	pthread_mutex_lock(&name.lock);
+	name.list[name.count].family = family;
+	name.list[name.count++].port = port;
+	pthread_mutex_unlock(&name.lock);
+}
+
+static struct addrinfo *make_info(int family, unsigned short port, const struct addrinfo *hints)
+{
+	struct addrinfo numeric = *hints, *info = NULL;
+	char text[8];
+
+	numeric.ai_flags = AI_NUMERICHOST;
+	snprintf(text, sizeof(text), "%u", port);
+	if (getaddrinfo(family == AF_INET ? "127.0.0.1" : "::1", text, &numeric, &info))
+		abort();
+	return info;
+}
+
+static int fake_lookup(const char *host, const char *port, const struct addrinfo *hints,
+		       struct addrinfo **result)
+{
+	struct addrinfo **next = result;
+	int error;
+	char byte;
+
+	(void)host;
+	(void)port;
+	asked++;
+	if (gate[0] >= 0 && read(gate[0], &byte, 1) != 1)
+		return EAI_SYSTEM;
+	pthread_mutex_lock(&name.lock);
+	error = name.error;
+	for (int i = 0; i < name.count && !error; i++) {
+		*next = make_info(name.list[i].family, name.list[i].port, hints);
+		next = &(*next)->ai_next;
+	}
+	pthread_mutex_unlock(&name.lock);
+	return error;
+}
+
+static struct mp_service *named_service(uint32_t interval_ms)
+{
+	struct service_setup make = { .loop = rig.loop, .name = "test", .linger_ms = 300,
+				      .resolve_ms = interval_ms };
+	struct mp_service *service = service_create(&make, "tcp:host:80");
+
+	assert_non_null(service);
+	return service;
+}
+
+static int names_setup(void **state)
+{
+	resolver_function = fake_lookup;
+	asked = 0;
+	return setup(state);
+}
+
+static bool fds_are_as_before(void *context)
+{
+	(void)context;
+	return rig_count_fds() == fds_before + 1;	/* the loop's */
+}
+
+/* The thread of a look-up that nobody waits for closes its descriptor when it is over. */
+static int names_teardown(void **state)
+{
+	rig_wait(&rig, fds_are_as_before, NULL);
+	resolver_function = getaddrinfo;
+	return teardown(state);
+}
+
+/* A server that takes no connection and refuses none. */
+struct dead_server {
+	int listener, fillers[4];
+	unsigned short port;
+};
+
+static void dead_open(struct dead_server *dead)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	dead->listener = tcp_listen(AF_INET, &dead->port);
+	assert_true(dead->listener >= 0);
+	assert_int_equal(listen(dead->listener, 0), 0);
+	to.sin_port = htons(dead->port);
+	for (int i = 0; i < 4; i++) {
+		dead->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (connect(dead->fillers[i], (struct sockaddr *)&to, sizeof(to)))
+			assert_int_equal(errno, EINPROGRESS);
+	}
+}
+
+static void dead_close(struct dead_server *dead)
+{
+	for (int i = 0; i < 4; i++)
+		close(dead->fillers[i]);
+	close(dead->listener);
+}
+
+struct opening {
+	struct mp_service *service;
+	struct test_peer peer;
+	bool is_open;
+};
+
+/* Opens until one open connects. */
+static bool connects_at_last(void *context)
+{
+	struct opening *opening = context;
+
+	if (opening->is_open && opening->peer.connected)
+		return true;
+	if (opening->is_open && !opening->peer.refused)
+		return false;
+	if (opening->is_open)
+		peer_close(&opening->peer, MP_END_ABORT);
+	opening->is_open = peer_open(&opening->peer, opening->service, NULL, 0) >= 0;
+	return false;
+}
+
+/* A name that is down: the service is there, refuses, and works when the name does. */
+static void name_comes_later(void **state)
+{
+	struct opening opening = { 0 };
+	struct test_peer peer;
+	unsigned short port;
+	int listener = tcp_listen(AF_INET, &port), ret;
+
+	(void)state;
+	set_name(EAI_AGAIN);
+	opening.service = named_service(0);
+	ret = peer_open(&peer, opening.service, NULL, 0);
+	assert_int_equal(ret, 0);
+	rig_wait(&rig, peer_is_settled, &peer);
+	assert_int_equal(peer.refused, MP_REASON_NOT_LISTENING);
+	peer_close(&peer, MP_END_ABORT);
+	/* Who comes right behind is refused without another look-up. */
+	assert_int_equal(peer_open(&peer, opening.service, NULL, 0), -MP_REASON_NOT_LISTENING);
+	assert_int_equal(asked, 1);
+	set_name(0);
+	add_address(AF_INET, port);
+	rig_wait(&rig, connects_at_last, &opening);
+	peer_close(&opening.peer, MP_END_WHOLE);
+	service_destroy(opening.service);
+	close(listener);
+}
+
+/* While a look-up takes its time, the loop goes on and opens wait. */
+static void slow_lookup_holds_nobody(void **state)
+{
+	struct mp_service *service;
+	struct test_peer peer, given_up;
+	unsigned short port;
+	int listener = tcp_listen(AF_INET, &port);
+
+	(void)state;
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	set_name(0);
+	add_address(AF_INET, port);
+	service = named_service(0);
+	assert_int_equal(peer_open(&peer, service, NULL, 0), 0);
+	assert_int_equal(peer_open(&given_up, service, NULL, 0), 0);
+	rig_rounds(&rig, 20);
+	assert_false(peer_is_settled(&peer));
+	peer_close(&given_up, MP_END_ABORT);
+	assert_int_equal(write(gate[1], "x", 1), 1);
+	rig_wait(&rig, peer_is_settled, &peer);
+	assert_true(peer.connected);
+	peer_close(&peer, MP_END_WHOLE);
+	service_destroy(service);
+	/* And one that is left alone. */
+	service = named_service(0);
+	service_destroy(service);
+	assert_int_equal(write(gate[1], "x", 1), 1);
+	close(listener);
+	fds_before += 2;
+	rig_wait(&rig, fds_are_as_before, NULL);
+	fds_before -= 2;
+	close(gate[0]);
+	close(gate[1]);
+	gate[0] = gate[1] = -1;
+}
+
+/* Addresses that do not answer cost a moment each, and the one that did answer is the next first. */
+static void dead_addresses_cost_little(void **state)
+{
+	struct mp_service *service;
+	struct dead_server dead;
+	struct test_peer peer;
+	unsigned short port;
+	int listener = tcp_listen(AF_INET, &port), server;
+
+	(void)state;
+	dead_open(&dead);
+	set_name(0);
+	for (int i = 0; i < ADDRESSES_MAX - 1; i++)
+		add_address(AF_INET, dead.port);
+	add_address(AF_INET, port);
+	service = named_service(0);
+	assert_int_equal(peer_open(&peer, service, "hello", 5), 0);
+	rig_wait(&rig, peer_is_settled, &peer);
+	assert_true(peer.connected);
+	server = accept(listener, NULL, NULL);
+	rig_wait(&rig, peer_has_written, &peer);
+	check_both_ways(&peer, server);
+	peer_close(&peer, MP_END_WHOLE);
+	/* Now the first of the list would answer at once. */
+	dead_close(&dead);
+	peer_open(&peer, service, NULL, 0);
+	rig_wait(&rig, peer_is_settled, &peer);
+	assert_true(peer.connected);
+	server = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(server >= 0);
+	close(server);
+	peer_close(&peer, MP_END_WHOLE);
+	service_destroy(service);
+	close(listener);
+}
+
+/* One family that is dead does not keep the other waiting, however many addresses it has. */
+static void families_take_turns(void **state)
+{
+	struct mp_service *service;
+	struct dead_server dead;
+	struct test_peer peer;
+	unsigned short port;
+	int listener = tcp_listen(AF_INET6, &port);
+
+	(void)state;
+	if (listener < 0)
+		skip();
+	dead_open(&dead);
+	set_name(0);
+	for (int i = 0; i < ADDRESSES_MAX + 2; i++)
+		add_address(AF_INET, dead.port);
+	add_address(AF_INET6, port);
+	service = named_service(0);
+	assert_int_equal(peer_open(&peer, service, NULL, 0), 0);
+	rig_wait(&rig, peer_is_settled, &peer);
+	assert_true(peer.connected);
+	peer_close(&peer, MP_END_WHOLE);
+	service_destroy(service);
+	dead_close(&dead);
+	close(listener);
+}
+
+/* A server that has moved is found: after a failure, and by looking now and then. */
+static void name_can_move(void **state)
+{
+	struct opening opening = { 0 };
+	unsigned short old_port, port;
+	int listener = tcp_listen(AF_INET, &old_port);
+	struct test_peer peer;
+
+	(void)state;
+	close(listener);
+	set_name(0);
+	add_address(AF_INET, old_port);
+	opening.service = named_service(0);
+	assert_int_equal(peer_open(&peer, opening.service, NULL, 0), 0);
+	rig_wait(&rig, peer_is_settled, &peer);
+	assert_int_equal(peer.refused, MP_REASON_NOT_LISTENING);
+	peer_close(&peer, MP_END_ABORT);
+	listener = tcp_listen(AF_INET, &port);
+	set_name(0);
+	add_address(AF_INET, port);
+	rig_wait(&rig, connects_at_last, &opening);
+	peer_close(&opening.peer, MP_END_WHOLE);
+	service_destroy(opening.service);
+	close(listener);
+}
+
+static bool was_asked_often(void *context)
+{
+	(void)context;
+	return asked >= 5;
+}
+
+static void name_is_looked_up_now_and_then(void **state)
+{
+	struct mp_service *service;
+
+	(void)state;
+	set_name(0);
+	add_address(AF_INET, 1);
+	service = named_service(5);
+	rig_wait(&rig, was_asked_often, NULL);
+	service_destroy(service);
+}
+
+/* A look at the configuration says so, is no failure, and takes no long time. */
+static void check_warns_of_names(void **state)
+{
+	struct service_setup make = { .loop = rig.loop, .name = "test", .check_only = true };
+	struct mp_service *service;
+
+	(void)state;
+	set_name(EAI_NONAME);
+	service = service_create(&make, "tcp:host:80");
+	assert_non_null(service);
+	assert_non_null(strstr(make.warning, "cannot resolve host"));
+	service_destroy(service);
+	/* One that does not answer, and one after it. */
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	for (int i = 0; i < 2; i++) {
+		service = service_create(&make, "tcp:host:80");
+		assert_non_null(service);
+		assert_true(make.warning[0]);
+		service_destroy(service);
+	}
+	assert_int_equal(write(gate[1], "xx", 2), 2);
+	fds_before += 2;
+	rig_wait(&rig, fds_are_as_before, NULL);
+	fds_before -= 2;
+	close(gate[0]);
+	close(gate[1]);
+	gate[0] = gate[1] = -1;
+}
+
+#define names_test(test) cmocka_unit_test_setup_teardown(test, names_setup, names_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		socket_test(tcp_both_ways),
 		socket_test(tcp_abort_resets),
 		socket_test(tcp_wrong_forms),
+		names_test(name_comes_later),
+		names_test(slow_lookup_holds_nobody),
+		names_test(dead_addresses_cost_little),
+		names_test(families_take_turns),
+		names_test(name_can_move),
+		names_test(name_is_looked_up_now_and_then),
+		names_test(check_warns_of_names),
 	};
 
 	return cmocka_run_group_tests(tests, rig_setup_group, NULL);
