@@ -298,6 +298,27 @@ static void other_bus_errors_stay_fatal(void **state)
 	}
 }
 
+/* A process that is forked from us has no guest memory. */
+static void memory_is_not_inherited(void **state)
+{
+	const unsigned char *at;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(add(0x10000, 4 * PAGE, 0), 0);
+	at = mem.regions[0].host;
+	pid = fork();
+	if (!pid) {
+		unsigned char vector;
+
+		/* ENOMEM: nothing is mapped there. */
+		_exit(mincore((void *)at, PAGE, &vector) && errno == ENOMEM ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 #define MEM_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -311,6 +332,7 @@ int main(void)
 		MEM_TEST(odd_offsets_and_sizes),
 		MEM_TEST(addresses_become_pointers),
 		MEM_TEST(ranges_cross_adjacent_regions),
+		MEM_TEST(memory_is_not_inherited),
 		MEM_TEST(truncated_memory_trips_the_guard),
 		MEM_TEST(other_bus_errors_stay_fatal),
 	};
