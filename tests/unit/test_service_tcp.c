@@ -5,7 +5,6 @@
 #include "service/resolver.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -29,6 +28,20 @@ static int tcp_listen(int family, unsigned short *port)
 	assert_int_equal(getsockname(fd, name, &len), 0);
 	*port = ntohs(family == AF_INET ? name4.sin_port : name6.sin6_port);
 	return fd;
+}
+
+static bool fds_are_as_before(void *context)
+{
+	(void)context;
+	return rig_count_fds() == fds_before + 1;	/* the loop's */
+}
+
+/* The thread of a look-up that nobody waits for closes its descriptor when it is over. */
+static int names_teardown(void **state)
+{
+	rig_wait(&rig, fds_are_as_before, NULL);
+	resolver_function = getaddrinfo;
+	return teardown(state);
 }
 
 static void check_tcp(const char *host, int family)
@@ -126,7 +139,16 @@ static struct {
 	} list[NAMES_MAX];
 } name = { .lock = PTHREAD_MUTEX_INITIALIZER };
 static atomic_int asked;
-static int gate[2] = { -1, -1 };	/* a look-up waits for a byte of it, unless -1 */
+static bool is_hanging;			/* look-ups do not end; under the lock */
+static pthread_cond_t no_more = PTHREAD_COND_INITIALIZER;
+
+static void set_hanging(bool hangs)
+{
+	pthread_mutex_lock(&name.lock);
+	is_hanging = hangs;
+	pthread_cond_broadcast(&no_more);
+	pthread_mutex_unlock(&name.lock);
+}
 
 static void set_name(int error)
 {
@@ -161,14 +183,13 @@ static int fake_lookup(const char *host, const char *port, const struct addrinfo
 {
 	struct addrinfo **next = result;
 	int error;
-	char byte;
 
 	(void)host;
 	(void)port;
 	asked++;
-	if (gate[0] >= 0 && read(gate[0], &byte, 1) != 1)
-		return EAI_SYSTEM;
 	pthread_mutex_lock(&name.lock);
+	while (is_hanging)
+		pthread_cond_wait(&no_more, &name.lock);
 	error = name.error;
 	for (int i = 0; i < name.count && !error; i++) {
 		*next = make_info(name.list[i].family, name.list[i].port, hints);
@@ -193,20 +214,6 @@ static int names_setup(void **state)
 	resolver_function = fake_lookup;
 	asked = 0;
 	return setup(state);
-}
-
-static bool fds_are_as_before(void *context)
-{
-	(void)context;
-	return rig_count_fds() == fds_before + 1;	/* the loop's */
-}
-
-/* The thread of a look-up that nobody waits for closes its descriptor when it is over. */
-static int names_teardown(void **state)
-{
-	rig_wait(&rig, fds_are_as_before, NULL);
-	resolver_function = getaddrinfo;
-	return teardown(state);
 }
 
 /* A server that takes no connection and refuses none. */
@@ -295,7 +302,7 @@ static void slow_lookup_holds_nobody(void **state)
 	int listener = tcp_listen(AF_INET, &port);
 
 	(void)state;
-	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	set_hanging(true);
 	set_name(0);
 	add_address(AF_INET, port);
 	service = named_service(0);
@@ -304,22 +311,17 @@ static void slow_lookup_holds_nobody(void **state)
 	rig_rounds(&rig, 20);
 	assert_false(peer_is_settled(&peer));
 	peer_close(&given_up, MP_END_ABORT);
-	assert_int_equal(write(gate[1], "x", 1), 1);
+	set_hanging(false);
 	rig_wait(&rig, peer_is_settled, &peer);
 	assert_true(peer.connected);
 	peer_close(&peer, MP_END_WHOLE);
 	service_destroy(service);
+	close(listener);
 	/* And one that is left alone. */
+	set_hanging(true);
 	service = named_service(0);
 	service_destroy(service);
-	assert_int_equal(write(gate[1], "x", 1), 1);
-	close(listener);
-	fds_before += 2;
-	rig_wait(&rig, fds_are_as_before, NULL);
-	fds_before -= 2;
-	close(gate[0]);
-	close(gate[1]);
-	gate[0] = gate[1] = -1;
+	set_hanging(false);
 }
 
 /* Addresses that do not answer cost a moment each, and the one that did answer is the next first. */
@@ -442,20 +444,14 @@ static void check_warns_of_names(void **state)
 	assert_non_null(strstr(make.warning, "cannot resolve host"));
 	service_destroy(service);
 	/* One that does not answer, and one after it. */
-	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	set_hanging(true);
 	for (int i = 0; i < 2; i++) {
 		service = service_create(&make, "tcp:host:80");
 		assert_non_null(service);
 		assert_true(make.warning[0]);
 		service_destroy(service);
 	}
-	assert_int_equal(write(gate[1], "xx", 2), 2);
-	fds_before += 2;
-	rig_wait(&rig, fds_are_as_before, NULL);
-	fds_before -= 2;
-	close(gate[0]);
-	close(gate[1]);
-	gate[0] = gate[1] = -1;
+	set_hanging(false);
 }
 
 #define names_test(test) cmocka_unit_test_setup_teardown(test, names_setup, names_teardown)
@@ -463,7 +459,7 @@ static void check_warns_of_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		socket_test(tcp_both_ways),
+		cmocka_unit_test_setup_teardown(tcp_both_ways, setup, names_teardown),
 		socket_test(tcp_abort_resets),
 		socket_test(tcp_wrong_forms),
 		names_test(name_comes_later),
