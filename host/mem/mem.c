@@ -190,7 +190,7 @@ static int map_region(struct mem_region *r, int fd)
 	}
 	/* A core file of the daemon holds no guest memory. Not every mapping can say so. */
 	madvise(r->map, r->map_size, MADV_DONTDUMP);
-	/* Nor does a process that is forked from it: that would hold the memory for as long as it is. */
+	/* Nor does a process that is forked from it: that would hold the memory too. */
 	madvise(r->map, r->map_size, MADV_DONTFORK);
 	return 0;
 }

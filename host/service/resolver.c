@@ -31,6 +31,7 @@ struct lookup {
 	int error;
 	struct addrinfo *found;
 	char *host, *port;
+	__typeof__(resolver_function) function;
 };
 
 struct resolver {
@@ -66,7 +67,7 @@ static void *look_up(void *context)
 {
 	struct lookup *lookup = context;
 
-	lookup->error = resolver_function(lookup->host, lookup->port, &hints, &lookup->found);
+	lookup->error = lookup->function(lookup->host, lookup->port, &hints, &lookup->found);
 	if (lookup->error)
 		lookup->found = NULL;
 	atomic_store(&lookup->is_done, true);
@@ -105,6 +106,7 @@ static struct lookup *lookup_start(const char *host, const char *port)
 	lookup->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	lookup->host = strdup(host);
 	lookup->port = strdup(port);
+	lookup->function = resolver_function;
 	atomic_init(&lookup->users, 2);
 	if (lookup->event >= 0 && lookup->host && lookup->port && !start_thread(lookup))
 		return lookup;
@@ -207,7 +209,7 @@ int resolver_wait(struct resolver *resolver)
 	if (!resolver->lookup)
 		return resolver->error;
 	fd.fd = resolver->lookup->event;
-	if (poll(&fd, 1, left) <= 0) {
+	if (poll(&fd, 1, left) <= 0 || !atomic_load(&resolver->lookup->is_done)) {
 		left = 0;
 		return EAI_AGAIN;
 	}

@@ -16,7 +16,7 @@
 
 #define ADDRESSES_MAX 16
 
-/* In the order in which they are to be tried: the system's, with the families in turns [RFC 8305]. */
+/* In the order in which to try them: the system's, with the families in turns [RFC 8305]. */
 struct addresses {
 	int count;
 	struct address {

@@ -324,7 +324,7 @@ static void slow_lookup_holds_nobody(void **state)
 	set_hanging(false);
 }
 
-/* Addresses that do not answer cost a moment each, and the one that did answer is the next first. */
+/* Addresses that do not answer cost a moment each; the one that did is the first next time. */
 static void dead_addresses_cost_little(void **state)
 {
 	struct mp_service *service;
