@@ -565,9 +565,15 @@ static inline const uint8_t *fake_expect_control(struct fake_driver *d, uint32_t
 static inline uint64_t fake_now(void *context) { return ((struct fake_driver *)context)->now; }
 static inline void fake_rearm(void *context) { (void)context; }
 static inline void fake_wake(void *context) { ((struct fake_driver *)context)->woken = true; }
+
+/* Nobody is called before all that was given can be seen [protocol.md 6.8]. */
 static inline void fake_call(void *context, unsigned int queue)
 {
-	((struct fake_driver *)context)->queues[queue].calls++;
+	struct fake_driver *d = context;
+
+	for (unsigned int i = 0; i < d->queue_count; i++)
+		assert_false(d->queues[i].ring.unpublished);
+	d->queues[queue].calls++;
 }
 
 static inline void fake_setup(struct fake_driver *d, const struct device_config *config,
