@@ -152,6 +152,15 @@ static void parked_read(void **state)
 	expect_state(finish(r), MP_OK, CONNECTED, 0);
 }
 
+static int setup_without_events(void **state)
+{
+	(void)state;
+	world_create(64, 8);
+	world_boot(0);
+	expect_state(connect_to(0, 1, "db"), MP_OK, CONNECTED, 0);
+	return 0;
+}
+
 static int setup_indirect(void **state)
 {
 	(void)state;
@@ -404,6 +413,31 @@ static void late_looks(void **state)
 	assert_int_equal(rx->calls, calls + 1);		/* the event's */
 }
 
+/*
+ * [protocol.md 6.8], "or at any time since": IN was told, cleared by a READ whose state stayed
+ * owed, and is set again. That it is set is news, though the state told last had it.
+ */
+static void set_again(void **state)
+{
+	(void)state;
+	fake_say(service->last, "x", 1);
+	expect_state(read_from(0, 1, 0, NULL, 1), MP_OK, CONNECTED | MP_ST_IN, 0);
+	service->last->out_room = 1;
+	expect_state(write_to(0, 1, 0, "ab", 2), MP_OK, MP_ST_CONNECTED | MP_ST_IN, 0);
+	/* Room again: owed, and no buffer to say it in. */
+	fake_take(service->last, 1);
+	expect_state(do_request(MP_OP_READ, 0, 1, 1, MP_LAZY, NULL, 16), MP_AGAIN, CONNECTED, 0);
+	assert_int_equal(stats_now().owed, 1);
+	fake_say(service->last, "y", 1);
+	/* No room once more. All that is left of the news is IN. */
+	expect_state(do_request(MP_OP_WRITE, 0, 1, 1, MP_LAZY, "bc", 2), MP_OK,
+		     MP_ST_CONNECTED | MP_ST_IN, 0);
+	assert_int_equal(stats_now().owed, 1);
+	fake_post_event(driver, PORT);
+	fake_run(driver);
+	expect_event(0, 1, MP_ST_CONNECTED | MP_ST_IN, 0);
+}
+
 static struct fake_request *park_lazily(uint64_t offset)
 {
 	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, offset, NULL, 16);
@@ -468,6 +502,7 @@ int main(void)
 						world_destroy),
 		TEST(malformed), TEST(any_cut), TEST(across_regions), TEST(bounded_passes),
 		TEST(few_notifications), TEST(never_parked), TEST(late_looks),
+		cmocka_unit_test_setup_teardown(set_again, setup_without_events, world_destroy),
 		TEST(parked_lazily),
 		TEST(one_kick_for_both),
 	};
