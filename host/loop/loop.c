@@ -47,7 +47,7 @@ struct loop {
 	unsigned int finds;			/* times that the poller had work */
 };
 
-static uint64_t clock_us(void)
+uint64_t loop_clock_us(void)
 {
 	struct timespec ts;
 
@@ -67,7 +67,7 @@ struct loop *loop_create(void)
 		return NULL;
 	}
 	loop->tail = &loop->queued;
-	loop->now = clock_us() / 1000;
+	loop->now = loop_clock_us() / 1000;
 	return loop;
 }
 
@@ -222,7 +222,7 @@ static uint64_t deadline(const struct loop *loop, uint64_t ms)
 {
 	uint64_t when;
 
-	if (__builtin_add_overflow((clock_us() + 999) / 1000, ms, &when))
+	if (__builtin_add_overflow((loop_clock_us() + 999) / 1000, ms, &when))
 		return UINT64_MAX;
 	return when > loop->now ? when : loop->now + 1;
 }
@@ -332,7 +332,7 @@ static int wait_limit(const struct loop *loop)
 		return 0;
 	if (!loop->timer_count)
 		return -1;
-	now = clock_us() / 1000;
+	now = loop_clock_us() / 1000;
 	if (loop->timers[0]->when <= now)
 		return 0;
 	left = loop->timers[0]->when - now;
@@ -361,7 +361,7 @@ static int look(struct loop *loop)
 
 	if (!loop->spin.window_us)
 		return 0;
-	end = clock_us() + loop->spin.window_us;
+	end = loop_clock_us() + loop->spin.window_us;
 	do {
 		n = loop->poller->look(loop->poller) ? -EAGAIN : fetch_events(loop, 0);
 		if (n) {
@@ -369,7 +369,7 @@ static int look(struct loop *loop)
 			return n;
 		}
 		sched_yield();
-	} while (clock_us() < end);
+	} while (loop_clock_us() < end);
 	return 0;
 }
 
@@ -392,9 +392,9 @@ static int wait_for_work(struct loop *loop)
 		return ++loop->finds % FINDS_MAX ? 0 : fetch_events(loop, 0);
 	if (n)
 		return n;
-	start = clock_us();
+	start = loop_clock_us();
 	n = fetch_events(loop, wait_limit(loop));
-	spin_slept(&loop->spin, poller->max_us, clock_us() - start);
+	spin_slept(&loop->spin, poller->max_us, loop_clock_us() - start);
 	return n;
 }
 
@@ -404,7 +404,7 @@ static int run_round(struct loop *loop)
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	loop->now = clock_us() / 1000;
+	loop->now = loop_clock_us() / 1000;
 	loop->event_next = 0;
 	loop->event_count = n < 0 ? 0 : n;
 	dispatch_events(loop);

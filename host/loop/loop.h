@@ -27,6 +27,9 @@ void loop_quit(struct loop *loop);
 /* Milliseconds of the monotonic clock at the start of this round. */
 uint64_t loop_now(const struct loop *loop);
 
+/* Microseconds of the same clock, at this moment. */
+uint64_t loop_clock_us(void);
+
 /* Zero-initialised, or with loop NULL, it is not watched. */
 struct loop_watch {
 	int fd;					/* -1: not watched any more */
