@@ -41,6 +41,12 @@ static uint64_t env_now(void *context)
 	return loop_now(((struct guest *)context)->loop);
 }
 
+static uint64_t env_clock_us(void *context)
+{
+	(void)context;
+	return loop_clock_us();
+}
+
 static void env_rearm(void *context)
 {
 	struct guest *guest = context;
@@ -248,8 +254,8 @@ static struct device *make_device(struct guest *guest)
 		.access_log = config->guest.access_log,
 	};
 	const struct device_env env = {
-		.context = guest, .now = env_now, .rearm = env_rearm, .wake = env_wake,
-		.call = env_call, .admit = env_admit, .release = env_release,
+		.context = guest, .now = env_now, .clock_us = env_clock_us, .rearm = env_rearm,
+		.wake = env_wake, .call = env_call, .admit = env_admit, .release = env_release,
 	};
 
 	for (int i = 0; i < config->port_count; i++) {

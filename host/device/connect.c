@@ -81,6 +81,7 @@ static void open_stream(struct channel *ch, struct mp_service *service,
 	/* Connecting arms IN, and the stream knows it; OUT starts set [protocol.md 7.2]. */
 	ch->in_wait = true;
 	ch->out_wait = false;
+	turn_expect_delay(ch->port->device);
 	ret = service->ops->open(service, &ch->peer, opener, &ch->stream);
 	if (ret < 0)
 		ch->stream = NULL;

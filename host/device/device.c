@@ -258,11 +258,13 @@ void device_run(struct device *device)
 	list_init(&channels);
 	list_splice_tail(&device->pending, &queues);
 	list_splice_tail(&device->draining, &channels);
-	while ((link = list_pop(&queues)))
+	while (!turn_is_over(device) && (link = list_pop(&queues)))
 		queue_serve(list_entry(link, struct queue, pending));
 	while (close_may_discard(device) && (link = list_pop(&channels)))
 		close_advance(list_entry(link, struct channel, drain));
 	/* Whoever was not reached comes before those that were and have more. */
+	list_splice_tail(&device->pending, &queues);
+	list_splice_tail(&queues, &device->pending);
 	list_splice_tail(&device->draining, &channels);
 	list_splice_tail(&channels, &device->draining);
 	device_settle(device);
@@ -359,19 +361,36 @@ uint64_t device_deadline(const struct device *device)
 	return first;
 }
 
+/*
+ * A channel whose limit has passed, or NULL. Its list goes behind the others, so that one whose
+ * channels are due again and again (fixed ports that try again) does not keep them waiting.
+ */
+static struct channel *take_expired(struct device *device, uint64_t now)
+{
+	struct list *link;
+
+	list_for_each(link, &device->timers) {
+		struct channel *ch = first_due(link);
+
+		if (!ch || ch->deadline > now)
+			continue;
+		list_del(link);
+		list_add_tail(&device->timers, link);
+		list_del(&ch->timer);
+		return ch;
+	}
+	return NULL;
+}
+
+/* What does not fit into the turn is due still: the owner comes back. */
 void device_tick(struct device *device)
 {
 	uint64_t now = device_now(device);
 	struct channel *ch;
-	struct list *link;
 
-	list_for_each(link, &device->timers) {
-		/* One that is started again comes due later than now. */
-		while ((ch = first_due(link)) && ch->deadline <= now) {
-			list_del(&ch->timer);
-			channel_expired(ch);
-		}
-	}
+	/* One that is started again comes due later than now. */
+	while (!turn_is_over(device) && (ch = take_expired(device, now)))
+		channel_expired(ch);
 	device_settle(device);
 }
 
@@ -444,6 +463,7 @@ void device_settle(struct device *device)
 		device->env.wake(device->env.context);
 	else if (!list_is_empty(&device->draining))
 		device->env.rearm(device->env.context);
+	turn_begin(device);
 }
 
 void device_get_stats(const struct device *device, struct device_stats *stats)

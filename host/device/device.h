@@ -55,6 +55,8 @@ struct device_env {
 	void *context;
 	/* Milliseconds, monotonic. */
 	uint64_t (*now)(void *context);
+	/* Microseconds, monotonic, as they pass, while now() may be the time of a round. */
+	uint64_t (*clock_us)(void *context);
 	/* device_deadline() may be earlier than it was. */
 	void (*rearm)(void *context);
 	/* Call device_run() soon, from the loop, not from inside this call. */

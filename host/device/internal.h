@@ -7,6 +7,7 @@
  *
  *	device	 life: create, features, rings, reset, tick, the end of each entry
  *	queue	 fair, bounded serving of rings; publishing
+ *	turn	 how long an entry may work
  *	map	 chain -> checked iovecs: the only door to guest memory
  *	control	 messages of the control queues
  *	port	 slots, event buffers, owed events
@@ -218,6 +219,13 @@ enum device_life {
 	LIFE_ABSENT,		/* a wrong answer: our ports stay absent [protocol.md 3.1] */
 };
 
+/* The time of the entry that is running; see turn.c. */
+struct turn {
+	uint64_t end_us;		/* 0: nobody has looked at the clock yet */
+	unsigned int chains;		/* since somebody did */
+	bool is_over;
+};
+
 #define SCRATCH_SIZE 16384
 
 struct device {
@@ -243,6 +251,7 @@ struct device {
 	struct list timers;		/* struct timer_list: one for each length of a limit */
 	uint32_t live;			/* channels that count against max_channels */
 	uint64_t moved;			/* payload bytes since the start of this pass */
+	struct turn turn;
 	struct log_limits channel_lines;	/* by enum channel_line and service */
 	struct log_limit missing;
 	struct device_stats stats;
@@ -281,6 +290,13 @@ static inline bool device_has_feature(const struct device *device, unsigned int 
 {
 	return device->features >> bit & 1;
 }
+
+/* turn.c */
+void turn_begin(struct device *device);
+/* Is it time for others to work? To be asked for each chain, or for what costs as much. */
+bool turn_is_over(struct device *device);
+/* What is called now may take long. */
+void turn_expect_delay(struct device *device);
 
 /* queue.c */
 /* Serves @queue within bounds; what is left becomes pending. */

@@ -2,8 +2,8 @@
 /*
  * Serving rings: fairly, and with few notifications.
  *
- * A queue that is served takes what is visible, a ring full of chains or
- * PASS_BYTES at most; what is left makes it pending, and device_run() serves
+ * A queue that is served takes what is visible, a ring full of chains, PASS_BYTES
+ * or the time of a turn (turn.c) at most; what is left makes it pending, and device_run() serves
  * each pending queue once a round. While a queue is pending its kicks are off. An
  * empty queue asks for kicks and looks once more, so no chain is overlooked
  * (ring.h).
@@ -26,7 +26,8 @@ void queue_defer(struct queue *queue)
 
 bool queue_has_budget(struct queue *queue, unsigned int *chains)
 {
-	if (++*chains <= queue->ring->size && queue->device->moved < PASS_BYTES)
+	if (++*chains <= queue->ring->size && queue->device->moved < PASS_BYTES &&
+	    !turn_is_over(queue->device))
 		return true;
 	queue_defer(queue);
 	return false;

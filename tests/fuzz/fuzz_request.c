@@ -204,7 +204,7 @@ struct fuzz_queue {
 static struct mem mem;
 static struct fuzz_queue queues[QUEUES];
 static struct device *device;
-static uint64_t now;
+static uint64_t now, clock_us;
 static bool woken;
 static uint32_t data_at;
 
@@ -389,6 +389,13 @@ static void run_device(void)
 /* --- The device's surroundings --------------------------------------------------- */
 
 static uint64_t env_now(void *context) { (void)context; return now; }
+/* Each look is a while later, by the input: so turns end anywhere. */
+static uint64_t env_clock_us(void *context)
+{
+	(void)context;
+	clock_us += next() * 4;
+	return clock_us;
+}
 static void env_rearm(void *context) { (void)context; }
 static void env_wake(void *context) { (void)context; woken = true; }
 static void env_call(void *context, unsigned int queue) { (void)context; CHECK(queue < QUEUES); }
@@ -426,8 +433,8 @@ static void create(void)
 		.max_io = 1 << 16, .connect_ms = 50, .linger_ms = 20,
 	};
 	const struct device_env env = {
-		.now = env_now, .rearm = env_rearm, .wake = env_wake, .call = env_call,
-		.admit = env_admit, .release = env_release,
+		.now = env_now, .clock_us = env_clock_us, .rearm = env_rearm, .wake = env_wake,
+		.call = env_call, .admit = env_admit, .release = env_release,
 	};
 
 	the_service.ops = &service_ops;

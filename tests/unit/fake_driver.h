@@ -87,6 +87,7 @@ struct fake_driver {
 	struct device *device;
 	struct device_env env;
 	uint64_t now;
+	uint64_t spent_us;		/* what calls took, beside what passed by itself */
 	bool woken;
 	bool manual;			/* fake_run() does nothing: the test polls and runs */
 	bool event_idx;
@@ -563,6 +564,12 @@ static inline const uint8_t *fake_expect_control(struct fake_driver *d, uint32_t
 /* --- The device's surroundings -------------------------------------------- */
 
 static inline uint64_t fake_now(void *context) { return ((struct fake_driver *)context)->now; }
+static inline uint64_t fake_clock_us(void *context)
+{
+	struct fake_driver *d = context;
+
+	return d->now * 1000 + d->spent_us;
+}
 static inline void fake_rearm(void *context) { (void)context; }
 static inline void fake_wake(void *context) { ((struct fake_driver *)context)->woken = true; }
 
@@ -582,6 +589,7 @@ static inline void fake_setup(struct fake_driver *d, const struct device_config 
 	fake_ram(d);
 	d->env.context = d;
 	d->env.now = fake_now;
+	d->env.clock_us = fake_clock_us;
 	d->env.rearm = fake_rearm;
 	d->env.wake = fake_wake;
 	d->env.call = fake_call;

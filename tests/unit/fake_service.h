@@ -41,6 +41,7 @@ struct fake_service {
 	struct mp_service service;	/* first */
 	struct fake_driver *driver;
 	int answer;			/* what open() returns */
+	unsigned int open_us, read_us;	/* how long the calls take */
 	size_t out_room;		/* of a new stream */
 	bool is_slow;			/* new streams have a backlog */
 	bool echo;
@@ -63,6 +64,7 @@ static inline ssize_t fake_readv(struct mp_stream *base, const struct iovec *iov
 	assert_true(count > 0 && count <= 1024 && len > 0);
 	assert_false(s->owes_readable);
 	s->reads++;
+	s->service->driver->spent_us += s->service->read_us;
 	if (s->is_endless)
 		return len;
 	if (s->bite && len > s->bite)
@@ -187,6 +189,7 @@ static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
 	struct fake_service *service = (struct fake_service *)base;
 	struct fake_stream *s;
 
+	service->driver->spent_us += service->open_us;
 	if (service->answer < 0) {
 		service->opened++;
 		service->closed++;
