@@ -233,6 +233,8 @@ void device_ring_stop(struct device *device, unsigned int queue)
 	if (q->ring && q->kind == QUEUE_RX && q->port && !device->is_broken)
 		port_return_held(q->port);
 	device_settle(device);
+	if (q->port)
+		q->port->rx_first = 0;
 	list_del(&q->pending);
 	list_del(&q->dirty);
 	list_del(&q->warm);

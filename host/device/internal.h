@@ -206,6 +206,7 @@ struct port {
 	struct list owing;		/* in device->owing: look at owed */
 	struct list events;		/* event buffers, oldest first */
 	unsigned int parked;		/* descriptors of parked reads [protocol.md 6.5] */
+	unsigned int rx_first;		/* chains of rx that go before the next of tx: request.c */
 	struct classic classic;
 };
 
@@ -308,6 +309,8 @@ bool queue_is_live(const struct queue *queue);
 bool queue_cool(struct queue *queue);
 /* May @queue go on in this pass? Counts one chain; defers it when not. */
 bool queue_has_budget(struct queue *queue, unsigned int *chains);
+/* Has this pass moved enough, or lasted long enough? To be asked for each chain. */
+bool queue_is_spent(const struct queue *queue);
 void queue_give(struct queue *queue, uint16_t head, uint32_t written);
 /* The next chain that is given back needs no call [protocol.md 6.8]. */
 void queue_give_quietly(struct queue *queue);
@@ -370,8 +373,11 @@ void port_return_held(struct port *port);
 void port_reset(struct port *port, enum mp_end how);
 
 /* request.c */
-/* Deals with the chain in @request->chain. Returns 0 or -EPROTO. */
-int request_handle(struct request *request);
+/*
+ * Takes one chain of @queue and deals with it. Returns 1, 0 (none), -EAGAIN (the queue's turn is
+ * over, and the chain comes again) or -EPROTO.
+ */
+int request_serve(struct queue *queue);
 /* Describes the payload. Returns MP_OK, or MP_FAULT: the device cannot reach it. */
 enum mp_status request_map_payload(struct request *request);
 /* Writes a result and gives the chain back; the state of @channel goes along. */

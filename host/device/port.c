@@ -209,5 +209,6 @@ void port_reset(struct port *port, enum mp_end how)
 	list_del(&port->owing);
 	list_del(&port->due_link);
 	port->due = 0;
+	port->rx_first = 0;
 	port->is_ready = false;
 }

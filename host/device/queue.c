@@ -24,10 +24,14 @@ void queue_defer(struct queue *queue)
 		list_add_tail(&queue->device->pending, &queue->pending);
 }
 
+bool queue_is_spent(const struct queue *queue)
+{
+	return queue->device->moved >= PASS_BYTES || turn_is_over(queue->device);
+}
+
 bool queue_has_budget(struct queue *queue, unsigned int *chains)
 {
-	if (++*chains <= queue->ring->size && queue->device->moved < PASS_BYTES &&
-	    !turn_is_over(queue->device))
+	if (++*chains <= queue->ring->size && !queue_is_spent(queue))
 		return true;
 	queue_defer(queue);
 	return false;
@@ -82,24 +86,18 @@ void queue_publish_all(struct device *device)
 	}
 }
 
-/* Takes one chain and deals with it. Returns 1, 0 (none) or -EPROTO. */
+/* As request_serve(), for all that queue_serve() serves. */
 static int serve_one(struct queue *queue)
 {
-	struct device *device = queue->device;
-	struct request *request = queue->kind == QUEUE_RX ? &device->rx_request :
-							    &device->tx_request;
-	int ret = ring_take(queue->ring, &request->chain);
+	struct ring_chain *chain = &queue->device->tx_request.chain;
+	int ret;
 
-	if (ret <= 0)
-		return ret;
-	if (queue->kind == QUEUE_CONTROL_TX) {
-		control_receive(queue, &request->chain);
-		return 1;
-	}
-	request->queue = queue;
-	request->port = queue->port;
-	ret = request_handle(request);
-	return ret < 0 ? ret : 1;
+	if (queue->kind != QUEUE_CONTROL_TX)
+		return request_serve(queue);
+	ret = ring_take(queue->ring, chain);
+	if (ret > 0)
+		control_receive(queue, chain);
+	return ret;
 }
 
 /* Until @queue is empty, the budget is spent (then it is pending), or the device broke. */
@@ -111,6 +109,10 @@ static void serve_some(struct queue *queue, unsigned int *chains)
 
 	while (queue_has_budget(queue, chains)) {
 		ret = serve_one(queue);
+		if (ret == -EAGAIN) {
+			queue_defer(queue);
+			return;
+		}
 		if (ret < 0 && queue->ring->has_missing)
 			device_report_missing(device, queue->ring->missing,
 					      "a request cannot be read");

@@ -169,30 +169,31 @@ static int act_cancel(struct request *request)
 }
 
 /*
- * Takes everything that is visible in the port's receive queue [protocol.md 8.2]:
- * as many chains as were there at the start, so that it ends.
+ * Takes everything that is visible in the port's receive queue [protocol.md 8.2]: as many chains
+ * as were there when the request was first seen, so that it ends. Returns false when the turn is
+ * over before: then port->rx_first chains go before the request, which is looked at again.
  */
-static void take_receive_queue(struct port *port)
+static bool take_receive_queue(struct port *port)
 {
-	struct device *device = port->device;
-	struct request *request = &device->rx_request;
-	int left = port->rx->ring ? ring_waiting(port->rx->ring) : 0, ret = left;
+	int ret = port->rx_first;
 
-	for (; left > 0; left--) {
-		ret = ring_take(port->rx->ring, &request->chain);
+	if (!ret && port->rx->ring)
+		ret = ring_waiting(port->rx->ring);
+	port->rx_first = ret > 0 ? ret : 0;
+	while (port->rx_first) {
+		ret = request_serve(port->rx);	/* counts it */
 		if (ret <= 0)
 			break;
-		request->queue = port->rx;
-		request->port = port;
-		ret = request_handle(request);
-		if (ret < 0)
-			break;
+		if (port->rx_first && queue_is_spent(port->rx))
+			return false;
 	}
+	port->rx_first = 0;
 	if (ret < 0)
-		device_break(device, "the receive queue breaks the rules");
+		device_break(port->device, "the receive queue breaks the rules");
+	return true;
 }
 
-/* All but CONNECT need their channel. Returns a status or -EINPROGRESS. */
+/* All but CONNECT need their channel. Returns a status, -EINPROGRESS or -EAGAIN (not now). */
 static int act(struct request *request)
 {
 	const struct request_header *header = &request->header;
@@ -200,8 +201,9 @@ static int act(struct request *request)
 
 	if (header->op == MP_OP_CONNECT)
 		return act_connect(request);
-	if (header->op == MP_OP_CANCEL || header->op == MP_OP_CLOSE)
-		take_receive_queue(request->port);
+	if ((header->op == MP_OP_CANCEL || header->op == MP_OP_CLOSE) &&
+	    !take_receive_queue(request->port))
+		return -EAGAIN;
 	channel = port_channel(request->port, header->slot);
 	if (!channel || channel->generation != header->generation)
 		return MP_STALE;
@@ -268,7 +270,8 @@ static bool is_event_buffer(const struct request *request)
 	       request->chain.writable_len == sizeof(struct mp_event);
 }
 
-int request_handle(struct request *request)
+/* Deals with the chain in @request->chain. Returns 0, -EAGAIN (nothing was done) or -EPROTO. */
+static int handle(struct request *request)
 {
 	struct request_header *header = &request->header;
 	struct mp_request wire;
@@ -278,7 +281,6 @@ int request_handle(struct request *request)
 		port_keep_event(request->port, &request->chain);
 		return 0;
 	}
-	request->port->device->stats.requests++;
 	status = parse(request, &wire);
 	if (status < 0)
 		return status;
@@ -294,7 +296,29 @@ int request_handle(struct request *request)
 		status = act(request);
 	else
 		find_named_channel(request);
+	if (status == -EAGAIN)
+		return status;
+	request->port->device->stats.requests++;
 	if (status != -EINPROGRESS)
 		answer(request, status);
 	return 0;
+}
+
+int request_serve(struct queue *queue)
+{
+	struct device *device = queue->device;
+	struct request *request = queue->kind == QUEUE_RX ? &device->rx_request :
+							    &device->tx_request;
+	int ret = ring_take(queue->ring, &request->chain);
+
+	if (ret <= 0)
+		return ret;
+	request->queue = queue;
+	request->port = queue->port;
+	if (queue->kind == QUEUE_RX && queue->port->rx_first)
+		queue->port->rx_first--;
+	ret = handle(request);
+	if (ret == -EAGAIN)
+		ring_untake(queue->ring, request->chain.head);
+	return ret < 0 ? ret : 1;
 }

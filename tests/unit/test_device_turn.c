@@ -144,6 +144,113 @@ static void fast_opens(void **state)
 	drop_all();
 }
 
+static struct fake_request *offer_read(uint32_t slot, uint64_t offset, uint32_t len)
+{
+	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, slot, 1, offset, NULL, len);
+
+	fake_offer(driver, r);
+	return r;
+}
+
+static struct fake_request *offer_cancel(uint32_t slot)
+{
+	struct fake_request *r = fake_make(driver, TX, MP_OP_CANCEL, slot, 1, 0, NULL, 0);
+
+	fake_offer(driver, r);
+	return r;
+}
+
+/* Channel 0 can be read from for ever; nothing runs any more but what the test runs. */
+static void speak(unsigned int read_us)
+{
+	fake_say(service->last, "x", 1);
+	service->last->is_endless = true;
+	service->read_us = read_us;
+	driver->manual = true;
+}
+
+/*
+ * CANCEL takes the receive queue first [protocol.md 8.2], a turn at a time. What comes there
+ * meanwhile does not make it wait longer.
+ */
+static void cancel_behind_slow_reads(void **state)
+{
+	struct fake_request *c, *late[64], *last;
+
+	(void)state;
+	speak(SLOW_US);
+	for (unsigned int i = 0; i < MANY; i++)
+		requests[i] = offer_read(0, 16 * i, 16);
+	c = offer_cancel(0);
+	fake_kick(driver, TX);
+	poll_all();
+	assert_true(driver->spent_us < MANY * SLOW_US / 4);
+	assert_false(c->done);
+	for (unsigned int i = 0; i < 64; i++)
+		late[i] = offer_read(0, 16 * (MANY + i), 16);
+	while (!c->done)
+		assert_true(round_us() < MANY * SLOW_US / 4);
+	assert_int_equal(count_done(), MANY);
+	last = late[63];
+	assert_true(!last->done || last->serial > c->serial);
+	expect_result(c->result, MP_OK, 0);
+	drop_all();
+	finish(c);
+	for (unsigned int i = 0; i < 64; i++)
+		expect_result(finish(late[i]), MP_OK, 16);
+}
+
+/* The same, for bytes; and the READ that is parked meanwhile comes back before the answer. */
+static void cancel_behind_many_bytes(void **state)
+{
+	struct fake_request *c, *parked;
+	const uint32_t len = 128 << 10;
+	uint64_t before = stats_now().bytes_in;
+
+	(void)state;
+	speak(0);
+	for (unsigned int i = 0; i < MANY; i++)
+		requests[i] = offer_read(0, (uint64_t)len * i, len);
+	parked = offer_read(1, 0, len);
+	c = offer_cancel(1);
+	fake_kick(driver, TX);
+	poll_all();
+	assert_in_range(stats_now().bytes_in - before, 4 << 20, (4 << 20) + len);
+	assert_false(c->done);
+	while (stats_now().bytes_in - before < (uint64_t)len * MANY)
+		round_us();
+	assert_true(c->done && parked->done && !stats_now().parked);
+	assert_true(parked->serial < c->serial);
+	drop_all();
+	finish(c);
+	finish(parked);
+}
+
+/* A ring that stops in the middle of it: the next life owes nothing to the last. */
+static void stopped_in_between(void **state)
+{
+	struct fake_request *c, *r;
+
+	(void)state;
+	speak(SLOW_US);
+	for (unsigned int i = 0; i < MANY; i++)
+		requests[i] = offer_read(0, 16 * i, 16);
+	c = offer_cancel(1);
+	fake_kick(driver, TX);
+	poll_all();
+	assert_false(c->done);
+	fake_stop(driver, RX);
+	fake_start(driver, RX);
+	/* It takes all that is there then, this one too: not to be parked behind it. */
+	r = offer_read(1, 0, 16);
+	while (!c->done)
+		round_us();
+	assert_true(r->done);
+	drop_all();
+	finish(c);
+	expect_result(finish(r), MP_CANCELLED, 0);
+}
+
 /* Fixed ports that try again, all at once, do not keep other limits waiting. */
 static void retries_in_turn(void **state)
 {
@@ -184,7 +291,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(slow_opens), TEST(ports_in_turn), TEST(fast_opens),
-		TEST(retries_in_turn),
+		TEST(cancel_behind_slow_reads), TEST(cancel_behind_many_bytes),
+		TEST(stopped_in_between), TEST(retries_in_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
