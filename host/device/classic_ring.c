@@ -234,6 +234,7 @@ static int fill_chain(struct queue *queue, struct channel *ch, const struct ring
 		ch->in_end = ch->is_drained = true;
 		classic_lose_service(ch->port);
 	} else if (n == -EFAULT) {
+		mem_guard_probe(iov, count);
 		return -EPROTO;		/* the driver's own memory, and it cannot be told */
 	} else {
 		channel_fail(ch);

@@ -459,7 +459,7 @@ void device_settle(struct device *device)
 	while ((link = list_pop(&device->dead)))
 		channel_free(list_entry(link, struct channel, member));
 	queue_publish_all(device);
-	/* So does truncated memory that a stream's call met: no kick need follow. */
+	/* So does truncated memory that a stream's call met, or the kernel: no kick need follow. */
 	if (!list_is_empty(&device->pending) || mem_guard_is_tripped() ||
 	    (!list_is_empty(&device->draining) && close_may_discard(device)))
 		device->env.wake(device->env.context);

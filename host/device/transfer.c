@@ -19,15 +19,16 @@
 #include "device/internal.h"
 
 /*
- * The kernel could not reach memory that the front end has shared: its file became shorter, or
- * a page is bad. @done bytes of @segments, header or result included, were reached.
+ * The kernel could not reach memory that the front end has shared: a page is bad. (Where its file
+ * became shorter the session ends, and says so.) @done bytes of @segments, header or result
+ * included, were reached.
  */
 static void report_fault(struct device *device, const struct ring_segment *segments,
 			 unsigned int count, uint64_t done)
 {
 	for (; count && done >= segments->len; count--)
 		done -= segments++->len;
-	if (count)
+	if (count && !mem_guard_is_tripped())
 		log_limited(&device->missing, LOG_LEVEL_WARNING,
 			    "%s: the kernel cannot access guest memory behind 0x%llx: "
 			    "a request comes back, to be sent from other memory",
@@ -70,6 +71,8 @@ static uint32_t pull(struct channel *ch, struct iovec *iov, int count, bool *fau
 			channel_fail(ch);
 		break;
 	}
+	if (*fault)
+		mem_guard_probe(iov, count);	/* truncated: the session ends after this entry */
 	ch->in_offset += moved;
 	ch->port->device->moved += moved;
 	ch->port->device->stats.bytes_in += moved;
@@ -98,6 +101,8 @@ size_t transfer_push(struct channel *ch, struct iovec *iov, int count, bool *fau
 			channel_fail(ch);
 		break;
 	}
+	if (*fault)
+		mem_guard_probe(iov, count);
 	ch->out_offset += moved;
 	if (moved && ch->phase == CHANNEL_CLOSING)
 		close_took(ch);

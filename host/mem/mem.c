@@ -114,6 +114,30 @@ bool mem_guard_is_tripped(void)
 	return atomic_load(&guard_tripped);
 }
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+/*
+ * To populate what only a SIGBUS would answer is EFAULT, and of a page that is bad EHWPOISON. A
+ * kernel before 5.14 does not know it: then the hole is noticed when it is touched.
+ */
+void mem_guard_probe(const struct iovec *iov, int count)
+{
+	uintptr_t page = sysconf(_SC_PAGESIZE);
+
+	for (int i = 0; i < count; i++) {
+		uintptr_t start = (uintptr_t)iov[i].iov_base & ~(page - 1);
+		uintptr_t end = (uintptr_t)iov[i].iov_base + iov[i].iov_len;
+
+		if (madvise((void *)start, end - start, MADV_POPULATE_READ) == 0 ||
+		    errno != EFAULT)
+			continue;
+		atomic_store(&guard_tripped, true);
+		return;
+	}
+}
+
 /* --- Regions ------------------------------------------------------------ */
 
 void mem_init(struct mem *mem)

@@ -76,5 +76,10 @@ int mem_guard_install(void);
 bool mem_guard_tripped(void);
 /* As above, and it will still be told. */
 bool mem_guard_is_tripped(void);
+/*
+ * The kernel could not reach a part of @iov, which lies in regions: it raises no signal then, but
+ * says EFAULT. Where the file is too short that is marked as if the caller had touched the hole.
+ */
+void mem_guard_probe(const struct iovec *iov, int count);
 
 #endif

@@ -224,7 +224,7 @@ static void truncate_data(struct driver *d, enum mp_op op, unsigned int part)
 	}
 	CHECK(ftruncate(d->peer->memfd, hole) == 0);
 	submit_into_hole(d, op, hole + 4096, part);
-	/* By the guard or by the error of a system call: an end, or an answer. */
+	/* An end, if the service looks at the bytes at all. */
 	peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS);
 }
 
@@ -250,7 +250,7 @@ ATTACK(truncated_read_payload, AT_CHANNEL)
 	truncate_data(d, MP_OP_READ, 2);
 }
 
-/* Bytes go through a system call, which says EFAULT where the daemon would get a signal. */
+/* Bytes go through a system call, which says EFAULT where the daemon gets a signal: as bad. */
 ATTACK(truncated_payload_of_a_socket, AT_PORT)
 {
 	uint32_t hole = PEER_MEM_SIZE - 65536;
@@ -258,7 +258,19 @@ ATTACK(truncated_payload_of_a_socket, AT_PORT)
 	driver_open_channel(d, 0, "cat");
 	CHECK(ftruncate(d->peer->memfd, hole) == 0);
 	submit_into_hole(d, MP_OP_WRITE, hole, 1);
-	CHECK(peer_wait_used(d->peer, d->tx, NULL, PEER_WAIT_MS) >= 0);
+	peer_expect_closed(d->peer);
+}
+
+ATTACK(truncated_parked_read_of_a_socket, AT_PORT)
+{
+	static const uint8_t bytes[4096] = { 1 };
+
+	driver_open_channel(d, 0, "cat");
+	d->parked_in = PEER_MEM_SIZE - 8192;
+	driver_park(d, 0, 0, 4096);
+	CHECK(ftruncate(d->peer->memfd, PEER_MEM_SIZE - 16384) == 0);
+	driver_write(d, 0, 0, bytes, sizeof(bytes));
+	peer_expect_closed(d->peer);
 }
 
 ATTACK(truncated_parked_read, AT_CHANNEL)

@@ -24,6 +24,7 @@ struct fake_stream {
 	size_t in_len, in_size;
 	bool in_end;
 	bool is_endless;		/* it always has more to say: zeros */
+	int fd;				/* not 0: a socket; the kernel moves the bytes */
 	int in_error, out_error;	/* negative errno, once the bytes are gone */
 	size_t out_room;
 	uint8_t *out;			/* what the guest wrote */
@@ -56,6 +57,15 @@ struct fake_service {
 	void (*on_close)(struct fake_stream *stream, enum mp_end how);
 };
 
+static inline ssize_t fake_kernel(struct fake_stream *s, const struct iovec *iov, int count,
+				  bool *owes, ssize_t (*move)(int, const struct iovec *, int))
+{
+	ssize_t n = move(s->fd, iov, count);
+
+	*owes = n < 0 && errno == EAGAIN;
+	return n < 0 ? -errno : n;
+}
+
 static inline ssize_t fake_readv(struct mp_stream *base, const struct iovec *iov, int count)
 {
 	struct fake_stream *s = (struct fake_stream *)base;
@@ -67,6 +77,8 @@ static inline ssize_t fake_readv(struct mp_stream *base, const struct iovec *iov
 	s->service->driver->spent_us += s->service->read_us;
 	if (s->is_endless)
 		return len;
+	if (s->fd)
+		return fake_kernel(s, iov, count, &s->owes_readable, readv);
 	if (s->bite && len > s->bite)
 		len = s->bite;
 	if (len > s->in_len)
@@ -107,6 +119,8 @@ static inline ssize_t fake_writev(struct mp_stream *base, const struct iovec *io
 	assert_true(count > 0 && count <= 1024 && len > 0);
 	assert_false(s->owes_writable || s->shut_write);
 	s->writes++;
+	if (s->fd)
+		return fake_kernel(s, iov, count, &s->owes_writable, writev);
 	if (s->bite && len > s->bite)
 		len = s->bite;
 	if (len > s->out_room)

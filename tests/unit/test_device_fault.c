@@ -3,6 +3,8 @@
  * Memory that the device cannot reach [protocol.md 6.9, 10.7]: a payload costs its request and
  * nothing moves; header, result and event buffers cost the device.
  */
+#include <sys/socket.h>
+
 #include "device_world.h"
 
 #define OUTSIDE 0x10UL	/* below the first byte of memory */
@@ -231,6 +233,7 @@ static void kernel_cannot_reach(void **state)
 	service->last->in_end = true;
 	expect_result(read_from(0, 1, 3, NULL, 8), MP_OK, 0);
 	assert_int_equal(service->aborted, 0);
+	assert_false(mem_guard_is_tripped());	/* all that memory is there */
 }
 
 static void broken_by(struct fake_request *r, unsigned int queue)
@@ -291,28 +294,78 @@ static void broken_by_a_service_is_told(void **state)
 	assert_true(driver->woken);
 }
 
-static void truncated_under_a_service_is_told(void **state)
-{
-	uint64_t where = RAM_BASE + RAM_SIZE + 0x10000;
-	int fd = memfd_create("more", MFD_CLOEXEC);
-	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
+#define MORE (RAM_BASE + RAM_SIZE + 0x10000)
 
-	(void)state;
+/* More memory, of one page, from a file of its own. */
+static int add_page(void)
+{
+	int fd = memfd_create("more", MFD_CLOEXEC);
+
 	assert_int_equal(mem_guard_install(), 0);
 	assert_int_equal(ftruncate(fd, 4096), 0);
-	assert_int_equal(mem_add(&driver->mem, where, where + RAM_USER, 4096, 0, fd), 0);
-	offer_stray(RX, r, 24, 3, where);
-	fake_kick(driver, RX);
-	fake_run(driver);
-	assert_false(r->done);
+	assert_int_equal(mem_add(&driver->mem, MORE, MORE + RAM_USER, 4096, 0, fd), 0);
+	return fd;
+}
+
+/* Its file is gone; from now on the test runs the device. */
+static void take_page(int fd)
+{
 	driver->manual = true;
 	driver->woken = false;
 	assert_int_equal(ftruncate(fd, 0), 0);
-	fake_say(service->last, "abc", 3);
+	close(fd);
+}
+
+/* The owner will be called, and will find out. */
+static void expect_trip(void)
+{
 	assert_true(mem_guard_is_tripped());
 	assert_true(driver->woken);
 	assert_true(mem_guard_tripped());
-	close(fd);
+}
+
+static void truncated_under_a_service_is_told(void **state)
+{
+	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
+	int fd = add_page();
+
+	(void)state;
+	offer_stray(RX, r, 24, 3, MORE);
+	fake_kick(driver, RX);
+	fake_run(driver);
+	assert_false(r->done);
+	take_page(fd);
+	fake_say(service->last, "abc", 3);
+	expect_trip();
+}
+
+/* Where the kernel meets the hole it raises no signal. The stream keeps its bytes. */
+static void truncated_under_the_kernel_is_told(void **state)
+{
+	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
+	int fd = add_page(), pair[2];
+	char buf[8];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	service->last->fd = pair[0];
+	offer_stray(RX, r, 24, 3, MORE);
+	fake_kick(driver, RX);
+	assert_int_equal(stats_now().parked, 1);
+	take_page(fd);
+	assert_int_equal(write(pair[1], "abc", 3), 3);
+	service->last->owes_readable = false;
+	service->last->peer->ops->readable(service->last->peer);
+	expect_trip();
+	assert_int_equal(read(pair[0], buf, sizeof(buf)), 3);
+	/* The other direction. */
+	driver->woken = false;
+	offer_stray(TX, fake_make(driver, TX, MP_OP_WRITE, 0, 1, 0, "abcd", 4), 32, 1, MORE);
+	fake_kick(driver, TX);
+	expect_trip();
+	assert_int_equal(read(pair[1], buf, sizeof(buf)), -1);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_destroy)
@@ -335,6 +388,7 @@ int main(void)
 		TEST(control_message_costs_the_device),
 		TEST(broken_by_a_service_is_told),
 		TEST(truncated_under_a_service_is_told),
+		TEST(truncated_under_the_kernel_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
