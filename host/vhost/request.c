@@ -265,12 +265,26 @@ static int reset_owner(struct session *s, struct message *m, struct request_repl
 	return 0;
 }
 
-/* DRIVER_OK need not come: rings start by KICK and ENABLE. But 0 is a reset. */
+/* Has the front end taken each ring's place back (GET_VRING_BASE)? */
+static bool all_rings_ended(const struct session *s)
+{
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		if (s->vqs[i].kick_fd >= 0)
+			return false;
+	return true;
+}
+
+/*
+ * DRIVER_OK need not come: rings start by KICK and ENABLE. But 0 is a reset, except behind the end
+ * of all rings: QEMU says that (for the devices for which it says STATUS at all) when a guest
+ * resets the device and when it pauses the guest, and a pause ends no channel [protocol.md 10.3].
+ * Which of the two it was shows when the rings start again [protocol.md 10.4].
+ */
 static int set_status(struct session *s, struct message *m, struct request_reply *reply)
 {
 	(void)reply;
 	s->status = m->payload.u64;
-	if (!s->status)
+	if (!s->status && (s->broken || !all_rings_ended(s)))
 		reset_device(s);
 	return 0;
 }

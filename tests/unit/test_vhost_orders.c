@@ -336,6 +336,55 @@ static void test_qemu(void **state)
 }
 
 /*
+ * A QEMU that says STATUS for the device, as it does for disks: in a pause, too, behind the end of
+ * all rings. Channels live on; the device itself sees by the index whether a new life begins.
+ */
+static void test_qemu_with_status(void **state)
+{
+	uint32_t bases[FAKE_QUEUES] = { 0 };
+	struct front_end fe;
+	int channel[2];
+	unsigned int resets;
+
+	(void)state;
+	fe_start(&fe);
+	socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
+	qemu_realize(&fe, channel[1]);
+	close(channel[1]);
+	qemu_start(&fe, bases);
+	fe_set_u64(&fe, VHOST_USER_SET_STATUS, 15);
+	put_and_expect(&fe, 1);
+	resets = fe.device.resets;
+
+	qemu_stop(&fe, bases);
+	fe_set_u64(&fe, VHOST_USER_SET_STATUS, 0);
+	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 0);
+	qemu_start(&fe, bases);
+	put_and_expect(&fe, 2);
+	assert_int_equal(fe.device.resets, resets);
+	assert_int_equal(fe.device.queues[3].base, 1);
+
+	/* While a ring is still the device's it is a reset. */
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		if (i != 3)
+			fe_get_base(&fe, i);
+	fe_set_u64(&fe, VHOST_USER_SET_STATUS, 0);
+	assert_int_equal(fe.device.resets, resets + 1);
+	assert_running(&fe, false);
+
+	/* So it is for a broken device, which nothing else wakes. */
+	fe.device.broken = true;
+	fe_kick(&fe, 0);
+	session_check(fe.session);
+	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 0x40);
+	fe_set_u64(&fe, VHOST_USER_SET_STATUS, 0);
+	assert_int_equal(fe.device.resets, resets + 2);
+	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 0);
+	close(channel[0]);
+	fe_stop(&fe);
+}
+
+/*
  * device_del and device_add on one chardev: the rings stop, the memory is not taken back, and
  * the next device begins on the same connection with all of it.
  */
@@ -403,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_uml_6_1),
 		cmocka_unit_test(test_uml_7_2),
 		cmocka_unit_test(test_qemu),
+		cmocka_unit_test(test_qemu_with_status),
 		cmocka_unit_test(test_qemu_unplug_and_plug),
 		cmocka_unit_test(test_owner_takes_all),
 	};
