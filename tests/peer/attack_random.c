@@ -39,6 +39,9 @@ static struct mp_request random_header(struct driver *d, struct random *r)
 		.length = htole32(random_len(r) % 70000), .offset = htole64(random_below(r, 200)),
 	};
 
+	/* MP_LAZY of a READ or WRITE, MP_READ_NOW; what it is of the others they may refuse. */
+	if (!random_below(r, 3))
+		header.flags = htole16(1 + random_below(r, 3));
 	if (!random_below(r, 20))
 		((uint8_t *)&header)[random_below(r, sizeof(header))] = random_next(r);
 	return header;

@@ -122,6 +122,38 @@ ATTACK(everything_on_the_receive_queue, AT_CHANNEL)
 	driver_expect_alive(d);
 }
 
+/* --- Answers that are looked at late [protocol.md 6.8] ------------------- */
+
+/* A READ that nobody waits for, with its bytes or without: CANCEL is answered after it. */
+ATTACK(lazy_reads_and_writes, AT_CHANNEL)
+{
+	const struct mp_result *parked = (const void *)(d->peer->mem + d->parked_result);
+	struct driver_request write = good_write(d);
+	uint64_t in = 0, out = 0;
+
+	write.header.flags = htole16(MP_LAZY);
+	d->park_flags = MP_LAZY;
+	for (int i = 0; i < 100; i++) {
+		driver_park(d, 0, in, 64);
+		for (int j = i % 3; j; j--, out += le32toh(driver_result(d)->count)) {
+			write.header.offset = htole64(out);
+			CHECK(driver_submit(d, &write) == MP_OK);
+		}
+		CHECK(driver_simple(d, MP_OP_CANCEL, 0, 0, 0) == MP_OK);
+		driver_take_events(d);
+		CHECK(d->parked_is_back);
+		in += le32toh(parked->count);
+	}
+	driver_expect_alive(d);
+	d->park_flags = 0;
+	/* The channel itself, too: what was written and not read can be read. */
+	while (in < out) {
+		driver_wait(d, 0, MP_ST_IN);
+		CHECK(driver_read(d, 0, in, 64) == MP_OK);
+		in += le32toh(driver_result(d)->count);
+	}
+}
+
 /* --- Connecting --------------------------------------------------------- */
 
 static void expect_refused(struct driver *d, uint32_t slot, const char *name,

@@ -243,6 +243,7 @@ void driver_park(struct driver *driver, uint32_t slot, uint64_t offset, uint32_t
 		{ peer_gpa(driver->parked_in), len },
 	};
 
+	header.flags = htole16(driver->park_flags);
 	memcpy(driver->peer->mem + request, &header, sizeof(header));
 	driver->parked_is_back = false;
 	driver->parked = peer_add(driver->rx, segments, 1, 2);

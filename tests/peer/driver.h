@@ -41,6 +41,7 @@ struct driver {
 	int parked;			/* head of a parked read, or -1 */
 	bool parked_is_back;
 	uint32_t parked_result, parked_in;
+	uint16_t park_flags;		/* of the READs that driver_park() sends */
 };
 
 /* Begins with a fresh connection; @without: virtio features. */
