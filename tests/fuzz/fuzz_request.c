@@ -2,216 +2,21 @@
 /*
  * The device core against a driver that makes up everything: chains, control
  * messages, kicks, stops. The input is a program of small steps; most requests
- * are nearly right, so that they get past the first check.
+ * are nearly right, and go on where the last one of their channel ended, so that they get past
+ * the first checks, and channels as far as a driver's. Its first byte says what kind of device and
+ * driver that is: with the feature, without, virtio-fs; kicked, or looked at.
  *
  * What must hold is found by the sanitizers (memory outside the guest's is
  * inaccessible) and by the end: every stream closed, every admission given back.
  */
-#include <errno.h>
-#include <linux/virtio_console.h>
-#include <stdio.h>
-
-#include <manyport/wire_check.h>
-
 #include "base/log.h"
-#include "device/device.h"
+#include "fuzz_driver.h"
 #include "fuzz_service.h"
-#include "guest_ram.h"
-
-#define QUEUES	8
-#define SIZE	16
-#define DATA	(RAM_A + 0x8000)	/* scratch for chains, to the end of B */
-#define DATA_LEN 0xc000U
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-/* --- Guest -------------------------------------------------------------------- */
-
-struct fuzz_queue {
-	struct ring ring;
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
-	unsigned int next_desc;
-	bool running;
-};
-
-static struct mem mem;
-static struct fuzz_queue queues[QUEUES];
-static struct device *device;
 static uint64_t now, clock_us;
-static bool woken;
-static uint32_t data_at;
-
-static void queue_reset(unsigned int index)
-{
-	struct fuzz_queue *q = &queues[index];
-	uint64_t where = RAM_A + index * 0x1000;
-
-	memset(q, 0, sizeof(*q));
-	q->desc = mem_at(&mem, gpa(where), 0x400);
-	q->avail = mem_at(&mem, gpa(where + 0x400), 0x200);
-	q->used = mem_at(&mem, gpa(where + 0x800), 0x200);
-	memset(q->desc, 0, 0x1000);
-	q->ring.size = SIZE;
-	q->ring.indirect = true;
-	q->ring.event_idx = index & 1;
-	q->ring.desc_addr = where + RAM_USER;
-	q->ring.avail_addr = where + 0x400 + RAM_USER;
-	q->ring.used_addr = where + 0x800 + RAM_USER;
-}
-
-static void queue_start(unsigned int index)
-{
-	struct fuzz_queue *q = &queues[index];
-
-	if (q->running)
-		return;
-	q->running = !ring_start(&q->ring, &mem, q->ring.last_avail);
-	if (q->running)
-		device_ring_start(device, index, &q->ring);
-}
-
-static void queue_stop(unsigned int index)
-{
-	device_ring_stop(device, index);
-	ring_stop(&queues[index].ring);
-	queues[index].running = false;
-}
-
-/* Appends a descriptor for @len bytes; returns where they are. */
-static void *append(struct fuzz_queue *q, uint32_t len, uint16_t flags, int *last, uint16_t *head)
-{
-	unsigned int idx = q->next_desc++ % SIZE;
-	void *at;
-
-	if (data_at + len > DATA_LEN)
-		data_at = 0;
-	at = mem_at(&mem, gpa(DATA + data_at), len);
-	desc_set(&q->desc[idx], DATA + data_at, len, flags, 0);
-	if (*last >= 0) {
-		q->desc[*last].flags |= VRING_DESC_F_NEXT;
-		q->desc[*last].next = idx;
-	} else {
-		*head = idx;
-	}
-	*last = idx;
-	data_at += len;
-	return at;
-}
-
-static void offer(struct fuzz_queue *q, uint16_t head)
-{
-	q->avail->ring[q->avail->idx % SIZE] = head;
-	__atomic_store_n(&q->avail->idx, (uint16_t)(q->avail->idx + 1), __ATOMIC_RELEASE);
-}
-
-/* A request that is nearly right. */
-static void send_request(unsigned int index)
-{
-	struct fuzz_queue *q = &queues[index];
-	uint8_t op = next() % 8, spoil = next();
-	uint32_t len = next16() % 3000;
-	struct mp_request header = { .op = op, .channel = next() % 5, .generation = 1 + next() % 2,
-				     .offset = spoil & 1 ? next() : 0 };
-	bool in = op == MP_OP_READ, out = op == MP_OP_WRITE || op == MP_OP_CONNECT;
-	uint16_t head = 0;
-	int last = -1;
-	uint8_t *at;
-
-	if (op == MP_OP_CONNECT)
-		len = sizeof(struct mp_connect) + (spoil & 6 ? 1 + len % 8 : 0);
-	if (op == MP_OP_SHUTDOWN || op == MP_OP_CLOSE)
-		header.flags = next() % 4;
-	header.length = in || out ? len : 0;
-	if ((spoil & 0xf0) == 0xf0)
-		((uint8_t *)&header)[next() % sizeof(header)] = next();
-	at = append(q, sizeof(header), 0, &last, &head);
-	if (at)
-		memcpy(at, &header, sizeof(header));
-	if (out && len) {
-		at = append(q, len, 0, &last, &head);
-		if (at)
-			memset(at, 'n', len);
-		if (at && op == MP_OP_CONNECT) {
-			struct mp_connect connect = { .name_len = len - sizeof(connect) };
-
-			memcpy(at, &connect, sizeof(connect));
-			if (spoil & 8)
-				at[next() % len] = next();
-		}
-	}
-	append(q, (spoil & 0xe0) == 0xa0 ? next() : 24, VRING_DESC_F_WRITE, &last, &head);
-	if (in && len)
-		append(q, len, VRING_DESC_F_WRITE, &last, &head);
-	offer(q, head);
-}
-
-/* Any chain: pieces of any size in any direction, with any bytes. */
-static void send_chain(unsigned int index)
-{
-	struct fuzz_queue *q = &queues[index];
-	unsigned int pieces = 1 + next() % 5;
-	uint16_t head = 0;
-	int last = -1;
-
-	for (unsigned int i = 0; i < pieces; i++) {
-		uint8_t kind = next();
-		uint8_t *at = append(q, kind >> 1, kind & 1 ? VRING_DESC_F_WRITE : 0, &last, &head);
-
-		for (unsigned int j = 0; at && !(kind & 1) && j < (kind >> 1U) && j < 16; j++)
-			at[j] = next();
-	}
-	offer(q, next() < 250 ? head : next());
-}
-
-static void send_event_buffer(unsigned int index)
-{
-	uint16_t head = 0;
-	int last = -1;
-
-	append(&queues[index], 16, VRING_DESC_F_WRITE, &last, &head);
-	offer(&queues[index], head);
-}
-
-static void send_control(uint32_t id, uint16_t event, uint16_t value, bool hello)
-{
-	struct mp_hello answer = { .magic = htole32(MP_MAGIC), .version = 1,
-				   .size = sizeof(answer) };
-	struct virtio_console_control header = { .id = id, .event = event, .value = value };
-	uint16_t head = 0;
-	int last = -1;
-	void *at;
-
-	at = append(&queues[3], sizeof(header), 0, &last, &head);
-	if (at)
-		memcpy(at, &header, sizeof(header));
-	if (hello) {
-		at = append(&queues[3], sizeof(answer), 0, &last, &head);
-		if (at)
-			memcpy(at, &answer, sizeof(answer));
-	}
-	offer(&queues[3], head);
-	device_kick(device, 3);
-}
-
-static void control_buffer(void)
-{
-	uint16_t head = 0;
-	int last = -1;
-
-	append(&queues[2], next() < 200 ? 300 : next(), VRING_DESC_F_WRITE, &last, &head);
-	offer(&queues[2], head);
-	device_kick(device, 2);
-}
-
-static void control_step(void)
-{
-	static const uint16_t events[] = { 0, 3, 6, 6, MP_CONTROL_HELLO, MP_CONTROL_BYE, 1, 2 };
-	uint8_t choice = next();
-
-	send_control(1 + (choice >> 6), events[choice & 7], choice >> 5 & 1, choice & 16);
-}
+static bool woken, is_polled;
 
 static void run_device(void)
 {
@@ -233,7 +38,15 @@ static uint64_t env_clock_us(void *context)
 }
 static void env_rearm(void *context) { (void)context; }
 static void env_wake(void *context) { (void)context; woken = true; }
-static void env_call(void *context, unsigned int queue) { (void)context; CHECK(queue < QUEUES); }
+
+/* Nobody is called before all that was given can be seen [protocol.md 6.8]. */
+static void env_call(void *context, unsigned int queue)
+{
+	(void)context;
+	CHECK(queue < QUEUES);
+	for (int i = 0; i < QUEUES; i++)
+		CHECK(!queues[i].ring.unpublished || queues[i].ring.broken);
+}
 
 static enum mp_reason env_admit(void *context, const struct mp_opener *opener,
 				struct mp_service **service, const char **name)
@@ -256,7 +69,7 @@ static void env_release(void *context, struct mp_service *service, uint32_t uid)
 	released++;
 }
 
-static void create(void)
+static void create(enum device_binding binding)
 {
 	static const struct device_port_config ports[] = {
 		[1] = { .name = "multi", .kind = MP_PORT_MULTI_OPEN, .max_channels = 4 },
@@ -264,8 +77,8 @@ static void create(void)
 			.service = &the_service, .service_name = "tied" },
 	};
 	const struct device_config config = {
-		.guest = "fuzz", .port_count = 3, .ports = ports, .max_channels = 6,
-		.max_io = 1 << 16, .connect_ms = 50, .linger_ms = 20,
+		.guest = "fuzz", .binding = binding, .port_count = 3, .ports = ports,
+		.max_channels = 6, .max_io = 1 << 16, .connect_ms = 50, .linger_ms = 20,
 	};
 	const struct device_env env = {
 		.now = env_now, .clock_us = env_clock_us, .rearm = env_rearm, .wake = env_wake,
@@ -281,82 +94,161 @@ static void create(void)
 	woken = false;
 	data_at = 0;
 	device = device_create(&config, &env);
+	CHECK(device_queue_count(device) == QUEUES);
+	if (is_polled)
+		device_set_polled(device);
 }
 
-static void boot(bool multi)
+static void boot(void)
 {
 	uint64_t features = device_features(device);
 
-	device_set_features(device, multi ? features : features & ~(1ULL << MP_F_MULTI_OPEN));
+	for (int i = 0; i < 2 * SLOTS; i++)
+		slots[i / SLOTS][i % SLOTS] = (struct slot){ .generation = 1 };
+	device_set_features(device, is_multi ? features : features & ~(1ULL << MP_F_MULTI_OPEN));
 	for (unsigned int i = 0; i < QUEUES; i++) {
 		queue_reset(i);
 		queue_start(i);
 	}
 	run_device();
+	control_buffer();
 	send_control(0xffffffff, VIRTIO_CONSOLE_DEVICE_READY, 1, false);
-	if (multi)
+	if (is_multi)
 		send_control(0xffffffff, MP_CONTROL_HELLO, 0, true);
-	for (uint32_t id = 1; id < 3; id++)
+	for (uint32_t id = 1; id < 3; id++) {
 		send_control(id, VIRTIO_CONSOLE_PORT_READY, 1, false);
-	if (!multi)
-		send_control(1, VIRTIO_CONSOLE_PORT_OPEN, 1, false);
+		if (is_multi)
+			send_event_buffer(2 * id + 2);
+		else
+			send_control(id, VIRTIO_CONSOLE_PORT_OPEN, 1, false);
+	}
 	run_device();
 }
 
-static void step(void)
+/* A channel that is connected, on the port of @index, perhaps with a READ that is parked. */
+static void open_one(unsigned int index, bool reads, bool is_lazy)
 {
-	uint8_t choice = next();
-	unsigned int queue = 4 + (choice >> 4) % 4;
+	struct slot *slot = &slots[index / 2 % 2][0];
+	struct mp_request header = { .op = MP_OP_CONNECT, .generation = slot->generation };
 
-	switch (choice & 15) {
-	case 0 ... 3:
-		send_request(queue | 1);
-		break;
-	case 4:
-	case 5:
-		send_request(queue & ~1U);
-		break;
-	case 6:
-		send_event_buffer(queue & ~1U);
-		break;
-	case 7:
-		send_chain(queue);
-		break;
-	case 8:
-	case 9:
+	is_calm = true;
+	if (!is_multi)
+		put_text(index, "db\n");
+	else
+		put_request(index, slot, header, connect_len(index, 2), 0);
+	device_kick(device, index);
+	is_calm = false;
+	if (!is_multi || !reads)
+		return;
+	header.op = MP_OP_READ;
+	header.flags = is_lazy ? MP_LAZY : 0;
+	put_request(index - 1, slot, header, 8, 0);
+	device_kick(device, index - 1);
+}
+
+/* A driver that broke its rings begins anew. */
+static void revive(void)
+{
+	for (unsigned int i = 0; i < QUEUES; i++)
+		queue_stop(i);
+	device_reset(device);
+	CHECK(!device_is_broken(device));
+	boot();
+}
+
+static void pass_time(void)
+{
+	now += next() % 32;
+	for (int i = 0; i < 100 && device_deadline(device) <= now; i++)
+		device_tick(device);
+}
+
+static void kick(unsigned int queue)
+{
+	if (!is_polled || next() & 1)
 		device_kick(device, queue);
+	else if (!device_look(device))
+		device_rest(device);
+}
+
+static void read_config(void)
+{
+	uint8_t buf[64];
+
+	device_read_config(device, next(), buf, next() % sizeof(buf));
+}
+
+static void seldom(unsigned int queue)
+{
+	switch (next() % 4) {
+	case 0:
+		read_config();
 		break;
-	case 10:
-	case 11:
-		service_step();
-		break;
-	case 12:
-		run_device();
-		break;
-	case 13:
-		now += choice >> 4;
-		if (device_deadline(device) <= now)
-			device_tick(device);
-		break;
-	case 14:
-		control_step();
+	case 1:
+		device_reset(device);
 		break;
 	default:
-		if (choice == 0xff)
-			device_reset(device);
-		else if (choice & 0x80)
-			control_buffer();
-		else if (queues[queue].running)
+		if (queues[queue].running)
 			queue_stop(queue);
 		else
 			queue_start(queue);
 	}
 }
 
+/* The low half of a byte is what happens, the next bits where; the highest kicks for it. */
+static void step(void)
+{
+	uint8_t choice = next();
+	unsigned int queue = 4 + (choice >> 4) % 4;
+
+	switch (choice & 15) {
+	case 0 ... 2:
+		is_multi ? send_request(queue | 1) : send_text(queue | 1);
+		break;
+	case 3:
+		send_request(queue | 1);
+		break;
+	case 4:
+		is_multi ? send_request(queue & ~1U) : send_room(queue & ~1U);
+		break;
+	case 5:
+		is_multi ? send_event_buffer(queue & ~1U) : send_room(queue & ~1U);
+		break;
+	case 6:
+		choice & 0x40 ? send_chain(queue) : send_fuse(queue);
+		break;
+	case 7:
+		kick(queue);
+		break;
+	case 8 ... 10:
+		service_step();
+		break;
+	case 11:
+		run_device();
+		break;
+	case 12:
+		pass_time();
+		break;
+	case 13:
+		control_step();
+		break;
+	case 14:
+		control_buffer();
+		break;
+	default:
+		seldom(queue);
+	}
+	if (choice & 0x80)
+		kick(queue);
+	if (device_is_broken(device))
+		revive();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static bool is_ready;
 	struct device_stats stats;
+	uint8_t kind;
 
 	if (!is_ready) {
 		log_setup(LOG_LEVEL_ERROR);
@@ -365,8 +257,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	input = data;
 	input_left = len;
-	create();
-	boot(next() & 1);
+	kind = next();
+	is_multi = kind & 3;
+	is_polled = kind & 4;
+	create((kind & 24) == 24 ? DEVICE_FS : DEVICE_CONSOLE);
+	boot();
+	if (kind & 0x20) {
+		open_one(5, kind & 0x40, kind & 0x80);
+		open_one(7, kind & 0x80, kind & 0x40);
+	}
 	while (input_left)
 		step();
 	run_device();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The input of a fuzzer, read as a program of small steps, and a service whose every move is
- * taken from it. What was opened and what was let in is counted.
+ * A service whose every move is taken from the input. What was opened and what was let in is
+ * counted.
  */
 #ifndef TESTS_FUZZ_SERVICE_H
 #define TESTS_FUZZ_SERVICE_H
@@ -10,31 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/iov.h"
-#include "base/list.h"
 #include <manyport/service.h>
 
+#include "base/iov.h"
+#include "base/list.h"
+#include "fuzz_input.h"
+
 #define STREAMS 64
-
-#define CHECK(condition) do { if (!(condition)) __builtin_trap(); } while (0)
-
-/* --- Input -------------------------------------------------------------------- */
-
-static const uint8_t *input;
-static size_t input_left;
-
-static uint8_t next(void)
-{
-	if (!input_left)
-		return 0;
-	input_left--;
-	return *input++;
-}
-
-static uint16_t next16(void)
-{
-	return next() | next() << 8;
-}
 
 /* --- Service ------------------------------------------------------------------ */
 
@@ -45,6 +27,7 @@ struct stream {
 	bool owes_readable, owes_writable, connecting;
 };
 
+static bool is_calm;			/* each open succeeds */
 static struct list streams;
 static unsigned int opened, closed, admitted, released;
 static struct mp_service the_service;
@@ -68,7 +51,7 @@ static ssize_t move(const struct iovec *iov, int count, bool in, bool *owes)
 	case 2:
 		return in ? 0 : -EPIPE;
 	case 3:
-		return choice & 0x80 ? -ECONNRESET : 1;
+		return choice & 0x80 ? -ECONNRESET : choice & 0x40 ? -EFAULT : 1;
 	case 4:
 		return size > 1 ? size / 2 : 1;
 	default:
@@ -129,7 +112,7 @@ static const struct mp_stream_ops stream_ops = {
 static int service_open(struct mp_service *service, struct mp_peer *peer,
 			const struct mp_opener *opener, struct mp_stream **stream)
 {
-	uint8_t choice = next() % 8;
+	uint8_t choice = is_calm ? 1 : next() % 8;
 	struct stream *s;
 
 	(void)service;
@@ -150,7 +133,21 @@ static int service_open(struct mp_service *service, struct mp_peer *peer,
 
 static const struct mp_service_ops service_ops = { .open = service_open };
 
-/* One call of a stream that is owed. */
+/* One that is owed, or an end that is seen without a call. */
+static void call(struct stream *s, uint8_t choice)
+{
+	if ((choice & 7) == 7) {
+		s->peer->ops->hung_up(s->peer, 1 + (choice >> 3) % 3);
+	} else if (choice & 1 && s->owes_readable) {
+		s->owes_readable = false;
+		s->peer->ops->readable(s->peer);
+	} else if (s->owes_writable) {
+		s->owes_writable = false;
+		s->peer->ops->writable(s->peer);
+	}
+}
+
+/* What becomes of a connection, or a call. */
 static void service_step(void)
 {
 	unsigned int n = next() % STREAMS;
@@ -170,13 +167,9 @@ static void service_step(void)
 			s->peer->ops->connected(s->peer);
 		else
 			s->peer->ops->refused(s->peer, next());
-	} else if (s->owes_readable && next() & 1) {
-		s->owes_readable = false;
-		s->peer->ops->readable(s->peer);
-	} else if (s->owes_writable) {
-		s->owes_writable = false;
-		s->peer->ops->writable(s->peer);
+		return;
 	}
+	call(s, next());
 }
 
 #endif
