@@ -20,8 +20,8 @@
 
 #include <manyport/service.h>
 
+#include "base/text.h"
 #include "daemon/config_value.h"
-#include "service/text.h"
 
 struct loop;
 

@@ -6,9 +6,9 @@
 
 #include <manyport/wire.h>
 
+#include "base/text.h"
 #include "daemon/config_value.h"
 #include "device/device.h"
-#include "service/text.h"
 
 bool config_name_is_valid(const char *name, size_t len, size_t max)
 {

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "daemon/options.h"
 #include "service/registry.h"
-#include "service/text.h"
 
 #define VERSION "0.1"
 

@@ -19,13 +19,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "service/exec_child.h"
 #include "service/exec_environment.h"
 #include "service/leave.h"
 #include "service/registry.h"
 #include "service/socket_stream.h"
 #include "service/spawner.h"
-#include "service/text.h"
 
 #define MS_PER_SEC	1000
 #define BURST_MS	10000	/* starts that were not used for so long can be made up for */

@@ -15,10 +15,10 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "base/text.h"
 #include "loop/loop.h"
 #include "service/exec_start.h"
 #include "service/exec_stderr.h"
-#include "service/text.h"
 
 struct log_limit;
 

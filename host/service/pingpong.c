@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "base/iov.h"
+#include "base/text.h"
 #include "service/local.h"
 #include "service/registry.h"
-#include "service/text.h"
 
 #define DEFAULT_SIZE 64
 

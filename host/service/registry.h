@@ -14,7 +14,7 @@
 
 #include <manyport/service.h>
 
-#include "service/text.h"
+#include "base/text.h"
 
 struct loop;
 

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/text.h"
 #include "service/buffer.h"
 #include "service/local.h"
 #include "service/registry.h"
-#include "service/text.h"
 
 #define MS_PER_SEC	1000
 #define BURST_MS	100

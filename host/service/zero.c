@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "base/text.h"
 #include "service/local.h"
 #include "service/registry.h"
-#include "service/text.h"
 
 #define ENDLESS UINT64_MAX
 

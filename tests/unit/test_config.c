@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "daemon/config.h"
 #include "loop/loop.h"
-#include "service/text.h"
 
 struct fixture {
 	struct config *config;

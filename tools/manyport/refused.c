@@ -6,7 +6,7 @@
 
 #include <manyport/client.h>
 
-#include "service/text.h"
+#include "base/text.h"
 #include "tool.h"
 
 #define TRY_MIN_MS 50

@@ -4,8 +4,8 @@
  *
  * All of it comes from the host's administrator, none from a guest.
  */
-#ifndef HOST_SERVICE_TEXT_H
-#define HOST_SERVICE_TEXT_H
+#ifndef HOST_BASE_TEXT_H
+#define HOST_BASE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "service/text.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <errno.h>
