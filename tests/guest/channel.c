@@ -2,6 +2,7 @@
 /* What the guest tests do with channels. See channel.h. */
 #include "channel.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -249,7 +250,7 @@ void await_state(int fd, uint32_t state)
 long port_attribute(const char *name, const char *attribute)
 {
 	static const char *const classes[] = { "manyport", "virtio-ports" };
-	char node[256], path[400], text[32] = "";
+	char node[PATH_MAX], path[PATH_MAX + 64], text[32] = "";
 	ssize_t len;
 	int fd = -1;
 

@@ -9,6 +9,7 @@
  */
 #include "stress.h"
 
+#include <limits.h>
 #include <argp.h>
 #include <dirent.h>
 #include <errno.h>
@@ -102,7 +103,7 @@ static const char *ask(const char *line)
 /* The port's own count of open channels, or -1 where sysfs does not say it. */
 static int port_channels(void)
 {
-	char path[400], text[32] = "";
+	char path[PATH_MAX + 64], text[32] = "";
 	const char *node = strrchr(realpath(port_path, path) ? path : port_path, '/') + 1;
 	char name[64];
 	FILE *file;

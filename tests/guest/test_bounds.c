@@ -3,6 +3,8 @@
  * The bounds of memory of a port and of a user, made as small as they can be while channels
  * work: they get slower, and every byte is still right [protocol.md 9.3].
  */
+#include <limits.h>
+
 #include "channel.h"
 
 #define PARAMETERS "/sys/module/manyport/parameters/"
@@ -25,7 +27,7 @@ static unsigned long set_bound(const char *name, unsigned long value)
 
 static long port_memory(void)
 {
-	char node[256], path[400], text[32] = "";
+	char node[PATH_MAX], path[PATH_MAX + 64], text[32] = "";
 	int fd;
 
 	CHECK(realpath(port_path(PORT_MULTI), node));
