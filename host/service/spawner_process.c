@@ -75,12 +75,18 @@ static void __attribute__((noreturn)) become_program(const int *fds, char **argv
 
 /* --- In the spawner ----------------------------------------------------- */
 
-/* A copy of this process that is the daemon's child: the daemon waits for it, not we. */
+/*
+ * A copy of this process that is the daemon's child: the daemon waits for it, not we. Not by
+ * clone3(): filters cannot look at its flags, so systemd's RestrictNamespaces= and other sandboxes
+ * answer ENOSYS.
+ */
 static pid_t fork_for_daemon(void)
 {
-	struct clone_args args = { .flags = CLONE_PARENT };
-
-	return syscall(SYS_clone3, &args, sizeof(args));
+#ifdef __s390__
+	return syscall(SYS_clone, 0UL, (unsigned long)CLONE_PARENT, 0UL, 0UL, 0UL);
+#else
+	return syscall(SYS_clone, (unsigned long)CLONE_PARENT, 0UL, 0UL, 0UL, 0UL);
+#endif
 }
 
 /* Cuts @count strings off *at, which ends at @end, into a list. NULL: they are not there. */

@@ -6,9 +6,13 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -712,6 +716,31 @@ static void wrong_forms(void **state)
 	}
 }
 
+/*
+ * What systemd does for RestrictNamespaces=, as our unit has it: clone3() is as in an old kernel.
+ * For all tests behind this one, too.
+ */
+static void sandbox_without_clone3(void **state)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+	struct test_peer peer;
+
+	(void)state;
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		skip();
+	run_program(&peer, "echo done", NULL, 0);
+	assert_true(peer.in_end);
+	assert_int_equal(peer.in_len, 5);
+	peer_close(&peer, MP_END_WHOLE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -740,6 +769,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(flood_of_errors_is_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(bash_reads_no_startup_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_forms, setup, teardown),
+		cmocka_unit_test_setup_teardown(sandbox_without_clone3, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, rig_setup_group, NULL);
