@@ -124,9 +124,9 @@ int spawner_ask(const struct spawn_words *command, const struct spawn_words *env
 	rights->cmsg_len = CMSG_LEN(SPAWN_FDS * sizeof(int));
 	memcpy(CMSG_DATA(rights), fds, SPAWN_FDS * sizeof(int));
 	ret = send_message(&message);
-	if (ret != -EPIPE)
+	if (ret != -EPIPE && ret != -ECONNRESET)
 		return ret;
-	/* It has died, and the loop has not come to that yet. */
+	/* It has died, perhaps with messages unread, and the loop has not come to that yet. */
 	died(&spawner.watch, 0);
 	return send_message(&message);
 }

@@ -577,6 +577,38 @@ static void spawner_dies(void **state)
 	peer_close(&peer, MP_END_WHOLE);
 }
 
+/* Between the loop's events and its tasks. With a start in its socket that is a reset, once. */
+static bool open_behind_its_death(void *context)
+{
+	siginfo_t info;
+
+	kill(spawner_pid(), SIGKILL);
+	assert_int_equal(waitid(P_PID, spawner_pid(), &info, WEXITED | WNOWAIT), 0);
+	assert_int_equal(peer_open(context, service, NULL, 0), 0);
+	return true;
+}
+
+static void spawner_dies_with_starts(void **state)
+{
+	struct test_peer lost, next;
+	int fds;
+
+	(void)state;
+	service = rig_service(&rig, "exec:cat");
+	fds = rig_count_fds();
+	stop_spawner();
+	assert_int_equal(peer_open(&lost, service, NULL, 0), 0);
+	rig_rounds(&rig, 2);
+	rig_wait(&rig, open_behind_its_death, &next);
+	rig_wait(&rig, peer_is_settled, &next);
+	assert_true(next.connected);
+	rig_wait(&rig, peer_is_settled, &lost);
+	assert_int_equal(lost.refused, MP_REASON_BUSY);
+	peer_close(&next, MP_END_WHOLE);
+	peer_close(&lost, MP_END_ABORT);
+	rig_wait(&rig, no_child_is_left, &fds);
+}
+
 /* --- Limits and statuses ---------------------------------------------------- */
 
 static struct mp_service *make_service(const char *uri, uint32_t starts, const char *statuses)
@@ -764,6 +796,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(slow_start_can_be_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(service_ends_with_starts, setup, teardown),
 		cmocka_unit_test_setup_teardown(spawner_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(spawner_dies_with_starts, setup, teardown),
 		cmocka_unit_test_setup_teardown(starts_are_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(statuses_can_mean_success, setup, teardown),
 		cmocka_unit_test_setup_teardown(flood_of_errors_is_held, setup, teardown),
