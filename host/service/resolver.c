@@ -205,6 +205,7 @@ int resolver_wait(struct resolver *resolver)
 {
 	static int left = WAIT_MS;
 	struct pollfd fd = { .events = POLLIN };
+	uint64_t begin = loop_clock_us(), ms;
 
 	if (!resolver->lookup)
 		return resolver->error;
@@ -213,6 +214,8 @@ int resolver_wait(struct resolver *resolver)
 		left = 0;
 		return EAI_AGAIN;
 	}
+	ms = (loop_clock_us() - begin) / 1000;
+	left = ms < (uint64_t)left ? left - (int)ms : 0;
 	take_result(resolver);
 	return resolver->error;
 }

@@ -431,11 +431,20 @@ static void name_is_looked_up_now_and_then(void **state)
 	service_destroy(service);
 }
 
+/* Answers, but takes its time. */
+static int slow_lookup(const char *host, const char *port, const struct addrinfo *hints,
+		       struct addrinfo **result)
+{
+	usleep(500 * 1000);
+	return fake_lookup(host, port, hints, result);
+}
+
 /* A look at the configuration says so, is no failure, and takes no long time. */
 static void check_warns_of_names(void **state)
 {
 	struct service_setup make = { .loop = rig.loop, .name = "test", .check_only = true };
 	struct mp_service *service;
+	uint64_t begin;
 
 	(void)state;
 	set_name(EAI_NONAME);
@@ -443,6 +452,13 @@ static void check_warns_of_names(void **state)
 	assert_non_null(service);
 	assert_non_null(strstr(make.warning, "cannot resolve host"));
 	service_destroy(service);
+	/* Many that answer late: all together they are given 3 s. */
+	resolver_function = slow_lookup;
+	begin = loop_clock_us();
+	for (int i = 0; i < 10; i++)
+		service_destroy(service_create(&make, "tcp:host:80"));
+	assert_true(loop_clock_us() - begin < 4500000);
+	resolver_function = fake_lookup;
 	/* One that does not answer, and one after it. */
 	set_hanging(true);
 	for (int i = 0; i < 2; i++) {
