@@ -19,6 +19,9 @@
 #include "service/socket_stream.h"
 #include "service/tcp_connect.h"
 
+/* How many a look-up's end sets going in a round of the loop: each is a dozen system calls. */
+#define SERVED_PER_ROUND 8
+
 struct tcp_service {
 	struct mp_service service;
 	struct loop *loop;
@@ -26,13 +29,15 @@ struct tcp_service {
 	struct resolver *resolver;
 	struct address good;		/* where the last connection went; len 0: there was none */
 	struct list waiting;		/* struct tcp_stream, for the first addresses */
+	struct list served;		/* likewise, and the look-up is over */
+	struct loop_task serve;		/* queued while there are such */
 	struct log_limit limit;
 };
 
 struct tcp_stream {
 	struct socket_stream socket;	/* first: what the core holds */
 	struct tcp_service *owner;
-	struct list link;		/* in owner->waiting */
+	struct list link;		/* in owner->waiting or served */
 	struct tcp_connect *connecting;	/* NULL: not yet, or not any more */
 };
 
@@ -106,25 +111,33 @@ static int begin_connecting(struct tcp_stream *stream)
 	return stream->connecting ? 0 : -ENOMEM;
 }
 
-/* A look-up is over. The peers that are told may close any stream, and open others. */
-static void looked_up(void *context)
+/* The peers that are told may close any stream, and open others: the list is looked at anew. */
+static void serve_some(struct loop_task *task)
 {
-	struct tcp_service *owner = context;
-	bool is_found = resolver_addresses(owner->resolver)->count;
-	struct list waiting, *link;
+	struct tcp_service *owner = container_of(task, struct tcp_service, serve);
+	struct list *link;
 
-	list_init(&waiting);
-	list_splice_tail(&owner->waiting, &waiting);
-	while ((link = list_pop(&waiting))) {
+	for (int i = 0; i < SERVED_PER_ROUND && (link = list_pop(&owner->served)); i++) {
 		struct tcp_stream *stream = list_entry(link, struct tcp_stream, link);
 		struct mp_peer *peer = stream->socket.peer;
 
 		/* The resolver has said why. */
-		if (!is_found)
+		if (!resolver_addresses(owner->resolver)->count)
 			peer->ops->refused(peer, MP_REASON_NOT_LISTENING);
 		else if (begin_connecting(stream))
 			refuse(stream, ENOMEM);
 	}
+	if (!list_is_empty(&owner->served))
+		loop_task_queue(task);
+}
+
+/* A look-up is over. However many waited for it, they hold up nobody else. */
+static void looked_up(void *context)
+{
+	struct tcp_service *owner = context;
+
+	list_splice_tail(&owner->waiting, &owner->served);
+	loop_task_queue(&owner->serve);
 }
 
 /* --- Streams ------------------------------------------------------------ */
@@ -210,6 +223,7 @@ static void tcp_destroy(struct mp_service *service)
 	struct tcp_service *owner = (struct tcp_service *)service;
 
 	resolver_destroy(owner->resolver);
+	loop_task_cancel(&owner->serve);
 	free(owner);
 }
 
@@ -279,5 +293,7 @@ struct mp_service *tcp_create(struct service_setup *setup, const char *rest)
 	owner->loop = setup->loop;
 	owner->name = setup->name;
 	list_init(&owner->waiting);
+	list_init(&owner->served);
+	loop_task_init(setup->loop, &owner->serve, serve_some);
 	return &owner->service;
 }

@@ -431,6 +431,65 @@ static void name_is_looked_up_now_and_then(void **state)
 	service_destroy(service);
 }
 
+/* --- Many who wait for one look-up ----------------------------------------- */
+
+#define MANY 300
+
+static struct test_peer many[MANY];
+static int most_in_a_round, settled_before;
+
+static int count_settled(void)
+{
+	int count = 0;
+
+	for (int i = 0; i < MANY; i++)
+		count += many[i].connected || many[i].refused;
+	return count;
+}
+
+static bool all_are_settled(void *context)
+{
+	(void)context;
+	return count_settled() == MANY;
+}
+
+/* Queues itself: once a round. */
+static void look_at_round(struct loop_task *task)
+{
+	int count = count_settled();
+
+	if (count - settled_before > most_in_a_round)
+		most_in_a_round = count - settled_before;
+	settled_before = count;
+	loop_task_queue(task);
+}
+
+/* The end of a look-up is not one long callback, whatever it says. */
+static void many_wait_for_a_name(void **state)
+{
+	struct mp_service *service;
+	struct loop_task rounds;
+
+	(void)state;
+	set_name(EAI_NONAME);
+	set_hanging(true);
+	service = named_service(0);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(peer_open(&many[i], service, NULL, 0), 0);
+	most_in_a_round = settled_before = 0;
+	loop_task_init(rig.loop, &rounds, look_at_round);
+	loop_task_queue(&rounds);
+	set_hanging(false);
+	rig_wait(&rig, all_are_settled, NULL);
+	loop_task_cancel(&rounds);
+	assert_true(most_in_a_round <= 32);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(many[i].refused, MP_REASON_NOT_LISTENING);
+		peer_close(&many[i], MP_END_ABORT);
+	}
+	service_destroy(service);
+}
+
 /* Answers, but takes its time. */
 static int slow_lookup(const char *host, const char *port, const struct addrinfo *hints,
 		       struct addrinfo **result)
@@ -484,6 +543,7 @@ int main(void)
 		names_test(families_take_turns),
 		names_test(name_can_move),
 		names_test(name_is_looked_up_now_and_then),
+		names_test(many_wait_for_a_name),
 		names_test(check_warns_of_names),
 	};
 
