@@ -150,13 +150,22 @@ static bool serve(int fd)
 	return true;
 }
 
-/* Nothing of the daemon's but 0 to 2 and the socket, which becomes 3. */
+/*
+ * Nothing of the daemon's but 0 to 2 and the socket, which becomes 3: a socket that stayed open
+ * here would hide its end from whoever is at its other end. Linux before 5.9 has no close_range().
+ */
 static int close_others(int fd)
 {
-	if (fd != STDERR_FILENO + 1 && dup3(fd, STDERR_FILENO + 1, O_CLOEXEC) < 0)
+	const int kept = STDERR_FILENO + 1;
+	long count = sysconf(_SC_OPEN_MAX);
+
+	if (fd != kept && dup3(fd, kept, O_CLOEXEC) < 0)
 		_exit(1);
-	syscall(SYS_close_range, STDERR_FILENO + 2, ~0U, 0);
-	return STDERR_FILENO + 1;
+	if (!syscall(SYS_close_range, kept + 1, ~0U, 0))
+		return kept;
+	for (int other = kept + 1; other < count; other++)
+		close(other);
+	return kept;
 }
 
 /*
