@@ -153,11 +153,16 @@ TEST(abort)
 		struct puppet p = puppet_open_at(services[kind], 0);
 		uint64_t len = fill(p.fd, 1, 0);
 		uint32_t unsent = channel_info(p.fd).unsent;
+		/*
+		 * TCP may make room once more at any time, when an acknowledgement comes late; a unix
+		 * socket does when it is read, and nobody reads.
+		 */
+		uint64_t most = kind ? len - 1 : len - unsent;
 
 		CHECK_GT(unsent, 0);
 		CHECK_EQ(manyport_abort(p.fd), 0);
 		close(p.fd);
-		CHECK_LE(expect_over(&p, 1, hows[kind]), len - unsent);
+		CHECK_LE(expect_over(&p, 1, hows[kind]), most);
 	}
 }
 
