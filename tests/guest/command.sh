@@ -42,7 +42,7 @@ load()
 	insmod ./manyport.ko && until_true test -e $port
 }
 
-echo "1..40"
+echo "1..46"
 load && modprobe virtio_console
 ok "the module and the stock driver"
 
@@ -245,6 +245,41 @@ wait $forward
 ok "SIGTERM ends it"
 [ ! -e /tmp/mine ] && [ ! -e /tmp/all ]
 ok "and its sockets are gone"
+
+# The service lets in nobody but alice, and root is who forwards.
+manyport forward --as-client -L /tmp/theirs,mode=0666:alice -L /tmp/whose,mode=0666:who \
+	2>/tmp/forward &
+forward=$!
+until_true listening /tmp/whose
+run 'su alice -c "socat -u UNIX-CONNECT:/tmp/theirs -"'
+said 1000
+ok "--as-client: the channel is hers who connected, and the service lets her in"
+run 'su bob -c "socat -u UNIX-CONNECT:/tmp/theirs -"'
+said '' && grep -q "'alice'.*EACCES" /tmp/forward
+ok "another user is refused"
+run 'socat -u UNIX-CONNECT:/tmp/theirs -'
+said '' && [ "$(grep -c "'alice'.*EACCES" /tmp/forward)" = 2 ]
+ok "and so is the forwarder's own"
+run 'for user in bob alice root; do su $user -c "socat -u UNIX-CONNECT:/tmp/whose -"; done'
+said '1001
+1000
+0'
+ok "each has a channel of his own"
+kill $forward
+wait $forward
+# Without the capabilities it can speak for nobody else.
+chmod 0666 $port
+su bob -c "exec manyport forward --as-client -L /tmp/bobs,mode=0666:who" 2>/tmp/forward &
+forward=$!
+until_true listening /tmp/bobs
+run 'su bob -c "socat -u UNIX-CONNECT:/tmp/bobs -"'
+said 1001
+ok "who has no capabilities forwards for himself"
+run 'su alice -c "socat -u UNIX-CONNECT:/tmp/bobs -"'
+said '' && grep -q EPERM /tmp/forward
+ok "and for nobody else"
+kill $forward
+wait $forward
 
 run 'rmmod manyport'
 exit $status
