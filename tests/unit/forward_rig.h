@@ -42,8 +42,10 @@ static inline int dial(int family, const void *address, socklen_t len)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || connect(fd, address, len))
+	if (fd >= 0 && connect(fd, address, len)) {
+		close(fd);
 		return -1;
+	}
 	return fd;
 }
 

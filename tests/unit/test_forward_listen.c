@@ -293,6 +293,33 @@ static void a_path_that_another_takes(void **state)
 	stop(pid);
 }
 
+/* They come as fast as they are refused: others have their turn all the same. */
+static void clients_without_end(void **state)
+{
+	pid_t pid = start_at(path), clients[4];
+
+	(void)state;
+	await_listener();
+	unlink(unix_path[0]);
+	for (int i = 0; i < 4; i++) {
+		clients[i] = fork();
+		if (!clients[i])
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (!clients[i])
+			close(dial_unix(path));
+	}
+	usleep(300 * 1000);
+	assert_int_equal(kill(pid, SIGTERM), 0);
+	for (int i = 0; i < 50 && !access(path, F_OK); i++)
+		usleep(100 * 1000);
+	for (int i = 0; i < 4; i++) {
+		kill(clients[i], SIGKILL);
+		waitpid(clients[i], NULL, 0);
+	}
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(status_of(pid), 0);
+}
+
 static void expect_mode(const char *settings, mode_t mode, uid_t owner, gid_t group)
 {
 	char text[300];
@@ -379,6 +406,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_at_the_same_instant, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_removed_path_is_made_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_path_that_another_takes, setup, teardown),
+		cmocka_unit_test_setup_teardown(clients_without_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_connect, setup, teardown),
 		cmocka_unit_test_setup_teardown(as_client_is_for_unix_sockets, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_in_front_say_what_it_is, setup, teardown),

@@ -7,6 +7,7 @@
  * then, and one that is gone is made anew. What somebody else has put there is left alone.
  */
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 #include "tool.h"
 
 #define LOOK_MS 2000
+/* A listener accepts so many before the others have their turn: clients may come without end. */
+#define TURN_CLIENTS 64
 
 struct listener {
 	struct list link;		/* in forward->listeners */
@@ -31,17 +34,17 @@ struct listener {
 	bool is_lost;			/* its file is, and that was told */
 };
 
-static void accept_all(struct listener *listener);
+static void accept_some(struct listener *listener, int max);
 
 static void clients_wait(struct loop_watch *watch, uint32_t events)
 {
 	(void)events;
-	accept_all(container_of(watch, struct listener, watch));
+	accept_some(container_of(watch, struct listener, watch), TURN_CLIENTS);
 }
 
 static void accept_again(struct loop_task *task)
 {
-	accept_all(container_of(task, struct listener, again));
+	accept_some(container_of(task, struct listener, again), TURN_CLIENTS);
 }
 
 int listener_add(struct forward *forward, const char *text, const char **why)
@@ -57,12 +60,16 @@ int listener_add(struct forward *forward, const char *text, const char **why)
 	return spec_parse(&listener->spec, text, why);
 }
 
-static void accept_all(struct listener *listener)
+static void accept_some(struct listener *listener, int max)
 {
 	int fd, one = 1;
 
 	listener->is_starved = false;
 	for (;;) {
+		if (!max--) {
+			loop_task_queue(&listener->again);
+			return;
+		}
 		fd = accept4(listener->file.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
@@ -168,7 +175,7 @@ static int start(struct listener *listener)
 /* Those who connected to the socket that is gone are served, and its place is taken. */
 static int replace(struct listener *listener, const struct unix_listener *fresh)
 {
-	accept_all(listener);
+	accept_some(listener, INT_MAX);
 	loop_watch_remove(&listener->watch);
 	unix_listener_close(&listener->file);
 	listener->file = *fresh;
