@@ -6,7 +6,7 @@ port=$1
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
 
-echo "1..9"
+echo "1..11"
 
 exec 3<>"$port" && printf 'echo\nhello\n' >&3 && read -r line <&3 && [ "$line" = hello ]
 ok "the first line names the service"
@@ -43,4 +43,12 @@ exec 3<>"$port" && printf 'sum\n' >&3 && head -c 3000000 /dev/zero >&3 &&
 	read -r line <&3 && [ "$line" = 3000000 ]
 ok "much data arrives whole"
 exec 3>&-
+
+# A write to a service that is over waits in this driver for the next one; nobody waits for the write.
+timeout 20 ./manyport connect -p "$port" nothing </dev/zero 2>/tmp/error
+[ $? -lt 2 ]
+ok "the command ends with a service that is refused, input or not"
+timeout 20 ./manyport connect -p "$port" words </dev/zero >/tmp/out 2>/tmp/error
+[ $? = 1 ] && [ "$(cat /tmp/out)" = words ] && grep -q 'before it had taken' /tmp/error
+ok "and with one that does not take its input"
 exit $status

@@ -142,11 +142,15 @@ static bool open_channel(struct connect *c)
 	return false;
 }
 
-static bool is_fixed(const struct connect *c)
+/*
+ * Does a write wait for the next client once the service is over, rather than fail? So it is on a
+ * port with a fixed service, and under the stock driver, which cannot be asked.
+ */
+static bool writes_wait(const struct connect *c)
 {
 	struct manyport_info info;
 
-	return !manyport_info(c->fd, &info) && (info.flags & MANYPORT_INFO_FIXED);
+	return manyport_info(c->fd, &info) || (info.flags & MANYPORT_INFO_FIXED);
 }
 
 static int complain_copy(const struct connect *c, bool port_failed, const char *doing, int error,
@@ -296,7 +300,7 @@ static void await_end(const struct connect *c)
 
 /*
  * The sender's status. What waits to be sent to a service that is over fails at once, so it is
- * waited for; on a port with a fixed service it would wait for the next client instead.
+ * waited for, unless it would wait for the next client.
  */
 static int end_input(struct connect *c)
 {
@@ -304,7 +308,7 @@ static int end_input(struct connect *c)
 
 	if (c->no_input)
 		return EXIT_OK;
-	if (is_fixed(c) && poll(&sent, 1, 0) <= 0) {
+	if (writes_wait(c) && poll(&sent, 1, 0) <= 0) {
 		if (!c->is_moving)
 			return EXIT_OK;
 		complain("the service ended before it had taken all of the input");
