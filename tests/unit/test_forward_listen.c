@@ -320,6 +320,27 @@ static void clients_without_end(void **state)
 	assert_int_equal(status_of(pid), 0);
 }
 
+static void nohup_is_kept(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	pid = start_at(path);
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	await_listener();
+	assert_int_equal(kill(pid, SIGHUP), 0);
+	assert_int_equal(kill(pid, SIGINT), 0);
+	expect_served(path);
+	stop(pid);
+	pid = start_at(path);
+	await_listener();
+	assert_int_equal(kill(pid, SIGHUP), 0);
+	assert_int_equal(status_of(pid), 0);
+}
+
 static void expect_mode(const char *settings, mode_t mode, uid_t owner, gid_t group)
 {
 	char text[300];
@@ -407,6 +428,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_removed_path_is_made_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_path_that_another_takes, setup, teardown),
 		cmocka_unit_test_setup_teardown(clients_without_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(nohup_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_connect, setup, teardown),
 		cmocka_unit_test_setup_teardown(as_client_is_for_unix_sockets, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_in_front_say_what_it_is, setup, teardown),

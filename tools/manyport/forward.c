@@ -86,6 +86,15 @@ static void end_loop(struct loop_watch *watch, uint32_t events)
 	loop_quit(forward->loop);
 }
 
+/* Who was started to ignore one, as by nohup, does; blocked it would come all the same. */
+static void add_unless_ignored(sigset_t *set, int number)
+{
+	struct sigaction action;
+
+	if (!sigaction(number, NULL, &action) && action.sa_handler != SIG_IGN)
+		sigaddset(set, number);
+}
+
 static int watch_signals(struct forward *forward)
 {
 	sigset_t set;
@@ -93,8 +102,8 @@ static int watch_signals(struct forward *forward)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	add_unless_ignored(&set, SIGINT);
+	add_unless_ignored(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? -errno : loop_watch_add(forward->loop, &forward->signals, fd, EPOLLIN,
