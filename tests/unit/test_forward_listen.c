@@ -372,6 +372,11 @@ static void who_may_connect(void **state)
 	expect_line("mode=1777");
 	assert_int_not_equal(status_of(pid), 0);
 	assert_int_equal(access(path, F_OK), -1);
+	/* Nor is anything left out where it cannot be. */
+	next_line();	/* that --help tells more */
+	pid = start_at("@test-listen,mode=0600");
+	expect_line("an abstract name has no mode");
+	assert_int_not_equal(status_of(pid), 0);
 }
 
 static void words_in_front_say_what_it_is(void **state)

@@ -99,6 +99,7 @@ static int parse_unix(struct spec *spec, const char **why)
 	static char text[300];
 	struct sockaddr_un address;
 	const char *bad;
+	size_t before = strlen(spec->address);
 	socklen_t len;
 	int ret = unix_access_cut(&spec->access, spec->address, &bad);
 
@@ -107,6 +108,11 @@ static int parse_unix(struct spec *spec, const char **why)
 		snprintf(text, sizeof(text), ret == -ENOENT ? "%s: there is no such name" :
 			 "%s: not mode=OCTAL (to 0777), owner=NAME or group=NAME", bad);
 		return ret;
+	}
+	/* To leave out who may connect would let in everybody. */
+	if (spec->address[0] == '@' && strlen(spec->address) < before) {
+		*why = "an abstract name has no mode, owner or group: whoever sees it may connect";
+		return -EINVAL;
 	}
 	ret = unix_address_set(&address, &len, spec->address);
 	if (ret)
