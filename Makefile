@@ -40,6 +40,10 @@ unit: $(UNIT)
 FORWARD := drain flow forward listener refused relay spec stock
 $(O)/tests/unit/test_forward $(O)/tests/unit/test_forward_listen: \
 	$(FORWARD:%=$(O)/tools/manyport/%.o) $(O)/lib/explain.o
+# The command's connect, and another process that reads the same input just before it does.
+CONNECT := connect copy refused stock
+$(O)/tests/unit/test_connect: $(CONNECT:%=$(O)/tools/manyport/%.o) $(O)/lib/explain.o
+$(O)/tests/unit/test_connect: ALL_LDFLAGS += -Wl,--wrap=poll
 # The order in which the device core publishes its rings, seen by the test.
 $(O)/tests/unit/test_device_publish: ALL_LDFLAGS += -Wl,--wrap=ring_publish
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a

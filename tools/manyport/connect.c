@@ -16,7 +16,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,6 +29,8 @@
 
 #include "tool.h"
 
+#define STUCK_MS 100		/* more than it takes from a read to the write */
+
 struct connect {
 	const char *port, *service;	/* as given, NULL: not given */
 	bool no_input, no_shutdown, does_linger;
@@ -38,7 +39,7 @@ struct connect {
 	pthread_t sender;
 	int sent;			/* eventfd: the sender is done */
 	int over;			/* eventfd: the service is */
-	atomic_bool is_moving;		/* the sender has read what it has not written */
+	struct copy input;		/* the sender's */
 	int status;			/* of the sender, valid once it is done */
 };
 
@@ -179,8 +180,10 @@ static bool await_input(const struct connect *c)
 	return fds[0].revents || !fds[1].revents;
 }
 
-static void finish_input(struct connect *c, const struct copy *input, ssize_t ret)
+static void finish_input(struct connect *c, ssize_t ret)
 {
+	const struct copy *input = &c->input;
+
 	if (ret < 0)
 		c->status = complain_copy(c, input->writing_failed, "standard input", ret,
 					  input->bytes);
@@ -197,19 +200,18 @@ static void finish_input(struct connect *c, const struct copy *input, ssize_t re
 static void *send_input(void *arg)
 {
 	struct connect *c = arg;
-	struct copy input = { .from = STDIN_FILENO, .to = c->fd };
-	ssize_t ret = copy_begin(&input);
+	ssize_t ret;
 
+	c->input.from = STDIN_FILENO;
+	c->input.to = c->fd;
+	ret = copy_begin(&c->input);
 	if (!ret)
 		ret = 1;
-	while (ret > 0 && await_input(c)) {
-		c->is_moving = true;
-		ret = copy_some(&input);
-		c->is_moving = false;
-	}
+	while (ret > 0 && await_input(c))
+		ret = copy_some(&c->input);
 	if (ret <= 0)
-		finish_input(c, &input, ret);
-	copy_end(&input);
+		finish_input(c, ret);
+	copy_end(&c->input);
 	eventfd_write(c->sent, 1);
 	return NULL;
 }
@@ -299,6 +301,18 @@ static void await_end(const struct connect *c)
 }
 
 /*
+ * Is the sender in a read that waits? It reads what is there, but another process that reads the
+ * same input may have been faster. A moment (@sent has been waited for) lets it come back from a
+ * read that does not wait.
+ */
+static bool is_stuck(struct connect *c)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	return !c->input.holds_bytes && !poll(&input, 1, 0);
+}
+
+/*
  * The sender's status. What waits to be sent to a service that is over fails at once, so it is
  * waited for, unless it would wait for the next client.
  */
@@ -309,12 +323,15 @@ static int end_input(struct connect *c)
 	if (c->no_input)
 		return EXIT_OK;
 	if (writes_wait(c) && poll(&sent, 1, 0) <= 0) {
-		if (!c->is_moving)
+		if (!c->input.holds_bytes)
 			return EXIT_OK;
 		complain("the service ended before it had taken all of the input");
 		return EXIT_IO;
 	}
 	eventfd_write(c->over, 1);
+	while (poll(&sent, 1, STUCK_MS) <= 0)
+		if (is_stuck(c))
+			return EXIT_OK;
 	pthread_join(c->sender, NULL);
 	return c->status;
 }

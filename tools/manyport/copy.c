@@ -92,7 +92,9 @@ ssize_t copy_some(struct copy *copy)
 	} while (len < 0 && should_repeat(errno, copy->from, -1));
 	if (len <= 0)
 		return len < 0 ? -errno : 0;
+	copy->holds_bytes = true;
 	error = write_all(copy, copy->buf, len);
+	copy->holds_bytes = error;
 	if (!error)
 		return len;
 	copy->writing_failed = true;

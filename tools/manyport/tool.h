@@ -8,6 +8,7 @@
 #ifndef TOOL_H
 #define TOOL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,7 @@ struct copy {
 	int from, to;
 	char *buf;
 	uint64_t bytes;			/* that @to has taken */
+	atomic_bool holds_bytes;	/* of @from that @to has not taken */
 	bool writing_failed;		/* else what copy_some() returned is @from's */
 };
 
