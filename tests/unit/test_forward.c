@@ -339,7 +339,7 @@ static void refusals_fill_no_log(void **state)
 {
 	struct relayed r = { .client = -1, .service = -1 };
 	char said[50000];
-	size_t lines = 0;
+	size_t lines = 0, told = 0;
 	ssize_t len;
 
 	(void)state;
@@ -353,10 +353,21 @@ static void refusals_fill_no_log(void **state)
 	end_forwarder(&r);
 	close(message_pipe[1]);
 	len = read(message_pipe[0], said, sizeof(said));
-	for (ssize_t i = 0; i < len; i++)
-		lines += said[i] == '\n';
-	/* Ten at once, and then one a second. */
+	assert_in_range(len, 1, sizeof(said) - 1);
+	said[len] = '\0';
+	for (const char *line = said; line && *line; line = strchr(line, '\n') + 1) {
+		const char *count = strstr(line, "warning: ");
+		unsigned int omitted;
+
+		lines++;
+		if (count && sscanf(count, "warning: %u lines", &omitted) == 1)
+			told += omitted;
+		else if (count)
+			told++;
+	}
+	/* Ten at once, and then one a second; and how many were left out, also at the end. */
 	assert_in_range(lines, 10, 40);
+	assert_int_equal(told, 100);
 	over(&r);
 }
 

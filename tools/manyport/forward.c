@@ -139,6 +139,20 @@ static int find_port(struct forward *forward)
 	return ret;
 }
 
+static void tell_left_out(struct loop_timer *timer)
+{
+	(void)timer;
+	log_tell_left_out(false);
+}
+
+/* Without memory for the timer it is told at the end. */
+static void tell_later(void *context, uint32_t ms)
+{
+	struct forward *forward = context;
+
+	loop_timer_start(&forward->tell, ms);
+}
+
 static int start(struct forward *forward)
 {
 	int ret = find_port(forward);
@@ -156,6 +170,8 @@ static int start(struct forward *forward)
 		log_error("cannot start: %s", strerror(-ret));
 		return ret;
 	}
+	loop_timer_init(forward->loop, &forward->tell, tell_left_out);
+	log_set_timer(tell_later, forward);
 	drain_init(forward);
 	return listener_start_all(forward);
 }
@@ -164,6 +180,8 @@ static void end(struct forward *forward)
 {
 	listener_free_all(forward);
 	relay_end_all(forward);
+	log_set_timer(NULL, NULL);
+	log_tell_left_out(true);
 	if (forward->signals.loop) {
 		int fd = forward->signals.fd;
 

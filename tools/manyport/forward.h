@@ -27,6 +27,7 @@ struct forward {
 	char path[256];			/* of the port's node; "" where it is to be found yet */
 	struct loop_watch signals;
 	struct list listeners, relays, drains;
+	struct loop_timer tell;		/* what was left out of the log */
 	struct loop_timer look;		/* are the sockets' files still there? */
 	struct loop_timer drain_look;
 	unsigned int drain_ms;		/* the interval of drain_look */
