@@ -63,17 +63,18 @@ static void connect_done(struct mp_req *req)
 	mp_channel_put(ch);
 }
 
-/* @user: NULL is the opener. */
+static struct mp_user opener_of(const struct mp_channel *ch)
+{
+	return (struct mp_user){ ch->cred->fsuid, ch->cred->fsgid };
+}
+
 static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const struct mp_user *user,
 					    const char *name, size_t len)
 {
-	const struct mp_user opener = { ch->cred->fsuid, ch->cred->fsgid };
 	struct mp_connect_req *connect = kzalloc(sizeof(*connect), GFP_KERNEL_ACCOUNT);
 
 	if (!connect)
 		return NULL;
-	if (!user)
-		user = &opener;
 	connect->connect.uid = cpu_to_le32(from_kuid(&init_user_ns, user->uid));
 	connect->connect.gid = cpu_to_le32(from_kgid(&init_user_ns, user->gid));
 	connect->connect.pid = cpu_to_le32(ch->pid);
@@ -128,9 +129,10 @@ static int submit_error(int error)
 /* A fixed port's channel is connected from the start. Never waits. */
 int mp_connect_fixed(struct mp_channel *ch)
 {
+	const struct mp_user opener = opener_of(ch);
 	int ret;
 
-	ch->connect_req = connect_alloc(ch, NULL, "", 0);
+	ch->connect_req = connect_alloc(ch, &opener, "", 0);
 	if (!ch->connect_req)
 		return -ENOMEM;
 	spin_lock_irq(&ch->lock);
@@ -196,12 +198,14 @@ static bool may_start_locked(const struct mp_channel *ch, bool same, bool may_re
 /*
  * Connects @ch to the service @name (valid, @len bytes) for @user (NULL: the opener). @may_retry:
  * a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and
- * @nonblock), -EALREADY (another name is under way), -EISCONN, -ERESTARTSYS, -ENOMEM.
+ * @nonblock), -EALREADY (another name, or the same for another user, is under way), -EISCONN,
+ * -ERESTARTSYS, -ENOMEM.
  */
 int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const char *name,
 		    size_t len, bool nonblock, bool may_retry)
 {
-	struct mp_connect_req *connect = connect_alloc(ch, user, name, len);
+	const struct mp_user who = user ? *user : opener_of(ch);
+	struct mp_connect_req *connect = connect_alloc(ch, &who, name, len);
 	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
 	bool same;
 	int ret;
@@ -212,9 +216,11 @@ int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const cha
 		return -ENOMEM;
 	}
 	spin_lock_irq(&ch->lock);
-	same = ch->name && strlen(ch->name) == len && !memcmp(ch->name, name, len);
+	same = ch->name && strlen(ch->name) == len && !memcmp(ch->name, name, len) &&
+	       uid_eq(ch->user.uid, who.uid) && gid_eq(ch->user.gid, who.gid);
 	if (may_start_locked(ch, same, may_retry)) {
 		swap(ch->name, copy);
+		ch->user = who;
 		ch->is_closed = false;
 		same = true;
 		ret = mp_connect_send_locked(ch, connect);

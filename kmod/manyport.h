@@ -379,6 +379,12 @@ struct mp_end {
 	u32 lost;			/* bytes that were taken behind the end */
 };
 
+/* For whom a channel is named. */
+struct mp_user {
+	kuid_t uid;
+	kgid_t gid;
+};
+
 struct mp_channel {
 	struct kref ref;
 	struct mp_port *port;		/* a reference */
@@ -412,6 +418,7 @@ struct mp_channel {
 	u32 generation;
 	int error;			/* -ENODEV, -ECONNRESET, -EIO, -ENOMEM: the end of all */
 	char *name;			/* name[+argument], NULL before naming */
+	struct mp_user user;		/* for whom @name was given */
 
 	u32 seq;			/* newest state of the device [protocol.md 7.1] */
 	u16 bits, reason;
@@ -505,11 +512,6 @@ static inline bool mp_channel_is_current_locked(const struct mp_channel *ch,
 /* ---- naming and half-close (connect.c, shutdown.c) ---- */
 
 int mp_connect_fixed(struct mp_channel *ch);
-struct mp_user {
-	kuid_t uid;
-	kgid_t gid;
-};
-
 int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const char *name,
 		    size_t len, bool nonblock, bool may_retry);
 ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);

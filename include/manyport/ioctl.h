@@ -34,7 +34,8 @@ struct manyport_connect {
  * instead of those of whoever opened the port; pid and command stay the opener's. The numbers are
  * those of the caller's user namespace, as SO_PEERCRED gives them. Errors beside those of
  * CONNECT: EPERM without CAP_SETUID and CAP_SETGID there, with which the caller could become that
- * user; EINVAL for a number that is nobody there.
+ * user; EINVAL for a number that is nobody there; EALREADY also when the same name is being
+ * connected for somebody else.
  */
 struct manyport_connect_as {
 	__u32 uid, gid;

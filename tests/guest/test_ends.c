@@ -154,8 +154,8 @@ TEST(abort)
 		uint64_t len = fill(p.fd, 1, 0);
 		uint32_t unsent = channel_info(p.fd).unsent;
 		/*
-		 * TCP may make room once more at any time, when an acknowledgement comes late; a unix
-		 * socket does when it is read, and nobody reads.
+		 * TCP may make room once more at any time, when an acknowledgement comes late; a
+		 * unix socket does when it is read, and nobody reads.
 		 */
 		uint64_t most = kind ? len - 1 : len - unsent;
 

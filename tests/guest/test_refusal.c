@@ -182,6 +182,13 @@ TEST(a_forwarder_speaks_for_its_clients)
 	others = port_open(PORT_MULTI, 0);
 	CHECK_EQ(connect_as(others, 12, 34, "report"), 0);
 	expect_report(others, "MANYPORT_UID=12\n", "MANYPORT_GID=34\n");
+	/* The answer to another user's attempt is not ours. */
+	others = port_open(PORT_MULTI, O_NONBLOCK);
+	ctl("fill backlog");
+	CHECK_EQ(manyport_connect(others, "backlog"), -EINPROGRESS);
+	CHECK_EQ(connect_as(others, 1000, 1000, "backlog"), -EALREADY);
+	CHECK_EQ(manyport_connect(others, "backlog"), -EINPROGRESS);
+	ctl("drain backlog");
 	others = port_open(PORT_MULTI, 0);
 	JOIN(spawn(speak_for_others, &others));
 	CHECK_EQ(channel_info(others).state, MANYPORT_UNNAMED);
