@@ -335,6 +335,27 @@ static void wait_tries_again(void **state)
 	over(&r);
 }
 
+/* It is not tried for without end: what was opened for it is closed. */
+static void wait_ends_with_the_client(void **state)
+{
+	struct relayed r = { .service = -1 };
+	int before;
+
+	(void)state;
+	tells_tries = true;
+	start_unserved(&r, "--wait");
+	before = count_fds(r.forwarder);
+	r.client = dial_forwarder(AF_UNIX, 0);
+	expect_line("nobody is there");
+	close(r.client);
+	r.client = -1;
+	tells_tries = false;
+	for (int i = 0; i < 1000 && count_fds(r.forwarder) != before; i++)
+		usleep(10 * 1000);
+	assert_int_equal(count_fds(r.forwarder), before);
+	over(&r);
+}
+
 static void refusals_fill_no_log(void **state)
 {
 	struct relayed r = { .client = -1, .service = -1 };
@@ -466,6 +487,7 @@ int main(void)
 		cmocka_unit_test(a_descriptor_cannot_travel),
 		cmocka_unit_test(v_says_how_connections_end),
 		cmocka_unit_test(wait_tries_again),
+		cmocka_unit_test(wait_ends_with_the_client),
 		cmocka_unit_test(refusals_fill_no_log),
 		cmocka_unit_test(a_channel_is_the_clients),
 		cmocka_unit_test(a_round_trip_is_two_reads),

@@ -234,6 +234,18 @@ static void refused(struct relay *relay, int error)
 	end_relay(relay, error, false, true);
 }
 
+/*
+ * Has the client gone without a word? Who hung up and left bytes has said something, which is to
+ * arrive all the same. Of a TCP client only a reset is told.
+ */
+static bool client_has_gone(const struct relay *relay)
+{
+	char byte;
+
+	return relay->client.kind == SIDE_UNIX && relay->client.hung_up && !relay->out.held &&
+	       !recv(relay->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
 /* Another try, if that was asked for and may help; the client waits meanwhile. */
 static void try_again(struct relay *relay, int error)
 {
@@ -242,6 +254,11 @@ static void try_again(struct relay *relay, int error)
 	close_port(relay);
 	if (!refusal_may_pass(error) || now >= relay->give_up) {
 		refused(relay, error);
+		return;
+	}
+	/* Tries for nobody would go on without end, and give the service an empty connection. */
+	if (client_has_gone(relay)) {
+		end_relay(relay, 0, false, false);
 		return;
 	}
 	if (relay->retry_ms > relay->give_up - now)
@@ -319,6 +336,8 @@ static void client_ready(struct loop_watch *watch, uint32_t events)
 		look_for_reset(relay);
 	if (relay->is_connected && !relay->is_over)
 		move_relay(relay);
+	else if (relay->port.fd < 0 && client_has_gone(relay))
+		end_relay(relay, 0, false, false);
 	settle(relay);
 }
 
