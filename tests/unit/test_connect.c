@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* manyport connect, without a guest: the channel is a unix connection that the test plays. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 
 static int channel[2];			/* of the command, of the service */
 static bool is_robbed;			/* another process reads the input first */
+static int aborts[2];			/* a pipe with a byte for each abort */
 
 int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
@@ -53,7 +55,7 @@ int manyport_shutdown(int fd, int how)
 int manyport_abort(int fd)
 {
 	(void)fd;
-	return 0;
+	return write(aborts[1], "a", 1) == 1 ? 0 : -errno;
 }
 
 int manyport_info(int fd, struct manyport_info *info)
@@ -109,11 +111,73 @@ static void input_that_another_takes(void **state)
 	assert_int_equal(status_of_connect(true), 0);
 }
 
+/* The output @out takes nothing of what the service says. Returns how many aborts there were. */
+static int aborts_of_connect(char *option, int out, int *status)
+{
+	char *argv[] = { "connect", "name", option, NULL };
+	int input[2], count;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, channel), 0);
+	assert_int_equal(pipe(input), 0);
+	assert_int_equal(pipe(aborts), 0);
+	assert_int_equal(write(channel[1], "x", 1), 1);
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		alarm(10);
+		dup2(input[0], STDIN_FILENO);
+		dup2(out, STDOUT_FILENO);
+		_exit(run_connect(option ? 3 : 2, argv));
+	}
+	assert_int_equal(waitpid(pid, status, 0), pid);
+	close(aborts[1]);
+	for (count = 0; read(aborts[0], &byte, 1) == 1; count++)
+		;
+	close(aborts[0]);
+	for (int i = 0; i < 2; i++) {
+		close(channel[i]);
+		close(input[i]);
+	}
+	return count;
+}
+
+static void an_output_that_fails_cuts_the_input(void **state)
+{
+	int full = open("/dev/full", O_WRONLY), status;
+
+	(void)state;
+	assert_true(full >= 0);
+	assert_int_equal(aborts_of_connect(NULL, full, &status), 1);
+	assert_int_equal(WEXITSTATUS(status), 1);
+	/* There is none to cut. */
+	assert_int_equal(aborts_of_connect("-n", full, &status), 0);
+	assert_int_equal(WEXITSTATUS(status), 1);
+	close(full);
+}
+
+static void a_reader_that_goes_cuts_the_input(void **state)
+{
+	int out[2], status;
+
+	(void)state;
+	assert_int_equal(pipe(out), 0);
+	close(out[0]);
+	assert_int_equal(aborts_of_connect(NULL, out[1], &status), 1);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGPIPE);
+	close(out[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(input_that_is_not_taken),
 		cmocka_unit_test(input_that_another_takes),
+		cmocka_unit_test(an_output_that_fails_cuts_the_input),
+		cmocka_unit_test(a_reader_that_goes_cuts_the_input),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,6 +251,15 @@ static bool await_output(const struct connect *c)
 	return ret;
 }
 
+/* Input that has not ended never will: the service is not to take what it got for all of it. */
+static void cut_input(const struct connect *c)
+{
+	struct pollfd sent = { .fd = c->sent, .events = POLLIN };
+
+	if (poll(&sent, 1, 0) <= 0)
+		manyport_abort(c->fd);
+}
+
 /* Returns the exit status; *has_ended: the service has, rather than our patience. */
 static int receive_output(struct connect *c, bool *has_ended)
 {
@@ -268,6 +277,8 @@ static int receive_output(struct connect *c, bool *has_ended)
 		ret = copy_some(&output);
 	}
 	copy_end(&output);
+	if (ret < 0 && output.writing_failed)
+		cut_input(c);
 	if (ret == -EPIPE && output.writing_failed) {
 		/* As any filter whose reader has gone. */
 		signal(SIGPIPE, SIG_DFL);
