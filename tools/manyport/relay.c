@@ -127,6 +127,51 @@ static void settle(struct relay *relay)
 		relay_free(relay);
 }
 
+/* ---- refusals ---- */
+
+static void refused(struct relay *relay, int error)
+{
+	char why[EXPLAIN_SIZE];
+
+	explain_refused(why, relay->forward->port, relay->service, error);
+	log_limited(&relay->forward->refused, LOG_LEVEL_WARNING, "%s", why);
+	end_relay(relay, error, false, true);
+}
+
+/*
+ * Has the client gone without a word? Who hung up and left bytes has said something, which is to
+ * arrive all the same. Of a TCP client only a reset is told.
+ */
+static bool client_has_gone(const struct relay *relay)
+{
+	char byte;
+
+	return relay->client.kind == SIDE_UNIX && relay->client.hung_up && !relay->out.held &&
+	       !recv(relay->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
+/* Another try, if that was asked for and may help; the client waits meanwhile. */
+static void try_again(struct relay *relay, int error)
+{
+	uint64_t now = loop_now(relay->forward->loop);
+
+	close_port(relay);
+	if (!refusal_may_pass(error) || now >= relay->give_up) {
+		refused(relay, error);
+		return;
+	}
+	/* Tries for nobody would go on without end, and give the service an empty connection. */
+	if (client_has_gone(relay)) {
+		end_relay(relay, 0, false, false);
+		return;
+	}
+	if (relay->retry_ms > relay->give_up - now)
+		relay->retry_ms = relay->give_up - now;
+	if (loop_timer_start(&relay->retry, relay->retry_ms))
+		refused(relay, error);
+	relay->retry_ms = next_try_ms(relay->retry_ms);
+}
+
 /* ---- moving ---- */
 
 /* The service takes no more: what the client still says has nowhere to go. */
@@ -224,49 +269,6 @@ static void move_more(struct loop_task *task)
 }
 
 /* ---- connecting ---- */
-
-static void refused(struct relay *relay, int error)
-{
-	char why[EXPLAIN_SIZE];
-
-	explain_refused(why, relay->forward->port, relay->service, error);
-	log_limited(&relay->forward->refused, LOG_LEVEL_WARNING, "%s", why);
-	end_relay(relay, error, false, true);
-}
-
-/*
- * Has the client gone without a word? Who hung up and left bytes has said something, which is to
- * arrive all the same. Of a TCP client only a reset is told.
- */
-static bool client_has_gone(const struct relay *relay)
-{
-	char byte;
-
-	return relay->client.kind == SIDE_UNIX && relay->client.hung_up && !relay->out.held &&
-	       !recv(relay->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-}
-
-/* Another try, if that was asked for and may help; the client waits meanwhile. */
-static void try_again(struct relay *relay, int error)
-{
-	uint64_t now = loop_now(relay->forward->loop);
-
-	close_port(relay);
-	if (!refusal_may_pass(error) || now >= relay->give_up) {
-		refused(relay, error);
-		return;
-	}
-	/* Tries for nobody would go on without end, and give the service an empty connection. */
-	if (client_has_gone(relay)) {
-		end_relay(relay, 0, false, false);
-		return;
-	}
-	if (relay->retry_ms > relay->give_up - now)
-		relay->retry_ms = relay->give_up - now;
-	if (loop_timer_start(&relay->retry, relay->retry_ms))
-		refused(relay, error);
-	relay->retry_ms = next_try_ms(relay->retry_ms);
-}
 
 /* Begins the naming or collects its answer. Returns 1 connected, 0 wait, -errno. */
 static int name_channel(struct relay *relay)
