@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -35,6 +36,7 @@
 /* ---- in place of the library and of main.c: in the process that forwards ---- */
 
 static bool tells_tries;		/* each attempt that fails is a line */
+static bool refuses_late;		/* as a fixed service does: the first call on it fails */
 static int service_family, service_listener, message_pipe[2];
 static char unix_path[2][64];		/* of the service, of the forwarder */
 
@@ -73,6 +75,20 @@ static inline unsigned int port_of(int fd)
 	return getsockname(fd, (struct sockaddr *)&address, &len) ? 0 : ntohs(address.sin_port);
 }
 
+/* A socket whose next read or write gives ECONNREFUSED: nobody takes the datagram. */
+static inline int refused_socket(int flags)
+{
+	struct sockaddr_in nobody = { .sin_family = AF_INET, .sin_port = htons(1),
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct pollfd told = { .fd = fd };
+
+	if (connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)) || send(fd, "", 1, 0) != 1 ||
+	    poll(&told, 1, -1) != 1 || fcntl(fd, F_SETFL, flags & O_NONBLOCK))
+		return -errno;
+	return fd;
+}
+
 int manyport_find(const char *port, char *path, unsigned long size)
 {
 	(void)port;
@@ -91,7 +107,7 @@ int manyport_open(const char *port, const char *service, int flags)
 	if (fd < 0) {
 		if (tells_tries)
 			dprintf(message_pipe[1], "nobody is there\n");
-		return -ECONNREFUSED;
+		return refuses_late ? refused_socket(flags) : -ECONNREFUSED;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
 	return fcntl(fd, F_SETFL, flags & O_NONBLOCK) ? -errno : fd;

@@ -294,7 +294,7 @@ static void v_says_how_connections_end(void **state)
 }
 
 /* Nobody listens at the service's socket yet. */
-static void start_unserved(struct relayed *r, const char *option)
+static void start_unserved(struct relayed *r, const char *name, const char *option)
 {
 	char listen_at[100];
 
@@ -302,7 +302,7 @@ static void start_unserved(struct relayed *r, const char *option)
 	service_family = AF_UNIX;
 	service_listener = listen_for(AF_UNIX);
 	close(service_listener);
-	snprintf(listen_at, sizeof(listen_at), "%s:name", unix_path[1]);
+	snprintf(listen_at, sizeof(listen_at), "%s:%s", unix_path[1], name);
 	r->forwarder = START("-L", listen_at, option);
 	await_listener();
 }
@@ -313,7 +313,7 @@ static void wait_tries_again(void **state)
 
 	(void)state;
 	tells_tries = true;
-	start_unserved(&r, "--wait");
+	start_unserved(&r, "name", "--wait");
 	r.client = dial_forwarder(AF_UNIX, 0);
 	send_all(r.client, 100);
 	expect_line("nobody is there");
@@ -325,7 +325,7 @@ static void wait_tries_again(void **state)
 	receive_all(r.service, 100);
 	over(&r);
 	/* For so long, and then it is refused. */
-	start_unserved(&r, "--wait=120ms");
+	start_unserved(&r, "name", "--wait=120ms");
 	r.client = dial_forwarder(AF_UNIX, 0);
 	while (!strstr(next_line(), "ECONNREFUSED"))
 		;
@@ -343,7 +343,7 @@ static void wait_ends_with_the_client(void **state)
 
 	(void)state;
 	tells_tries = true;
-	start_unserved(&r, "--wait");
+	start_unserved(&r, "name", "--wait");
 	before = count_fds(r.forwarder);
 	r.client = dial_forwarder(AF_UNIX, 0);
 	expect_line("nobody is there");
@@ -356,6 +356,50 @@ static void wait_ends_with_the_client(void **state)
 	over(&r);
 }
 
+static void a_late_refusal_is_told(void **state)
+{
+	struct relayed r = { .service = -1 };
+
+	(void)state;
+	refuses_late = true;
+	start_unserved(&r, "", NULL);
+	r.client = dial_forwarder(AF_UNIX, 0);
+	expect_line("no channel (ECONNREFUSED)");
+	assert_true(recv(r.client, &(char){ 0 }, 1, 0) <= 0);
+	refuses_late = false;
+	over(&r);
+}
+
+/* @bytes and an end of the client, which the first channels refuse. */
+static void expect_late_tries(size_t bytes)
+{
+	struct relayed r = { 0 };
+	size_t came;
+
+	refuses_late = tells_tries = true;
+	start_unserved(&r, "", "--wait");
+	r.client = dial_forwarder(AF_UNIX, 0);
+	send_all(r.client, bytes);
+	shutdown(r.client, SHUT_WR);
+	expect_line("nobody is there");
+	expect_line("nobody is there");
+	unlink(unix_path[0]);
+	service_listener = listen_for(AF_UNIX);
+	r.service = accept(service_listener, NULL, NULL);
+	assert_true(r.service >= 0);
+	assert_int_equal(read_over(r.service, &came), 0);
+	assert_int_equal(came, bytes);
+	refuses_late = tells_tries = false;
+	over(&r);
+}
+
+static void wait_tries_again_for_a_fixed_service(void **state)
+{
+	(void)state;
+	expect_late_tries(0);
+	expect_late_tries(100);
+}
+
 static void refusals_fill_no_log(void **state)
 {
 	struct relayed r = { .client = -1, .service = -1 };
@@ -364,7 +408,7 @@ static void refusals_fill_no_log(void **state)
 	ssize_t len;
 
 	(void)state;
-	start_unserved(&r, NULL);
+	start_unserved(&r, "name", NULL);
 	for (int i = 0; i < 100; i++) {
 		int fd = dial_forwarder(AF_UNIX, 0);
 
@@ -488,6 +532,8 @@ int main(void)
 		cmocka_unit_test(v_says_how_connections_end),
 		cmocka_unit_test(wait_tries_again),
 		cmocka_unit_test(wait_ends_with_the_client),
+		cmocka_unit_test(a_late_refusal_is_told),
+		cmocka_unit_test(wait_tries_again_for_a_fixed_service),
 		cmocka_unit_test(refusals_fill_no_log),
 		cmocka_unit_test(a_channel_is_the_clients),
 		cmocka_unit_test(a_round_trip_is_two_reads),

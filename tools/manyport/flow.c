@@ -186,9 +186,9 @@ static ssize_t read_and_write(struct flow *flow, char *buf, struct side **failed
 		if (ret > 0)
 			done += ret;
 	} while (ret > 0 && done < len);
-	if (ret < 0)
-		return ret;
-	ret = done < len ? hold(flow, buf + done, len - done) : 0;
+	/* What a channel refuses may be for the next one. */
+	if (done < len && hold(flow, buf + done, len - done))
+		return -ENOMEM;
 	return ret < 0 ? ret : len;
 }
 

@@ -216,9 +216,28 @@ static void client_failed(struct relay *relay, int error)
 		end_relay(relay, error, true, true);
 }
 
+/* A port with a fixed service has no naming to be refused: its first read or write tells. */
+static bool is_late_refusal(const struct relay *relay, int error)
+{
+	return !*relay->service && error != -EPIPE && error != -ECONNRESET &&
+	       !relay->out.bytes && !relay->in.bytes;
+}
+
+/* What the client said is held, and its end is to be told again, to the next channel. */
+static void refused_late(struct relay *relay, int error)
+{
+	relay->is_connected = false;
+	relay->out.is_done = false;
+	try_again(relay, error);
+}
+
 /* The same of the port. @in: by a read, so all that the service said has been read. */
 static void port_failed(struct relay *relay, int error, bool in)
 {
+	if (is_late_refusal(relay, error)) {
+		refused_late(relay, error);
+		return;
+	}
 	if (in) {
 		end_relay(relay, error, false, true);
 		return;
@@ -236,7 +255,7 @@ static bool move_both(struct relay *relay)
 	bool more = false;
 	int ret;
 
-	for (int i = 0; i < 2 && !relay->is_over; i++) {
+	for (int i = 0; i < 2 && relay->is_connected && !relay->is_over; i++) {
 		ret = flow_move(flows[i], relay->forward->buf, &failed);
 		if (ret == -ENOMEM)
 			end_relay(relay, ret, true, true);
@@ -254,6 +273,8 @@ static void move_relay(struct relay *relay)
 {
 	bool more = move_both(relay);
 
+	if (!relay->is_connected)
+		return;
 	if (is_finished(relay))
 		end_relay(relay, 0, false, relay->has_failed);
 	else if (more && !relay->is_over)
