@@ -40,6 +40,8 @@ unit: $(UNIT)
 FORWARD := drain flow forward listener refused relay spec stock
 $(O)/tests/unit/test_forward $(O)/tests/unit/test_forward_listen: \
 	$(FORWARD:%=$(O)/tools/manyport/%.o) $(O)/lib/explain.o
+# A wait of the forwarder, seen by the test.
+$(O)/tests/unit/test_forward_listen: ALL_LDFLAGS += -Wl,--wrap=poll
 # The command's connect, and another process that reads the same input just before it does.
 CONNECT := connect copy refused stock
 $(O)/tests/unit/test_connect: $(CONNECT:%=$(O)/tools/manyport/%.o) $(O)/lib/explain.o

@@ -195,28 +195,25 @@ static bool is_other_file(const struct sockaddr_un *address)
  * same and bind, and between bind() and listen() our own file looks stale: the
  * directory's lock keeps two of us apart. Many of us may start at once in one
  * directory, and the lock may be held by a stranger, so it is waited for, but
- * not for ever; without it the same is done at that small risk. Nothing
- * is served yet, so waiting holds nobody up.
+ * not for ever; without it the same is done at that small risk. Whoever serves
+ * already gives one @tries: waiting would hold up its clients.
  */
-static int lock_directory(const char *file)
+static int lock_directory(const char *file, int tries)
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 	int lock;
 
 	snprintf(path, sizeof(path), "%s", file);
 	lock = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (int i = 0; lock >= 0 && i < LOCK_TRIES; i++) {
-		if (!flock(lock, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
-			break;
+	while (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK && --tries > 0)
 		poll(NULL, 0, LOCK_PAUSE_MS);
-	}
 	return lock;
 }
 
 static int bind_over_stale(int fd, const struct sockaddr_un *address, socklen_t len,
-			   const struct unix_access *access)
+			   const struct unix_access *access, int lock_tries)
 {
-	int lock = lock_directory(address->sun_path);
+	int lock = lock_directory(address->sun_path, lock_tries);
 	int ret = bind_with_access(fd, address, len, access);
 
 	if (ret == -EADDRINUSE && is_stale(address, len) && !unlink(address->sun_path))
@@ -230,8 +227,8 @@ static int bind_over_stale(int fd, const struct sockaddr_un *address, socklen_t 
 	return ret;
 }
 
-int unix_listener_open(struct unix_listener *listener, const char *path,
-		       const struct unix_access *access)
+static int open_listener(struct unix_listener *listener, const char *path,
+			 const struct unix_access *access, int lock_tries)
 {
 	socklen_t len;
 	struct stat st;
@@ -245,7 +242,7 @@ int unix_listener_open(struct unix_listener *listener, const char *path,
 	if (fd < 0)
 		return -errno;
 	if (listener->address.sun_path[0])
-		ret = bind_over_stale(fd, &listener->address, len, access);
+		ret = bind_over_stale(fd, &listener->address, len, access, lock_tries);
 	else if (bind(fd, (struct sockaddr *)&listener->address, len) || listen(fd, BACKLOG))
 		ret = -errno;
 	if (ret) {
@@ -259,6 +256,18 @@ int unix_listener_open(struct unix_listener *listener, const char *path,
 		listener->ino = st.st_ino;
 	}
 	return 0;
+}
+
+int unix_listener_open(struct unix_listener *listener, const char *path,
+		       const struct unix_access *access)
+{
+	return open_listener(listener, path, access, LOCK_TRIES);
+}
+
+int unix_listener_open_now(struct unix_listener *listener, const char *path,
+			   const struct unix_access *access)
+{
+	return open_listener(listener, path, access, 1);
 }
 
 const char *unix_address_explain(int error)

@@ -41,7 +41,8 @@ int unix_access_cut(struct unix_access *access, char *path, const char **bad);
  * A listening, non-blocking socket at @path. A socket's file that nobody listens on is replaced;
  * nothing else is ever removed. An abstract name has no permissions: whoever sees it may connect.
  * Returns 0 or -EADDRINUSE (somebody listens), -EEXIST (something that is no socket is there),
- * -EINVAL, -ENAMETOOLONG or another -errno.
+ * -EINVAL, -ENAMETOOLONG or another -errno. It may wait a second for others that open one in the
+ * same directory; unix_listener_open_now() does not wait, for who serves clients already.
  */
 struct unix_listener {
 	int fd;			/* -1: none */
@@ -51,6 +52,8 @@ struct unix_listener {
 };
 int unix_listener_open(struct unix_listener *listener, const char *path,
 		       const struct unix_access *access);
+int unix_listener_open_now(struct unix_listener *listener, const char *path,
+			   const struct unix_access *access);
 
 /* What an error of these functions, negative or positive, means, and what helps. */
 const char *unix_address_explain(int error);

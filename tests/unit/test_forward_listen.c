@@ -2,9 +2,21 @@
 /* manyport forward, without a guest (forward_rig.h): where it listens, what it leaves alone. */
 #include "forward_rig.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
+static bool tells_waits;		/* each poll() of the forwarder is a line */
 static char folder[] = "/tmp/test-listen.XXXXXX", path[100], target[200];
+
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	if (tells_waits)
+		dprintf(message_pipe[1], "waits\n");
+	return __real_poll(fds, count, timeout);
+}
 
 static int setup(void **state)
 {
@@ -272,6 +284,25 @@ static void a_removed_path_is_made_anew(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* Clients do not wait while somebody else has the lock on the folder. */
+static void a_locked_folder_holds_nobody_up(void **state)
+{
+	int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t pid;
+
+	(void)state;
+	tells_waits = true;
+	pid = start_at(path);
+	tells_waits = false;
+	await_listener();
+	assert_int_equal(flock(lock, LOCK_EX), 0);
+	assert_int_equal(unlink(path), 0);
+	expect_line("listening there anew");
+	expect_served(path);
+	close(lock);
+	stop(pid);
+}
+
 static void a_path_that_another_takes(void **state)
 {
 	pid_t pid = start_at(path);
@@ -431,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_abstract_name_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_at_the_same_instant, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_removed_path_is_made_anew, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_locked_folder_holds_nobody_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_path_that_another_takes, setup, teardown),
 		cmocka_unit_test_setup_teardown(clients_without_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(nohup_is_kept, setup, teardown),

@@ -192,7 +192,7 @@ static void open_anew(struct listener *listener)
 	/* Whoever has put something there is asked once, not again and again. */
 	if (listener->is_lost && !lstat(spec->address, &status))
 		return;
-	ret = unix_listener_open(&fresh, spec->address, &spec->access);
+	ret = unix_listener_open_now(&fresh, spec->address, &spec->access);
 	if (!ret)
 		ret = replace(listener, &fresh);
 	if (!ret)
