@@ -438,6 +438,33 @@ static void words_in_front_say_what_it_is(void **state)
 	assert_int_not_equal(status_of(pid), 0);
 }
 
+/* A port of TCP without NAME is no file with colons left out, and a file can be meant still. */
+static void a_forgotten_name_is_told(void **state)
+{
+	static const char *const words[] = { "127.0.0.1:6379", "localhost:6379", "host:1" };
+	char name[100];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(chdir(folder), 0);
+	for (int i = 0; i < 3; i++) {
+		pid = START("-L", words[i]);
+		expect_line("name is missing: ADDR:PORT:NAME");
+		assert_int_not_equal(status_of(pid), 0);
+		next_line();	/* that --help tells more */
+	}
+	snprintf(name, sizeof(name), "@test-listen.%d:1", getpid());
+	for (int i = 0; i < 4; i++) {
+		const char *const meant[] = { "./localhost:1", "unix:localhost:1", "localhost:n1",
+					      name };
+
+		pid = START("-L", meant[i]);
+		await_listener();
+		stop(pid);
+	}
+	assert_int_equal(chdir("/"), 0);
+}
+
 static void as_client_is_for_unix_sockets(void **state)
 {
 	pid_t pid = START("--as-client", "-L", "0:name");
@@ -468,6 +495,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nohup_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_connect, setup, teardown),
 		cmocka_unit_test_setup_teardown(as_client_is_for_unix_sockets, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_forgotten_name_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_in_front_say_what_it_is, setup, teardown),
 	};
 

@@ -120,14 +120,25 @@ static int parse_unix(struct spec *spec, const char **why)
 	return ret;
 }
 
+/* "127.0.0.1:6379" is a port of TCP whose NAME was forgotten, rather than a file of that name. */
+static bool lacks_name(const char *text, const char *end)
+{
+	return text[0] != '@' && !memchr(text, '/', end - text) &&
+	       is_number(end + 1, strlen(end + 1));
+}
+
 int spec_parse(struct spec *spec, const char *text, const char **why)
 {
-	const char *end;
+	const char *end, *begin = text;
 
 	*spec = (struct spec){ .access = UNIX_ACCESS(DEFAULT_MODE) };
 	end = end_of_socket(&text, &spec->is_unix);
 	*why = "expected SOCKET:NAME, where SOCKET is a path or [ADDR:]PORT";
 	if (!end || end == text)
+		return -EINVAL;
+	*why = "the service's name is missing: ADDR:PORT:NAME for a port of TCP; for a socket's "
+	       "file in this folder write ./PATH:NAME";
+	if (spec->is_unix && begin == text && lacks_name(text, end))
 		return -EINVAL;
 	*why = "out of memory";
 	spec->service = end + 1;
