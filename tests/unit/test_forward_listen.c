@@ -3,6 +3,7 @@
 #include "forward_rig.h"
 
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static bool tells_waits;		/* each poll() of the forwarder is a line */
@@ -351,6 +352,27 @@ static void clients_without_end(void **state)
 	assert_int_equal(status_of(pid), 0);
 }
 
+/* No connection of its own is there to be closed. */
+static void a_starved_listener_tries_again(void **state)
+{
+	struct rlimit before, none;
+	pid_t pid = start_at(path);
+	int client;
+
+	(void)state;
+	await_listener();
+	assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+	assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &none, NULL), 0);
+	client = dial_unix(path);
+	send_all(client, 10);
+	expect_line("cannot accept now");
+	assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &before, NULL), 0);
+	receive_all(accept(service_listener, NULL, NULL), 10);
+	close(client);
+	stop(pid);
+}
+
 static void nohup_is_kept(void **state)
 {
 	pid_t pid;
@@ -492,6 +514,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_locked_folder_holds_nobody_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_path_that_another_takes, setup, teardown),
 		cmocka_unit_test_setup_teardown(clients_without_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_starved_listener_tries_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(nohup_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_connect, setup, teardown),
 		cmocka_unit_test_setup_teardown(as_client_is_for_unix_sockets, setup, teardown),

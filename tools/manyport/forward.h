@@ -29,6 +29,7 @@ struct forward {
 	struct list listeners, relays, drains;
 	struct loop_timer tell;		/* what was left out of the log */
 	struct loop_timer look;		/* are the sockets' files still there? */
+	struct loop_timer starved;	/* accept again, though nothing of ours was closed */
 	struct loop_timer drain_look;
 	unsigned int drain_ms;		/* the interval of drain_look */
 	uint64_t wait_ms;		/* how long a connection is tried again; 0: not */

@@ -20,6 +20,7 @@
 #include "tool.h"
 
 #define LOOK_MS 2000
+#define STARVED_MS 1000
 /* A listener accepts so many before the others have their turn: clients may come without end. */
 #define TURN_CLIENTS 64
 
@@ -30,7 +31,7 @@ struct listener {
 	struct unix_listener file;	/* its descriptor is in use for TCP, too */
 	struct loop_watch watch;
 	struct loop_task again;
-	bool is_starved;		/* descriptors ran out: accept again after a close */
+	bool is_starved;		/* descriptors or memory ran out: accept again */
 	bool is_lost;			/* its file is, and that was told */
 };
 
@@ -62,7 +63,8 @@ int listener_add(struct forward *forward, const char *text, const char **why)
 
 static void accept_some(struct listener *listener, int max)
 {
-	int fd, one = 1;
+	bool was_starved = listener->is_starved;
+	int fd, error, one = 1;
 
 	listener->is_starved = false;
 	for (;;) {
@@ -79,12 +81,18 @@ static void accept_some(struct listener *listener, int max)
 			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		relay_create(listener->forward, &listener->spec, fd);
 	}
-	if (errno == EAGAIN)
+	error = errno;
+	if (error == EAGAIN)
 		return;
-	/* No edge will come for those who wait: try again when something was closed. */
+	/*
+	 * No edge will come for those who wait: try again when something was closed. That may be
+	 * another process's, as with ENFILE, so try after a moment, too.
+	 */
 	listener->is_starved = true;
-	log_limited(&listener->forward->refused, LOG_LEVEL_WARNING, "%s: cannot accept now: %s",
-		    listener->spec.address, strerror(errno));
+	loop_timer_start(&listener->forward->starved, STARVED_MS);
+	if (!was_starved)
+		log_limited(&listener->forward->refused, LOG_LEVEL_WARNING,
+			    "%s: cannot accept now: %s", listener->spec.address, strerror(error));
 }
 
 void listener_accept_starved(struct forward *forward)
@@ -97,6 +105,11 @@ void listener_accept_starved(struct forward *forward)
 		if (listener->is_starved)
 			loop_task_queue(&listener->again);
 	}
+}
+
+static void starved_again(struct loop_timer *timer)
+{
+	listener_accept_starved(container_of(timer, struct forward, starved));
 }
 
 /* ---- starting ---- */
@@ -227,6 +240,7 @@ int listener_start_all(struct forward *forward)
 	struct list *link;
 	int ret = 0;
 
+	loop_timer_init(forward->loop, &forward->starved, starved_again);
 	list_for_each(link, &forward->listeners) {
 		struct listener *listener = list_entry(link, struct listener, link);
 
