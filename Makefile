@@ -46,6 +46,9 @@ $(O)/tests/unit/test_forward_listen: ALL_LDFLAGS += -Wl,--wrap=poll
 CONNECT := connect copy refused stock
 $(O)/tests/unit/test_connect: $(CONNECT:%=$(O)/tools/manyport/%.o) $(O)/lib/explain.o
 $(O)/tests/unit/test_connect: ALL_LDFLAGS += -Wl,--wrap=poll
+# The library, with a kernel that the test plays.
+$(O)/tests/unit/test_client: $(LIB_OBJ)
+$(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=write,--wrap=poll
 # The order in which the device core publishes its rings, seen by the test.
 $(O)/tests/unit/test_device_publish: ALL_LDFLAGS += -Wl,--wrap=ring_publish
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a

@@ -105,7 +105,8 @@ int manyport_open(const char *port, const char *service, int flags)
 	if (fd < 0)
 		return errno == ENOENT ? -ENODEV : -errno;
 	ret = service ? manyport_connect(fd, service) : 0;
-	if (ret && ret != -EINPROGRESS) {
+	/* -EAGAIN: a stock port has no room for the name yet. */
+	if (ret && ret != -EINPROGRESS && ret != -EAGAIN) {
 		close(fd);
 		return ret;
 	}
