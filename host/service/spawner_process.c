@@ -171,15 +171,19 @@ static int close_others(int fd)
 /*
  * Programs must find signals as a new process has them. This process ends with the daemon
  * and not before: what a terminal or a service manager sends to all of its group is not for it.
+ * The kernel is asked: the C library's function leaves the two signals that it uses itself, which
+ * whoever started the daemon may have ignored.
  */
 static void forget_signals(void)
 {
+	/* As large as the kernel's structure is anywhere; all zero is the default action. */
+	static const char by_default[64];
 	sigset_t all;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
+		syscall(SYS_rt_sigaction, number, by_default, NULL, NSIG / 8);
 }
 
 void spawner_process_run(int fd, const struct rlimit *files)

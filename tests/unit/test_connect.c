@@ -22,7 +22,7 @@
 #include "../../tools/manyport/tool.h"
 
 static int channel[2];			/* of the command, of the service */
-static bool is_robbed;			/* another process reads the input first */
+static _Atomic bool is_robbed;		/* another process reads the input first */
 static int aborts[2];			/* a pipe with a byte for each abort */
 
 int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
