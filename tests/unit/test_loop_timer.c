@@ -128,9 +128,13 @@ static void timer_stops_another_that_is_due(void **state)
 	assert_int_equal(calls, 1);
 }
 
+static struct loop_timer *last;
+
+/* The end is counted from the first call: however late that was, another one comes before it. */
 static void start_again(struct loop_timer *timer)
 {
-	calls++;
+	if (!calls++)
+		assert_int_equal(loop_timer_start(last, 10), 0);
 	assert_int_equal(loop_timer_start(timer, 0), 0);
 }
 
@@ -142,8 +146,8 @@ static void timer_that_starts_itself_starves_nobody(void **state)
 	(void)state;
 	loop_timer_init(loop, &timer, start_again);
 	loop_timer_init(loop, &end, quit_now);
+	last = &end;
 	loop_timer_start(&timer, 0);
-	loop_timer_start(&end, 10);
 	assert_int_equal(loop_run(loop), 0);
 	assert_true(calls >= 2 && calls <= 12);
 	loop_timer_stop(&timer);
