@@ -8,15 +8,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 JOBS ?= $(shell nproc)
-# A newer compiler may warn of more: only the tests make errors of warnings.
-WERROR ?=
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
-CFLAGS ?= -O2 -g
-HARDEN := -fstack-protector-strong -fstack-clash-protection $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Ihost -Ilib -MMD -MP \
-	$(HARDEN) -fno-strict-aliasing $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
-	$(if $(findstring thread,$(SAN)),-Wno-tsan)
-ALL_LDFLAGS = $(LDFLAGS) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
+TOP := .
+include flags.mk
 
 HOST_SRC := $(filter-out host/daemon/main.c,$(wildcard host/*/*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(O)/%.o)

@@ -28,6 +28,9 @@ int recover(void);	/* binds the driver anew; returns 0 when the ports are back *
 /* bad_host_users.c */
 /* A channel, or -1; whatever the error, there is another attempt. */
 int victim_open(const char *path, const char *service, int flags);
+/* A lying host decides how these end; what counts is that they do. */
+void try_read(int fd, size_t len);
+void try_write(int fd, size_t len);
 void start_users(void);
 int kill_users(void);	/* returns how many do not die */
 void show_stack(pid_t pid);

@@ -39,23 +39,23 @@ static int wait_for_reset(int fd)
 static void write_small(int fd)
 {
 	fill(0, SMALL);
-	write(fd, io_buf, SMALL);
+	try_write(fd, SMALL);
 }
 
 static void write_large(int fd)
 {
 	fill(0, LARGE);
-	write(fd, io_buf, LARGE);
+	try_write(fd, LARGE);
 }
 
 static void read_small(int fd)
 {
-	read(fd, io_buf, SMALL);
+	try_read(fd, SMALL);
 }
 
 static void read_large(int fd)
 {
-	read(fd, io_buf, LARGE);
+	try_read(fd, LARGE);
 }
 
 /* A reader that a signal ends cancels its READ. */
@@ -85,7 +85,7 @@ static int broken(const char *attack, const char *service, void (*call)(int fd))
 		if (!i && tell_attack(attack))
 			ret = -1;
 		call(fd);
-		if (wait_for_reset(fd) || (read(fd, io_buf, 1), errno != ECONNRESET))
+		if (wait_for_reset(fd) || read(fd, io_buf, 1) >= 0 || errno != ECONNRESET)
 			ret = -1;
 		close(fd);
 	}

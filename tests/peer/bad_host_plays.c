@@ -64,12 +64,12 @@ pid_t in_child(int fd, void (*run)(int fd))
 
 static void write_large(int fd)
 {
-	write(fd, io_buf, LARGE);
+	try_write(fd, LARGE);
 }
 
 static void read_large(int fd)
 {
-	read(fd, io_buf, LARGE);
+	try_read(fd, LARGE);
 }
 
 static void shut_write(int fd)
