@@ -9,7 +9,7 @@
 #include "base/iov.h"
 #include "service/buffer.h"
 #include "service/local.h"
-#include "service/registry.h"
+#include "service/setup.h"
 
 struct echo_stream {
 	struct local_stream local;

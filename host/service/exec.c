@@ -23,7 +23,7 @@
 #include "service/exec_child.h"
 #include "service/exec_environment.h"
 #include "service/leave.h"
-#include "service/registry.h"
+#include "service/setup.h"
 #include "service/socket_stream.h"
 #include "service/spawner.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/list.h"
 #include "service/local.h"
-#include "service/registry.h"
+#include "service/setup.h"
 
 /* Whose peer is being called, until it is closed. Calls of peers never nest (service.h). */
 static struct local_stream *reporting;

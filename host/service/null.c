@@ -5,7 +5,7 @@
 
 #include "base/iov.h"
 #include "service/local.h"
-#include "service/registry.h"
+#include "service/setup.h"
 
 static ssize_t null_readv(struct mp_stream *stream, const struct iovec *iov, int count)
 {

@@ -10,7 +10,7 @@
 #include "base/iov.h"
 #include "base/text.h"
 #include "service/local.h"
-#include "service/registry.h"
+#include "service/setup.h"
 
 #define DEFAULT_SIZE 64
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "service/registry.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,30 +24,6 @@ static const struct scheme {
 	  throttle_create },
 };
 #define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
-
-static void set_text(char *dst, size_t size, const char *format, va_list args)
-{
-	vsnprintf(dst, size, format, args);
-}
-
-struct mp_service *service_fail(struct service_setup *setup, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	set_text(setup->error, sizeof(setup->error), format, args);
-	va_end(args);
-	return NULL;
-}
-
-void service_warn(struct service_setup *setup, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	set_text(setup->warning, sizeof(setup->warning), format, args);
-	va_end(args);
-}
 
 static const struct scheme *find_scheme(const char *text)
 {

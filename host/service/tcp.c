@@ -14,7 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "service/leave.h"
-#include "service/registry.h"
+#include "service/setup.h"
 #include "service/resolver.h"
 #include "service/socket_stream.h"
 #include "service/tcp_connect.h"

@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "service/buffer.h"
 #include "service/local.h"
-#include "service/registry.h"
+#include "service/setup.h"
 
 #define MS_PER_SEC	1000
 #define BURST_MS	100

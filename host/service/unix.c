@@ -17,7 +17,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/unix_address.h"
-#include "service/registry.h"
+#include "service/setup.h"
 #include "service/socket_stream.h"
 
 #define RETRY_FIRST_MS	1

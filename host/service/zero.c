@@ -11,7 +11,7 @@
 #include "base/iov.h"
 #include "base/text.h"
 #include "service/local.h"
-#include "service/registry.h"
+#include "service/setup.h"
 
 #define ENDLESS UINT64_MAX
 
