@@ -118,7 +118,7 @@ static void drain_free(struct forward *forward, struct drain *drain)
 	list_del(&drain->link);
 	close_now(drain->fd, drain->reset);
 	free(drain);
-	listener_accept_starved(forward);
+	loop_task_queue(&forward->accept_again);
 }
 
 static void look(struct forward *forward)

@@ -29,7 +29,8 @@ struct forward {
 	struct list listeners, relays, drains;
 	struct loop_timer tell;		/* what was left out of the log */
 	struct loop_timer look;		/* are the sockets' files still there? */
-	struct loop_timer starved;	/* accept again, though nothing of ours was closed */
+	struct loop_task accept_again;	/* queued when a descriptor was closed (listener.c) */
+	struct loop_timer starved;	/* the same, though nothing of ours was closed */
 	struct loop_timer drain_look;
 	unsigned int drain_ms;		/* the interval of drain_look */
 	uint64_t wait_ms;		/* how long a connection is tried again; 0: not */
@@ -54,8 +55,6 @@ int spec_parse(struct spec *spec, const char *text, const char **why);
 /* Adds a listener (not yet listening). Returns 0 or -errno with a reason in *why. */
 int listener_add(struct forward *forward, const char *text, const char **why);
 int listener_start_all(struct forward *forward);	/* complains itself; 0 or -errno */
-/* A descriptor was closed: those who could not be accepted for want of one may be now. */
-void listener_accept_starved(struct forward *forward);
 /* Accepts half-made ones. */
 void listener_free_all(struct forward *forward);
 

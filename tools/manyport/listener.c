@@ -95,8 +95,10 @@ static void accept_some(struct listener *listener, int max)
 			    "%s: cannot accept now: %s", listener->spec.address, strerror(error));
 }
 
-void listener_accept_starved(struct forward *forward)
+/* A descriptor was closed: clients that could not be accepted for want of one may be now. */
+static void accept_starved(struct loop_task *task)
 {
+	struct forward *forward = container_of(task, struct forward, accept_again);
 	struct list *link;
 
 	list_for_each(link, &forward->listeners) {
@@ -109,7 +111,7 @@ void listener_accept_starved(struct forward *forward)
 
 static void starved_again(struct loop_timer *timer)
 {
-	listener_accept_starved(container_of(timer, struct forward, starved));
+	accept_starved(&container_of(timer, struct forward, starved)->accept_again);
 }
 
 /* ---- starting ---- */
@@ -240,6 +242,7 @@ int listener_start_all(struct forward *forward)
 	struct list *link;
 	int ret = 0;
 
+	loop_task_init(forward->loop, &forward->accept_again, accept_starved);
 	loop_timer_init(forward->loop, &forward->starved, starved_again);
 	list_for_each(link, &forward->listeners) {
 		struct listener *listener = list_entry(link, struct listener, link);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* manyport: the command line's first word, and messages. */
+/* manyport: the command line's first word. */
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,20 +38,6 @@ static const char help_text[] =
 	"channels, or the one in $" MANYPORT_PORT_ENV ", or the one given with --port.\n"
 	"\n"
 	"Exit status: 0 when all went well, 1 after an error, 2 for a wrong command line.";
-
-void complain(const char *format, ...)
-{
-	va_list args;
-
-	/* One line at a time, also when two threads have something to say. */
-	flockfile(stderr);
-	fputs("manyport: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	funlockfile(stderr);
-}
 
 static int parse_option(int key, char *arg, struct argp_state *state)
 {

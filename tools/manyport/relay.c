@@ -118,7 +118,7 @@ static void relay_free(struct relay *relay)
 	flow_forget(&relay->in);
 	list_del(&relay->link);
 	free(relay);
-	listener_accept_starved(forward);
+	loop_task_queue(&forward->accept_again);
 }
 
 static void settle(struct relay *relay)
