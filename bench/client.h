@@ -26,6 +26,7 @@ void __attribute__((noreturn)) fail(const char *what);
 /* How many connections are open, and what is being done: for these lines, too. */
 extern int channels_open;
 void doing(const char *what);
+void give_up_after(int seconds);
 double now(void);
 
 /* target.c: opens and, on a manyport node, names the service; or fails. */

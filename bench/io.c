@@ -127,3 +127,9 @@ int take_bytes(int fd, char *buf, size_t size, uint64_t total, bool verify, uint
 	}
 	return is_bad;
 }
+
+bool request_is_valid(const struct bench_request *request)
+{
+	return request->magic == BENCH_MAGIC && request->op <= BENCH_MARK &&
+	       request->size <= BENCH_MAX_SIZE;
+}

@@ -35,6 +35,8 @@ struct bench_request {
 	uint64_t verify;	/* not 0: the contents are the pattern, and are looked at */
 };
 
+bool request_is_valid(const struct bench_request *request);
+
 /* How both ends move bytes; io.c. Return 0, or -1 at an error or end. */
 int read_all(int fd, void *buf, size_t len);
 int write_all(int fd, const void *buf, size_t len);

@@ -27,12 +27,6 @@
 static char take_buf[BENCH_MAX_SIZE], give_buf[BENCH_MAX_SIZE];
 static volatile sig_atomic_t must_hang_up;
 
-bool request_is_valid(const struct bench_request *request)
-{
-	return request->magic == BENCH_MAGIC && request->op <= BENCH_MARK &&
-	       request->size <= BENCH_MAX_SIZE;
-}
-
 static int echo(int fd, const struct bench_request *request)
 {
 	for (uint64_t done = 0; !request->total || done < request->total;

@@ -13,7 +13,6 @@ void serve_each(const int *listeners, int count);
 /* One process and one epoll loop for all; server_many.c. Never returns. */
 void serve_many(const int *listeners, int count);
 
-bool request_is_valid(const struct bench_request *request);
 /* The text that answers BENCH_MARK; watch.c. */
 void watch_file(const char *path);
 void watch_text(char text[BENCH_MARK_SIZE]);
