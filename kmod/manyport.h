@@ -45,6 +45,7 @@
 #include <linux/xarray.h>
 
 #include <manyport/ioctl.h>
+#include <manyport/spin.h>
 #include <manyport/wire.h>
 #include <manyport/wire_check.h>
 
@@ -361,13 +362,6 @@ struct mp_connect_req {
 
 struct mp_batch;
 
-/* What a channel has learned of the waits of one direction (wait.c). */
-struct mp_spin {
-	u16 window_us;			/* how long the next wait looks before it sleeps */
-	u8 misses;			/* waits in a row that a full window did not cover */
-	u8 rest;			/* short waits to sleep through before trying again */
-};
-
 /* Fixed port: how far the process knows of the end of a generation (reconnect.c). */
 struct mp_end {
 	bool asked;			/* a call asks for the next: it comes when nothing is out */
@@ -544,7 +538,6 @@ int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, b
 int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
 		  unsigned int parts);
 void mp_wait_look(struct mp_channel *ch);
-void mp_spin_init(struct mp_spin *spin);
 bool mp_spin_is_on(const struct mp_spin *spin);
 
 /* ---- data (read.c, splice.c, fetch.c, write.c, chunk.c, pages.c) ---- */

@@ -4,10 +4,8 @@
  *
  * An interrupt and a wake-up cost more than most answers take. So a wait first looks at the
  * port's queues itself, with interrupts off at the device. How long it looks is
- * learned for each channel and direction, as halt polling does: a wait that was short but
- * slept makes the next look longer, a long wait ends looking at once, and so do several in
- * a row that a full window did not cover. An idle channel therefore costs nothing. Looking
- * ends as soon as another process could use the processor.
+ * learned for each channel and direction (<manyport/spin.h>), so an idle channel costs
+ * nothing. Looking ends as soon as another process could use the processor.
  *
  * Lifetime: the queues' memory is freed behind a grace period that begins when every
  * channel of the port has its error (device.c). So in an RCU section in which the
@@ -20,17 +18,6 @@
 #include "manyport.h"
 
 #define MP_LOOKS_MAX	4096	/* where the clock is too coarse to end a window */
-#define MP_SHORT_FACTOR	4	/* a wait up to so many windows might have been covered */
-#define MP_MISSES_MAX	4
-#define MP_REST		32	/* short waits slept through after that */
-
-/* A new channel looks: an answer to its first request is likely to be near. */
-void mp_spin_init(struct mp_spin *spin)
-{
-	spin->window_us = U16_MAX;	/* as much as the parameter allows */
-	spin->misses = 0;
-	spin->rest = 0;
-}
 
 /* Would a wait begin with looking? */
 bool mp_spin_is_on(const struct mp_spin *spin)
@@ -109,29 +96,6 @@ static u64 us_since(u64 start)
 	return now > start ? now - start : 0;
 }
 
-/* Of a wait that slept: @waited in all. Calls race here, and no harm is done by it. */
-static void learn(struct mp_spin *spin, unsigned int limit, u64 waited)
-{
-	if (waited > MP_SHORT_FACTOR * limit) {
-		spin->window_us = 0;
-		spin->misses = 0;
-		return;
-	}
-	if (spin->rest) {
-		spin->rest--;
-		return;
-	}
-	if (spin->window_us < limit) {
-		spin->window_us = min(clamp(2U * spin->window_us, limit / 4, limit), U16_MAX + 0U);
-		return;
-	}
-	if (++spin->misses >= MP_MISSES_MAX) {
-		spin->window_us = 0;
-		spin->misses = 0;
-		spin->rest = MP_REST;
-	}
-}
-
 /* Looks for up to @limit microseconds. Returns true when the condition holds. */
 static bool wait_awake(struct mp_channel *ch, struct mp_spin *spin, unsigned int limit,
 		       mp_condition is_over, bool arg)
@@ -140,7 +104,7 @@ static bool wait_awake(struct mp_channel *ch, struct mp_spin *spin, unsigned int
 		return true;
 	if (!look(ch, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over, arg))
 		return false;
-	spin->misses = 0;
+	mp_spin_found(spin);
 	WRITE_ONCE(ch->polled, ch->polled + 1);
 	return true;
 }
@@ -174,7 +138,7 @@ int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, b
 	urge(ch);
 	ret = wait_event_interruptible(ch->wait, is_over(ch, arg));
 	if (limit)
-		learn(spin, limit, us_since(start));
+		mp_spin_slept(spin, limit, us_since(start));
 	return ret;
 }
 
@@ -194,6 +158,6 @@ int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_o
 	urge(ch);
 	ret = wait_event_killable(ch->wait, is_over(ch, arg));
 	if (limit)
-		learn(spin, limit, us_since(start));
+		mp_spin_slept(spin, limit, us_since(start));
 	return ret;
 }

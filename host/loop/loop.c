@@ -20,8 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <manyport/spin.h>
+
 #include "loop/loop.h"
-#include "loop/spin.h"
 
 #define ROUND_EVENTS 64
 #define FINDS_MAX    16		/* rounds in a row in which only the poller had work */
@@ -43,7 +44,7 @@ struct loop {
 	struct loop_task *running;		/* of this round, not yet run */
 
 	struct loop_poller *poller;
-	struct spin spin;
+	struct mp_spin spin;
 	unsigned int finds;			/* times that the poller had work */
 };
 
@@ -342,7 +343,7 @@ static int wait_limit(const struct loop *loop)
 void loop_set_poller(struct loop *loop, struct loop_poller *poller)
 {
 	loop->poller = poller;
-	loop->spin = (struct spin){ 0 };
+	loop->spin = (struct mp_spin){ 0 };
 }
 
 static int fetch_events(struct loop *loop, int limit)
@@ -365,7 +366,7 @@ static int look(struct loop *loop)
 	do {
 		n = loop->poller->look(loop->poller) ? -EAGAIN : fetch_events(loop, 0);
 		if (n) {
-			spin_found(&loop->spin);
+			mp_spin_found(&loop->spin);
 			return n;
 		}
 		sched_yield();
@@ -394,7 +395,7 @@ static int wait_for_work(struct loop *loop)
 		return n;
 	start = loop_clock_us();
 	n = fetch_events(loop, wait_limit(loop));
-	spin_slept(&loop->spin, poller->max_us, loop_clock_us() - start);
+	mp_spin_slept(&loop->spin, poller->max_us, loop_clock_us() - start);
 	return n;
 }
 
