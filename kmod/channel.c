@@ -39,7 +39,7 @@ static void channel_free_work(struct work_struct *work)
 
 	mp_write_drop_locked(ch);	/* nobody else is left: no lock needed */
 	mp_read_forget_locked(ch);
-	mp_port_uncharge_open(port, ch->account);
+	mp_account_close(ch->account);
 	put_cred(ch->cred);
 	mem_cgroup_put(ch->memcg);
 	kfree(ch->connect_req);
@@ -132,12 +132,12 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 	struct mp_channel *ch;
 	int ret;
 
-	account = mp_port_charge_open(port);
+	account = mp_account_open(&port->ledger, port->max_channels);
 	if (IS_ERR(account))
 		return ERR_CAST(account);
 	ch = channel_alloc(port);
 	if (!ch) {
-		mp_port_uncharge_open(port, account);
+		mp_account_close(account);
 		return ERR_PTR(-ENOMEM);
 	}
 	ch->account = account;

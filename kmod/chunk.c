@@ -30,7 +30,7 @@ static size_t chunk_memory(const struct mp_chunk *chunk)
 /* @chunk is on no list and not with the device. */
 static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
 {
-	mp_port_uncharge(ch->port, ch->account, chunk_memory(chunk));
+	mp_account_uncharge(ch->account, chunk_memory(chunk));
 	if (chunk->size == MP_CHUNK_MAX)
 		mp_pool_put(&ch->port->pool, chunk->data);
 	else if (chunk->data != (u8 *)(chunk + 1))
@@ -41,7 +41,7 @@ static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
 /* Room for one small chunk: what chunk_alloc() can have then. */
 static bool has_shared_room(const struct mp_channel *ch)
 {
-	return mp_port_has_room(ch->port, ch->account, MP_CHUNK_MIN);
+	return mp_account_has_room(ch->account, MP_CHUNK_MIN);
 }
 
 /*
@@ -313,7 +313,7 @@ static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool for
 	size_t memory = size + sizeof(struct mp_chunk);
 	struct mp_chunk *chunk;
 
-	if (!mp_port_charge(ch->port, ch->account, memory, force))
+	if (!mp_account_charge(ch->account, memory, force))
 		return NULL;
 	chunk = kmalloc(sizeof(*chunk) + inlined, GFP_KERNEL_ACCOUNT);
 	if (!chunk)
@@ -337,7 +337,7 @@ static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool for
 err_chunk:
 	kfree(chunk);
 err_charge:
-	mp_port_uncharge(ch->port, ch->account, memory);
+	mp_account_uncharge(ch->account, memory);
 	return NULL;
 }
 

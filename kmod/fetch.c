@@ -29,7 +29,7 @@ static void fetch_free(struct mp_channel *ch, struct mp_fetch *fetch)
 {
 	if (!fetch)
 		return;
-	mp_port_uncharge(ch->port, ch->account, fetch->size + sizeof(*fetch));
+	mp_account_uncharge(ch->account, fetch->size + sizeof(*fetch));
 	kfree(fetch);
 }
 
@@ -43,11 +43,11 @@ static struct mp_fetch *fetch_alloc(struct mp_channel *ch, size_t size, gfp_t gf
 	bool force = size <= MP_FETCH_MIN && list_empty(&ch->in_fetches);
 	struct mp_fetch *fetch;
 
-	if (!mp_port_charge(ch->port, ch->account, size, force))
+	if (!mp_account_charge(ch->account, size, force))
 		return NULL;
 	fetch = kzalloc(size, gfp | __GFP_NOWARN | __GFP_NORETRY);
 	if (!fetch) {
-		mp_port_uncharge(ch->port, ch->account, size);
+		mp_account_uncharge(ch->account, size);
 		return NULL;
 	}
 	fetch->size = size - sizeof(*fetch);

@@ -31,22 +31,6 @@ uint mp_poll_us = 100;
 module_param_named(poll_us, mp_poll_us, uint, 0644);
 MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");
 
-uint mp_max_channels = 65536;
-module_param_named(max_channels, mp_max_channels, uint, 0644);
-MODULE_PARM_DESC(max_channels, "open channels per port; the host may allow less (65536)");
-
-uint mp_max_channels_per_user = 16384;
-module_param_named(max_channels_per_user, mp_max_channels_per_user, uint, 0644);
-MODULE_PARM_DESC(max_channels_per_user, "open channels per port and user (16384)");
-
-ulong mp_max_bytes = 256UL << 20;
-module_param_named(max_bytes, mp_max_bytes, ulong, 0644);
-MODULE_PARM_DESC(max_bytes, "bytes pinned or buffered per port (268435456)");
-
-ulong mp_max_bytes_per_user = 64UL << 20;
-module_param_named(max_bytes_per_user, mp_max_bytes_per_user, ulong, 0644);
-MODULE_PARM_DESC(max_bytes_per_user, "bytes pinned or buffered per port and user (67108864)");
-
 struct class *mp_class;
 struct workqueue_struct *mp_workqueue;
 

@@ -11,8 +11,9 @@
  *   mp_req      one request; belongs to whoever made it, and to the queue from
  *               mp_queue_submit() until done() is called, exactly once
  *
- * Lock order: port->open_mutex, channel->read_mutex or write_mutex (never
- * both), channel->lock, queue->lock. The two spinlocks are taken in interrupts.
+ * Lock order: channel->read_mutex or write_mutex (never both), channel->lock,
+ * queue->lock. The two spinlocks are taken in interrupts. The mutex of a port's ledger
+ * (account.h) is taken with no other lock held.
  *
  * Teardown: mark dead under the lock, wake, wait for the device (reset and
  * deletion of the queues), and only then free what it might have touched.
@@ -48,6 +49,8 @@
 #include <manyport/spin.h>
 #include <manyport/wire.h>
 #include <manyport/wire_check.h>
+
+#include "account.h"
 
 struct pipe_inode_info;
 struct mp_port;
@@ -244,15 +247,6 @@ void mp_control_free(struct mp_device *device);
 
 /* ---- ports (port.c, pool.c) ---- */
 
-/* What one user holds on one port; lives while it holds anything. */
-struct mp_account {
-	kuid_t uid;
-	bool is_privileged;		/* its opens had CAP_SYS_RESOURCE: it needs no share */
-	unsigned int channels;		/* guarded by port->open_mutex */
-	atomic_long_t bytes;		/* pinned or buffered */
-	struct list_head node;		/* port->accounts */
-};
-
 #define MP_POOL_BYTES 65536U
 
 /* Buffers of MP_POOL_BYTES between two uses (pool.c). */
@@ -285,12 +279,9 @@ struct mp_port {
 	bool is_announced;		/* in this life of the device; under its ports_mutex */
 	struct list_head going_node;	/* while its device removes all ports */
 
-	struct mutex open_mutex;	/* guards is_gone (writes), accounts, channel_count */
+	struct mp_ledger ledger;
 	bool is_gone;
 	bool is_broken;			/* one of its queues is; set under device->ports_mutex */
-	unsigned int channel_count;
-	struct list_head accounts;
-	atomic_long_t bytes;		/* pinned or buffered, all uids */
 	atomic_long_t linger_expired;	/* closes that the host's limit ended */
 	struct mp_pool pool;
 
@@ -301,10 +292,9 @@ struct mp_port {
 
 extern struct class *mp_class;
 
-struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind,
-			       u32 max_channels);
+struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind, u32 offered);
 int mp_port_show(struct mp_port *port);
-void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 max_channels);
+void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 offered);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
 void mp_port_remove(struct mp_port *port);
 void mp_port_remove_begin(struct mp_port *port);
@@ -312,11 +302,6 @@ void mp_port_remove_end(struct mp_port *port);
 void mp_port_wait_released(void);
 void mp_port_fail_channels(struct mp_port *port, int error);
 void mp_port_break(struct mp_port *port);
-struct mp_account *mp_port_charge_open(struct mp_port *port);
-void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account);
-bool mp_port_charge(struct mp_port *port, struct mp_account *account, size_t bytes, bool force);
-bool mp_port_has_room(const struct mp_port *port, const struct mp_account *account, size_t bytes);
-void mp_port_uncharge(struct mp_port *port, struct mp_account *account, size_t bytes);
 u32 mp_port_next_generation(struct mp_port *port);
 
 /* ---- channels (channel.c, event.c) ---- */
@@ -651,9 +636,5 @@ extern uint mp_send_buffer;		/* bytes per channel */
 extern uint mp_receive_buffer;		/* bytes per channel */
 extern uint mp_hold_us;			/* how long small writes may wait to be sent together */
 extern uint mp_poll_us;			/* how long a wait may look before it sleeps */
-extern uint mp_max_channels;		/* per port */
-extern uint mp_max_channels_per_user;	/* per port and uid */
-extern ulong mp_max_bytes;		/* pinned or buffered per port */
-extern ulong mp_max_bytes_per_user;	/* likewise, per uid */
 
 #endif

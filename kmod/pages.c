@@ -60,7 +60,7 @@ static void batch_free(struct mp_batch *batch)
 
 	for (i = 0; i < batch->count; i++)
 		part_unpin(&batch->reqs[i], batch->is_read && batch->reqs[i].count);
-	mp_port_uncharge(ch->port, ch->account, batch->charged);
+	mp_account_uncharge(ch->account, batch->charged);
 	kfree(batch);
 	mp_channel_put(ch);
 }
@@ -417,7 +417,7 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 
 	bytes = min_t(size_t, bytes, MP_BATCH_MAX * MP_PART_MAX);
 	cost = pinned_max(addr, bytes);
-	if (!mp_port_charge(ch->port, ch->account, cost, false))
+	if (!mp_account_charge(ch->account, cost, false))
 		return -ENOBUFS;
 	spin_lock_irq(&ch->lock);
 	may_move = may_move_locked(ch, is_read);
@@ -426,7 +426,7 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 	spin_unlock_irq(&ch->lock);
 	batch = may_move ? batch_alloc(ch, is_read, cost) : NULL;
 	if (!batch) {
-		mp_port_uncharge(ch->port, ch->account, cost);
+		mp_account_uncharge(ch->account, cost);
 		return may_move ? -ENOBUFS : -EAGAIN;
 	}
 	ret = batch_send(ch, batch, addr, bytes, pages);

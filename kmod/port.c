@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ports: the device nodes, their attributes and what their users may hold.
+ * Ports: the device nodes and their attributes.
  *
  * A port is a struct device, referenced by its node and by every channel. When
  * it goes its channels fail first; whoever still holds one touches only
  * memory, never a queue.
  */
-#include <linux/capability.h>
 #include <linux/completion.h>
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include <linux/user_namespace.h>
-
-#include <manyport/share.h>
 
 #include "debug.h"
 #include "manyport.h"
 
 #define MP_ENTRY_MAX 65536U
+
+static uint max_channels = 65536;
+module_param(max_channels, uint, 0644);
+MODULE_PARM_DESC(max_channels, "open channels per port; the host may allow less (65536)");
 
 static struct mp_port *to_port(struct device *dev)
 {
@@ -38,7 +39,7 @@ static DEVICE_ATTR_RO(kind);
 
 static ssize_t channels_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%u\n", READ_ONCE(to_port(dev)->channel_count));
+	return sysfs_emit(buf, "%u\n", READ_ONCE(to_port(dev)->ledger.channels));
 }
 static DEVICE_ATTR_RO(channels);
 
@@ -50,7 +51,7 @@ static DEVICE_ATTR_RO(max_channels);
 
 static ssize_t memory_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%ld\n", atomic_long_read(&to_port(dev)->bytes));
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&to_port(dev)->ledger.bytes));
 }
 static DEVICE_ATTR_RO(memory);
 
@@ -85,7 +86,6 @@ static void port_release(struct device *dev)
 	struct mp_port *port = to_port(dev);
 
 	xa_destroy(&port->channels);
-	mutex_destroy(&port->open_mutex);
 	kfree(port->name);
 	kfree(port);
 	port_count_down();
@@ -112,9 +112,9 @@ void mp_port_wait_released(void)
 }
 
 /* What HELLO and PORT_MODE of this life of the device allow. */
-void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 max_channels)
+void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 offered)
 {
-	port->max_channels = min3(max_channels, device->max_channels, max(mp_max_channels, 1U));
+	port->max_channels = min3(offered, device->max_channels, max(max_channels, 1U));
 	port->max_io = device->max_io;
 	port->max_segments = device->max_segments;
 	/* Bounce buffers are the scarcer the longer they are. */
@@ -122,8 +122,7 @@ void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u3
 }
 
 /* Without a node yet. Returns the port or ERR_PTR. */
-struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind,
-			       u32 max_channels)
+struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind, u32 offered)
 {
 	struct mp_port *port = kzalloc(sizeof(*port), GFP_KERNEL);
 	int ret;
@@ -135,10 +134,9 @@ struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 ki
 	port->tx = mp_device_tx(device, id);
 	port->id = id;
 	port->is_fixed = kind == MP_PORT_FIXED;
-	mp_port_set_limits(port, device, max_channels);
+	mp_port_set_limits(port, device, offered);
 	atomic_set(&port->generation, device->generations[id]);
-	mutex_init(&port->open_mutex);
-	INIT_LIST_HEAD(&port->accounts);
+	mp_ledger_init(&port->ledger);
 	mp_pool_init(&port->pool);
 	xa_init_flags(&port->channels, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
 
@@ -248,9 +246,7 @@ void mp_port_break(struct mp_port *port)
 void mp_port_remove_begin(struct mp_port *port)
 {
 	WRITE_ONCE(port->device->ports[port->id], NULL);
-	mutex_lock(&port->open_mutex);
 	WRITE_ONCE(port->is_gone, true);
-	mutex_unlock(&port->open_mutex);
 	if (port->is_shown)
 		cdev_device_del(&port->cdev, &port->dev);
 	mp_port_fail_channels(port, -ENODEV);
@@ -271,161 +267,6 @@ void mp_port_remove(struct mp_port *port)
 	mp_port_remove_begin(port);
 	synchronize_rcu();	/* pairs with handle_event(): nobody has looked it up any more */
 	mp_port_remove_end(port);
-}
-
-/*
- * Who pays for an open. Whoever may make a user namespace has thousands of users in it, so all of
- * them are one account: that of the user who made the outermost one. Namespaces that root
- * made are his way to give away users: there each pays for himself.
- */
-static kuid_t payer(void)
-{
-	struct user_namespace *ns = current_user_ns();
-
-	if (ns == &init_user_ns)
-		return current_fsuid();
-	while (ns->parent != &init_user_ns)
-		ns = ns->parent;
-	return uid_eq(ns->owner, GLOBAL_ROOT_UID) ? current_fsuid() : ns->owner;
-}
-
-static struct mp_account *account_get_locked(struct mp_port *port, kuid_t uid, bool is_privileged)
-{
-	struct mp_account *account;
-
-	lockdep_assert_held(&port->open_mutex);
-	list_for_each_entry(account, &port->accounts, node)
-		if (uid_eq(account->uid, uid) && account->is_privileged == is_privileged)
-			return account;
-	account = kzalloc(sizeof(*account), GFP_KERNEL_ACCOUNT);
-	if (!account)
-		return NULL;
-	account->uid = uid;
-	account->is_privileged = is_privileged;
-	list_add(&account->node, &port->accounts);
-	return account;
-}
-
-static void account_put_locked(struct mp_account *account)
-{
-	if (account->channels)
-		return;
-	list_del(&account->node);
-	kfree(account);
-}
-
-/* Is there a channel for one more open of @account? [protocol.md 9.3] */
-static bool has_channel_locked(const struct mp_port *port, const struct mp_account *account)
-{
-	lockdep_assert_held(&port->open_mutex);
-	if (port->channel_count >= port->max_channels ||
-	    account->channels >= mp_max_channels_per_user)
-		return false;
-	return account->is_privileged ||
-	       account->channels < mp_share_of_one(port->max_channels, port->channel_count);
-}
-
-/*
- * Counts one more open of the current user. Returns its account, or ERR_PTR:
- * -ENODEV, -EBUSY (a limit), -ENOMEM. A closed channel counts until it is drained.
- */
-struct mp_account *mp_port_charge_open(struct mp_port *port)
-{
-	bool is_privileged = ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
-	struct mp_account *account;
-	int ret = 0;
-
-	if (mutex_lock_killable(&port->open_mutex))
-		return ERR_PTR(-EINTR);
-	account = account_get_locked(port, payer(), is_privileged);
-	if (!account)
-		ret = -ENOMEM;
-	else if (port->is_gone)
-		ret = -ENODEV;
-	else if (!has_channel_locked(port, account))
-		ret = -EBUSY;
-	if (!ret) {
-		account->channels++;
-		WRITE_ONCE(port->channel_count, port->channel_count + 1);
-	} else if (account) {
-		account_put_locked(account);
-	}
-	mutex_unlock(&port->open_mutex);
-	return ret ? ERR_PTR(ret) : account;
-}
-
-void mp_port_uncharge_open(struct mp_port *port, struct mp_account *account)
-{
-	if (!account)
-		return;
-	mutex_lock(&port->open_mutex);
-	account->channels--;
-	WRITE_ONCE(port->channel_count, port->channel_count - 1);
-	account_put_locked(account);
-	mutex_unlock(&port->open_mutex);
-}
-
-/* The most that @account may have charged while all together have @used. */
-static unsigned long bytes_of_one(const struct mp_account *account, unsigned long used)
-{
-	unsigned long max = READ_ONCE(mp_max_bytes_per_user);
-
-	if (account->is_privileged)
-		return max;
-	return min_t(u64, max, mp_share_of_one(READ_ONCE(mp_max_bytes), used));
-}
-
-/* And all together, when it is @account's turn. */
-static unsigned long bytes_of_all(const struct mp_account *account)
-{
-	unsigned long max = READ_ONCE(mp_max_bytes);
-
-	return account->is_privileged ? max : mp_share_common(max);
-}
-
-/* Would @bytes more be charged now? Others may be quicker. */
-bool mp_port_has_room(const struct mp_port *port, const struct mp_account *account, size_t bytes)
-{
-	unsigned long used = atomic_long_read(&port->bytes);
-
-	return used + bytes <= bytes_of_all(account) &&
-	       atomic_long_read(&account->bytes) + bytes <= bytes_of_one(account, used);
-}
-
-/* Looks and adds in one step: however many callers there are, @max is not passed. */
-static bool charge(atomic_long_t *used, size_t bytes, unsigned long max)
-{
-	long old = atomic_long_read(used);
-
-	do {
-		if (old + bytes > max)
-			return false;
-	} while (!atomic_long_try_cmpxchg(used, &old, old + bytes));
-	return true;
-}
-
-/*
- * Counts @bytes of pinned or buffered memory. Returns false when the port or
- * the user is at its bound, unless @force: that is for the one page in each
- * direction that lies outside every bound [protocol.md 9.3].
- */
-bool mp_port_charge(struct mp_port *port, struct mp_account *account, size_t bytes, bool force)
-{
-	unsigned long used;
-
-	if (!charge(&port->bytes, bytes, force ? ULONG_MAX : bytes_of_all(account)))
-		return false;
-	used = atomic_long_read(&port->bytes) - bytes;
-	if (charge(&account->bytes, bytes, force ? ULONG_MAX : bytes_of_one(account, used)))
-		return true;
-	atomic_long_sub(bytes, &port->bytes);
-	return false;
-}
-
-void mp_port_uncharge(struct mp_port *port, struct mp_account *account, size_t bytes)
-{
-	atomic_long_sub(bytes, &port->bytes);
-	atomic_long_sub(bytes, &account->bytes);
 }
 
 /* Generations count on over the whole port, so that none comes twice. Never 0. */
