@@ -23,7 +23,9 @@ CPU = "max,-erms,-fsrm"
 # Where the devices sit on the PCI bus, so that the guest's names can be told apart.
 # With interrupt lines, as manyport's (slot 2) and vport-intx's, they must not share one.
 SLOTS = {"control": 0x10, "vport": 0x11, "vsock": 0x12, "vport-intx": 0x13, "passt": 0x14,
-         "slirp": 0x15, "fs": 0x16}
+         "slirp": 0x15, "fs": 0x16, "baseline": 0x18}
+# Transports of the module, which may have a parameter that ends polling.
+OURS = ("manyport", "baseline", "fs")
 MACS = {"slirp": "52:54:00:00:00:02", "passt": "52:54:00:00:00:03"}
 
 
@@ -34,11 +36,12 @@ class GuestGone(Exception):
 class Transport:
     """One way from the client to the server: each is the one-process-per-connection
     server's address, many the other's (or None); back is what its back end is called
-    in the marks; single is true when it cannot be open twice."""
+    in the marks; single is true when it cannot be open twice; module is which of the guest's
+    modules it needs, if there are two."""
 
     def __init__(self, name, each, many, back=None, single=False):
         self.name, self.each, self.many, self.back = name, each, many, back
-        self.single = single
+        self.single, self.module = single, None
         self.irq = self.before = self.after = None
         self.dead = None
 
@@ -69,14 +72,17 @@ def raise_descriptor_limit():
 
 
 class Machine:
-    def __init__(self, seconds, insmod_args=None, suite=None):
+    def __init__(self, seconds, insmod_args=None, suite=None, baseline=None):
         """With a suite of Debian's QEMU (tests/world/qemu) that one; manyport's device is then the
-        one of virtio-fs, which it has in any case."""
+        one of virtio-fs, which it has in any case. baseline: a commit, whose daemon has a
+        device of its own beside, and whose module takes turns with today's."""
         self.qemu = ["--qemu", suite, "--device", "fs"] if suite else []
         self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
         # passt gives up its rights, and makes its socket with them.
         os.chmod(self.dir, 0o755)
         self.processes, self.pids, self.missing = {}, {}, {}
+        self.baseline = baseline and output_of(f"{ROOT}/bench/baseline", baseline)
+        self.module, self.insmod_args = "manyport", insmod_args
         self.cpu = CPU
         self.tcp = {name: free_port() for name in ("each", "passt", "slirp")}
         self.next_id, self.boot_status = 0, None
@@ -85,7 +91,7 @@ class Machine:
         try:
             self.start_servers()
             self.start_back_ends()
-            self.start_guest(seconds, insmod_args)
+            self.start_guest(seconds)
             self.write_watch()
         except BaseException:
             self.stop()
@@ -131,7 +137,7 @@ class Machine:
         self.start("server-each", server + ["each", f"unix:{self.dir}/each",
                                             f"tcp:{self.tcp['each']}"], ready="ready")
         # One for each transport: connections that one leaves behind harm no other.
-        for name in ("manyport", "vsock", "passt", "slirp", "host"):
+        for name in ("manyport", "baseline", "vsock", "passt", "slirp", "host"):
             address = f"unix:{self.dir}/{name}-many"
             if name in self.tcp:
                 address = f"tcp:{self.tcp[name]}"
@@ -143,18 +149,21 @@ class Machine:
         os.symlink(f"{self.dir}/each", f"{self.dir}/vsock_1001")
         os.symlink(f"{self.dir}/vsock-many", f"{self.dir}/vsock_1002")
 
-    def start_daemon(self, name, port, device):
+    def start_daemon(self, name, port, device, many="manyport", folder=BUILD):
         with open(f"{self.dir}/{name}.conf", "w") as f:
             f.write(f"[Guest]\nName=bench\nDevice={device}\nMaxChannels={CHANNELS}\n"
                     f"[Port {port}]\nId=0\nMaxChannels={CHANNELS}\n"
                     f"[Service each]\nConnect=unix:{self.dir}/each\n"
-                    f"[Service many]\nConnect=unix:{self.dir}/manyport-many\n")
-        self.start(name, [f"{BUILD}/manyportd", f"--socket-path={self.dir}/{name}.sock",
+                    f"[Service many]\nConnect=unix:{self.dir}/{many}-many\n")
+        self.start(name, [f"{folder}/manyportd", f"--socket-path={self.dir}/{name}.sock",
                           f"--config={self.dir}/{name}.conf"], ready="listening")
 
     def start_back_ends(self):
         peers = output_of(f"{WORLD}/peers")
-        self.start_daemon("manyportd", "manyport", "fs" if self.qemu else "console")
+        device = "fs" if self.qemu else "console"
+        self.start_daemon("manyportd", "manyport", device)
+        if self.baseline:
+            self.start_daemon("manyportd-baseline", "baseline", device, "baseline", self.baseline)
         if not self.qemu:
             self.start_daemon("manyportd-fs", "manyport-fs", "fs")
         self.start("vsock", [f"{peers}/vhost-device-vsock", "--guest-cid=3",
@@ -197,6 +206,12 @@ class Machine:
             add("chardev", f"socket,id=fs,path={self.dir}/manyportd-fs.sock")
             add("device", f"vhost-user-fs-pci,chardev=fs,tag=manyport,num-request-queues=3,"
                           f"queue-size=1024,addr={SLOTS['fs']:#x}")
+        if self.baseline:
+            device = "vhost-user-fs-pci,tag=baseline,num-request-queues=3,queue-size=1024" \
+                if self.qemu else "vhost-user-test-device-pci,virtio-id=3,config_size=12," \
+                                  "num_vqs=4,vq_size=1024"
+            add("chardev", f"socket,id=baseline,path={self.dir}/manyportd-baseline.sock")
+            add("device", f"{device},chardev=baseline,addr={SLOTS['baseline']:#x}")
         serial("control", "server=on,wait=off")
         # Older QEMUs know whole seconds only.
         again = "reconnect=1" if self.qemu else "reconnect-ms=100"
@@ -215,17 +230,21 @@ class Machine:
                               f"addr={SLOTS[name]:#x}")
         return [word for w in words for word in ("--machine-arg", w)]
 
-    def start_guest(self, seconds, insmod_args):
+    def start_guest(self, seconds):
         module = output_of(f"{WORLD}/module", "qemu", f"{ROOT}/kmod", f"{ROOT}/include")
         files = f"{self.dir}/files"
         os.mkdir(files)
         shutil.copy(CLIENT, files)
         shutil.copy(f"{ROOT}/bench/guest.sh", files)
+        if self.baseline:
+            shutil.copy(f"{ROOT}/bench/use-module.sh", files)
+            shutil.copy(f"{module}/manyport.ko", files)
+            shutil.copy(f"{self.baseline}/manyport.ko", f"{files}/baseline.ko")
         command = [f"{WORLD}/boot", "--world", "qemu", "--accel", "tcg", "--mem", "3072",
                    "--socket", f"{self.dir}/manyportd.sock", "--vq-size", "1024",
                    "--module", f"{module}/manyport.ko"]
-        if insmod_args:
-            command += ["--insmod-args", insmod_args]
+        if self.insmod_args:
+            command += ["--insmod-args", self.insmod_args]
         command += ["--wait-for", "/dev/virtio-ports/manyport", "--files", files,
                     "--log", f"{self.dir}/kernel.log", "--timeout", str(seconds)]
         command += self.qemu + self.qemu_arguments() + ["--", "sh", "guest.sh"]
@@ -308,7 +327,8 @@ class Machine:
         """The figures of a MARK; see watch.c."""
         with open(f"{self.dir}/watch", "w") as f:
             f.write(f"guest thread {self.pids['qemu']} {self.vcpu}\n")
-            for name in ("qemu", "manyportd", "manyportd-fs", "vsock", "passt"):
+            for name in ("qemu", "manyportd", "manyportd-fs", "manyportd-baseline", "vsock",
+                         "passt"):
                 if name in self.pids:
                     f.write(f"{name} process {self.pids[name]}\n{name}_rss rss {self.pids[name]}\n")
 
@@ -330,23 +350,37 @@ class Machine:
         ]
         if self.qemu:
             del found[1]
+        if self.baseline:
+            found.insert(1, Transport("baseline", f"port:{node}/baseline:each",
+                                      f"port:{node}/baseline:many", "manyportd-baseline"))
         for name in self.parameters:
             if "poll" in name:
                 # The same without polling, when there is a parameter that says so.
                 path = f"/sys/module/manyport/parameters/{name}"
-                for loud in [t for t in found if t.name in ("manyport", "fs")]:
+                for loud in [t for t in found if t.name in OURS]:
                     quiet = Transport(f"{loud.name}-irq", loud.each, loud.many, loud.back)
                     quiet.before = f"echo 0 >{path}"
                     quiet.after = f"echo {self.parameters[name]} >{path}"
                     found.insert(found.index(loud) + 1, quiet)
                 break
         for transport in found:
+            if self.baseline and transport.name.removesuffix("-irq") in OURS:
+                is_old = transport.name.startswith("baseline")
+                transport.module = "baseline" if is_old else "manyport"
             transport.irq = self.devices.get(transport.name.removesuffix("-irq"))
             transport.dead = self.missing.get(transport.name)
         return found
 
+    def use_module(self, module):
+        text, status = self.guest(f"sh use-module.sh {module} {self.insmod_args or ''}", 60)
+        if status != 0:
+            raise GuestGone(f"the guest cannot load {module}.ko: {text}")
+        self.module = module
+
     def client(self, transport, target, words, limit):
         """Runs the client over a transport; returns its output and status."""
+        if transport.module and transport.module != self.module:
+            self.use_module(transport.module)
         words = words + [f"limit={limit}"]
         if transport.name == "host":
             return self.host([CLIENT, target] + words, limit)

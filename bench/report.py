@@ -12,6 +12,7 @@ import plots
 PEERS = ("vport", "vsock", "passt", "slirp")
 LABELS = {
     "manyport": "manyport", "manyport-irq": "manyport, no polling",
+    "baseline": "the baseline", "baseline-irq": "the baseline, no polling",
     "fs": "manyport (virtio-fs)", "fs-irq": "manyport (virtio-fs), no polling",
     "vport": "virtserialport", "vport-intx": "virtserialport, vectors=0",
     "vsock": "vsock (vhost-device-vsock)",
@@ -201,12 +202,38 @@ def side_table(run, data, heading, groups, prefix, digits):
     return f"{heading}\n\n{table(rows)}\n" if len(rows) > 1 else ""
 
 
+METRICS = {"rtt": "median_us", "read": "mb_s", "write": "mb_s", "both": "mb_s",
+           "open": "opens_s", "many": "round_trips_s", "beside": "p99_us"}
+
+
+def baseline_table(run, data):
+    """Today divided by the baseline, round by round. A row is the same where 1 lies between the
+    quartiles of its rounds."""
+    if not run.options.baseline:
+        return ""
+    rows = [["", "of", "median", "quartiles", "rounds", "is"]]
+    for suffix in ("", "-irq"):
+        for group, metric in METRICS.items():
+            for item in data.items.get(group, []):
+                new, old = (data.all(group, item, name + suffix, metric)
+                            for name in ("manyport", "baseline"))
+                ratios = [new[n] / old[n] for n in new if old.get(n)]
+                if len(ratios) < 2:
+                    continue
+                low, median, high = statistics.quantiles(ratios, method="inclusive")
+                verdict = "same"
+                if not low <= 1 <= high:
+                    verdict = "better" if (median > 1) != metric.endswith("_us") else "worse"
+                rows.append([f"{group} {item}{suffix and ', no polling'}", metric,
+                             number(median, 3), f"{low:.3f}..{high:.3f}", str(len(ratios)), verdict])
+    return (f"Divided by the baseline, {run.options.baseline} (each round's own ratio)\n\n"
+            f"{table(rows)}\n")
+
+
 def ratio_table(run, data):
-    metrics = {"rtt": "median_us", "read": "mb_s", "write": "mb_s", "both": "mb_s",
-               "open": "opens_s", "many": "round_trips_s", "beside": "p99_us"}
     others = [t.name for t in run.transports if t.name != "manyport"]
     rows = [["", "of"] + others]
-    for group, metric in metrics.items():
+    for group, metric in METRICS.items():
         for item in data.items.get(group, []):
             ratios = [data.ratio(metric, (group, item, "manyport"), (group, item, t))
                       for t in others]
@@ -293,7 +320,8 @@ def write(out, run, host, seconds):
     parts = ["manyport benchmark\n", header(run, host, seconds)]
     parts.append("Columns: " + "; ".join(f"{t.name} = {LABELS[t.name]}" for t in run.transports) +
                  ".\nCells: median (least..most) of the rounds; - not measured or not possible.\n")
-    parts += [target_table(run, data), symptoms(run), checks(run, data), ratio_table(run, data)]
+    parts += [target_table(run, data), symptoms(run), checks(run, data), ratio_table(run, data),
+              baseline_table(run, data)]
     parts += [metric_table(run, data, *t) for t in TABLES]
     whose = "guest's processor + QEMU's other threads + back end (bench server, not counted)"
     parts += [side_table(run, data, f"Whose time, per round trip: {whose} [us]", ("rtt",),
@@ -311,5 +339,5 @@ def write(out, run, host, seconds):
         if os.path.islink(latest):
             os.unlink(latest)
         os.symlink(os.path.basename(os.path.abspath(out)), latest)
-    print("\n".join(p for p in parts[3:7] if p))
+    print("\n".join(p for p in parts[3:8] if p))
     print(f"report: {out}/report.txt")
