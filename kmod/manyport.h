@@ -51,66 +51,14 @@
 #include <manyport/wire_check.h>
 
 #include "account.h"
+#include "dma.h"
+#include "req.h"
 
 struct pipe_inode_info;
 struct mp_port;
 struct mp_channel;
 
-/*
- * What the device writes has cache lines of its own: where memory is not coherent the end of a
- * mapping throws the processor's lines away, with whatever else is written in them. And one
- * buffer of the device never shares a line with another. What the device only reads may lie
- * beside anything. Objects that hold such a field come from a cache of their own, or are of sizes
- * that kmalloc aligns well: all above 192 bytes, which lie in caches of powers of two.
- */
-#ifdef ARCH_DMA_MINALIGN
-#define mp_dma_min_aligned	__aligned(ARCH_DMA_MINALIGN)
-#else
-#define mp_dma_min_aligned
-#endif
-
-/* Aligned as the larger of the two. */
-union mp_dma_line {
-	u8 of_dma mp_dma_min_aligned;
-	u8 of_cache ____cacheline_aligned;
-};
-
-#define MP_DMA_ALIGN	__alignof__(union mp_dma_line)
-static_assert(MP_DMA_ALIGN >= L1_CACHE_BYTES);
-
-#define mp_dma_aligned	__aligned(MP_DMA_ALIGN)
-
-/* @member is alone: it begins a line, and the next thing behind it another. */
-#define MP_ASSERT_ALONE(type, member, next)					\
-	static_assert(!(offsetof(type, member) % MP_DMA_ALIGN) &&		\
-		      !((next) % MP_DMA_ALIGN) && (next) > offsetof(type, member))
-
 /* ---- requests and queues (queue.c) ---- */
-
-/* What the virtqueue gives back: first in requests and in event buffers. */
-struct mp_token {
-	bool is_event;
-};
-
-struct mp_req {
-	struct mp_token token;
-	struct list_head node;		/* queue->inflight, ->waiting or ->urgent */
-	struct mp_channel *channel;	/* a reference, dropped at the end of done() */
-	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
-	struct scatterlist *sg;		/* the payload, or NULL */
-	unsigned int sg_count;
-	bool payload_in;		/* the device writes the payload */
-	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
-	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
-	bool is_held;			/* but not very late: counted in queue->held */
-	bool is_added;			/* the device has it, or had; guarded by queue->lock */
-	s16 error;			/* why there is no answer, or 0: see mp_req_answer() */
-	u32 used;			/* bytes written, as the device says */
-	struct scatterlist one;		/* for a payload in one piece */
-	struct mp_request header;	/* the device reads */
-	struct mp_result result mp_dma_aligned; /* the device writes: copy before use */
-};
-MP_ASSERT_ALONE(struct mp_req, result, sizeof(struct mp_req));
 
 #define MP_EVENTS_MAX 64
 
@@ -167,10 +115,6 @@ void mp_queue_kill(struct mp_queue *queue);
 void mp_queue_detach(struct mp_queue *queue);
 void mp_queue_flush(struct mp_queue *queue);
 void mp_queue_destroy(struct mp_queue *queue);
-
-void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *));
-void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in);
-int mp_req_answer(const struct mp_req *req, struct mp_result *answer);
 
 /* ---- device and control (device.c, control.c) ---- */
 

@@ -78,44 +78,6 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	spin_unlock_irq(&queue->lock);
 }
 
-void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *))
-{
-	mp_assert(IS_ALIGNED((unsigned long)&req->result, MP_DMA_ALIGN));
-	memset(req, 0, sizeof(*req));
-	INIT_LIST_HEAD(&req->node);
-	req->channel = ch;
-	req->done = done;
-	req->is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;
-	req->header.op = cpu_to_le16(op);
-}
-
-/* The payload in one piece of kmalloc memory. */
-void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in)
-{
-	sg_init_one(&req->one, data, len);
-	req->sg = &req->one;
-	req->sg_count = 1;
-	req->payload_in = in;
-	req->header.length = cpu_to_le32(len);
-}
-
-/*
- * The device's answer, copied out of memory that it can still write to and
- * checked. Returns 0, -ESHUTDOWN (none will come), -ENOMEM (the request never reached the
- * device), -EPROTO (it makes no sense).
- */
-int mp_req_answer(const struct mp_req *req, struct mp_result *answer)
-{
-	u32 asked = le32_to_cpu(req->header.length);
-
-	if (req->error)
-		return req->error;
-	memcpy(answer, &req->result, sizeof(*answer));
-	barrier();	/* only the copy is looked at from here on */
-	return mp_result_is_valid(answer, asked, req->used, req->payload_in ? asked : 0) ?
-		0 : -EPROTO;
-}
-
 /*
  * How many descriptors must stay free of this request: those for CANCEL and CLOSE
  * on the transmit queue [protocol.md 8.4], those of the event buffers that are

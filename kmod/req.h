@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One request: what the device is asked, and its answer.
+ *
+ * A request belongs to its maker, and to the queue from mp_queue_submit() until done() is called,
+ * exactly once. The queue never looks into the channel.
+ */
+#ifndef KMOD_REQ_H
+#define KMOD_REQ_H
+
+#include <linux/list.h>
+#include <linux/scatterlist.h>
+#include <linux/types.h>
+
+#include <manyport/wire.h>
+
+#include "dma.h"
+
+struct mp_channel;
+
+/* What the virtqueue gives back: first in requests and in event buffers. */
+struct mp_token {
+	bool is_event;
+};
+
+struct mp_req {
+	struct mp_token token;
+	struct list_head node;		/* the queue's */
+	struct mp_channel *channel;	/* a reference, dropped at the end of done() */
+	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
+	struct scatterlist *sg;		/* the payload, or NULL */
+	unsigned int sg_count;
+	bool payload_in;		/* the device writes the payload */
+	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
+	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
+	bool is_held;			/* but not very late: counted in queue->held */
+	bool is_added;			/* the device has it, or had; guarded by queue->lock */
+	s16 error;			/* why there is no answer, or 0: see mp_req_answer() */
+	u32 used;			/* bytes written, as the device says */
+	struct scatterlist one;		/* for a payload in one piece */
+	struct mp_request header;	/* the device reads */
+	struct mp_result result mp_dma_aligned; /* the device writes: copy before use */
+};
+MP_ASSERT_ALONE(struct mp_req, result, sizeof(struct mp_req));
+
+void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *));
+void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in);
+int mp_req_answer(const struct mp_req *req, struct mp_result *answer);
+
+#endif
