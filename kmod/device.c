@@ -164,10 +164,20 @@ static int manyport_validate(struct virtio_device *vdev)
 	return 0;
 }
 
+static void device_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
+{
+	struct mp_port *port;
+
+	rcu_read_lock();	/* pairs with mp_port_remove(): the port stays while we look */
+	port = READ_ONCE(rx->device->ports[rx->id]);
+	if (port)
+		mp_event_received(port, event, used);
+	rcu_read_unlock();
+}
+
 static int device_alloc(struct mp_device *device)
 {
 	unsigned int i, count = 2 * device->max_ports;
-	int ret;
 
 	device->vqs = kcalloc(queue_count(device), sizeof(*device->vqs), GFP_KERNEL);
 	device->queues = kvcalloc(count, sizeof(*device->queues), GFP_KERNEL);
@@ -179,9 +189,9 @@ static int device_alloc(struct mp_device *device)
 	    !device->kinds || !device->generations)
 		return -ENOMEM;
 	for (i = 0; i < count; i++) {
-		ret = mp_queue_init(&device->queues[i], device, i / 2, !(i & 1));
-		if (ret)
-			return ret;
+		mp_queue_init(&device->queues[i], !(i & 1), device_event, &device->broken_work);
+		device->queues[i].device = device;
+		device->queues[i].id = i / 2;
 	}
 	return 0;
 }
@@ -252,7 +262,7 @@ static void ports_remove(struct mp_device *device)
 		list_add_tail(&port->going_node, &ports);
 		mp_port_remove_begin(port);
 	}
-	synchronize_rcu();	/* pairs with handle_event() and wait.c */
+	synchronize_rcu();	/* pairs with device_event() and wait.c */
 	list_for_each_entry_safe(port, next, &ports, going_node)
 		mp_port_remove_end(port);
 }

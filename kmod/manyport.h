@@ -5,11 +5,10 @@
  * Objects and who owns them:
  *
  *   mp_device   one virtio device; lives from probe to remove
- *   mp_queue    one virtqueue of it, with every request the device holds
+ *   mp_queue    one virtqueue of it, with every request the device holds (queue.h)
  *   mp_port     one /dev/vportNpM; a struct device, referenced by its channels
  *   mp_channel  one open; referenced by its file and by each request in flight
- *   mp_req      one request; belongs to whoever made it, and to the queue from
- *               mp_queue_submit() until done() is called, exactly once
+ *   mp_req      one request (req.h)
  *
  * Lock order: channel->read_mutex or write_mutex (never both), channel->lock,
  * queue->lock. The two spinlocks are taken in interrupts. The mutex of a port's ledger
@@ -52,69 +51,12 @@
 
 #include "account.h"
 #include "dma.h"
+#include "queue.h"
 #include "req.h"
 
 struct pipe_inode_info;
 struct mp_port;
 struct mp_channel;
-
-/* ---- requests and queues (queue.c) ---- */
-
-#define MP_EVENTS_MAX 64
-
-/* An event buffer; belongs to its queue from setup to flush. */
-struct mp_event_buf {
-	struct mp_token token;
-	bool is_posted;
-	struct mp_event event mp_dma_aligned; /* the device writes: copy before use */
-};
-MP_ASSERT_ALONE(struct mp_event_buf, event, sizeof(struct mp_event_buf));
-
-struct mp_queue {
-	struct mp_device *device;
-	unsigned int id;		/* port id */
-	bool is_rx;
-
-	spinlock_t lock;		/* guards all below */
-	struct virtqueue *vq;
-	bool is_dead;			/* nothing may be added any more */
-	bool is_broken;			/* likewise, but the device may still answer */
-	unsigned int tries;		/* of additions in a row that failed for lack of memory */
-	struct delayed_work retry_work;	/* the next */
-	struct list_head inflight;	/* the device holds them */
-	struct list_head urgent, waiting; /* they wait for a descriptor, in order */
-	unsigned int event_count, events_posted;
-	struct mp_event_buf *events;	/* rx only */
-
-	/* Who needs an interrupt: else the queue is looked at when somebody comes by. */
-	unsigned int awaited;		/* requests under way that are not lazy */
-	unsigned int wanted;		/* channels that wait for answers to lazy ones */
-	unsigned int pollers;		/* calls that look themselves: no interrupts meanwhile */
-	unsigned int held;		/* channels with bytes behind what is under way; closes */
-	bool hold_over;			/* they were patient long enough */
-	struct hrtimer hold_timer;
-	bool has_calls;			/* asked for, or one is on its way */
-
-	struct work_struct drain_work;	/* goes on where an interrupt stopped */
-	bool is_deferred;		/* it is queued: interrupts leave the queue to it */
-};
-
-int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx);
-void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
-int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
-bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
-int mp_queue_post_events(struct mp_queue *queue);
-void mp_queue_want(struct mp_queue *queue, bool wanted);
-void mp_queue_hold(struct mp_queue *queue, bool held);
-void mp_queue_look(struct mp_queue *rx);
-void mp_queue_look_later(struct mp_queue *rx);
-void mp_queue_poll_begin(struct mp_queue *rx);
-void mp_queue_poll_end(struct mp_queue *rx);
-void mp_queue_interrupt(struct virtqueue *vq);
-void mp_queue_kill(struct mp_queue *queue);
-void mp_queue_detach(struct mp_queue *queue);
-void mp_queue_flush(struct mp_queue *queue);
-void mp_queue_destroy(struct mp_queue *queue);
 
 /* ---- device and control (device.c, control.c) ---- */
 

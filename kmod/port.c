@@ -265,7 +265,7 @@ void mp_port_remove_end(struct mp_port *port)
 void mp_port_remove(struct mp_port *port)
 {
 	mp_port_remove_begin(port);
-	synchronize_rcu();	/* pairs with handle_event(): nobody has looked it up any more */
+	synchronize_rcu();	/* pairs with device_event(): nobody has looked it up any more */
 	mp_port_remove_end(port);
 }
 

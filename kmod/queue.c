@@ -28,6 +28,8 @@
  * so that it costs processor time but never a processor.
  */
 #include <linux/slab.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 
 #include "compat.h"
 #include "debug.h"
@@ -44,11 +46,12 @@ static void mp_queue_drain_work(struct work_struct *work);
 static void mp_queue_retry_work(struct work_struct *work);
 static enum hrtimer_restart hold_ends(struct hrtimer *timer);
 
-int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int id, bool is_rx)
+void mp_queue_init(struct mp_queue *queue, bool is_rx, mp_event_handler *event,
+		   struct work_struct *broken_work)
 {
-	queue->device = device;
-	queue->id = id;
 	queue->is_rx = is_rx;
+	queue->event = event;
+	queue->broken_work = broken_work;
 	queue->is_dead = true;
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->inflight);
@@ -57,7 +60,6 @@ int mp_queue_init(struct mp_queue *queue, struct mp_device *device, unsigned int
 	INIT_WORK(&queue->drain_work, mp_queue_drain_work);
 	INIT_DELAYED_WORK(&queue->retry_work, mp_queue_retry_work);
 	mp_hrtimer_setup(&queue->hold_timer, hold_ends, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
-	return 0;
 }
 
 /* The device begins a life: @vq is fresh. Its interrupts may come already. */
@@ -65,6 +67,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 {
 	spin_lock_irq(&queue->lock);
 	queue->vq = vq;
+	queue->has_indirect = virtio_has_feature(vq->vdev, VIRTIO_RING_F_INDIRECT_DESC);
 	queue->is_dead = false;
 	queue->is_broken = false;
 	queue->tries = 0;
@@ -106,7 +109,7 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
 	if (req->sg && req->payload_in)
 		sgs[out + in++] = req->sg;
 
-	need = queue->device->has_indirect ? 1 : 2 + req->sg_count;
+	need = queue->has_indirect ? 1 : 2 + req->sg_count;
 	if (queue->vq->num_free < need + kept_locked(queue, req))
 		return -ENOSPC;
 	return mp_debug_fail_add() ?:
@@ -164,7 +167,7 @@ static void break_locked(struct mp_queue *queue)
 	if (queue->is_broken)
 		return;
 	queue->is_broken = true;
-	queue_work(mp_workqueue, &queue->device->broken_work);
+	queue_work(mp_workqueue, queue->broken_work);
 }
 
 /* An addition failed with @error: is it to be tried again, and when? */
@@ -361,15 +364,10 @@ int mp_queue_post_events(struct mp_queue *queue)
 static void handle_event(struct mp_queue *queue, struct mp_event_buf *buf, u32 used)
 {
 	struct mp_event event;
-	struct mp_port *port;
 
 	memcpy(&event, &buf->event, sizeof(event));
 	barrier();	/* only the copy is looked at from here on */
-	rcu_read_lock();	/* pairs with mp_port_remove(): the port stays while we look */
-	port = READ_ONCE(queue->device->ports[queue->id]);
-	if (port)
-		mp_event_received(port, &event, used);
-	rcu_read_unlock();
+	queue->event(queue, &event, used);
 }
 
 /* @req is on no list any more, and nobody waits in this queue for its answer. */

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One virtqueue, and everything that the device holds of it. */
+#ifndef KMOD_QUEUE_H
+#define KMOD_QUEUE_H
+
+#include <linux/hrtimer.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/virtio.h>
+#include <linux/workqueue.h>
+
+#include <manyport/wire.h>
+
+#include "dma.h"
+#include "req.h"
+
+struct mp_device;
+
+#define MP_EVENTS_MAX 64
+
+/* Belongs to its queue from setup to flush. */
+struct mp_event_buf {
+	struct mp_token token;
+	bool is_posted;
+	struct mp_event event mp_dma_aligned; /* the device writes: copy before use */
+};
+MP_ASSERT_ALONE(struct mp_event_buf, event, sizeof(struct mp_event_buf));
+
+struct mp_queue;
+
+/*
+ * The device reports @event, a copy of which it wrote @used bytes. Interrupts may be off, and
+ * nothing of the queue is locked.
+ */
+typedef void mp_event_handler(struct mp_queue *queue, const struct mp_event *event, u32 used);
+
+struct mp_queue {
+	struct mp_device *device;	/* not looked into */
+	unsigned int id;		/* port id */
+	bool is_rx;
+	bool has_indirect;		/* a request needs one descriptor, whatever its length */
+	mp_event_handler *event;	/* rx only */
+	struct work_struct *broken_work; /* the device's, queued when the queue breaks */
+
+	spinlock_t lock;		/* guards all below */
+	struct virtqueue *vq;
+	bool is_dead;			/* nothing may be added any more */
+	bool is_broken;			/* likewise, but the device may still answer */
+	unsigned int tries;		/* of additions in a row that failed for lack of memory */
+	struct delayed_work retry_work;	/* the next */
+	struct list_head inflight;	/* the device holds them */
+	struct list_head urgent, waiting; /* they wait for a descriptor, in order */
+	unsigned int event_count, events_posted;
+	struct mp_event_buf *events;	/* rx only */
+
+	/* Who needs an interrupt: else the queue is looked at when somebody comes by. */
+	unsigned int awaited;		/* requests under way that are not lazy */
+	unsigned int wanted;		/* channels that wait for answers to lazy ones */
+	unsigned int pollers;		/* calls that look themselves: no interrupts meanwhile */
+	unsigned int held;		/* channels with bytes behind what is under way; closes */
+	bool hold_over;			/* they were patient long enough */
+	struct hrtimer hold_timer;
+	bool has_calls;			/* asked for, or one is on its way */
+
+	struct work_struct drain_work;	/* goes on where an interrupt stopped */
+	bool is_deferred;		/* it is queued: interrupts leave the queue to it */
+};
+
+void mp_queue_init(struct mp_queue *queue, bool is_rx, mp_event_handler *event,
+		   struct work_struct *broken_work);
+void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
+int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
+bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
+int mp_queue_post_events(struct mp_queue *queue);
+void mp_queue_want(struct mp_queue *queue, bool wanted);
+void mp_queue_hold(struct mp_queue *queue, bool held);
+void mp_queue_look(struct mp_queue *rx);
+void mp_queue_look_later(struct mp_queue *rx);
+void mp_queue_poll_begin(struct mp_queue *rx);
+void mp_queue_poll_end(struct mp_queue *rx);
+void mp_queue_interrupt(struct virtqueue *vq);
+void mp_queue_kill(struct mp_queue *queue);
+void mp_queue_detach(struct mp_queue *queue);
+void mp_queue_flush(struct mp_queue *queue);
+void mp_queue_destroy(struct mp_queue *queue);
+
+#endif
