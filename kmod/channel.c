@@ -156,7 +156,7 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 		mp_channel_put(ch);
 		return ERR_PTR(-ENODEV);
 	}
-	/* Either this is seen, or mp_port_break() finds the channel in the table. */
+	/* Either this is seen, or port_break() finds the channel in the table. */
 	if (READ_ONCE(port->is_broken)) {
 		slot_free(ch);
 		mp_channel_put(ch);
@@ -468,4 +468,31 @@ int mp_channel_abort(struct mp_channel *ch)
 	spin_unlock_irq(&ch->lock);
 	mp_channel_settle(ch, wake);
 	return 0;
+}
+
+/* Every channel of the port gets @error from now on and its waiters wake. */
+void mp_channel_fail_all(struct mp_port *port, int error)
+{
+	struct mp_channel *ch;
+	unsigned long slot = 0;
+	__poll_t wake;
+
+	for (;;) {
+		xa_lock_irq(&port->channels);
+		ch = xa_find(&port->channels, &slot, ULONG_MAX, XA_PRESENT);
+		if (ch)
+			mp_channel_get(ch);
+		xa_unlock_irq(&port->channels);
+		if (!ch)
+			return;
+		spin_lock_irq(&ch->lock);
+		wake = mp_channel_fail_locked(ch, error);
+		/* Also one that had ended before, and waits for answers to send its CLOSE. */
+		mp_write_uncount_locked(ch);
+		ch->is_closed = true;	/* the device has forgotten it, or cannot be told */
+		spin_unlock_irq(&ch->lock);
+		mp_channel_settle(ch, wake);
+		mp_channel_put(ch);
+		slot++;
+	}
 }

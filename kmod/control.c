@@ -218,24 +218,12 @@ static void handle_port_mode(struct mp_device *device, u32 id, u16 kind, const v
 	device->modes[id] = mode;
 }
 
-static int port_make(struct mp_device *device, u32 id)
-{
-	struct mp_port *port = mp_port_create(device, id, device->kinds[id],
-					      le32_to_cpu(device->modes[id].max_channels));
-
-	if (IS_ERR(port))
-		return PTR_ERR(port);
-	WRITE_ONCE(device->ports[id], port);
-	return mp_port_show(port);
-}
-
 /*
  * PORT_READY goes first: nothing is put into the queues before it
  * [protocol.md 3.3], and the node may be opened as soon as it exists.
  */
 static void handle_port_add(struct mp_device *device, u32 id)
 {
-	struct mp_port *port = device->ports[id];
 	int ret;
 
 	if (mp_debug_fail("port_add"))
@@ -249,12 +237,8 @@ static void handle_port_add(struct mp_device *device, u32 id)
 	ret = control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 1);
 	if (!ret)
 		ret = mp_queue_post_events(mp_device_rx(device, id));
-	if (port)
-		mp_port_set_limits(port, device, le32_to_cpu(device->modes[id].max_channels));
-	if (!ret && !port)
-		ret = port_make(device, id);
 	if (!ret)
-		device->ports[id]->is_announced = true;
+		ret = mp_ports_add(device, id);
 	if (ret) {
 		dev_err_ratelimited(&device->vdev->dev, "port %u cannot be made: error %d\n", id,
 				    ret);
@@ -264,30 +248,10 @@ static void handle_port_add(struct mp_device *device, u32 id)
 
 static void handle_port_remove(struct mp_device *device, u32 id)
 {
-	struct mp_port *port = device->ports[id];
-
-	if (!port)
+	if (!device->ports[id])
 		return;
 	device->kinds[id] = MP_PORT_CLASSIC;
-	mp_port_remove(port);
-}
-
-/* The guest woke a while ago: a port that the device has not announced again is gone. */
-void mp_control_absent_work(struct work_struct *work)
-{
-	struct mp_device *device =
-		container_of(to_delayed_work(work), struct mp_device, absent_work);
-	unsigned int id;
-
-	mutex_lock(&device->ports_mutex);
-	for (id = 0; !device->is_going && id < device->max_ports; id++) {
-		if (!device->ports[id] || device->ports[id]->is_announced)
-			continue;
-		dev_warn(&device->vdev->dev, "port %u did not come back when the guest woke\n", id);
-		/* Its kind stays: a message of it may have come, and PORT_ADD is on its way. */
-		mp_port_remove(device->ports[id]);
-	}
-	mutex_unlock(&device->ports_mutex);
+	mp_ports_remove(device, id);
 }
 
 /* @message is in memory that the device has returned; each field is read once. */

@@ -164,17 +164,6 @@ static int manyport_validate(struct virtio_device *vdev)
 	return 0;
 }
 
-static void device_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
-{
-	struct mp_port *port;
-
-	rcu_read_lock();	/* pairs with mp_port_remove(): the port stays while we look */
-	port = READ_ONCE(rx->device->ports[rx->id]);
-	if (port)
-		mp_event_received(port, event, used);
-	rcu_read_unlock();
-}
-
 static int device_alloc(struct mp_device *device)
 {
 	unsigned int i, count = 2 * device->max_ports;
@@ -189,7 +178,7 @@ static int device_alloc(struct mp_device *device)
 	    !device->kinds || !device->generations)
 		return -ENOMEM;
 	for (i = 0; i < count; i++) {
-		mp_queue_init(&device->queues[i], !(i & 1), device_event, &device->broken_work);
+		mp_queue_init(&device->queues[i], !(i & 1), mp_ports_event, &device->broken_work);
 		device->queues[i].device = device;
 		device->queues[i].id = i / 2;
 	}
@@ -222,56 +211,11 @@ static void control_quiesce(struct mp_device *device)
 	cancel_delayed_work_sync(&device->absent_work);
 }
 
-/* A queue broke: the port that it belongs to does. */
-static void broken_work(struct work_struct *work)
-{
-	struct mp_device *device = container_of(work, struct mp_device, broken_work);
-	unsigned int id;
-
-	mutex_lock(&device->ports_mutex);
-	for (id = 0; !device->is_going && id < device->max_ports; id++)
-		if (device->ports[id] && (READ_ONCE(mp_device_rx(device, id)->is_broken) ||
-					  READ_ONCE(mp_device_tx(device, id)->is_broken)))
-			mp_port_break(device->ports[id]);
-	mutex_unlock(&device->ports_mutex);
-}
-
-/*
- * All ports go, before the queues do. The caller has quiesced the control queue. Who may
- * still touch what:
- *
- *   port	after the first loop no event finds it, after the grace period none holds it;
- *		processes keep it until their channels are freed, and use its memory only
- *   channel	after the first loop each has an error: no call submits, and none begins to look
- *		at a queue; after the grace period none looks any more (wait.c)
- *   queue	from here on its interrupts, its work and its timer, until queues_delete()
- *
- * So a device without ports can be freed behind queues_delete(), also where the queues
- * were gone before. One grace period serves all ports.
- */
-static void ports_remove(struct mp_device *device)
-{
-	struct mp_port *port, *next;
-	LIST_HEAD(ports);
-	unsigned int id;
-
-	for (id = 0; id < device->max_ports; id++) {
-		port = device->ports[id];
-		if (!port)
-			continue;
-		list_add_tail(&port->going_node, &ports);
-		mp_port_remove_begin(port);
-	}
-	synchronize_rcu();	/* pairs with device_event() and wait.c */
-	list_for_each_entry_safe(port, next, &ports, going_node)
-		mp_port_remove_end(port);
-}
-
 /* Undoes device_start(), whatever it and the device have done since: probe, or a life, ends. */
 static void device_stop(struct mp_device *device)
 {
 	control_quiesce(device);
-	ports_remove(device);
+	mp_ports_remove_all(device);
 	queues_delete(device);
 }
 
@@ -349,8 +293,8 @@ static int manyport_probe(struct virtio_device *vdev)
 	mutex_init(&device->life_mutex);
 	INIT_WORK(&device->control_work, mp_control_work);
 	INIT_DELAYED_WORK(&device->control_retry, mp_control_retry);
-	INIT_DELAYED_WORK(&device->absent_work, mp_control_absent_work);
-	INIT_WORK(&device->broken_work, broken_work);
+	INIT_DELAYED_WORK(&device->absent_work, mp_ports_absent_work);
+	INIT_WORK(&device->broken_work, mp_ports_broken_work);
 	device->is_going = true;	/* until device_start() says otherwise */
 	ret = device_alloc(device);
 	if (ret)
@@ -388,16 +332,10 @@ static void manyport_remove(struct virtio_device *vdev)
 static int manyport_freeze(struct virtio_device *vdev)
 {
 	struct mp_device *device = vdev->priv;
-	unsigned int id;
 
 	mutex_lock(&device->life_mutex);
 	control_quiesce(device);
-	for (id = 0; id < device->max_ports; id++)
-		if (device->ports[id]) {
-			mp_port_fail_channels(device->ports[id], -ECONNRESET);
-			device->ports[id]->is_broken = false;	/* its next queues are new */
-			device->ports[id]->is_announced = false;
-		}
+	mp_ports_suspend(device);
 	queues_delete(device);
 	mutex_unlock(&device->life_mutex);
 	return 0;

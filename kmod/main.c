@@ -31,7 +31,6 @@ uint mp_poll_us = 100;
 module_param_named(poll_us, mp_poll_us, uint, 0644);
 MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");
 
-struct class *mp_class;
 struct workqueue_struct *mp_workqueue;
 
 static int __init manyport_init(void)
@@ -46,22 +45,16 @@ static int __init manyport_init(void)
 		ret = -ENOMEM;
 		goto err_cache;
 	}
-	/*
-	 * A class of our own: the stock driver may come later, for other devices, and
-	 * could not register "virtio-ports" if we held it.
-	 */
-	mp_class = mp_class_create("manyport");
-	if (IS_ERR(mp_class)) {
-		ret = PTR_ERR(mp_class);
+	ret = mp_port_init();
+	if (ret)
 		goto err_workqueue;
-	}
 	ret = mp_device_register_driver();
 	if (ret)
-		goto err_class;
+		goto err_port;
 	return 0;
 
-err_class:
-	class_destroy(mp_class);
+err_port:
+	mp_port_exit();
 err_workqueue:
 	destroy_workqueue(mp_workqueue);
 err_cache:
@@ -73,9 +66,8 @@ static void __exit manyport_exit(void)
 {
 	mp_device_unregister_driver();
 	destroy_workqueue(mp_workqueue);	/* the last channels are freed here */
-	mp_port_wait_released();
+	mp_port_exit();
 	mp_channel_destroy_cache();
-	class_destroy(mp_class);
 }
 
 module_init(manyport_init);

@@ -122,9 +122,17 @@ bool mp_fs_is_candidate(struct virtio_device *vdev);
 unsigned int mp_fs_ports(struct virtio_device *vdev);
 int mp_fs_ask(struct virtqueue *vq, void **memory);
 
+/* ports.c */
+void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used);
+int mp_ports_add(struct mp_device *device, unsigned int id);
+void mp_ports_remove(struct mp_device *device, unsigned int id);
+void mp_ports_remove_all(struct mp_device *device);
+void mp_ports_suspend(struct mp_device *device);
+void mp_ports_absent_work(struct work_struct *work);
+void mp_ports_broken_work(struct work_struct *work);
+
 int mp_control_start(struct mp_device *device);
 void mp_control_retry(struct work_struct *work);
-void mp_control_absent_work(struct work_struct *work);
 void mp_control_work(struct work_struct *work);
 void mp_control_interrupt(struct virtqueue *vq);
 void mp_control_bye(struct mp_device *device);
@@ -153,8 +161,7 @@ void mp_pool_put(struct mp_pool *pool, void *data);
 struct mp_port {
 	struct device dev;
 	struct cdev cdev;
-	struct mp_device *device;	/* not valid once is_gone */
-	struct mp_queue *rx, *tx;	/* likewise */
+	struct mp_queue *rx, *tx;	/* not valid once is_gone */
 	unsigned int id;
 	bool is_fixed;
 	u32 max_channels;
@@ -176,18 +183,15 @@ struct mp_port {
 	atomic_t generation;		/* last one given [protocol.md 4.1] */
 };
 
-extern struct class *mp_class;
-
-struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind, u32 offered);
+int mp_port_init(void);
+void mp_port_exit(void);
+struct mp_port *mp_port_create(struct virtio_device *vdev, dev_t devt, unsigned int id,
+			       const struct file_operations *operations);
 int mp_port_show(struct mp_port *port);
-void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 offered);
+void mp_port_hide(struct mp_port *port);
+void mp_port_put(struct mp_port *port);
+void mp_port_set_limits(struct mp_port *port, u32 offered, u32 max_io, u32 max_segments);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
-void mp_port_remove(struct mp_port *port);
-void mp_port_remove_begin(struct mp_port *port);
-void mp_port_remove_end(struct mp_port *port);
-void mp_port_wait_released(void);
-void mp_port_fail_channels(struct mp_port *port, int error);
-void mp_port_break(struct mp_port *port);
 u32 mp_port_next_generation(struct mp_port *port);
 
 /* ---- channels (channel.c, event.c) ---- */
@@ -344,6 +348,7 @@ void mp_channel_destroy_cache(void);
 struct mp_channel *mp_channel_open(struct mp_port *port);
 void mp_channel_release(struct mp_channel *ch);
 int mp_channel_abort(struct mp_channel *ch);
+void mp_channel_fail_all(struct mp_port *port, int error);
 void mp_channel_get(struct mp_channel *ch);
 void mp_channel_put(struct mp_channel *ch);
 struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generation);

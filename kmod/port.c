@@ -2,15 +2,15 @@
 /*
  * Ports: the device nodes and their attributes.
  *
- * A port is a struct device, referenced by its node and by every channel. When
- * it goes its channels fail first; whoever still holds one touches only
- * memory, never a queue.
+ * A port is a struct device, referenced by its node and by every channel. It has the table of
+ * its channels, and does not look into them: ports.c ends them when it goes.
  */
 #include <linux/completion.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "debug.h"
 #include "manyport.h"
 
@@ -19,6 +19,12 @@
 static uint max_channels = 65536;
 module_param(max_channels, uint, 0644);
 MODULE_PARM_DESC(max_channels, "open channels per port; the host may allow less (65536)");
+
+/*
+ * A class of our own: the stock driver may come later, for other devices, and could not register
+ * "virtio-ports" if we held it.
+ */
+static struct class *port_class;
 
 static struct mp_port *to_port(struct device *dev)
 {
@@ -91,6 +97,12 @@ static void port_release(struct device *dev)
 	port_count_down();
 }
 
+int mp_port_init(void)
+{
+	port_class = mp_class_create("manyport");
+	return PTR_ERR_OR_ZERO(port_class);
+}
+
 /*
  * For the module's exit. The last reference to a port may be dropped by a stranger (sysfs, a
  * delayed release of kobjects), who then runs port_release(). A port cannot hold a reference
@@ -104,52 +116,50 @@ static void port_release(struct device *dev)
  * bring RCU tasks) some instructions remain in which the stranger would have to lose the
  * processor for a grace period and the rest of the unloading.
  */
-void mp_port_wait_released(void)
+void mp_port_exit(void)
 {
 	port_count_down();
 	wait_for_completion(&ports_released);
 	synchronize_rcu_tasks();
+	class_destroy(port_class);
 }
 
-/* What HELLO and PORT_MODE of this life of the device allow. */
-void mp_port_set_limits(struct mp_port *port, const struct mp_device *device, u32 offered)
+/*
+ * What the device allows now. @offered: channels; the module's parameter may allow less.
+ */
+void mp_port_set_limits(struct mp_port *port, u32 offered, u32 max_io, u32 max_segments)
 {
-	port->max_channels = min3(offered, device->max_channels, max(max_channels, 1U));
-	port->max_io = device->max_io;
-	port->max_segments = device->max_segments;
-	/* Bounce buffers are the scarcer the longer they are. */
-	port->max_entry = min_t(size_t, virtio_max_dma_size(device->vdev), MP_ENTRY_MAX);
+	port->max_channels = min(offered, max(max_channels, 1U));
+	port->max_io = max_io;
+	port->max_segments = max_segments;
 }
 
-/* Without a node yet. Returns the port or ERR_PTR. */
-struct mp_port *mp_port_create(struct mp_device *device, unsigned int id, u16 kind, u32 offered)
+/* Port @id of @vdev, without limits, queues or a node yet. Returns the port or ERR_PTR. */
+struct mp_port *mp_port_create(struct virtio_device *vdev, dev_t devt, unsigned int id,
+			       const struct file_operations *operations)
 {
 	struct mp_port *port = kzalloc(sizeof(*port), GFP_KERNEL);
 	int ret;
 
 	if (!port)
 		return ERR_PTR(-ENOMEM);
-	port->device = device;
-	port->rx = mp_device_rx(device, id);
-	port->tx = mp_device_tx(device, id);
 	port->id = id;
-	port->is_fixed = kind == MP_PORT_FIXED;
-	mp_port_set_limits(port, device, offered);
-	atomic_set(&port->generation, device->generations[id]);
+	/* Bounce buffers are the scarcer the longer they are. */
+	port->max_entry = min_t(size_t, virtio_max_dma_size(vdev), MP_ENTRY_MAX);
 	mp_ledger_init(&port->ledger);
 	mp_pool_init(&port->pool);
 	xa_init_flags(&port->channels, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
 
 	atomic_inc(&ports_alive);	/* until port_release() */
 	device_initialize(&port->dev);
-	port->dev.class = mp_class;
-	port->dev.parent = &device->vdev->dev;
+	port->dev.class = port_class;
+	port->dev.parent = &vdev->dev;
 	port->dev.groups = port_groups;
-	port->dev.devt = device->devt + id;
+	port->dev.devt = devt;
 	port->dev.release = port_release;
-	cdev_init(&port->cdev, &mp_file_operations);
+	cdev_init(&port->cdev, operations);
 	port->cdev.owner = THIS_MODULE;
-	ret = dev_set_name(&port->dev, "vport%up%u", device->vdev->index, id);
+	ret = dev_set_name(&port->dev, "vport%up%u", vdev->index, id);
 	if (!ret)
 		return port;
 	put_device(&port->dev);
@@ -169,18 +179,12 @@ static int node_add(struct mp_port *port)
 	return ret;
 }
 
-/*
- * The node appears, and may be opened before this returns, also when it fails (by a node
- * that somebody else has made). Events find the port already. Returns 0 or -errno: then
- * the port is gone. mp_port_remove() undoes it.
- */
+/* The node appears. Returns 0 or -errno; mp_port_hide() undoes it. */
 int mp_port_show(struct mp_port *port)
 {
 	int ret = node_add(port);
 
 	port->is_shown = !ret;
-	if (ret)
-		mp_port_remove(port);
 	return ret;
 }
 
@@ -195,78 +199,19 @@ void mp_port_set_name(struct mp_port *port, const char *name, size_t len)
 	kobject_uevent(&port->dev.kobj, KOBJ_CHANGE);
 }
 
-/* Every channel of the port gets @error from now on and its waiters wake. */
-void mp_port_fail_channels(struct mp_port *port, int error)
+/* The node goes. What is open stays so: the caller ends the channels. */
+void mp_port_hide(struct mp_port *port)
 {
-	struct mp_channel *ch;
-	unsigned long slot = 0;
-	__poll_t wake;
-
-	for (;;) {
-		xa_lock_irq(&port->channels);
-		ch = xa_find(&port->channels, &slot, ULONG_MAX, XA_PRESENT);
-		if (ch)
-			mp_channel_get(ch);
-		xa_unlock_irq(&port->channels);
-		if (!ch)
-			return;
-		spin_lock_irq(&ch->lock);
-		wake = mp_channel_fail_locked(ch, error);
-		/* Also one that had ended before, and waits for answers to send its CLOSE. */
-		mp_write_uncount_locked(ch);
-		ch->is_closed = true;	/* the device has forgotten it, or cannot be told */
-		spin_unlock_irq(&ch->lock);
-		mp_channel_settle(ch, wake);
-		mp_channel_put(ch);
-		slot++;
-	}
-}
-
-/*
- * One of the port's queues is broken: every channel ends with EIO, and so does every open from now
- * on. The node stays, so that there is something to see; a new life of the device mends it.
- */
-void mp_port_break(struct mp_port *port)
-{
-	if (port->is_broken)
-		return;
-	WRITE_ONCE(port->is_broken, true);
-	dev_err(&port->dev,
-		"a virtqueue is broken: all channels end until the driver is bound anew\n");
-	smp_mb();	/* pairs with the table's lock in mp_channel_open() */
-	mp_port_fail_channels(port, -EIO);
-}
-
-/*
- * The node goes, events find no port any more and every channel ends with ENODEV: an open
- * that is under way sees is_gone, or its channel is in the table before mp_port_fail_channels()
- * looks there. An event may be with the port until a grace period later. The queues are the
- * device's business.
- */
-void mp_port_remove_begin(struct mp_port *port)
-{
-	WRITE_ONCE(port->device->ports[port->id], NULL);
 	WRITE_ONCE(port->is_gone, true);
 	if (port->is_shown)
 		cdev_device_del(&port->cdev, &port->dev);
-	mp_port_fail_channels(port, -ENODEV);
 }
 
-/* Behind the grace period: gives the port away; its channels keep it as long as they live. */
-void mp_port_remove_end(struct mp_port *port)
+/* The device's reference is dropped; each channel has its own. */
+void mp_port_put(struct mp_port *port)
 {
 	mp_pool_kill(&port->pool);
-	/* What is left in the queues never fits a channel of the port that comes next. */
-	port->device->generations[port->id] = atomic_read(&port->generation);
 	put_device(&port->dev);
-}
-
-/* Of one port. The caller holds ports_mutex. */
-void mp_port_remove(struct mp_port *port)
-{
-	mp_port_remove_begin(port);
-	synchronize_rcu();	/* pairs with device_event(): nobody has looked it up any more */
-	mp_port_remove_end(port);
 }
 
 /* Generations count on over the whole port, so that none comes twice. Never 0. */

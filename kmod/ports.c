@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The ports of a device: they come, break and go, and their channels with them.
+ *
+ * The table of ports, device->ports[], is written under ports_mutex. An event looks a port up
+ * in an RCU section instead, so a port that has left the table is given away only a grace period
+ * later. Who may still touch what, while a port goes:
+ *
+ *   port	once it has left the table no event finds it, after the grace period none holds it;
+ *		processes keep it until their channels are freed, and use its memory only
+ *   channel	mp_channel_fail_all() gives each an error: no call submits from then on, and none
+ *		begins to look at a queue; after the grace period none looks any more (wait.c)
+ *   queue	still its interrupts, its work and its timer, until the device deletes the queues
+ *
+ * So a device without ports can be freed once its queues are deleted, also where the queues were
+ * gone before the ports.
+ */
+#include "manyport.h"
+
+void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
+{
+	struct mp_port *port;
+
+	rcu_read_lock();	/* pairs with synchronize_rcu() here: the port stays meanwhile */
+	port = READ_ONCE(rx->device->ports[rx->id]);
+	if (port)
+		mp_event_received(port, event, used);
+	rcu_read_unlock();
+}
+
+/*
+ * The node goes, events find no port any more and every channel ends with ENODEV: an open
+ * that is under way sees is_gone, or its channel is in the table before mp_channel_fail_all()
+ * looks there. An event may be with the port until a grace period later.
+ */
+static void port_leave(struct mp_device *device, struct mp_port *port)
+{
+	WRITE_ONCE(device->ports[port->id], NULL);
+	mp_port_hide(port);
+	mp_channel_fail_all(port, -ENODEV);
+}
+
+/* After the grace period: gives the port away; its channels keep it as long as they live. */
+static void port_give_away(struct mp_device *device, struct mp_port *port)
+{
+	/* What is left in the queues never fits a channel of the port that comes next. */
+	device->generations[port->id] = atomic_read(&port->generation);
+	mp_port_put(port);
+}
+
+/* The caller holds ports_mutex. */
+void mp_ports_remove(struct mp_device *device, unsigned int id)
+{
+	struct mp_port *port = device->ports[id];
+
+	port_leave(device, port);
+	synchronize_rcu();	/* pairs with mp_ports_event() */
+	port_give_away(device, port);
+}
+
+/*
+ * All ports go, before the queues do. The caller has quiesced the control queue. One grace
+ * period serves all ports.
+ */
+void mp_ports_remove_all(struct mp_device *device)
+{
+	struct mp_port *port, *next;
+	LIST_HEAD(ports);
+	unsigned int id;
+
+	for (id = 0; id < device->max_ports; id++) {
+		port = device->ports[id];
+		if (!port)
+			continue;
+		list_add_tail(&port->going_node, &ports);
+		port_leave(device, port);
+	}
+	synchronize_rcu();	/* pairs with mp_ports_event() and wait.c */
+	list_for_each_entry_safe(port, next, &ports, going_node)
+		port_give_away(device, port);
+}
+
+/* What HELLO and PORT_MODE of this life of the device allow. The caller holds ports_mutex. */
+static void set_limits(struct mp_device *device, struct mp_port *port)
+{
+	u32 offered = le32_to_cpu(device->modes[port->id].max_channels);
+
+	mp_port_set_limits(port, min(offered, device->max_channels), device->max_io,
+			   device->max_segments);
+}
+
+/*
+ * The device announces port @id, which may be there from its last life. Events find a new port
+ * before its node appears, and that may be opened before this returns, also when it fails (by a
+ * node that somebody else has made). Returns 0 or -errno: then there is no port. The caller
+ * holds ports_mutex.
+ */
+int mp_ports_add(struct mp_device *device, unsigned int id)
+{
+	struct mp_port *port = device->ports[id];
+	int ret = 0;
+
+	if (port) {
+		set_limits(device, port);
+	} else {
+		port = mp_port_create(device->vdev, device->devt + id, id, &mp_file_operations);
+		if (IS_ERR(port))
+			return PTR_ERR(port);
+		port->rx = mp_device_rx(device, id);
+		port->tx = mp_device_tx(device, id);
+		port->is_fixed = device->kinds[id] == MP_PORT_FIXED;
+		atomic_set(&port->generation, device->generations[id]);
+		set_limits(device, port);
+		WRITE_ONCE(device->ports[id], port);
+		ret = mp_port_show(port);
+	}
+	port->is_announced = !ret;
+	if (ret)
+		mp_ports_remove(device, id);
+	return ret;
+}
+
+/* The guest woke a while ago: a port that the device has not announced again is gone. */
+void mp_ports_absent_work(struct work_struct *work)
+{
+	struct mp_device *device =
+		container_of(to_delayed_work(work), struct mp_device, absent_work);
+	unsigned int id;
+
+	mutex_lock(&device->ports_mutex);
+	for (id = 0; !device->is_going && id < device->max_ports; id++) {
+		if (!device->ports[id] || device->ports[id]->is_announced)
+			continue;
+		dev_warn(&device->vdev->dev, "port %u did not come back when the guest woke\n", id);
+		/* Its kind stays: a message of it may have come, and PORT_ADD is on its way. */
+		mp_ports_remove(device, id);
+	}
+	mutex_unlock(&device->ports_mutex);
+}
+
+/* The guest goes to sleep: channels end, nodes stay. The control queue is quiet. */
+void mp_ports_suspend(struct mp_device *device)
+{
+	unsigned int id;
+
+	for (id = 0; id < device->max_ports; id++) {
+		if (!device->ports[id])
+			continue;
+		mp_channel_fail_all(device->ports[id], -ECONNRESET);
+		device->ports[id]->is_broken = false;	/* its next queues are new */
+		device->ports[id]->is_announced = false;
+	}
+}
+
+/*
+ * One of the port's queues is broken: every channel ends with EIO, and so does every open from now
+ * on. The node stays, so that there is something to see; a new life of the device mends it.
+ */
+static void port_break(struct mp_port *port)
+{
+	if (port->is_broken)
+		return;
+	WRITE_ONCE(port->is_broken, true);
+	dev_err(&port->dev,
+		"a virtqueue is broken: all channels end until the driver is bound anew\n");
+	smp_mb();	/* pairs with the table's lock in mp_channel_open() */
+	mp_channel_fail_all(port, -EIO);
+}
+
+/* A queue broke: the port that it belongs to does. */
+void mp_ports_broken_work(struct work_struct *work)
+{
+	struct mp_device *device = container_of(work, struct mp_device, broken_work);
+	unsigned int id;
+
+	mutex_lock(&device->ports_mutex);
+	for (id = 0; !device->is_going && id < device->max_ports; id++)
+		if (device->ports[id] && (READ_ONCE(mp_device_rx(device, id)->is_broken) ||
+					  READ_ONCE(mp_device_tx(device, id)->is_broken)))
+			port_break(device->ports[id]);
+	mutex_unlock(&device->ports_mutex);
+}
