@@ -68,9 +68,10 @@ shell:
 
 check test test-all test-programs: export WERROR := 1
 
-# Seconds, for every commit; what CI runs; the rest, hours on a small machine.
+# Seconds, for every commit (it says what it lacks, and installs nothing); what CI runs; the rest,
+# hours on a small machine.
 check:
-	$(PACKAGES) build test
+	$(PACKAGES) --need build test
 	$(MAKE) all unit
 	O=$(O) tests/run check
 
