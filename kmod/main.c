@@ -23,10 +23,6 @@ uint mp_receive_buffer = 256 << 10;
 module_param_named(receive_buffer, mp_receive_buffer, uint, 0644);
 MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (262144)");
 
-uint mp_hold_us = 200;
-module_param_named(hold_us, mp_hold_us, uint, 0644);
-MODULE_PARM_DESC(hold_us, "microseconds that a small write behind others may wait for more (200)");
-
 uint mp_poll_us = 100;
 module_param_named(poll_us, mp_poll_us, uint, 0644);
 MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");

@@ -525,7 +525,6 @@ extern struct workqueue_struct *mp_workqueue; /* what may not be done in interru
 extern uint mp_zero_copy_min;		/* bytes from which a call's own pages are used */
 extern uint mp_send_buffer;		/* bytes per channel */
 extern uint mp_receive_buffer;		/* bytes per channel */
-extern uint mp_hold_us;			/* how long small writes may wait to be sent together */
 extern uint mp_poll_us;			/* how long a wait may look before it sleeps */
 
 #endif

@@ -8,14 +8,6 @@
  * device has given it back or the virtqueue has been deleted: some transports
  * reset without telling the device [protocol.md 10.5].
  *
- * Interrupts are asked for where somebody needs one: always on a receive queue, on a
- * transmit queue while a request is under way that is not lazy, or a channel waits for the
- * answers of lazy ones. Else answers lie in the ring until somebody comes by: the receive
- * queue's interrupt, a call that polls, the next write. While calls poll there are none.
- *
- * A channel may hold bytes back behind those under way (chunk.c). Then a timer looks, soon,
- * and only if that did not help are there interrupts.
- *
  * An addition may fail though there is room: for lack of memory (a mapping, or what virtio
  * itself allocates) it is tried again by a work item, also with nothing in flight, and after
  * MP_TRIES in a row the first request that waits ends with -ENOMEM instead of an answer. CLOSE,
@@ -59,7 +51,7 @@ void mp_queue_init(struct mp_queue *queue, bool is_rx, mp_event_handler *event,
 	INIT_LIST_HEAD(&queue->waiting);
 	INIT_WORK(&queue->drain_work, mp_queue_drain_work);
 	INIT_DELAYED_WORK(&queue->retry_work, mp_queue_retry_work);
-	mp_hrtimer_setup(&queue->hold_timer, hold_ends, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	mp_hrtimer_setup(&queue->demand.hold_timer, hold_ends, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 }
 
 /* The device begins a life: @vq is fresh. Its interrupts may come already. */
@@ -73,11 +65,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->tries = 0;
 	queue->is_deferred = false;
 	queue->events_posted = 0;
-	queue->awaited = 0;
-	queue->wanted = 0;
-	queue->held = 0;
-	queue->hold_over = false;
-	queue->has_calls = true;	/* as a fresh virtqueue does */
+	mp_demand_reset(&queue->demand, queue->is_rx);
 	spin_unlock_irq(&queue->lock);
 }
 
@@ -219,67 +207,52 @@ static bool kick_locked(struct mp_queue *queue)
 	return false;
 }
 
-static bool needs_calls_locked(const struct mp_queue *queue)
+/* As mp_demand_update(). */
+static bool update_locked(struct mp_queue *queue)
 {
-	return !queue->pollers &&
-	       (queue->is_rx || queue->awaited || queue->wanted ||
-		(queue->held && queue->hold_over) ||
-		!list_empty(&queue->waiting) || !list_empty(&queue->urgent));
+	bool is_crowded = !list_empty(&queue->waiting) || !list_empty(&queue->urgent);
+
+	lockdep_assert_held(&queue->lock);
+	return !queue->is_dead && mp_demand_update(&queue->demand, queue->vq, is_crowded);
+}
+
+/* The same, where the caller cannot handle what is there. */
+static void update_later_locked(struct mp_queue *queue)
+{
+	if (update_locked(queue))
+		queue_work(mp_workqueue, &queue->drain_work);
 }
 
 /*
- * Asks for interrupts, or for none. Returns true when answers are there that would not make
- * one any more: the caller sees to it that they are handled.
+ * A channel begins or ends to wait for the answers to its lazy requests. A dead queue counts
+ * nothing: its channels have ended, and the next life begins with none.
  */
-static bool update_calls_locked(struct mp_queue *queue)
-{
-	bool needed = needs_calls_locked(queue);
-
-	lockdep_assert_held(&queue->lock);
-	if (queue->is_dead || needed == queue->has_calls)
-		return false;
-	queue->has_calls = needed;
-	if (needed)
-		return !virtqueue_enable_cb(queue->vq) && !virtqueue_is_broken(queue->vq);
-	virtqueue_disable_cb(queue->vq);
-	return false;
-}
-
-/* A channel begins or ends to wait for the answers to its lazy requests. */
 void mp_queue_want(struct mp_queue *queue, bool wanted)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	if (wanted)
-		queue->wanted++;
-	else if (queue->wanted)
-		queue->wanted--;
-	if (update_calls_locked(queue))
-		queue_work(mp_workqueue, &queue->drain_work);
+	if (!queue->is_dead) {
+		mp_assert(wanted || queue->demand.users);
+		queue->demand.users += wanted ? 1 : -1;
+		update_later_locked(queue);
+	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
-static void hold_locked(struct mp_queue *queue, bool held)
-{
-	u64 ns = (u64)READ_ONCE(mp_hold_us) * NSEC_PER_USEC;
-
-	lockdep_assert_held(&queue->lock);
-	if (held && !queue->held++ && !queue->is_dead)
-		hrtimer_start(&queue->hold_timer, ns_to_ktime(ns), HRTIMER_MODE_REL_SOFT);
-	if (!held && queue->held && !--queue->held)
-		queue->hold_over = false;
-}
-
-/* A channel begins or ends to hold bytes back until what is under way has been answered. */
+/* Likewise to hold bytes back until what is under way has been answered. */
 void mp_queue_hold(struct mp_queue *queue, bool held)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	hold_locked(queue, held);
-	if (update_calls_locked(queue))
-		queue_work(mp_workqueue, &queue->drain_work);
+	if (!queue->is_dead) {
+		if (held)
+			mp_demand_hold(&queue->demand);
+		else
+			mp_demand_unhold(&queue->demand);
+		update_later_locked(queue);
+	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
@@ -300,14 +273,12 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 		goto out;
 	req->error = 0;
 	req->is_added = false;
-	if (!req->is_lazy)
-		queue->awaited++;
+	queue->demand.users += !req->is_lazy;
 	if (req->is_held)
-		hold_locked(queue, true);
+		mp_demand_hold(&queue->demand);
 	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
 	added = fill_locked(queue);
-	if (update_calls_locked(queue))
-		queue_work(mp_workqueue, &queue->drain_work);
+	update_later_locked(queue);
 	ret = added && kick_locked(queue);
 out:
 	spin_unlock_irqrestore(&queue->lock, flags);
@@ -373,11 +344,11 @@ static void handle_event(struct mp_queue *queue, struct mp_event_buf *buf, u32 u
 /* @req is on no list any more, and nobody waits in this queue for its answer. */
 static void leave_locked(struct mp_queue *queue, struct mp_req *req)
 {
+	lockdep_assert_held(&queue->lock);
 	list_del_init(&req->node);
-	if (!req->is_lazy)
-		queue->awaited--;
+	queue->demand.users -= !req->is_lazy;
 	if (req->is_held)
-		hold_locked(queue, false);
+		mp_demand_unhold(&queue->demand);
 }
 
 /* A used buffer, or NULL. A request's is the caller's from here on. */
@@ -450,10 +421,9 @@ static bool drain_pass(struct mp_queue *queue, bool *found)
 
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
-		virtqueue_disable_cb(queue->vq);
-		queue->has_calls = false;
+		mp_demand_pause(&queue->demand, queue->vq);
 		*found |= drain_locked(queue, virtqueue_get_vring_size(queue->vq), &flags);
-		more = update_calls_locked(queue);
+		more = update_locked(queue);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return more;
@@ -561,8 +531,8 @@ static void poll_enter(struct mp_queue *queue)
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	queue->pollers++;
-	update_calls_locked(queue);
+	queue->demand.spinners++;
+	update_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
@@ -572,8 +542,8 @@ static bool poll_leave(struct mp_queue *queue)
 	bool more;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	queue->pollers--;
-	more = update_calls_locked(queue);
+	queue->demand.spinners--;
+	more = update_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return more;
 }
@@ -597,14 +567,14 @@ void mp_queue_poll_end(struct mp_queue *rx)
 /* What is answered lets the held bytes go; for the rest an interrupt says when. */
 static enum hrtimer_restart hold_ends(struct hrtimer *timer)
 {
-	struct mp_queue *tx = container_of(timer, struct mp_queue, hold_timer);
+	struct mp_queue *tx = container_of(timer, struct mp_queue, demand.hold_timer);
 	unsigned long flags;
 	bool more;
 
 	mp_queue_look(tx - 1);
 	spin_lock_irqsave(&tx->lock, flags);
-	tx->hold_over = tx->held;
-	more = update_calls_locked(tx);
+	mp_demand_overdue(&tx->demand);
+	more = update_locked(tx);
 	spin_unlock_irqrestore(&tx->lock, flags);
 	if (more)
 		drain_both(tx - 1);
@@ -658,7 +628,7 @@ void mp_queue_kill(struct mp_queue *queue)
 /* The device has been reset: undo the mappings, while the virtqueue exists. */
 void mp_queue_detach(struct mp_queue *queue)
 {
-	hrtimer_cancel(&queue->hold_timer);
+	hrtimer_cancel(&queue->demand.hold_timer);
 	cancel_work_sync(&queue->drain_work);
 	cancel_delayed_work_sync(&queue->retry_work);
 	while (virtqueue_detach_unused_buf(queue->vq))
@@ -684,7 +654,6 @@ void mp_queue_flush(struct mp_queue *queue)
 	list_splice_tail_init(&queue->waiting, &over);
 	queue->events_posted = 0;
 	queue->event_count = 0;
-	queue->awaited = 0;
 	spin_unlock_irq(&queue->lock);
 	/* The next life's queue may have another size. */
 	kfree(queue->events);

@@ -12,6 +12,7 @@
 
 #include <manyport/wire.h>
 
+#include "demand.h"
 #include "dma.h"
 #include "req.h"
 
@@ -54,14 +55,7 @@ struct mp_queue {
 	unsigned int event_count, events_posted;
 	struct mp_event_buf *events;	/* rx only */
 
-	/* Who needs an interrupt: else the queue is looked at when somebody comes by. */
-	unsigned int awaited;		/* requests under way that are not lazy */
-	unsigned int wanted;		/* channels that wait for answers to lazy ones */
-	unsigned int pollers;		/* calls that look themselves: no interrupts meanwhile */
-	unsigned int held;		/* channels with bytes behind what is under way; closes */
-	bool hold_over;			/* they were patient long enough */
-	struct hrtimer hold_timer;
-	bool has_calls;			/* asked for, or one is on its way */
+	struct mp_demand demand;
 
 	struct work_struct drain_work;	/* goes on where an interrupt stopped */
 	bool is_deferred;		/* it is queued: interrupts leave the queue to it */

@@ -33,7 +33,7 @@ struct mp_req {
 	bool payload_in;		/* the device writes the payload */
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
-	bool is_held;			/* but not very late: counted in queue->held */
+	bool is_held;			/* but not very late (demand.c) */
 	bool is_added;			/* the device has it, or had; guarded by queue->lock */
 	s16 error;			/* why there is no answer, or 0: see mp_req_answer() */
 	u32 used;			/* bytes written, as the device says */
