@@ -236,7 +236,7 @@ static void handle_port_add(struct mp_device *device, u32 id)
 	}
 	ret = control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 1);
 	if (!ret)
-		ret = mp_queue_post_events(mp_device_rx(device, id));
+		ret = mp_queue_post_events(&device->pairs[id].rx);
 	if (!ret)
 		ret = mp_ports_add(device, id);
 	if (ret) {

@@ -35,6 +35,14 @@ static unsigned int rx_number(unsigned int id)
 	return id ? 2 * id + 2 : 0;
 }
 
+/* A virtqueue's number again, which is not that of a control queue: the port that it belongs to. */
+static void data_interrupt(struct virtqueue *vq)
+{
+	struct mp_device *device = vq->vdev->priv;
+
+	mp_pair_interrupt(&device->pairs[vq->index < 2 ? 0 : vq->index / 2 - 1]);
+}
+
 /* A request that never fits in would wait for ever. */
 static int queues_check(const struct mp_device *device)
 {
@@ -88,9 +96,9 @@ static int queues_find(struct mp_device *device)
 		return -ENOMEM;
 	for (id = 0; id < device->max_ports; id++) {
 		requests[rx_number(id)].name = "receive";
-		requests[rx_number(id)].callback = mp_queue_interrupt;
+		requests[rx_number(id)].callback = data_interrupt;
 		requests[rx_number(id) + 1].name = "transmit";
-		requests[rx_number(id) + 1].callback = mp_queue_interrupt;
+		requests[rx_number(id) + 1].callback = data_interrupt;
 	}
 	requests[2].name = "control-receive";
 	requests[2].callback = mp_control_interrupt;
@@ -115,10 +123,9 @@ static int queues_find(struct mp_device *device)
 	kfree(memory);
 	if (ret)
 		return ret;
-	for (id = 0; id < device->max_ports; id++) {
-		mp_queue_attach(mp_device_rx(device, id), device->vqs[rx_number(id)]);
-		mp_queue_attach(mp_device_tx(device, id), device->vqs[rx_number(id) + 1]);
-	}
+	for (id = 0; id < device->max_ports; id++)
+		mp_pair_attach(&device->pairs[id], device->vqs[rx_number(id)],
+			       device->vqs[rx_number(id) + 1]);
 	device->control_in = device->vqs[2];
 	device->control_out = device->vqs[3];
 	device->has_queues = true;
@@ -138,18 +145,18 @@ static void queues_delete(struct mp_device *device)
 	device->has_queues = false;
 	mp_control_bye(device);
 	device->is_confirmed = false;
-	for (i = 0; i < 2 * device->max_ports; i++)
-		mp_queue_kill(&device->queues[i]);
+	for (i = 0; i < device->max_ports; i++)
+		mp_pair_kill(&device->pairs[i]);
 	cancel_work_sync(&device->broken_work);	/* queued by what was alive until now */
 	synchronize_rcu();	/* pairs with wait.c: nobody looks at a queue any more */
 	virtio_reset_device(device->vdev);
-	for (i = 0; i < 2 * device->max_ports; i++)
-		mp_queue_detach(&device->queues[i]);
+	for (i = 0; i < device->max_ports; i++)
+		mp_pair_detach(&device->pairs[i]);
 	mp_control_detach(device);
 	device->vdev->config->del_vqs(device->vdev);
 	mp_control_free(device);
-	for (i = 0; i < 2 * device->max_ports; i++)
-		mp_queue_flush(&device->queues[i]);
+	for (i = 0; i < device->max_ports; i++)
+		mp_pair_flush(&device->pairs[i]);
 }
 
 /* claim.c has seen these bits; a device that no longer offers them is refused. */
@@ -166,36 +173,29 @@ static int manyport_validate(struct virtio_device *vdev)
 
 static int device_alloc(struct mp_device *device)
 {
-	unsigned int i, count = 2 * device->max_ports;
+	unsigned int i;
 
 	device->vqs = kcalloc(queue_count(device), sizeof(*device->vqs), GFP_KERNEL);
-	device->queues = kvcalloc(count, sizeof(*device->queues), GFP_KERNEL);
+	device->pairs = kvcalloc(device->max_ports, sizeof(*device->pairs), GFP_KERNEL);
 	device->ports = kcalloc(device->max_ports, sizeof(*device->ports), GFP_KERNEL);
 	device->modes = kcalloc(device->max_ports, sizeof(*device->modes), GFP_KERNEL);
 	device->kinds = kcalloc(device->max_ports, sizeof(*device->kinds), GFP_KERNEL);
 	device->generations = kcalloc(device->max_ports, sizeof(*device->generations), GFP_KERNEL);
-	if (!device->vqs || !device->queues || !device->ports || !device->modes ||
+	if (!device->vqs || !device->pairs || !device->ports || !device->modes ||
 	    !device->kinds || !device->generations)
 		return -ENOMEM;
-	for (i = 0; i < count; i++) {
-		mp_queue_init(&device->queues[i], !(i & 1), mp_ports_event, &device->broken_work);
-		device->queues[i].device = device;
-		device->queues[i].id = i / 2;
-	}
+	for (i = 0; i < device->max_ports; i++)
+		mp_pair_init(&device->pairs[i], device, i, mp_ports_event, &device->broken_work);
 	return 0;
 }
 
 static void device_free(struct mp_device *device)
 {
-	unsigned int i;
-
-	for (i = 0; device->queues && i < 2 * device->max_ports; i++)
-		mp_queue_destroy(&device->queues[i]);
 	kfree(device->generations);
 	kfree(device->kinds);
 	kfree(device->modes);
 	kfree(device->ports);
-	kvfree(device->queues);
+	kvfree(device->pairs);
 	kfree(device->vqs);
 	kfree(device);
 }

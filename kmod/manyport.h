@@ -51,8 +51,10 @@
 
 #include "account.h"
 #include "dma.h"
+#include "pair.h"
 #include "queue.h"
 #include "req.h"
+#include "work.h"
 
 struct pipe_inode_info;
 struct mp_port;
@@ -70,7 +72,7 @@ struct mp_device {
 	u32 max_channels, max_io, max_segments, linger_ms;
 
 	struct virtqueue **vqs;
-	struct mp_queue *queues;	/* 2 * id: rx, 2 * id + 1: tx */
+	struct mp_pair *pairs;		/* by id */
 
 	spinlock_t control_lock;	/* guards the control queues and their buffers */
 	struct virtqueue *control_in, *control_out;
@@ -92,22 +94,6 @@ struct mp_device {
 	bool has_queues;		/* from queues_find() to queues_delete() */
 	bool is_going;
 };
-
-static inline struct mp_queue *mp_device_rx(struct mp_device *device, unsigned int id)
-{
-	return &device->queues[2 * id];
-}
-
-static inline struct mp_queue *mp_device_tx(struct mp_device *device, unsigned int id)
-{
-	return &device->queues[2 * id + 1];
-}
-
-/* The queue behind virtqueue number @index, which is not a control queue [protocol.md 11.1]. */
-static inline struct mp_queue *mp_device_queue(struct mp_device *device, unsigned int index)
-{
-	return &device->queues[index < 2 ? index : index - 2];
-}
 
 int mp_claim_start(struct device_driver *driver);
 void mp_claim_stop(void);
@@ -161,7 +147,8 @@ void mp_pool_put(struct mp_pool *pool, void *data);
 struct mp_port {
 	struct device dev;
 	struct cdev cdev;
-	struct mp_queue *rx, *tx;	/* not valid once is_gone */
+	struct mp_pair *pair;		/* not valid once is_gone */
+	struct mp_queue *rx, *tx;	/* those of @pair */
 	unsigned int id;
 	bool is_fixed;
 	u32 max_channels;
@@ -521,7 +508,6 @@ bool mp_pages_want(const struct iov_iter *iter);
 /* ---- parameters (main.c) ---- */
 
 extern const struct file_operations mp_file_operations;
-extern struct workqueue_struct *mp_workqueue; /* what may not be done in interrupts */
 extern uint mp_zero_copy_min;		/* bytes from which a call's own pages are used */
 extern uint mp_send_buffer;		/* bytes per channel */
 extern uint mp_receive_buffer;		/* bytes per channel */

@@ -19,10 +19,11 @@
 
 void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 {
+	struct mp_pair *pair = container_of(rx, struct mp_pair, rx);
 	struct mp_port *port;
 
 	rcu_read_lock();	/* pairs with synchronize_rcu() here: the port stays meanwhile */
-	port = READ_ONCE(rx->device->ports[rx->id]);
+	port = READ_ONCE(pair->device->ports[pair->id]);
 	if (port)
 		mp_event_received(port, event, used);
 	rcu_read_unlock();
@@ -106,8 +107,9 @@ int mp_ports_add(struct mp_device *device, unsigned int id)
 		port = mp_port_create(device->vdev, device->devt + id, id, &mp_file_operations);
 		if (IS_ERR(port))
 			return PTR_ERR(port);
-		port->rx = mp_device_rx(device, id);
-		port->tx = mp_device_tx(device, id);
+		port->pair = &device->pairs[id];
+		port->rx = &port->pair->rx;
+		port->tx = &port->pair->tx;
 		port->is_fixed = device->kinds[id] == MP_PORT_FIXED;
 		atomic_set(&port->generation, device->generations[id]);
 		set_limits(device, port);
@@ -175,8 +177,7 @@ void mp_ports_broken_work(struct work_struct *work)
 
 	mutex_lock(&device->ports_mutex);
 	for (id = 0; !device->is_going && id < device->max_ports; id++)
-		if (device->ports[id] && (READ_ONCE(mp_device_rx(device, id)->is_broken) ||
-					  READ_ONCE(mp_device_tx(device, id)->is_broken)))
+		if (device->ports[id] && mp_pair_is_broken(&device->pairs[id]))
 			port_break(device->ports[id]);
 	mutex_unlock(&device->ports_mutex);
 }

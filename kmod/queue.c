@@ -15,43 +15,39 @@
  * the used ring that nobody added, breaks the queue: nothing more is added until the next life,
  * and the port's channels end with -EIO [protocol.md 10.7].
  *
- * Everything that the device writes is hostile. One interrupt handles at most
- * a few rings full; a device that goes on and on is handled from a work item,
- * so that it costs processor time but never a processor.
+ * Everything that the device writes is hostile.
  */
 #include <linux/slab.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
-#include "compat.h"
 #include "debug.h"
-#include "manyport.h"
-
-#define MP_DRAIN_PASSES 4
-#define MP_POLL_BUDGET	64	/* answers that one pass of a look handles */
+#include "queue.h"
+#include "work.h"
 
 /* Additions that fail: tried again after 1, 2, 4 ... MP_RETRY_MS, so for a third of a second. */
 #define MP_TRIES	10
 #define MP_RETRY_MS	64U
 
-static void mp_queue_drain_work(struct work_struct *work);
 static void mp_queue_retry_work(struct work_struct *work);
-static enum hrtimer_restart hold_ends(struct hrtimer *timer);
 
-void mp_queue_init(struct mp_queue *queue, bool is_rx, mp_event_handler *event,
+void mp_queue_init(struct mp_queue *queue, mp_event_handler *event, struct work_struct *look_work,
 		   struct work_struct *broken_work)
 {
-	queue->is_rx = is_rx;
 	queue->event = event;
+	queue->look_work = look_work;
 	queue->broken_work = broken_work;
 	queue->is_dead = true;
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->inflight);
 	INIT_LIST_HEAD(&queue->urgent);
 	INIT_LIST_HEAD(&queue->waiting);
-	INIT_WORK(&queue->drain_work, mp_queue_drain_work);
 	INIT_DELAYED_WORK(&queue->retry_work, mp_queue_retry_work);
-	mp_hrtimer_setup(&queue->demand.hold_timer, hold_ends, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+}
+
+static bool is_rx(const struct mp_queue *queue)
+{
+	return queue->event;
 }
 
 /* The device begins a life: @vq is fresh. Its interrupts may come already. */
@@ -63,9 +59,8 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->is_dead = false;
 	queue->is_broken = false;
 	queue->tries = 0;
-	queue->is_deferred = false;
 	queue->events_posted = 0;
-	mp_demand_reset(&queue->demand, queue->is_rx);
+	mp_demand_reset(&queue->demand, is_rx(queue));
 	spin_unlock_irq(&queue->lock);
 }
 
@@ -76,7 +71,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
  */
 static unsigned int kept_locked(const struct mp_queue *queue, const struct mp_req *req)
 {
-	if (queue->is_rx)
+	if (is_rx(queue))
 		return queue->event_count - queue->events_posted;
 	return req->is_urgent ? 0 : MP_RESERVED_DESCS;
 }
@@ -220,7 +215,7 @@ static bool update_locked(struct mp_queue *queue)
 static void update_later_locked(struct mp_queue *queue)
 {
 	if (update_locked(queue))
-		queue_work(mp_workqueue, &queue->drain_work);
+		queue_work(mp_workqueue, queue->look_work);
 }
 
 /*
@@ -371,13 +366,8 @@ static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
 }
 
 /*
- * Handles up to @budget used buffers, each with the lock dropped, and fills what became
- * free. Returns how many there were.
- *
- * The answers are those of all channels, and one that was taken is in nobody's ring any more: no
- * interrupt will come for it. So the caller must not lose the processor with an answer in its
- * hand, or other channels wait until the scheduler comes back to it. (With PREEMPT_RT only the
- * threads of interrupts handle answers.)
+ * Handles up to @budget used buffers, each with the lock dropped, and fills what became free.
+ * Returns how many there were. The caller cannot lose the processor (pair.c).
  */
 static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, unsigned long *flags)
 	__must_hold(&queue->lock)
@@ -411,10 +401,11 @@ static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, un
 }
 
 /*
- * One pass: at most a ring full of buffers. Returns true when more may be there. From
- * before the last look on an interrupt counts again, so that none is lost. @found: any.
+ * Handles up to *@budget used buffers, and counts them there. The device makes no interrupts
+ * meanwhile; from before the last look on one counts again, so that none is lost. Returns true
+ * when more may be there that an interrupt should have said, and did not.
  */
-static bool drain_pass(struct mp_queue *queue, bool *found)
+bool mp_queue_poll(struct mp_queue *queue, unsigned int *budget)
 {
 	unsigned long flags;
 	bool more = false;
@@ -422,111 +413,15 @@ static bool drain_pass(struct mp_queue *queue, bool *found)
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
 		mp_demand_pause(&queue->demand, queue->vq);
-		*found |= drain_locked(queue, virtqueue_get_vring_size(queue->vq), &flags);
+		*budget -= drain_locked(queue, *budget, &flags);
 		more = update_locked(queue);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return more;
 }
 
-/*
- * Both queues of a port, transmit first; to be repeated until the receive queue brings
- * nothing [protocol.md 6.8]: an answer to CANCEL says that others lie in the receive queue,
- * and an event there may mean that an answer which nobody waits for lies in the transmit
- * queue. Returns true when it is to be repeated.
- */
-static bool drain_once(struct mp_queue *rx)
-{
-	bool found = false, unused = false;
-	bool more = drain_pass(rx + 1, &unused);
-
-	return drain_pass(rx, &found) || found || more;
-}
-
-/* A few times here; a device that goes on and on is left to the work item. */
-static void drain_both(struct mp_queue *rx)
-{
-	int pass;
-
-	for (pass = 0; pass < MP_DRAIN_PASSES; pass++)
-		if (!drain_once(rx))
-			return;
-	WRITE_ONCE(rx->is_deferred, true);
-	queue_work(mp_workqueue, &rx->drain_work);
-}
-
-/* drain_once() from where the processor can be lost. */
-static bool drain_in_process(struct mp_queue *rx)
-{
-	bool more;
-
-	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		return drain_once(rx);
-	preempt_disable();
-	more = drain_once(rx);
-	preempt_enable();
-	return more;
-}
-
-/* It shares the processor with others. The last look is after interrupts count again. */
-static void mp_queue_drain_work(struct work_struct *work)
-{
-	struct mp_queue *queue = container_of(work, struct mp_queue, drain_work);
-	struct mp_queue *rx = queue->is_rx ? queue : queue - 1;
-
-	if (!drain_in_process(rx)) {
-		WRITE_ONCE(rx->is_deferred, false);
-		smp_mb();	/* pairs with the look at is_deferred in an interrupt */
-		if (!drain_in_process(rx))
-			return;
-	}
-	WRITE_ONCE(rx->is_deferred, true);
-	queue_work(mp_workqueue, &rx->drain_work);
-	cond_resched();
-}
-
-void mp_queue_interrupt(struct virtqueue *vq)
-{
-	struct mp_queue *queue = mp_device_queue(vq->vdev->priv, vq->index);
-	struct mp_queue *rx = queue->is_rx ? queue : queue - 1;
-
-	if (!READ_ONCE(rx->is_deferred))
-		drain_both(rx);
-}
-
-/* Handles what is there. Returns how much: MP_POLL_BUDGET means that there may be more. */
-static unsigned int poll_queue(struct mp_queue *queue)
-{
-	unsigned int found;
-	unsigned long flags;
-
-	spin_lock_irqsave(&queue->lock, flags);
-	found = drain_locked(queue, MP_POLL_BUDGET, &flags);
-	spin_unlock_irqrestore(&queue->lock, flags);
-	return found;
-}
-
-/* Handles what is there in both queues of a port, as drain_both(); @rx: its receive queue. */
-void mp_queue_look(struct mp_queue *rx)
-{
-	int pass;
-
-	for (pass = 0; pass < MP_DRAIN_PASSES; pass++) {
-		bool more = poll_queue(rx + 1) == MP_POLL_BUDGET;
-
-		if (!poll_queue(rx) && !more)
-			return;
-	}
-	queue_work(mp_workqueue, &rx->drain_work);
-}
-
-/* As mp_queue_look(), but soon, and not by the caller. */
-void mp_queue_look_later(struct mp_queue *rx)
-{
-	queue_work(mp_workqueue, &rx->drain_work);
-}
-
-static void poll_enter(struct mp_queue *queue)
+/* A call looks for itself from here on. */
+void mp_queue_spin_begin(struct mp_queue *queue)
 {
 	unsigned long flags;
 
@@ -536,7 +431,8 @@ static void poll_enter(struct mp_queue *queue)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
-static bool poll_leave(struct mp_queue *queue)
+/* Returns as mp_queue_poll(). */
+bool mp_queue_spin_end(struct mp_queue *queue)
 {
 	unsigned long flags;
 	bool more;
@@ -548,37 +444,17 @@ static bool poll_leave(struct mp_queue *queue)
 	return more;
 }
 
-/* A call looks for itself from here on, inside an RCU section that it does not sleep in. */
-void mp_queue_poll_begin(struct mp_queue *rx)
+/* The hold timer has ended. Returns as mp_queue_poll(). */
+bool mp_queue_overdue(struct mp_queue *queue)
 {
-	poll_enter(rx);
-	poll_enter(rx + 1);
-}
-
-/* From here on interrupts count again, where they are needed; what came before is handled. */
-void mp_queue_poll_end(struct mp_queue *rx)
-{
-	bool more = poll_leave(rx + 1);
-
-	if (poll_leave(rx) || more)
-		drain_both(rx);
-}
-
-/* What is answered lets the held bytes go; for the rest an interrupt says when. */
-static enum hrtimer_restart hold_ends(struct hrtimer *timer)
-{
-	struct mp_queue *tx = container_of(timer, struct mp_queue, demand.hold_timer);
 	unsigned long flags;
 	bool more;
 
-	mp_queue_look(tx - 1);
-	spin_lock_irqsave(&tx->lock, flags);
-	mp_demand_overdue(&tx->demand);
-	more = update_locked(tx);
-	spin_unlock_irqrestore(&tx->lock, flags);
-	if (more)
-		drain_both(tx - 1);
-	return HRTIMER_NORESTART;
+	spin_lock_irqsave(&queue->lock, flags);
+	mp_demand_overdue(&queue->demand);
+	more = update_locked(queue);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return more;
 }
 
 /* The first request that waits, when it has been tried often enough, else NULL. */
@@ -628,25 +504,18 @@ void mp_queue_kill(struct mp_queue *queue)
 /* The device has been reset: undo the mappings, while the virtqueue exists. */
 void mp_queue_detach(struct mp_queue *queue)
 {
-	hrtimer_cancel(&queue->demand.hold_timer);
-	cancel_work_sync(&queue->drain_work);
 	cancel_delayed_work_sync(&queue->retry_work);
 	while (virtqueue_detach_unused_buf(queue->vq))
 		;	/* our own lists know what it was */
 	queue->vq = NULL;
 }
 
-/*
- * The virtqueues are deleted and the device touches nothing any more: every request
- * is over. Runs in process context, without locks.
- */
+/* The virtqueue is deleted and the device touches nothing any more: every request is over. */
 void mp_queue_flush(struct mp_queue *queue)
 {
 	struct mp_req *req, *next;
 	LIST_HEAD(over);
 
-	/* An interrupt may have queued it after the virtqueues died. */
-	cancel_work_sync(&queue->drain_work);
 	cancel_delayed_work_sync(&queue->retry_work);
 	spin_lock_irq(&queue->lock);
 	list_splice_tail_init(&queue->inflight, &over);
@@ -664,10 +533,4 @@ void mp_queue_flush(struct mp_queue *queue)
 		req->error = -ESHUTDOWN;
 		req->done(req);
 	}
-}
-
-void mp_queue_destroy(struct mp_queue *queue)
-{
-	kfree(queue->events);
-	queue->events = NULL;
 }

@@ -3,7 +3,6 @@
 #ifndef KMOD_QUEUE_H
 #define KMOD_QUEUE_H
 
-#include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -15,8 +14,6 @@
 #include "demand.h"
 #include "dma.h"
 #include "req.h"
-
-struct mp_device;
 
 #define MP_EVENTS_MAX 64
 
@@ -37,12 +34,10 @@ struct mp_queue;
 typedef void mp_event_handler(struct mp_queue *queue, const struct mp_event *event, u32 used);
 
 struct mp_queue {
-	struct mp_device *device;	/* not looked into */
-	unsigned int id;		/* port id */
-	bool is_rx;
+	mp_event_handler *event;	/* of a receive queue; NULL of a transmit queue */
+	struct work_struct *look_work;	/* the pair's, for answers that make no interrupt */
+	struct work_struct *broken_work; /* the device's, for a queue that breaks */
 	bool has_indirect;		/* a request needs one descriptor, whatever its length */
-	mp_event_handler *event;	/* rx only */
-	struct work_struct *broken_work; /* the device's, queued when the queue breaks */
 
 	spinlock_t lock;		/* guards all below */
 	struct virtqueue *vq;
@@ -56,12 +51,9 @@ struct mp_queue {
 	struct mp_event_buf *events;	/* rx only */
 
 	struct mp_demand demand;
-
-	struct work_struct drain_work;	/* goes on where an interrupt stopped */
-	bool is_deferred;		/* it is queued: interrupts leave the queue to it */
 };
 
-void mp_queue_init(struct mp_queue *queue, bool is_rx, mp_event_handler *event,
+void mp_queue_init(struct mp_queue *queue, mp_event_handler *event, struct work_struct *look_work,
 		   struct work_struct *broken_work);
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
@@ -69,14 +61,12 @@ bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
 int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_want(struct mp_queue *queue, bool wanted);
 void mp_queue_hold(struct mp_queue *queue, bool held);
-void mp_queue_look(struct mp_queue *rx);
-void mp_queue_look_later(struct mp_queue *rx);
-void mp_queue_poll_begin(struct mp_queue *rx);
-void mp_queue_poll_end(struct mp_queue *rx);
-void mp_queue_interrupt(struct virtqueue *vq);
+bool mp_queue_poll(struct mp_queue *queue, unsigned int *budget);
+void mp_queue_spin_begin(struct mp_queue *queue);
+bool mp_queue_spin_end(struct mp_queue *queue);
+bool mp_queue_overdue(struct mp_queue *queue);
 void mp_queue_kill(struct mp_queue *queue);
 void mp_queue_detach(struct mp_queue *queue);
 void mp_queue_flush(struct mp_queue *queue);
-void mp_queue_destroy(struct mp_queue *queue);
 
 #endif

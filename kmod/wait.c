@@ -33,19 +33,19 @@ static u64 now_us(void)
 /* Looks until @end. Returns true when the condition holds. */
 static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, bool arg)
 {
-	struct mp_queue *rx = ch->port->rx;
+	struct mp_pair *pair = ch->port->pair;
 	unsigned int looks = 0;
 	bool over;
 
 	preempt_disable();	/* nobody on this port gets interrupts meanwhile */
-	mp_queue_poll_begin(rx);
+	mp_pair_spin_begin(pair);
 	do {
-		mp_queue_look(rx);
+		mp_pair_look(pair);
 		over = is_over(ch, arg);
 		cpu_relax();
 	} while (!over && single_task_running() && !need_resched() && !signal_pending(current) &&
 		 ++looks < MP_LOOKS_MAX && now_us() < end);
-	mp_queue_poll_end(rx);
+	mp_pair_spin_end(pair);
 	preempt_enable();
 	return over;
 }
@@ -68,14 +68,14 @@ static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_ove
  * These answers are those of all channels, so the processor is kept meanwhile. With PREEMPT_RT it
  * cannot be, and a work item handles them soon.
  */
-static void look_once(struct mp_queue *rx)
+static void look_once(struct mp_pair *pair)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
-		mp_queue_look_later(rx);
+		mp_pair_look_later(pair);
 		return;
 	}
 	preempt_disable();
-	mp_queue_look(rx);
+	mp_pair_look(pair);
 	preempt_enable();
 }
 
@@ -84,7 +84,7 @@ void mp_wait_look(struct mp_channel *ch)
 {
 	rcu_read_lock();
 	if (!READ_ONCE(ch->error))
-		look_once(ch->port->rx);
+		look_once(ch->port->pair);
 	rcu_read_unlock();
 }
 

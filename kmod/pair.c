@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A port's two queues, looked at together.
+ *
+ * All answers and events are handled by pair_poll(), which does a bounded amount of work. It
+ * is called by an interrupt, by a call that spins or looks once, and by the timer of those
+ * who hold bytes back. Where the budget was not enough the pair is scheduled: a work item goes on,
+ * and interrupts leave the pair alone until it has found nothing more. So a device that answers
+ * on and on costs processor time, but neither a long interrupt nor a processor.
+ *
+ * The answers are those of all channels, and one that was taken is in nobody's ring any more: no
+ * interrupt will come for it. So a caller must not lose the processor with an answer in its hand,
+ * or other channels wait until the scheduler comes back to it. (With PREEMPT_RT only the threads
+ * of interrupts and the work item handle answers.)
+ */
+#include <linux/kernel.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+
+#include "compat.h"
+#include "pair.h"
+#include "work.h"
+
+#define MP_PAIR_BUDGET 64	/* answers and events, and passes that find some */
+
+/*
+ * Handles what is there, transmit first, until the receive queue brings nothing [protocol.md
+ * 6.8]: an answer to CANCEL says that others lie in the receive queue, and an event there may
+ * mean that an answer which nobody waits for lies in the transmit queue. A pass costs one of the
+ * @budget, too: a device may promise answers and give none. Returns true when the budget is used
+ * up: the caller sees to it that what is left is handled. Else an interrupt comes for what comes
+ * next, where anybody needs it.
+ */
+static bool pair_poll(struct mp_pair *pair, unsigned int budget)
+{
+	unsigned int left;
+	bool more;
+
+	while (budget) {
+		budget--;
+		more = mp_queue_poll(&pair->tx, &budget);
+		left = budget;
+		more |= mp_queue_poll(&pair->rx, &budget);
+		if (budget && budget == left && !more)
+			return false;
+	}
+	return true;
+}
+
+static void pair_schedule(struct mp_pair *pair)
+{
+	WRITE_ONCE(pair->is_scheduled, true);
+	queue_work(mp_workqueue, &pair->work);
+}
+
+/* Handles what is there: a part of it here. The caller cannot lose the processor. */
+void mp_pair_look(struct mp_pair *pair)
+{
+	if (pair_poll(pair, MP_PAIR_BUDGET))
+		pair_schedule(pair);
+}
+
+/* Likewise, but soon, and not by the caller. */
+void mp_pair_look_later(struct mp_pair *pair)
+{
+	queue_work(mp_workqueue, &pair->work);
+}
+
+void mp_pair_interrupt(struct mp_pair *pair)
+{
+	if (!READ_ONCE(pair->is_scheduled))
+		mp_pair_look(pair);
+}
+
+/* pair_poll() from where the processor can be lost. */
+static bool poll_in_process(struct mp_pair *pair)
+{
+	bool more;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return pair_poll(pair, MP_PAIR_BUDGET);
+	preempt_disable();
+	more = pair_poll(pair, MP_PAIR_BUDGET);
+	preempt_enable();
+	return more;
+}
+
+/* Runs in process context, so other work can run between two budgets. */
+static void pair_work(struct work_struct *work)
+{
+	struct mp_pair *pair = container_of(work, struct mp_pair, work);
+	bool more = poll_in_process(pair);
+
+	if (!more) {
+		WRITE_ONCE(pair->is_scheduled, false);
+		/*
+		 * Pairs with the load in mp_pair_interrupt(), which comes after the device has
+		 * written its answer. Either that load sees false, and the interrupt handles the
+		 * answer; or the answer is there for the look below. Without the barrier or
+		 * that look an answer could stay in the ring with nobody to handle it.
+		 */
+		smp_mb();
+		more = poll_in_process(pair);
+	}
+	if (more)
+		pair_schedule(pair);
+	cond_resched();
+}
+
+/* A call looks for itself from here on, inside an RCU section that it does not sleep in. */
+void mp_pair_spin_begin(struct mp_pair *pair)
+{
+	mp_queue_spin_begin(&pair->rx);
+	mp_queue_spin_begin(&pair->tx);
+}
+
+/* From here on interrupts count again, where they are needed; what came before is handled. */
+void mp_pair_spin_end(struct mp_pair *pair)
+{
+	bool more = mp_queue_spin_end(&pair->tx);
+
+	if (mp_queue_spin_end(&pair->rx) || more)
+		mp_pair_look(pair);
+}
+
+/* What is answered lets the held bytes go; for the rest an interrupt says when. */
+static enum hrtimer_restart hold_ends(struct hrtimer *timer)
+{
+	struct mp_pair *pair = container_of(timer, struct mp_pair, tx.demand.hold_timer);
+
+	mp_pair_look(pair);
+	if (mp_queue_overdue(&pair->tx))
+		mp_pair_look(pair);
+	return HRTIMER_NORESTART;
+}
+
+void mp_pair_init(struct mp_pair *pair, struct mp_device *device, unsigned int id,
+		  mp_event_handler *event, struct work_struct *broken_work)
+{
+	pair->device = device;
+	pair->id = id;
+	INIT_WORK(&pair->work, pair_work);
+	mp_queue_init(&pair->rx, event, &pair->work, broken_work);
+	mp_queue_init(&pair->tx, NULL, &pair->work, broken_work);
+	/* Only a transmit queue has holders. */
+	mp_hrtimer_setup(&pair->tx.demand.hold_timer, hold_ends, CLOCK_MONOTONIC,
+			 HRTIMER_MODE_REL_SOFT);
+}
+
+/* The device begins a life: the virtqueues are fresh. Their interrupts may come already. */
+void mp_pair_attach(struct mp_pair *pair, struct virtqueue *rx, struct virtqueue *tx)
+{
+	WRITE_ONCE(pair->is_scheduled, false);
+	mp_queue_attach(&pair->rx, rx);
+	mp_queue_attach(&pair->tx, tx);
+}
+
+bool mp_pair_is_broken(const struct mp_pair *pair)
+{
+	return READ_ONCE(pair->rx.is_broken) || READ_ONCE(pair->tx.is_broken);
+}
+
+/* From the return on nothing is added, taken or notified. */
+void mp_pair_kill(struct mp_pair *pair)
+{
+	mp_queue_kill(&pair->rx);
+	mp_queue_kill(&pair->tx);
+}
+
+/* The device has been reset: undo the mappings, while the virtqueues exist. */
+void mp_pair_detach(struct mp_pair *pair)
+{
+	hrtimer_cancel(&pair->tx.demand.hold_timer);
+	cancel_work_sync(&pair->work);
+	mp_queue_detach(&pair->rx);
+	mp_queue_detach(&pair->tx);
+}
+
+/* The virtqueues are deleted: every request is over. Runs in process context, without locks. */
+void mp_pair_flush(struct mp_pair *pair)
+{
+	cancel_work_sync(&pair->work);	/* an interrupt may have queued it after that */
+	mp_queue_flush(&pair->rx);
+	mp_queue_flush(&pair->tx);
+}
