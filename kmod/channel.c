@@ -365,7 +365,7 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
 bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
 			      struct mp_result *answer, __poll_t *wake)
 {
-	int ret = mp_req_answer(req, answer);
+	int ret = mp_req_answer(req, answer, ch->port->version);
 	u32 status;
 
 	lockdep_assert_held(&ch->lock);

@@ -191,7 +191,8 @@ static void handle_hello(struct mp_device *device, const void *payload, size_t l
 	device->max_io = le32_to_cpu(hello.max_io);
 	device->max_segments = le32_to_cpu(hello.max_segments);
 	device->linger_ms = le32_to_cpu(hello.linger_ms);
-	hello.version = cpu_to_le16(MP_VERSION);
+	device->version = mp_hello_version(&hello);
+	hello.version = cpu_to_le16(device->version);
 	hello.size = cpu_to_le16(sizeof(hello));
 	device->is_confirmed = !control_send_with(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO,
 						  0, &hello, sizeof(hello));

@@ -104,7 +104,7 @@ void mp_event_received(struct mp_port *port, const struct mp_event *event, u32 u
 	unsigned long flags;
 	__poll_t wake = 0;
 
-	if (!mp_event_is_valid(event, used) ||
+	if (!mp_event_is_valid(event, used, port->version) ||
 	    le32_to_cpu(event->channel) == MP_CHANNEL_NONE)
 		return;	/* nothing to say, or nonsense: the buffer only comes back */
 	ch = mp_channel_find(port, le32_to_cpu(event->channel), le32_to_cpu(event->generation));

@@ -70,6 +70,7 @@ struct mp_device {
 
 	/* Limits from HELLO [protocol.md 9.1]; constant once ports exist. */
 	u32 max_channels, max_io, max_segments, linger_ms;
+	u16 version;			/* that was chosen; likewise */
 
 	struct virtqueue **vqs;
 	struct mp_pair *pairs;		/* by id */
@@ -153,6 +154,7 @@ struct mp_port {
 	bool is_fixed;
 	u32 max_channels;
 	u32 max_io, max_segments;
+	u16 version;			/* of the protocol, from HELLO */
 	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
 	char *name;			/* set once, by PORT_NAME */
 	bool is_shown;			/* it has a node */

@@ -86,6 +86,7 @@ static void set_limits(struct mp_device *device, struct mp_port *port)
 {
 	u32 offered = le32_to_cpu(device->modes[port->id].max_channels);
 
+	port->version = device->version;
 	mp_port_set_limits(port, min(offered, device->max_channels), device->max_io,
 			   device->max_segments);
 }

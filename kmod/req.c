@@ -31,10 +31,10 @@ void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in)
 
 /*
  * The device's answer, copied out of memory that it can still write to and
- * checked. Returns 0, -ESHUTDOWN (none will come), -ENOMEM (the request never reached the
- * device), -EPROTO (it makes no sense).
+ * checked by the rules of @version [protocol.md 3.1]. Returns 0, -ESHUTDOWN (none will come),
+ * -ENOMEM (the request never reached the device), -EPROTO (it makes no sense).
  */
-int mp_req_answer(const struct mp_req *req, struct mp_result *answer)
+int mp_req_answer(const struct mp_req *req, struct mp_result *answer, u16 version)
 {
 	u32 asked = le32_to_cpu(req->header.length);
 
@@ -42,6 +42,6 @@ int mp_req_answer(const struct mp_req *req, struct mp_result *answer)
 		return req->error;
 	memcpy(answer, &req->result, sizeof(*answer));
 	barrier();	/* only the copy is looked at from here on */
-	return mp_result_is_valid(answer, asked, req->used, req->payload_in ? asked : 0) ?
+	return mp_result_is_valid(answer, asked, req->used, req->payload_in ? asked : 0, version) ?
 		0 : -EPROTO;
 }

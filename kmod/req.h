@@ -45,6 +45,6 @@ MP_ASSERT_ALONE(struct mp_req, result, sizeof(struct mp_req));
 
 void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *));
 void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in);
-int mp_req_answer(const struct mp_req *req, struct mp_result *answer);
+int mp_req_answer(const struct mp_req *req, struct mp_result *answer, u16 version);
 
 #endif

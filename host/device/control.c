@@ -214,6 +214,7 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 		return;
 	}
 	device->life = LIFE_MULTI;
+	device->version = le16toh(hello->version);
 	announce_ports(device);
 }
 

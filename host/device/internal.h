@@ -237,6 +237,7 @@ struct device {
 	struct port **ports;		/* by id; NULL: not used */
 	struct queue *queues;
 	enum device_life life;
+	uint16_t version;		/* that the driver chose, while life is MULTI */
 	bool hello_due;
 	bool is_broken, is_down;	/* is_down: and what it held has been let go */
 	struct list due;		/* ports with control messages */

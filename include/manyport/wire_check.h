@@ -36,6 +36,12 @@ static inline bool mp_hello_is_valid(const struct mp_hello *h, __u32 len)
 	       mp_le32(h->max_segments) >= 4 && mp_le32(h->max_segments) <= MP_MAX_SEGMENTS;
 }
 
+/* The version for a driver to choose: the highest that both know. @h is valid. */
+static inline __u16 mp_hello_version(const struct mp_hello *h)
+{
+	return mp_le16(h->version) < MP_VERSION ? mp_le16(h->version) : MP_VERSION;
+}
+
 /* HELLO from the driver [protocol.md 3.1]. */
 static inline bool mp_hello_answer_is_valid(const struct mp_hello *h, __u32 len)
 {
@@ -139,8 +145,10 @@ static inline bool mp_connect_is_valid(const struct mp_connect *c, __u32 len)
 	       mp_le32(c->name_len) <= MP_NAME_MAX;
 }
 
-static inline bool mp_state_is_valid(const struct mp_state *s)
+/* @version: the one that the driver chose [protocol.md 3.1]; here and below. */
+static inline bool mp_state_is_valid(const struct mp_state *s, __u16 version)
 {
+	(void)version;
 	return !(mp_le16(s->bits) & ~MP_ST_ALL) && mp_le16(s->reason) <= MP_REASON_MAX;
 }
 
@@ -151,13 +159,13 @@ static inline bool mp_state_is_valid(const struct mp_state *s)
  * bytes are missing: never all moved, and never of a request without a payload.
  */
 static inline bool mp_result_is_valid(const struct mp_result *r, __u32 asked, __u32 used,
-				      __u32 writable)
+				      __u32 writable, __u16 version)
 {
 	__u32 count = mp_le32(r->count);
 
 	return used >= sizeof(*r) && mp_le32(r->status) <= MP_STATUS_MAX && count <= asked &&
 	       (mp_le32(r->status) != MP_FAULT || count < asked) &&
-	       (!writable || used - sizeof(*r) >= count) && mp_state_is_valid(&r->state);
+	       (!writable || used - sizeof(*r) >= count) && mp_state_is_valid(&r->state, version);
 }
 
 /*
@@ -170,9 +178,9 @@ static inline bool mp_again_is_valid(const struct mp_result *r, __u16 bit)
 }
 
 /* An event [protocol.md 7.1]. @used: bytes written. */
-static inline bool mp_event_is_valid(const struct mp_event *e, __u32 used)
+static inline bool mp_event_is_valid(const struct mp_event *e, __u32 used, __u16 version)
 {
-	return used >= sizeof(*e) && mp_state_is_valid(&e->state);
+	return used >= sizeof(*e) && mp_state_is_valid(&e->state, version);
 }
 
 /* Is sequence number @a newer than @b (serial arithmetic)? */

@@ -45,7 +45,7 @@ static void take_state(struct driver *driver, uint32_t slot, uint32_t generation
 {
 	struct driver_channel *channel;
 
-	CHECK(mp_state_is_valid(state));
+	CHECK(mp_state_is_valid(state, 1));
 	if (slot >= DRIVER_MAX_SLOTS)
 		return;
 	channel = &driver->channels[slot];
@@ -80,7 +80,7 @@ static void take_event(struct driver *driver, int head, uint32_t len)
 
 	driver->event_buffers[head] = 0;
 	memcpy(&event, driver->peer->mem + offset, sizeof(event));
-	CHECK(mp_event_is_valid(&event, len));
+	CHECK(mp_event_is_valid(&event, len, 1));
 	take_state(driver, le32toh(event.channel), le32toh(event.generation), &event.state);
 	if (driver->keep_events) {
 		add_event_buffer(driver, offset);
@@ -169,7 +169,7 @@ uint32_t driver_submit(struct driver *driver, const struct driver_request *reque
 		driver_lost(driver, "a request was not answered");
 	memcpy(&result, peer->mem + driver->result, sizeof(result));
 	CHECK(mp_result_is_valid(&result, request->out_len + request->in_len, len,
-				 request->in_len));
+				 request->in_len, 1));
 	if (le32toh(result.status) != MP_STALE)
 		take_state(driver, slot, le32toh(request->header.generation), &result.state);
 	return le32toh(result.status);

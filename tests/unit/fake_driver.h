@@ -328,7 +328,7 @@ static inline void fake_take_result(struct fake_driver *d, struct fake_request *
 {
 	memcpy(&r->result, fake_at(d, r->writable), sizeof(r->result));
 	assert_true(mp_result_is_valid(&r->result, r->length, r->used,
-				       r->op == MP_OP_READ ? r->length : 0));
+				       r->op == MP_OP_READ ? r->length : 0, MP_VERSION));
 	assert_int_equal(r->used, sizeof(r->result) +
 			 (r->op == MP_OP_READ ? le32toh(r->result.count) : 0));
 }
@@ -340,7 +340,7 @@ static inline void fake_take_event(struct fake_driver *d, struct fake_request *r
 	assert_int_equal(r->used, sizeof(struct mp_event));
 	memcpy(&event->event, fake_at(d, r->writable), sizeof(event->event));
 	event->port = r->queue < 2 ? 0 : (r->queue - 2) / 2;
-	assert_true(mp_event_is_valid(&event->event, r->used));
+	assert_true(mp_event_is_valid(&event->event, r->used, MP_VERSION));
 }
 
 static inline void fake_take_control(struct fake_driver *d, struct fake_request *r)
