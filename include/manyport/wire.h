@@ -19,7 +19,7 @@
 #define MP_F_MULTI_OPEN		60
 
 #define MP_MAGIC		0x7472506dU	/* "mPrt" read as bytes */
-#define MP_VERSION		1
+#define MP_VERSION		2	/* 2: how a service's program ended [4.8] */
 
 /* Values of virtio_console_control.event, beside the classic 0 to 7. */
 enum mp_control_event {
@@ -132,7 +132,12 @@ enum mp_reason {
 	MP_REASON_RESET		= 8,	/* ECONNRESET: the service failed */
 	MP_REASON_LINGER	= 9,	/* the linger limit ended a close */
 	MP_REASON_MAX		= MP_REASON_LINGER,
+	/* With FAILED, from version 2 on: how the service's program ended [4.8]. */
+	MP_REASON_EXITED	= 0x100,	/* | its exit status, 1 to 255 */
+	MP_REASON_KILLED	= 0x200,	/* | the signal that it died by, 1 to 127 */
 };
+
+#define MP_REASON_DETAIL	0x00ff	/* status or signal in the two above */
 
 enum mp_status {
 	MP_OK			= 0,	/* done; count says how much */

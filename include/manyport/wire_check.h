@@ -145,11 +145,22 @@ static inline bool mp_connect_is_valid(const struct mp_connect *c, __u32 len)
 	       mp_le32(c->name_len) <= MP_NAME_MAX;
 }
 
+/* Does @reason say how the service's program ended [protocol.md 4.8]? */
+static inline bool mp_reason_is_exit(__u16 reason)
+{
+	return (reason > MP_REASON_EXITED && reason <= (MP_REASON_EXITED | 255)) ||
+	       (reason > MP_REASON_KILLED && reason <= (MP_REASON_KILLED | 127));
+}
+
 /* @version: the one that the driver chose [protocol.md 3.1]; here and below. */
 static inline bool mp_state_is_valid(const struct mp_state *s, __u16 version)
 {
-	(void)version;
-	return !(mp_le16(s->bits) & ~MP_ST_ALL) && mp_le16(s->reason) <= MP_REASON_MAX;
+	__u16 bits = mp_le16(s->bits), reason = mp_le16(s->reason);
+
+	if (bits & ~MP_ST_ALL)
+		return false;
+	return reason <= MP_REASON_MAX ||
+	       (version >= 2 && (bits & MP_ST_FAILED) && mp_reason_is_exit(reason));
 }
 
 /*

@@ -92,7 +92,8 @@ ATTACK(hello_with_wrong_magic, AT_SESSION)
 
 ATTACK(hello_with_later_version, AT_SESSION)
 {
-	const struct mp_hello hello = { .magic = htole32(MP_MAGIC), .version = htole16(2) };
+	const struct mp_hello hello = { .magic = htole32(MP_MAGIC),
+					.version = htole16(MP_VERSION + 1) };
 
 	answer_hello(d, &hello, sizeof(hello));
 }

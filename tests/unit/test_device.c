@@ -84,7 +84,7 @@ static void wrong_hellos(void **state)
 	bad.magic ^= 1;
 	assert_int_equal(answer_hello(&bad, sizeof(bad)), 0);
 	bad = good;
-	bad.version = htole16(2);
+	bad.version = htole16(MP_VERSION + 1);
 	assert_int_equal(answer_hello(&bad, sizeof(bad)), 0);
 	bad.version = 0;
 	assert_int_equal(answer_hello(&bad, sizeof(bad)), 0);
