@@ -223,6 +223,15 @@ void channel_start_timer(struct channel *ch, enum timer_kind kind, uint32_t ms)
 
 /* --- Failing ------------------------------------------------------------- */
 
+/* Why its stream failed, for a driver that knows the answer [protocol.md 4.8]. */
+static enum mp_reason failure_of(const struct channel *ch)
+{
+	if (ch->port->device->version < 2 || ch->is_classic || !ch->stream ||
+	    !ch->stream->ops->reason)
+		return MP_REASON_RESET;
+	return ch->stream->ops->reason(ch->stream);
+}
+
 void channel_fail(struct channel *ch)
 {
 	channel_log(ch, CHANNEL_LINE_FAILED, LOG_LEVEL_WARNING, "the service failed");
@@ -230,9 +239,9 @@ void channel_fail(struct channel *ch)
 		close_finish(ch, MP_END_ABORT, MP_REASON_RESET);
 		return;
 	}
+	ch->cause = failure_of(ch);
 	channel_end_stream(ch, MP_END_ABORT);
 	ch->phase = CHANNEL_FAILED;
-	ch->cause = MP_REASON_RESET;
 	channel_refresh(ch);
 	transfer_unpark(ch, MP_ENDED);
 }

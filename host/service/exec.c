@@ -103,7 +103,16 @@ static ssize_t exec_readv(struct mp_stream *base, const struct iovec *iov, int c
 		stream->socket.owes_readable = true;
 		return -EAGAIN;
 	}
-	return stream->child->failed ? -ECONNRESET : 0;
+	return stream->child->failure ? -ECONNRESET : 0;
+}
+
+static enum mp_reason exec_reason(struct mp_stream *base)
+{
+	const struct exec_stream *stream = (const struct exec_stream *)base;
+
+	/* Without an exit that failed it is what the socket met. */
+	return stream->child->failure && !stream->socket.is_broken ? stream->child->failure :
+								     MP_REASON_RESET;
 }
 
 /* The program is told before its input ends: to it a cut must not look like an end. */
@@ -167,6 +176,7 @@ static const struct mp_stream_ops exec_stream_ops = {
 	.shutdown = socket_stream_shutdown,
 	.close = exec_close,
 	.backlog = exec_backlog,
+	.reason = exec_reason,
 };
 
 /* Which channel, in the core's words. */

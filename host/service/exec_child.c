@@ -52,15 +52,17 @@ static void note_exit(struct exec_child *child)
 	if (waitid(P_PIDFD, child->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
 		return;
 	child->exited = true;
-	child->failed = info.si_code != CLD_EXITED ||
-			!text_has_status(child->success, info.si_status);
+	if (info.si_code != CLD_EXITED)
+		child->failure = MP_REASON_KILLED | info.si_status;
+	else if (!text_has_status(child->success, info.si_status))
+		child->failure = MP_REASON_EXITED | info.si_status;
 	loop_watch_remove(&child->pid_watch);
 	if (!child->is_program)
 		return;
 	if (info.si_code != CLD_EXITED)
 		log_limited(child->limit, LOG_LEVEL_INFO, "%s: ended by signal %d", child->label,
 			    info.si_status);
-	else if (child->failed)
+	else if (child->failure)
 		log_limited(child->limit, LOG_LEVEL_INFO, "%s: exited with status %d", child->label,
 			    info.si_status);
 }

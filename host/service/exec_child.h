@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <manyport/wire.h>
+
 #include "base/list.h"
 #include "base/text.h"
 #include "loop/loop.h"
@@ -34,7 +36,8 @@ struct exec_child {
 	pid_t pid;			/* 0: there is nothing to wait for */
 	int pidfd;
 	bool is_program;		/* it has started */
-	bool exited, failed;		/* with none of the statuses of success, or by a signal */
+	bool exited;
+	enum mp_reason failure;		/* how, or NONE: with a status of success */
 	bool released;			/* no stream holds it: it ends on its own */
 	/*
 	 * Neither is called after release. The program runs, with @socket as its 0 and 1, which is

@@ -31,7 +31,7 @@
 
 #include <manyport/wire.h>
 
-#define MP_SERVICE_ABI 2
+#define MP_SERVICE_ABI 3
 
 struct mp_peer;
 struct mp_stream;
@@ -117,6 +117,11 @@ struct mp_stream_ops {
 	 * NULL: none, ever.
 	 */
 	uint64_t (*backlog)(struct mp_stream *stream, bool *is_kept);
+	/*
+	 * Why readv() or writev() has failed: how the stream's program ended, if that is why [4.8],
+	 * else MP_REASON_RESET. NULL: always that.
+	 */
+	enum mp_reason (*reason)(struct mp_stream *stream);
 };
 
 struct mp_stream {

@@ -26,6 +26,7 @@ struct fake_stream {
 	bool is_endless;		/* it always has more to say: zeros */
 	int fd;				/* not 0: a socket; the kernel moves the bytes */
 	int in_error, out_error;	/* negative errno, once the bytes are gone */
+	enum mp_reason reason;		/* why; NONE: RESET */
 	size_t out_room;
 	uint8_t *out;			/* what the guest wrote */
 	size_t out_len, out_size;
@@ -187,8 +188,14 @@ static inline uint64_t fake_backlog(struct mp_stream *base, bool *is_kept)
 	return s->backlog;
 }
 
+static inline enum mp_reason fake_reason(struct mp_stream *base)
+{
+	return ((struct fake_stream *)base)->reason ?: MP_REASON_RESET;
+}
+
 static const struct mp_stream_ops fake_stream_ops = {
 	.readv = fake_readv, .writev = fake_writev, .shutdown = fake_shutdown, .close = fake_close,
+	.reason = fake_reason,
 };
 
 /* The same for streams with a backlog. */

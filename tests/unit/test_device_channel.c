@@ -333,6 +333,49 @@ static void failing_service(void **state)
 	expect_no_event();
 }
 
+#define EXIT_3	(MP_REASON_EXITED | 3)
+#define SIGNAL_9 (MP_REASON_KILLED | 9)
+
+/* How the service's program ended comes with FAILED, behind the last byte [protocol.md 4.8]. */
+static void end_of_a_program(void **state)
+{
+	const bool is_old = driver->version == 1;
+	struct fake_request *r;
+
+	(void)state;
+	connect_to(0, 1, "db");
+	fake_say(service->last, "last", 4);
+	driver->event_seen = driver->event_count;
+	service->last->reason = EXIT_3;
+	service->last->in_error = -ECONNRESET;
+	expect_state(read_from(0, 1, 0, NULL, 10), MP_OK, FAILED,
+		     is_old ? MP_REASON_RESET : EXIT_3);
+	connect_to(1, 1, "db");
+	r = fetch(1, 1, 0);
+	service->last->reason = SIGNAL_9;
+	service->last->in_error = -ECONNRESET;
+	fake_notify(service->last);
+	expect_state(finish(r), MP_ENDED, FAILED, is_old ? MP_REASON_RESET : SIGNAL_9);
+	/* What comes after it tells nothing of that any more. */
+	expect_state(close_at(1, 1, 0, 0), MP_OK, MP_ST_CLOSED, 0);
+	/* Nor does a close that the program's end ends. */
+	connect_to(2, 1, "db");
+	close_at(2, 1, 0, 0);
+	service->last->reason = EXIT_3;
+	service->last->in_error = -ECONNRESET;
+	fake_notify(service->last);
+	expect_event(2, 1, MP_ST_CLOSED, MP_REASON_RESET);
+}
+
+static int setup_version_1(void **state)
+{
+	(void)state;
+	world_create(64, MAX);
+	driver->version = 1;
+	world_boot(8);
+	return 0;
+}
+
 /* --- Fixed ports -------------------------------------------------------------- */
 
 static struct mp_result fixed(uint16_t op, uint32_t generation, uint16_t flags)
@@ -400,6 +443,8 @@ int main(void)
 		TEST(limits),
 		cmocka_unit_test_setup_teardown(device_limit, setup_tight, world_destroy),
 		TEST(events_are_owed), TEST(numbers_grow), TEST(failing_service), TEST(fixed_port),
+		TEST(end_of_a_program),
+		cmocka_unit_test_setup_teardown(end_of_a_program, setup_version_1, world_destroy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,11 @@ static void words_are_split(void **state)
 	peer_close(&peer, MP_END_WHOLE);
 }
 
+static enum mp_reason peer_reason(struct test_peer *peer)
+{
+	return peer->stream->ops->reason(peer->stream);
+}
+
 static void status_decides_the_end(void **state)
 {
 	struct test_peer peer;
@@ -116,10 +121,12 @@ static void status_decides_the_end(void **state)
 	run_program(&peer, "sh -c 'echo done; exit 3'", NULL, 0);
 	assert_int_equal(peer.in_error, ECONNRESET);
 	assert_int_equal(peer.in_len, 5);
+	assert_int_equal(peer_reason(&peer), MP_REASON_EXITED | 3);
 	peer_close(&peer, MP_END_WHOLE);
 	run_program(&peer, "sh -c 'echo done; kill -9 $$'", NULL, 0);
 	assert_int_equal(peer.in_error, ECONNRESET);
 	assert_int_equal(peer.in_len, 5);
+	assert_int_equal(peer_reason(&peer), MP_REASON_KILLED | 9);
 	peer_close(&peer, MP_END_WHOLE);
 }
 
@@ -145,9 +152,10 @@ static void closed_output_waits_for_status(void **state)
 	struct test_peer peer;
 
 	(void)state;
-	run_program(&peer, "sh -c 'echo x; exec <&- >&-; sleep 0.2; exit 1'", NULL, 0);
+	run_program(&peer, "sh -c 'echo x; exec <&- >&-; sleep 0.2; exit 255'", NULL, 0);
 	assert_int_equal(peer.in_len, 2);
 	assert_int_equal(peer.in_error, ECONNRESET);
+	assert_int_equal(peer_reason(&peer), MP_REASON_EXITED | 255);
 	peer_close(&peer, MP_END_WHOLE);
 	run_program(&peer, "sh -c 'echo x; exec <&- >&-; sleep 0.2; exit 0'", NULL, 0);
 	assert_true(peer.in_end);
