@@ -11,7 +11,6 @@
 
 #include "manyport.h"
 
-#define MP_NAME_PREFIX "pipe:"
 /* Prefix, the longest name, its end mark: what a naming write may hold of a name. */
 #define MP_NAMING_MAX (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 2)
 

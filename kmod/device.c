@@ -26,13 +26,7 @@
 
 static unsigned int queue_count(const struct mp_device *device)
 {
-	return (device->max_ports + 1) * 2;
-}
-
-/* Virtqueue number of port @id's receive queue [protocol.md 11.1]; transmit is the next. */
-static unsigned int rx_number(unsigned int id)
-{
-	return id ? 2 * id + 2 : 0;
+	return MP_QUEUES(device->max_ports);
 }
 
 /* A virtqueue's number again, which is not that of a control queue: the port that it belongs to. */
@@ -69,7 +63,7 @@ static int fail_find(struct mp_device *device)
 	if (!ret && !mp_debug_fail("interrupt"))
 		return 0;
 	if (!ret) {
-		mp_control_interrupt(device->vqs[2]);
+		mp_control_interrupt(device->vqs[MP_QUEUE_CONTROL_RX]);
 		flush_work(&device->control_work);
 		return 0;
 	}
@@ -95,14 +89,14 @@ static int queues_find(struct mp_device *device)
 	if (!requests)
 		return -ENOMEM;
 	for (id = 0; id < device->max_ports; id++) {
-		requests[rx_number(id)].name = "receive";
-		requests[rx_number(id)].callback = data_interrupt;
-		requests[rx_number(id) + 1].name = "transmit";
-		requests[rx_number(id) + 1].callback = data_interrupt;
+		requests[MP_QUEUE_RX(id)].name = "receive";
+		requests[MP_QUEUE_RX(id)].callback = data_interrupt;
+		requests[MP_QUEUE_TX(id)].name = "transmit";
+		requests[MP_QUEUE_TX(id)].callback = data_interrupt;
 	}
-	requests[2].name = "control-receive";
-	requests[2].callback = mp_control_interrupt;
-	requests[3].name = "control-transmit";
+	requests[MP_QUEUE_CONTROL_RX].name = "control-receive";
+	requests[MP_QUEUE_CONTROL_RX].callback = mp_control_interrupt;
+	requests[MP_QUEUE_CONTROL_TX].name = "control-transmit";
 	ret = mp_find_vqs(device->vdev, count, device->vqs, requests);
 	kfree(requests);
 	if (ret)
@@ -124,10 +118,10 @@ static int queues_find(struct mp_device *device)
 	if (ret)
 		return ret;
 	for (id = 0; id < device->max_ports; id++)
-		mp_pair_attach(&device->pairs[id], device->vqs[rx_number(id)],
-			       device->vqs[rx_number(id) + 1]);
-	device->control_in = device->vqs[2];
-	device->control_out = device->vqs[3];
+		mp_pair_attach(&device->pairs[id], device->vqs[MP_QUEUE_RX(id)],
+			       device->vqs[MP_QUEUE_TX(id)]);
+	device->control_in = device->vqs[MP_QUEUE_CONTROL_RX];
+	device->control_out = device->vqs[MP_QUEUE_CONTROL_TX];
 	device->has_queues = true;
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <manyport/client.h>
+#include <manyport/wire.h>
 
 static int call(int fd, unsigned long request, unsigned long arg)
 {
@@ -39,7 +40,9 @@ static int write_name(int fd, const char *service)
 
 static const char *skip_prefix(const char *service)
 {
-	return strncmp(service, "pipe:", 5) ? service : service + 5;
+	const size_t len = strlen(MP_NAME_PREFIX);
+
+	return strncmp(service, MP_NAME_PREFIX, len) ? service : service + len;
 }
 
 /* Copies @service to @name, an array of MANYPORT_NAME_SIZE. Returns 0 or -ENAMETOOLONG. */

@@ -5,10 +5,8 @@
 
 #include "device/internal.h"
 
-#define CLASSIC_PREFIX "pipe:"
-
 /* A prefix, a name and its end mark, CR LF at most. */
-#define CLASSIC_NAME_SPACE (sizeof(CLASSIC_PREFIX) - 1 + MP_NAME_MAX + 2)
+#define CLASSIC_NAME_SPACE (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 2)
 
 struct classic_open {
 	struct list link;		/* in classic.opens */

@@ -32,10 +32,10 @@ static void connect_open(struct classic_open *open)
 	struct classic *classic = &open->port->classic;
 	const char *name = open->name;
 	size_t len = open->name_len;
-	const size_t prefix = sizeof(CLASSIC_PREFIX) - 1;
+	const size_t prefix = sizeof(MP_NAME_PREFIX) - 1;
 	struct channel *ch;
 
-	if (len >= prefix && !memcmp(name, CLASSIC_PREFIX, prefix)) {
+	if (len >= prefix && !memcmp(name, MP_NAME_PREFIX, prefix)) {
 		name += prefix;
 		len -= prefix;
 	}

@@ -154,7 +154,7 @@ static void send_next(struct device *device, struct queue *queue, const struct r
 
 void control_send(struct device *device)
 {
-	struct queue *queue = &device->queues[2];
+	struct queue *queue = &device->queues[MP_QUEUE_CONTROL_RX];
 	/* No request is being handled when an entry settles. */
 	struct ring_chain *chain = &device->rx_request.chain;
 	int ret;

@@ -27,8 +27,8 @@ static uint32_t clamp(uint32_t value, uint32_t min, uint32_t max)
 static void queue_init(struct device *device, unsigned int index)
 {
 	struct queue *queue = &device->queues[index];
-	unsigned int id = index < 2 ? 0 : (index - 2) / 2;
-	bool is_control = index == 2 || index == 3;
+	unsigned int id = MP_QUEUE_PORT(index);
+	bool is_control = index == MP_QUEUE_CONTROL_RX || index == MP_QUEUE_CONTROL_TX;
 
 	queue->device = device;
 	queue->index = index;
@@ -36,7 +36,8 @@ static void queue_init(struct device *device, unsigned int index)
 	list_init(&queue->dirty);
 	list_init(&queue->warm);
 	if (is_control) {
-		queue->kind = index == 2 ? QUEUE_CONTROL_RX : QUEUE_CONTROL_TX;
+		queue->kind = index == MP_QUEUE_CONTROL_RX ? QUEUE_CONTROL_RX :
+							     QUEUE_CONTROL_TX;
 		return;
 	}
 	queue->kind = index & 1 ? QUEUE_TX : QUEUE_RX;
@@ -66,7 +67,7 @@ static int create_ports(struct device *device)
 			return -ENOMEM;
 		highest = id;
 	}
-	device->queue_count = 2 * (highest + 2);
+	device->queue_count = MP_QUEUES(highest + 1);
 	device->queues = calloc(device->queue_count, sizeof(*device->queues));
 	if (!device->queues)
 		return -ENOMEM;

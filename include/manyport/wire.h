@@ -55,6 +55,16 @@ struct mp_port_mode {
 	__le32 reserved;	/* 0 */
 };
 
+/* --- Virtqueues [protocol.md 11.1] ------------------------------------- */
+
+#define MP_QUEUE_CONTROL_RX	2
+#define MP_QUEUE_CONTROL_TX	3
+#define MP_QUEUES(ports)	(2 * ((ports) + 1))	/* with ports 0 to @ports - 1 */
+#define MP_QUEUE_RX(port)	((port) ? 2 * (port) + 2 : 0)
+#define MP_QUEUE_TX(port)	(MP_QUEUE_RX(port) + 1)
+/* The port of a queue that is not a control queue's. */
+#define MP_QUEUE_PORT(queue)	((queue) < 2 ? 0 : (queue) / 2 - 1)
+
 /* --- Requests [protocol.md 4, 5] -------------------------------------- */
 
 enum mp_op {
@@ -93,6 +103,7 @@ struct mp_request {
 };
 
 #define MP_NAME_MAX		255	/* bytes of name[+argument] */
+#define MP_NAME_PREFIX		"pipe:"	/* may stand before a name in a naming write [4.3] */
 #define MP_COMM_LEN		16
 
 /* Payload of CONNECT; @name_len bytes of name follow, without a NUL. */
