@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# In the guest of test-http. TAP.
+# shellcheck source=tests/guest/tap.sh
+. ./tap.sh
+until_true test -e /dev/virtio-ports/manyport || exit 1
+ifconfig lo up
+mkdir -p /run
+manyport forward -L /run/docker.sock:docker -L /run/web.sock:web -L 8080:web 2>/tmp/forward &
+until_true grep -q 'forwarding 8080' /tmp/forward || exit 1
+
+why()
+{
+	tail -n 5 /tmp/out /tmp/err /tmp/forward
+}
+
+# post SIZE COMMAND...: a request with so many bytes behind it, and then the end of the input.
+post()
+{
+	size=$1
+	shift
+	head -c "$size" /dev/urandom >/tmp/body
+	{
+		printf 'POST /attach HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n'
+		cat /tmp/body
+	} | timeout 100 "$@" >/tmp/out 2>/tmp/err
+	sum=$(sha256sum </tmp/body | cut -d' ' -f1)
+	[ "$(tail -n 1 /tmp/out)" = "$size $sum" ]
+}
+
+no_channels()
+{
+	[ "$(cat /sys/class/manyport/*/channels)" = 0 ]
+}
+
+requests=200 clients=20
+[ -z "$ALL" ] || { requests=2000 clients=50; }
+echo "1..9"
+for size in 0 1 65535 10485760; do
+	post $size socat -t 60 - UNIX-CONNECT:/run/docker.sock
+	ok "an upgraded connection: $size bytes, the end of the input, and the answer to it"
+done
+post 65535 manyport connect docker
+ok "the same without a forwarder"
+timeout 60 curl -sv --unix-socket /run/web.sock http://host/100000 http://host/1 \
+	>/tmp/out 2>/tmp/err
+[ "$(wc -c </tmp/out)" = 100001 ] && grep -q 'Re-using existing connection' /tmp/err
+ok "curl: two requests on one connection"
+timeout 200 ab -q -n $requests -c $clients http://127.0.0.1:8080/1000 >/tmp/out 2>/tmp/err
+grep -q "^Complete requests: *$requests$" /tmp/out && grep -q '^Failed requests: *0$' /tmp/out &&
+	grep -q "^HTML transferred: *${requests}000 bytes" /tmp/out
+ok "ab: $requests connections, $clients at a time"
+timeout 200 ab -q -k -n $requests -c $clients http://127.0.0.1:8080/1000 >/tmp/out 2>/tmp/err
+grep -q "^Keep-Alive requests: *$requests$" /tmp/out && grep -q '^Failed requests: *0$' /tmp/out
+ok "ab: $requests requests on $clients connections"
+until_true no_channels
+ok "no channel is left"
+kill $!
+wait $!
+exit $status

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What the host's halves of the recipes share; they source it. It makes $dir, which goes with the script, and
+# $dir/files, which the guest gets. The last argument --all asks for the sizes of level 2.
+cd "$(dirname "$0")/../.." || exit
+build=$(realpath "${O:-build}")
+dir=$(mktemp -d "${TMPDIR:-/tmp}/manyport-recipe.XXXXXX")
+pids=() ALL=''
+case ${*: -1} in
+--all) ALL=1 ;;
+esac
+
+# shellcheck disable=SC2317 # called by the trap
+clean_up()
+{
+	for pid in "${pids[@]}"; do
+		kill "$pid" 2>/dev/null || true
+	done
+	wait
+	rm -rf "$dir"
+}
+trap clean_up EXIT
+
+tests/world/packages recipes >&2
+mkdir "$dir/files"
+cp tests/guest/tap.sh "$build/manyport" "$dir/files/"
+
+# start COMMAND...: runs it until the script ends; its words go to a log.
+start()
+{
+	"$@" >>"$dir/servers" 2>&1 &
+	pids+=($!)
+}
+
+# serve: starts the daemon, whose configuration is the input.
+serve()
+{
+	cat >"$dir/conf"
+	: >"$dir/log"
+	"$build/manyportd" --config="$dir/conf" --socket-path="$dir/device" 2>"$dir/log" &
+	pids+=($!)
+	grep -q -m 1 listening < <(tail -n +1 -f --pid=$! "$dir/log")
+}
+
+# try WORLD SCRIPT BOOT-ARGUMENT...: runs the guest's half; the status is the script's.
+try()
+{
+	local world=$1 script=$2 module status=0
+
+	shift 2
+	module=$(echo "$(tests/world/module "$world" kmod include)"/*.ko)
+	cp "tests/recipes/$script" "$dir/files/"
+	tests/world/boot --world "$world" --socket "$dir/device" --module "$module" \
+		--files "$dir/files" --env "ALL=$ALL" "$@" -- sh "$script" || status=$?
+	if grep -qE 'Sanitizer|runtime error' "$dir/log"; then
+		status=1
+	fi
+	[ $status = 0 ] || sed 's/^/# /' "$dir/log" "$dir/servers"
+	return $status
+}
