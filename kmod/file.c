@@ -197,6 +197,9 @@ static long ioctl_connect_as(struct mp_channel *ch, bool nonblock, const void __
 	return ret;
 }
 
+static_assert(MANYPORT_EXITED == MP_REASON_EXITED && MANYPORT_KILLED == MP_REASON_KILLED);
+static_assert(offsetofend(struct manyport_info, service) == MANYPORT_INFO_SIZE_1);
+
 static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *info)
 {
 	static const u8 states[] = {
@@ -207,13 +210,13 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 	};
 	const u16 ends = MP_ST_IN_END | MP_ST_OUT_END;
 
-	info->size = sizeof(*info);
 	info->state = states[ch->phase];
 	if (ch->phase == MP_PHASE_REFUSED) {
 		info->error = -mp_reason_to_errno(ch->reason);
 	} else if (ch->bits & MP_ST_FAILED) {
 		info->state = MANYPORT_FAILED;
 		info->error = ECONNRESET;
+		info->exit = mp_reason_is_exit(ch->reason) ? ch->reason : 0;
 	} else if ((ch->bits & ends) == ends) {
 		info->state = MANYPORT_ENDED;
 	}
@@ -242,7 +245,8 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 		strscpy(info->service, ch->name, sizeof(info->service));
 }
 
-static long ioctl_info(struct mp_channel *ch, void __user *arg)
+/* @size: what the caller's header knows of the structure. */
+static long ioctl_info(struct mp_channel *ch, void __user *arg, u32 size)
 {
 	struct manyport_info *info = kzalloc(sizeof(*info), GFP_KERNEL);
 	long ret = 0;
@@ -253,7 +257,8 @@ static long ioctl_info(struct mp_channel *ch, void __user *arg)
 	spin_lock_irq(&ch->lock);
 	fill_info_locked(ch, info);
 	spin_unlock_irq(&ch->lock);
-	if (copy_to_user(arg, info, sizeof(*info)))
+	info->size = size;
+	if (copy_to_user(arg, info, size))
 		ret = -EFAULT;
 	kfree(info);
 	return ret;
@@ -285,7 +290,8 @@ static long mp_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	case MANYPORT_IOC_ABORT:
 		return mp_channel_abort(ch);
 	case MANYPORT_IOC_INFO:
-		return ioctl_info(ch, (void __user *)arg);
+	case MANYPORT_IOC_INFO_1:
+		return ioctl_info(ch, (void __user *)arg, _IOC_SIZE(cmd));
 	case FIONREAD:
 		return ioctl_count(ch, false, (int __user *)arg);
 	case TIOCOUTQ:

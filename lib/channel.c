@@ -89,8 +89,28 @@ int manyport_abort(int fd)
 
 int manyport_info(int fd, struct manyport_info *info)
 {
+	int ret;
+
 	memset(info, 0, sizeof(*info));
-	return call(fd, MANYPORT_IOC_INFO, (unsigned long)info);
+	ret = call(fd, MANYPORT_IOC_INFO, (unsigned long)info);
+	/* A driver of before knows less. */
+	return ret == -ENOTTY ? call(fd, MANYPORT_IOC_INFO_1, (unsigned long)info) : ret;
+}
+
+int manyport_exit_status(int fd)
+{
+	struct manyport_info info;
+	int ret = manyport_info(fd, &info), detail = info.exit & 0xff;
+
+	if (ret)
+		return ret;
+	if (info.exit & MANYPORT_EXITED)
+		return detail;
+	if (info.exit & MANYPORT_KILLED)
+		return 128 + detail;
+	if (info.error)
+		return -(int)info.error;
+	return info.flags & MANYPORT_INFO_IN_ENDED ? 0 : -EINPROGRESS;
 }
 
 int manyport_open(const char *port, const char *service, int flags)

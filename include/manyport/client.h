@@ -108,8 +108,21 @@ int manyport_shutdown(int fd, int how);
  */
 int manyport_abort(int fd);
 
-/* What the channel is and has done. Returns 0, -ENOTTY (the stock driver). */
+/*
+ * What the channel is and has done; what the driver does not know is 0. Returns 0, -ENOTTY (the
+ * stock driver).
+ */
 int manyport_info(int fd, struct manyport_info *info);
+
+/*
+ * How the program behind the service ended, for a process that has met the end, by a read() that
+ * gave 0 or ECONNRESET: its exit status, 0 to 255, or 128 + n after signal n, as a shell says it.
+ * 0 is a good end, also of a service that is no program, and of a status that the host takes
+ * for a good one. Returns -EINPROGRESS before the end; -ECONNRESET: failed, and in another way
+ * or in one that the host or the driver is too old to tell; what a call on the channel would
+ * give when it was refused, aborted or unplugged; -ENOTTY (the stock driver: it is never known).
+ */
+int manyport_exit_status(int fd);
 
 /*
  * What an error of manyport_open() or manyport_connect(), negative or

@@ -91,8 +91,21 @@ struct manyport_info {
 	__u64 requests, kicks, events;	/* sent; notifications given; received */
 	__u64 waits, polled;		/* times a caller slept; looked instead, and need not */
 	char service[MANYPORT_NAME_SIZE]; /* name[+argument], "" when unnamed or fixed */
+	/* With FAILED: how the service's program ended, as below; 0: not known, or no program. */
+	__u32 exit;
+	__u32 reserved;			/* 0 */
 };
 
+/* Values of manyport_info.exit, as on the wire [protocol.md 4.8]. */
+#define MANYPORT_EXITED		0x100	/* | exit status, 1 to 255 */
+#define MANYPORT_KILLED		0x200	/* | signal, 1 to 127 */
+
 #define MANYPORT_IOC_INFO	_IOR('M', 0x52, struct manyport_info)
+/*
+ * The call as it was first, up to and with @service: its number differs by the size. A later
+ * driver answers both, with @size saying which; an earlier one gives ENOTTY for the longer.
+ */
+#define MANYPORT_INFO_SIZE_1	360
+#define MANYPORT_IOC_INFO_1	_IOC(_IOC_READ, 'M', 0x52, MANYPORT_INFO_SIZE_1)
 
 #endif

@@ -328,6 +328,25 @@ TEST(info_of_a_failure)
 	AWAIT_POLL(fd, POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR);
 	CHECK_EQ(channel_info(fd).state, MANYPORT_FAILED);
 	CHECK_EQ(channel_info(fd).error, ECONNRESET);
+	CHECK_EQ(channel_info(fd).exit, MANYPORT_EXITED | 3);
+	CHECK_EQ(manyport_exit_status(fd), 3);
+}
+
+/* Programs that were built when the structure ended with the service's name. */
+TEST(info_as_it_was_first)
+{
+	struct manyport_info info = { .exit = 4711, .reserved = 4712 };
+	int fd = channel_open("echo", 0);
+
+	CHECK_EQ(ioctl(fd, MANYPORT_IOC_INFO_1, &info), 0);
+	CHECK_EQ(info.size, MANYPORT_INFO_SIZE_1);
+	CHECK(!strcmp(info.service, "echo"));
+	CHECK_EQ(info.exit, 4711);
+	CHECK_EQ(info.reserved, 4712);
+	CHECK_EQ(manyport_exit_status(fd), -EINPROGRESS);
+	CHECK_EQ(ioctl(fd, MANYPORT_IOC_INFO, &info), 0);
+	CHECK_EQ(info.size, sizeof(info));
+	CHECK_EQ(info.exit, 0);
 }
 
 TEST(bad_pointers_and_numbers)
