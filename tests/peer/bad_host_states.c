@@ -102,11 +102,19 @@ static void bits_wild(struct answer *answer)
 			  answer->device), 0);
 }
 
+/* None that there is, or the end of a program that has not failed. */
 static void reason_wild(struct answer *answer)
 {
+	uint32_t random = device_random(answer->device);
+	uint16_t bits = MP_ST_REFUSED | MP_ST_FAILED;
+	uint16_t reason = MP_REASON_MAX + 1 + random % (MP_REASON_EXITED - MP_REASON_MAX);
+
+	if (random & 1) {
+		bits = MP_ST_REFUSED;
+		reason = MP_REASON_EXITED + random % 1000;
+	}
 	if (answer->channel)
-		set_state(answer, ++answer->channel->state.seq, MP_ST_REFUSED | MP_ST_FAILED,
-			  MP_REASON_MAX + 1 + device_random(answer->device) % 1000);
+		set_state(answer, ++answer->channel->state.seq, bits, reason);
 }
 
 static void close_not_closed(struct answer *answer)
