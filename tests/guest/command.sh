@@ -42,7 +42,7 @@ load()
 	insmod ./manyport.ko && until_true test -e $port
 }
 
-echo "1..46"
+echo "1..59"
 load && modprobe virtio_console
 ok "the module and the stock driver"
 
@@ -131,19 +131,19 @@ ok "input that never comes is none"
 # ---- waiting ----
 
 run 'manyport connect -n late'
-ended 1 ECONNREFUSED
+ended 125 ECONNREFUSED
 ok "nobody listens"
 run 'manyport connect -n --wait=300ms late'
-ended 1 'waiting: .*ECONNREFUSED'
+ended 125 'waiting: .*ECONNREFUSED'
 ok "--wait=TIME gives up"
 run 'manyport connect -n --wait late & manyport connect -n begin; wait $!'
 ended 0 'waiting: .*ECONNREFUSED' && said served
 ok "--wait until somebody listens"
 run 'manyport connect -n --wait nothing'
-ended 1 '^manyport: no channel .*ENOENT'
+ended 125 '^manyport: no channel .*ENOENT'
 ok "but not for a service that the host does not know"
 run 'manyport connect -n --wait denied'
-ended 1 '^manyport: no channel .*EACCES'
+ended 126 '^manyport: no channel .*EACCES'
 ok "nor for one that is not allowed"
 rmmod manyport
 (timeout 30 manyport connect -n --wait who >/tmp/out 2>/tmp/err; echo $? >/tmp/status) &
@@ -152,6 +152,33 @@ load
 wait $!
 [ "$(cat /tmp/status)" = 0 ] && said 0
 ok "--wait until there is a port"
+
+# ---- the status of a program ----
+
+# Said to the last byte, and the status is its own: then the command says nothing.
+for n in 0 1 2 3 125 126 255; do
+	run "manyport connect -n end+$n"
+	ended $n && said "out $n"
+	ok "a program that ends with $n"
+done
+run 'manyport connect -n killed'
+ended 137 && said out
+ok "one that dies by signal 9"
+run 'manyport connect end+3 </tmp/input'
+ended 3 && said 'out 3'
+ok "one that does not take its input"
+run 'manyport connect -n quiet'
+ended 4 && said out
+ok "one that closes its files long before it ends"
+run 'manyport connect -n --linger=10s end+5'
+ended 5 && said 'out 5'
+ok "--linger does not hide it"
+run 'manyport connect -n good'
+ended 0 && said out
+ok "a status that the host takes for a good one is 0"
+run 'manyport connect -n -p program'
+ended 6 && said out
+ok "the program of a port with a fixed service"
 
 # ---- pipelines ----
 
@@ -189,7 +216,7 @@ read -r agent <&5
 ok "and who is connected stays with the old one"
 exec 5>&-
 run 'manyport connect -n remove; manyport connect -n agent'
-ended 1 ECONNREFUSED
+ended 125 ECONNREFUSED
 ok "where nothing is, nobody listens"
 run 'manyport connect -n move+one && manyport connect -n agent'
 ended 0 && said one

@@ -9,6 +9,9 @@
  *
  * Input that the service did not take is an error, also when the service has ended well: what is
  * there to be read when the service is over is read, and cannot be written.
+ *
+ * A service that is a program and fails gives us its status. Then we say nothing: by our silence a
+ * script tells that status from one of our own.
  */
 #include <argp.h>
 #include <errno.h>
@@ -16,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -40,7 +44,8 @@ struct connect {
 	int sent;			/* eventfd: the sender is done */
 	int over;			/* eventfd: the service is */
 	struct copy input;		/* the sender's */
-	int status;			/* of the sender, valid once it is done */
+	int error;			/* of the sender, valid once it is done */
+	atomic_bool input_failed;	/* reading it did, which has been said */
 };
 
 static const char help_text[] =
@@ -49,7 +54,9 @@ static const char help_text[] =
 	"\v"
 	"When the input ends, the service is told, and the command goes on until the service has "
 	"ended. Input that the service does not take is an error. TIME is as 500ms or 30s.\n\n"
-	"Exit status: 0, 1 after an error or a refusal, 2 for a wrong command line.";
+	"Exit status: that of the service's program, 128 + n after its signal n; 126 if the host "
+	"does not allow it, 125 if the service cannot be reached, 1 after another error, 2 for a "
+	"wrong command line, each with a message.";
 
 enum { OPTION_LINGER = 256, OPTION_NO_SHUTDOWN, OPTION_WAIT };
 
@@ -180,13 +187,22 @@ static bool await_input(const struct connect *c)
 	return fds[0].revents || !fds[1].revents;
 }
 
+static int complain_input(const struct connect *c)
+{
+	return complain_copy(c, c->input.writing_failed, "standard input", c->error,
+			     c->input.bytes);
+}
+
 static void finish_input(struct connect *c, ssize_t ret)
 {
 	const struct copy *input = &c->input;
 
-	if (ret < 0)
-		c->status = complain_copy(c, input->writing_failed, "standard input", ret,
-					  input->bytes);
+	c->error = ret;
+	/* What the service does not take may be its program's end: that is not ours to say. */
+	if (ret < 0 && !input->writing_failed) {
+		c->input_failed = true;
+		complain_input(c);
+	}
 	/*
 	 * Input that broke is not all of it: the service is not to take it for that. Else bytes
 	 * still in the driver may fail later: the end must not come first.
@@ -260,11 +276,23 @@ static void cut_input(const struct connect *c)
 		manyport_abort(c->fd);
 }
 
+/*
+ * The status of the service's program, if that is known and not 0. On a port with a fixed service
+ * its end reads as any other, and the next read or write would ask for the next program.
+ */
+static int program_status(const struct connect *c)
+{
+	int status = manyport_exit_status(c->fd);
+
+	return status > 0 && !c->input_failed ? status : EXIT_OK;
+}
+
 /* Returns the exit status; *has_ended: the service has, rather than our patience. */
 static int receive_output(struct connect *c, bool *has_ended)
 {
 	struct copy output = { .from = c->fd, .to = STDOUT_FILENO };
 	ssize_t ret = copy_begin(&output);
+	int status;
 
 	if (!ret)
 		ret = 1;
@@ -284,8 +312,9 @@ static int receive_output(struct connect *c, bool *has_ended)
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
 	}
-	if (ret >= 0)
-		return EXIT_OK;
+	status = *has_ended && !output.writing_failed ? program_status(c) : EXIT_OK;
+	if (status || ret >= 0)
+		return status;
 	return complain_copy(c, !output.writing_failed, "standard output", ret, output.bytes);
 }
 
@@ -344,7 +373,9 @@ static int end_input(struct connect *c)
 		if (is_stuck(c))
 			return EXIT_OK;
 	pthread_join(c->sender, NULL);
-	return c->status;
+	if (!c->error)
+		return EXIT_OK;
+	return c->input_failed ? EXIT_IO : complain_input(c);
 }
 
 /* Small writes may be on their way still; the stock driver knows no fsync. */
@@ -393,7 +424,7 @@ int run_connect(int argc, char **argv)
 		return EXIT_USAGE;
 	signal(SIGPIPE, SIG_IGN);
 	if (!open_channel(&c))
-		return EXIT_IO;
+		return c.fd == -EACCES ? EXIT_DENIED : EXIT_UNREACHED;
 	ret = begin_input(&c);
 	if (ret) {
 		complain("cannot start: %s", strerror(-ret));

@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { EXIT_OK = 0, EXIT_IO = 1, EXIT_USAGE = 2 };
+/* The last two as qrexec has them; connect also ends with the status of the service's program. */
+enum { EXIT_OK = 0, EXIT_IO = 1, EXIT_USAGE = 2, EXIT_UNREACHED = 125, EXIT_DENIED = 126 };
 
 extern const char program_version_text[];
 
