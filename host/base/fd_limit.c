@@ -3,7 +3,7 @@
 
 #include "base/fd_limit.h"
 
-/* Before fd_limit_init(), as in most tests, nothing is kept. */
+/* Both are 0, and there is no reserve, until fd_limit_init(): most tests do not call it. */
 static rlim_t low, high;
 
 static void set_limit(rlim_t count)
@@ -20,7 +20,7 @@ unsigned long fd_limit_init(unsigned int reserve)
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return 0;
 	high = limit.rlim_max;
-	/* Where there are so few, some services are better than none. */
+	/* If the reserve would take more than half, channels keep half: better than no service. */
 	low = reserve < high / 2 ? high - reserve : high - high / 2;
 	set_limit(low);
 	return low;

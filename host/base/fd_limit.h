@@ -2,11 +2,10 @@
 /*
  * Descriptors that channels cannot take.
  *
- * A front end sends new descriptors whenever its guest boots or gets memory; one that does not
- * arrive costs the guest its device. So the process's limit is kept below what it may have, and
- * what is between the two is opened only while such a message is received. Whatever serves
- * channels, services and host tools meets the lower limit as if it were the only one. One thread
- * does all.
+ * A front end sends new descriptors whenever its guest boots or gets memory. If one of these does
+ * not arrive, the guest loses its device. So the process keeps its soft limit below the hard one,
+ * and raises it only while it receives such a message. Code that serves channels, services and
+ * host tools meets the lower limit, and cannot use up the reserve. Only one thread may call this.
  */
 #ifndef HOST_BASE_FD_LIMIT_H
 #define HOST_BASE_FD_LIMIT_H

@@ -3,7 +3,7 @@
  * The log: standard error, one write per line, never waiting.
  *
  * Standard error is often shared with a shell or with other programs, so its
- * open file must not be made non-blocking: that flag would be everybody's.
+ * open file must not be made non-blocking: that flag would hold for all of them.
  * A socket (the journal) is asked not to wait call by call. A pipe or terminal
  * is opened a second time, which gives an open file of our own. A regular
  * file never waits for a reader and keeps its shared offset. What is left (no
@@ -180,7 +180,7 @@ static void tell_lost(void)
 	put_text(LOG_LEVEL_WARNING, text);
 	if (state.lost == before)
 		return;
-	/* The note itself found no room: it is no line to count. */
+	/* The note found no room either: it is not counted as a lost line. */
 	state.lost = before;
 	state.untold = untold;
 }

@@ -53,8 +53,8 @@ void log_limited_v(struct log_limit *limit, enum log_level level, const char *fo
 		   va_list args) __attribute__((format(printf, 3, 0)));
 
 /*
- * Would log_limited() leave the next line out? Who has much to prepare for a line asks before, and
- * says instead that one was left out.
+ * Would log_limited() leave the next line out? A caller for which a line is costly to prepare asks
+ * first. If so, it calls log_limit_skip(), which counts the line as left out.
  */
 bool log_limit_is_spent(struct log_limit *limit);
 void log_limit_skip(struct log_limit *limit, enum log_level level);
@@ -76,13 +76,14 @@ struct log_limit *log_limits_get(struct log_limits *limits, int kind, const char
 void log_limits_free(struct log_limits *limits);
 
 /*
- * A burst ends in silence, so whoever has a timer asks for what was left out. @arm is called with
- * the time in which to call log_tell_left_out(), when a line is left out for the first time since.
+ * After a burst no line comes that could tell how many were left out, so a timer must. @arm is
+ * called when a line is left out and no call of log_tell_left_out() is due yet: it starts a timer
+ * that calls log_tell_left_out() after @ms.
  */
 void log_set_timer(void (*arm)(void *context, uint32_t ms), void *context);
 /*
- * Tells of each limit that would let a whole burst through again, or, with @all, of each; arms the
- * timer if something is untold after that.
+ * Logs how many lines were left out, for each limit that would let a whole burst through again, or
+ * with @all for each limit. Arms the timer if some limits are still to be told of.
  */
 void log_tell_left_out(bool all);
 

@@ -2,9 +2,9 @@
 /*
  * Limits of lines of the log: token buckets.
  *
- * A limit is the number of a record here, so that what was left out can be told when nobody
- * holds the limit any more. Records are never freed: there is one for each kind of line, and for
- * some kinds one for each service, whatever a guest does.
+ * A limit holds only the number of a record in this file. So the count of lines left out can still
+ * be logged after the limit itself was freed. Records are never freed: there is one for each kind
+ * of line, and for some kinds one for each service, and a guest cannot make more.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ struct record {
 };
 
 static struct {
-	struct record *records;		/* [0] is for whoever finds no memory */
+	struct record *records;		/* [0] is shared by limits that found no memory */
 	unsigned int count;
 	void (*arm)(void *context, uint32_t ms);
 	void *context;

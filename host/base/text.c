@@ -18,7 +18,7 @@ void text_free(char **words)
 
 /*
  * Copies one word from *text to @dst, which has room for the rest of the
- * text, and moves *text behind it. Returns 0 or -EINVAL.
+ * text, and moves *text behind the word. Returns 0 or -EINVAL.
  */
 static int copy_word(const char **text, char *dst)
 {
@@ -72,7 +72,7 @@ fail:
 	return ret;
 }
 
-/* Digits at *text; moves it behind them. */
+/* Digits at *text; moves *text behind the digits. */
 static int take_digits(const char **text, uint64_t *number)
 {
 	char *end;

@@ -63,8 +63,8 @@ static int parse_id(const char *text, int (*find)(const char *name, id_t *id), i
 }
 
 /*
- * The files are read, rather than the name service asked, which a static program has only where
- * the same C library is installed.
+ * Reads /etc/passwd and /etc/group itself: the guest's command is linked statically, and there the
+ * name service works only where the same C library is installed.
  */
 static int find_user(const char *name, id_t *id)
 {
@@ -163,8 +163,8 @@ static bool is_stale(const struct sockaddr_un *address, socklen_t len)
 }
 
 /*
- * bind() takes the permissions from the umask: no other thread of ours makes files. Nobody can
- * connect before listen(), so the file has its owner and group in time.
+ * bind() takes the permissions from the umask, which is the whole process's; no other thread makes
+ * files. No client can connect before listen(), so lchown() comes in time.
  */
 static int bind_with_access(int fd, const struct sockaddr_un *address, socklen_t len,
 			    const struct unix_access *access)
@@ -191,12 +191,12 @@ static bool is_other_file(const struct sockaddr_un *address)
 }
 
 /*
- * Between the look at a stale file and its removal another process may do the
- * same and bind, and between bind() and listen() our own file looks stale: the
- * directory's lock keeps two of us apart. Many of us may start at once in one
- * directory, and the lock may be held by a stranger, so it is waited for, but
- * not for ever; without it the same is done at that small risk. Whoever serves
- * already gives one @tries: waiting would hold up its clients.
+ * Two processes must not replace the same stale file: between the test and the removal the other
+ * may have bound its own, and between bind() and listen() a fresh file looks stale. The
+ * directory's lock keeps them apart. Many may start at once in one directory, and a foreign
+ * program may hold the lock, so this waits for the lock, but not for ever; without the lock the
+ * caller goes on, at that small risk. A process that already serves clients passes 1 for @tries:
+ * waiting would hold its clients up.
  */
 static int lock_directory(const char *file, int tries)
 {

@@ -14,7 +14,7 @@
  */
 int unix_address_set(struct sockaddr_un *address, socklen_t *len, const char *path);
 
-/* Who may connect to a socket's file: its mode, and its owner and group, or -1 for our own. */
+/* The rights to connect to a socket's file: its mode, and its owner and group (-1: our own). */
 struct unix_access {
 	mode_t mode;
 	uid_t owner;
@@ -38,11 +38,12 @@ int unix_access_set(struct unix_access *access, const char *setting);
 int unix_access_cut(struct unix_access *access, char *path, const char **bad);
 
 /*
- * A listening, non-blocking socket at @path. A socket's file that nobody listens on is replaced;
- * nothing else is ever removed. An abstract name has no permissions: whoever sees it may connect.
- * Returns 0 or -EADDRINUSE (somebody listens), -EEXIST (something that is no socket is there),
- * -EINVAL, -ENAMETOOLONG or another -errno. It may wait a second for others that open one in the
- * same directory; unix_listener_open_now() does not wait, for who serves clients already.
+ * A listening, non-blocking socket at @path. A socket file without a listener is replaced; nothing
+ * else is ever removed. An abstract name has no permissions: any process that sees it may connect.
+ * Returns 0 or -EADDRINUSE (another process listens), -EEXIST (the file is no socket), -EINVAL,
+ * -ENAMETOOLONG or another -errno. It may wait a second for other processes that open a socket in
+ * the same directory. unix_listener_open_now() does not wait: for a process that already serves
+ * clients.
  */
 struct unix_listener {
 	int fd;			/* -1: none */

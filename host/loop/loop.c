@@ -218,7 +218,7 @@ void loop_timer_init(struct loop *loop, struct loop_timer *timer,
 	timer->slot = 0;
 }
 
-/* Rounded up, never early; and always behind the time of the round (above). */
+/* Rounded up, never early; and always after the time of the round (above). */
 static uint64_t deadline(const struct loop *loop, uint64_t ms)
 {
 	uint64_t when;
@@ -352,8 +352,8 @@ static int fetch_events(struct loop *loop, int limit)
 }
 
 /*
- * Looks for as long as is worth it. Returns events fetched, or -EAGAIN: the poller had work.
- * Whoever else wants this processor, often the other end of a service, gets it.
+ * Spins for the learned window. Returns events fetched, or -EAGAIN: the poller had work. Each turn
+ * yields the processor, since another process, often the other end of a service, may need it.
  */
 static int look(struct loop *loop)
 {
@@ -383,7 +383,7 @@ static int wait_for_work(struct loop *loop)
 
 	if (!poller)
 		return fetch_events(loop, wait_limit(loop));
-	/* With a task queued nobody sleeps, so nobody asks to be woken: look all the same. */
+	/* With a task queued the loop does not wait, so rest() is not called: look() must be. */
 	if (loop->queued) {
 		poller->look(poller);
 		return fetch_events(loop, 0);

@@ -76,9 +76,9 @@ void loop_task_queue(struct loop_task *task);
 void loop_task_cancel(struct loop_task *task);	/* idempotent */
 
 /*
- * What is cheaper to look at than to be woken by. Before the loop waits it calls look(),
- * again and again, for a time that it learns (spin.h), @max_us at most; then rest(), which
- * asks to be woken. Each returns true when there was work, and has done it. One for a loop.
+ * Work that is cheaper to find by spinning than to be woken for. Before the loop waits, it calls
+ * look() again and again for a learned time (spin.h), at most @max_us; then rest(), which asks to
+ * be woken. Each returns true when it has found and done work. A loop has at most one poller.
  */
 struct loop_poller {
 	bool (*look)(struct loop_poller *poller);

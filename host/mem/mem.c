@@ -9,9 +9,9 @@
  *
  * The guard keeps a table of its own of all mappings in the process, of fixed
  * size, because a signal handler can neither lock nor allocate. SIGBUS is
- * raised by the very thread that touches the page, and the thread that adds and
- * removes regions touches none meanwhile; the stores are atomic for the sake
- * of other threads' faults.
+ * raised in the very thread that touches the page, and the thread that adds and removes regions
+ * touches no guest memory while it changes the table. The stores are atomic because other threads
+ * may fault at the same time.
  */
 
 #include <errno.h>
@@ -82,7 +82,7 @@ static void guard_handler(int sig, siginfo_t *info, void *context)
 	if (info->si_code > 0 && guard_fill((uintptr_t)info->si_addr)) {
 		atomic_store(&guard_tripped, true);
 	} else {
-		/* Not ours. The access faults again, for whoever was there before. */
+		/* Not in a region. The access faults again, and meets the handler that was there before. */
 		sigaction(sig, &guard_previous, NULL);
 		if (info->si_code <= 0)
 			raise(sig);
@@ -275,7 +275,7 @@ void mem_clear(struct mem *mem)
 
 /* --- Addresses ---------------------------------------------------------- */
 
-/* No sum: @addr - @start cannot underflow behind the first test. */
+/* No sum: @addr - @start cannot underflow after the first test. */
 static bool lies_in(uint64_t addr, uint64_t len, uint64_t start, uint64_t size)
 {
 	return addr >= start && len <= size && addr - start <= size - len;

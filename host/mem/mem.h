@@ -4,7 +4,7 @@
  *
  * A guest address is a type of its own (gpa_t). Only this file turns it into
  * a pointer, and always together with a length that lies inside one region.
- * Nobody keeps such a pointer beyond the handling of one event.
+ * No code keeps such a pointer beyond the handling of one event.
  */
 #ifndef HOST_MEM_MEM_H
 #define HOST_MEM_MEM_H

@@ -10,9 +10,9 @@
  * Barriers, and what they pair with in the driver [virtio-1.2 2.7.13]:
  * - acquire on avail.idx <-> the driver's write barrier before it raises the
  *   index: entries and descriptors below it are complete.
- * - release on used.idx <-> the driver's read barrier behind its load.
+ * - release on used.idx <-> the driver's read barrier after its load.
  * - the full barrier between our store (used.idx, avail_event or used.flags)
- *   and the load behind it (used_event or avail.flags, avail.idx) <-> the
+ *   and the load after it (used_event or avail.flags, avail.idx) <-> the
  *   driver's full barrier between the same two in the opposite order. Of the
  *   two sides at least one sees the other's store, so no call or kick is lost.
  */
@@ -38,7 +38,7 @@ _Static_assert(sizeof(struct raw_desc) == sizeof(struct vring_desc), "16 bytes o
 struct table {
 	const volatile struct raw_desc *desc;
 	unsigned int size;
-	bool is_indirect;	/* not told by the address: it may be the ring's own again */
+	bool is_indirect;	/* the address does not tell: an indirect table may lie over the ring's */
 };
 
 /* --- Access to shared memory -------------------------------------------- */
@@ -61,7 +61,7 @@ static uint16_t load_avail_idx(const struct ring *ring)
 static void full_barrier(void)
 {
 #ifdef __SANITIZE_THREAD__
-	static int any;	/* that sanitizer knows no fences; a full read-modify-write is one */
+	static int any;	/* ThreadSanitizer knows no fences: a read-modify-write acts as one */
 
 	__atomic_fetch_add(&any, 0, __ATOMIC_SEQ_CST);
 #else
@@ -69,7 +69,7 @@ static void full_barrier(void)
 #endif
 }
 
-/* volatile: each field is read exactly once, whatever the driver does meanwhile. */
+/* volatile: each field is read exactly once, even if the driver changes it during the copy. */
 static struct raw_desc copy_desc(const struct table *table, unsigned int idx)
 {
 	const volatile struct raw_desc *d = &table->desc[idx];
@@ -140,7 +140,7 @@ int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
 		return ret;
 	}
 	ring->last_avail = base;
-	/* Whatever it says: it only chooses the entry that is filled next. */
+	/* Any value is safe: it only chooses the entry that is filled next. */
 	ring->used_idx = load_16(&ring->used->idx);
 	ring->signalled_valid = false;
 	ring->unpublished = false;
@@ -316,7 +316,7 @@ int ring_take(struct ring *ring, struct ring_chain *chain)
 	return 1;
 }
 
-/* The avail entry is read again then: what the driver has put there since is as good. */
+/* The next ring_take() reads the avail entry again. The driver may have changed it: no harm. */
 void ring_untake(struct ring *ring, uint16_t head)
 {
 	if (ring->broken || !ring->running || head >= ring->size || !is_out(ring, head))
@@ -360,7 +360,7 @@ static bool wants_call(struct ring *ring)
 		return !(load_16(&ring->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
 	ring->signalled_used = ring->used_idx;
 	ring->signalled_valid = true;
-	/* After a start nobody knows what the driver was told: better once too often. */
+	/* It is not known which calls the driver had before the start: better one too many. */
 	return !valid || vring_need_event(load_16(used_event(ring)), ring->used_idx, old);
 }
 

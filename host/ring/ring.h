@@ -55,8 +55,8 @@ struct ring_segment {
 
 /*
  * One descriptor chain, checked: readable segments first, then writable, at
- * least one in all, none empty. A head is never out twice. Whether a segment lies in guest
- * memory is for whoever uses it to find out (mem.h): what that costs depends on what it holds.
+ * least one in all, none empty. A head is never out twice. The code that uses a segment checks
+ * whether it lies in guest memory (mem.h), since the cheapest check depends on what it holds.
  */
 struct ring_chain {
 	uint16_t head;
@@ -68,8 +68,8 @@ struct ring_chain {
 
 /*
  * Translates the parts and begins to serve at @base (the index of the next
- * avail entry). The used index goes on from the one in the used ring: 0 where
- * the driver starts anew, else the last that was published. Kicks are wanted, and
+ * avail entry). The used index goes on from the one in the used ring: 0 where the
+ * driver has just set the ring up, else the last that was published. Kicks are wanted, and
  * the first ring_publish() calls. The owner has set the addresses, size,
  * event_idx and indirect. Returns 0, -EINVAL (size), -EFAULT (a part is not
  * in one region of guest memory or not aligned).
@@ -109,7 +109,7 @@ void ring_be_quiet(struct ring *ring);
 
 /*
  * Undoes the last ring_take(): the chain with @head, taken by it and not given
- * back, is the next to be taken again. So nobody needs to hold a chain only because
+ * back, is the next to be taken again. So a caller need not hold a chain only because
  * there is nothing to put into it yet. Ignored for a head that is not out.
  */
 void ring_untake(struct ring *ring, uint16_t head);
@@ -122,7 +122,7 @@ bool ring_publish(struct ring *ring);
 
 /*
  * Asks for kicks (@wanted) or says that none are needed. Returns true when
- * chains arrived meanwhile and the caller must look again.
+ * chains arrived before the driver could see the request: the caller must look again.
  */
 bool ring_want_kick(struct ring *ring, bool wanted);
 
