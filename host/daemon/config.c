@@ -247,7 +247,7 @@ static void report_unknown(struct config *config, const struct config_origin *or
 		     known);
 }
 
-/* May @key be set from @origin? An error, or a setting that lost, is no. */
+/* May @key be set from @origin? Not if it was set from there already, or from one that wins. */
 static bool take_turn(struct config *config, const struct config_origin *origin,
 		      struct config_item *item, const struct config_key *keys, int key)
 {

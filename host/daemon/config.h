@@ -39,7 +39,7 @@ struct config_origin {
 
 /* What all sections have. */
 struct config_item {
-	char *title;			/* behind the section's kind; NULL for [Guest] */
+	char *title;			/* what follows the section's kind; NULL for [Guest] */
 	char *origin;			/* where it was mentioned first */
 	uint8_t set[CONFIG_MAX_KEYS];	/* enum config_level of each key */
 };
@@ -50,7 +50,7 @@ struct config_guest {
 	uint32_t max_channels, max_channels_per_user;
 	uint32_t connect_ms, max_io;
 	uint32_t linger_ms, exit_ms;	/* of services that have none of their own */
-	uint32_t poll_us;		/* how long to look for work before sleeping */
+	uint32_t poll_us;		/* how long to spin for work before sleeping */
 	uint32_t binding;		/* enum device_binding */
 	uint32_t access_log;		/* bool */
 };

@@ -138,7 +138,7 @@ static void split_title(struct config *config, struct config_service *service)
 			     "and Ports= too", service->item.title);
 }
 
-/* What only programs have. */
+/* Keys that mean something for programs only are an error elsewhere. */
 static void check_program_keys(struct config *config, const struct config_service *service)
 {
 	static const struct text_statuses none;

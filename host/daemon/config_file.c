@@ -14,7 +14,7 @@ struct reader {
 	const char *path;
 	unsigned int line;
 	char *section;			/* title of the current section, or NULL */
-	bool skip;			/* it is wrong, which was said */
+	bool skip;			/* the section is wrong, and an error was noted: skip its settings */
 	char where[512];
 	struct config_origin origin;
 };
@@ -42,7 +42,7 @@ static void complain(struct reader *reader)
 		     "not a section [TITLE], a setting KEY=VALUE or a comment");
 }
 
-/* @text begins with '['. What stands in a section without a title is skipped too. */
+/* @text begins with '['. The settings after a title that cannot be read are skipped. */
 static void read_title(struct reader *reader, char *text)
 {
 	size_t len = strlen(text);
@@ -61,7 +61,7 @@ static void read_title(struct reader *reader, char *text)
 		config_error(reader->config, reader->where, "out of memory");
 }
 
-/* There was a time when the rest of a line behind " ;" was a comment. */
+/* Earlier versions took " ;" and the rest of the line for a comment: warns that it is not one. */
 static void warn_of_comment(struct reader *reader, const char *value)
 {
 	const char *comment = value;

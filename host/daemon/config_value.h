@@ -13,7 +13,7 @@ struct config_users {
 		uint32_t first, last;
 	} *ranges;
 	int count;
-	bool is_given;		/* also an empty list says something: nobody */
+	bool is_given;		/* an empty list is given, too: it allows no user */
 };
 
 enum config_type {

@@ -12,7 +12,7 @@
 #include "daemon/door.h"
 
 #define PAUSE_MS	100	/* after accept() failed for want of descriptors */
-#define PATIENCE_ROUNDS	4	/* of the loop, for the end of the front end before */
+#define PATIENCE_ROUNDS	4	/* of the loop, in which the end of the attached front end may come */
 #define SILENCE_MS	5000
 
 char *door_who(char *who, int fd)
@@ -46,7 +46,7 @@ static void refuse(struct door *door, int fd)
 
 /* --- A second front end ---------------------------------------------------------- */
 
-/* Milliseconds that the attached one still may say nothing. */
+/* For how many milliseconds more the attached front end may send nothing. */
 static uint64_t silence_left(const struct door *door)
 {
 	uint64_t end = door->since_ms + SILENCE_MS, now = loop_now(door->loop);
@@ -133,7 +133,7 @@ static void somebody_waits(struct loop_watch *watch, uint32_t events)
 		come_in(door, fd);
 	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 		log_limited_here(LOG_LEVEL_WARNING, "%s: accept: %s", door->name, strerror(errno));
-		/* The connection stays where it is: not a reason to spin. */
+		/* The connection stays in the backlog. Without a pause the loop would spin. */
 		loop_watch_remove(&door->watch);
 		loop_timer_start(&door->pause, PAUSE_MS);
 	}

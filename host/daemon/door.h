@@ -3,10 +3,10 @@
  * Where front ends come in, one at a time: the listening socket, and what becomes of a second
  * front end while one is attached.
  *
- * A VMM that starts anew connects right after its forerunner has closed: both may come in one round
- * of the loop, in either order. So a second one is kept for a few rounds before it is refused.
- * Where the first has not said a word yet (a probe, a VMM that hangs), the second waits longer, and
- * has its place when the first has been silent for some seconds.
+ * A VMM that restarts connects right after its forerunner has closed. The loop may see both events
+ * in one round, in either order, so a second front end is kept for a few rounds before it is
+ * refused. If the first has sent no message yet (a probe, a VMM that hangs), the second is kept
+ * longer, and replaces the first when that has been silent for some seconds.
  */
 #ifndef HOST_DAEMON_DOOR_H
 #define HOST_DAEMON_DOOR_H
@@ -20,9 +20,9 @@
 
 struct door_ops {
 	bool (*is_attached)(void *context);
-	bool (*is_silent)(void *context);	/* the attached one has sent no message yet */
-	void (*send_away)(void *context);	/* the attached one */
-	void (*let_in)(void *context, int fd);	/* takes @fd; nobody is attached */
+	bool (*is_silent)(void *context);	/* the attached front end has sent no message yet */
+	void (*send_away)(void *context);	/* ends the attached front end */
+	void (*let_in)(void *context, int fd);	/* takes @fd; no front end is attached */
 };
 
 struct door {
@@ -34,18 +34,18 @@ struct door {
 	struct loop_watch watch;	/* of the listener */
 	struct loop_timer pause;
 	struct loop_task decide;
-	struct loop_timer silence;	/* decides, when the first has been silent for long */
-	uint64_t since_ms;		/* when the attached one came */
-	char who[DOOR_WHO_SIZE];	/* it is */
-	int second;			/* a socket, or -1 */
-	int rounds;			/* that it still waits at least */
+	struct loop_timer silence;	/* ends the patience with a first one that is silent */
+	uint64_t since_ms;		/* when the attached front end came */
+	char who[DOOR_WHO_SIZE];	/* the process that is the attached front end */
+	int second;			/* the second front end's socket, or -1 */
+	int rounds;			/* of the loop for which @second still waits at least */
 };
 
 void door_init(struct door *door, struct loop *loop, const char *name,
 	       const struct door_ops *ops, void *context);
 /* Listens. Returns 0 or -errno. */
 int door_open(struct door *door, const char *path, const struct unix_access *access);
-/* The attached one has gone by itself. */
+/* To be called when the attached front end has gone by itself. */
 void door_is_free(struct door *door);
 /* Idempotent. */
 void door_close(struct door *door);

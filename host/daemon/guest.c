@@ -52,7 +52,7 @@ static void env_rearm(void *context)
 	struct guest *guest = context;
 	uint64_t now = loop_now(guest->loop), deadline = UINT64_MAX;
 
-	if (guest->device)	/* else it is being made */
+	if (guest->device)	/* NULL while device_create() runs */
 		deadline = device_deadline(guest->device);
 	if (deadline == UINT64_MAX)
 		loop_timer_stop(&guest->tick);
@@ -212,7 +212,7 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 static void stop_serving(struct guest *guest)
 {
 	door_close(&guest->door);
-	/* The session's rings first, then the device's channels, which still ask the policy. */
+	/* session_destroy() stops the rings, then ends the channels, which still use the policy. */
 	session_destroy(guest->session);
 	guest->session = NULL;
 }
@@ -306,7 +306,7 @@ void guest_destroy(struct guest *guest)
 		return;
 	loop_set_poller(guest->loop, NULL);
 	stop_serving(guest);
-	/* Their places are the device's. */
+	/* Streams that outlive their channel give their places back to the device: before it goes. */
 	leave_end(NULL);
 	device_destroy(guest->device);
 	loop_task_cancel(&guest->run);

@@ -93,7 +93,7 @@ static struct config *make_config(const struct options *options, struct loop *lo
 		config_read_file(config, options->config_file);
 	apply_settings(config, options);
 	config_check(config);
-	/* What the services have to say is said even if something else is wrong. */
+	/* After errors the services are still checked, so that one run shows all errors. */
 	config_start(config, loop, options->check || config->errors);
 	if (!config->errors)
 		return config;
@@ -114,7 +114,7 @@ static uint64_t wanted_fds(const struct config *config)
 	return config->guest.max_channels * each + OTHER_FDS;
 }
 
-/* As many descriptors as we may have; says so if that may be too few. */
+/* Raises the limit of descriptors as far as allowed; warns if that may be too few. */
 static void raise_fd_limit(const struct config *config, const struct guest *guest)
 {
 	uint64_t wanted = wanted_fds(config);
@@ -161,7 +161,7 @@ static void tell_left_out(struct loop_timer *timer)
 	log_tell_left_out(false);
 }
 
-/* Without memory it is told later, with the next line of its kind or at the end. */
+/* If the timer finds no memory, the count comes with the next line of its kind, or at the end. */
 static void arm_log_timer(void *context, uint32_t ms)
 {
 	loop_timer_start(context, ms);
@@ -200,7 +200,7 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 			log_error("cannot serve descriptor %d: %s", options->fd, strerror(-ret));
 		return ret;
 	}
-	/* Only now: who waits for the line, or the service manager's word, may connect. */
+	/* Only now: a process that waits for this line, or for READY=1, connects at once. */
 	say_how_to_attach(config, guest, options->socket_path);
 	sd_notifyf(0, "READY=1\nSTATUS=Guest %s: ports %d, services %d", config->guest.name,
 		   config->port_count, config->service_count);

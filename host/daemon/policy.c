@@ -143,8 +143,9 @@ static bool is_full(uint32_t limit, uint32_t channels)
 }
 
 /*
- * Without MaxChannelsPerUser= nobody takes all that the guest may have. The guest's root is
- * the privileged one; and where users are not known there is only one.
+ * Without MaxChannelsPerUser= one user may hold no more than a share of the guest's channels, so
+ * that some are left for the others. The guest's root is exempt, and so are openers whose user is
+ * not known, since these cannot be told apart.
  */
 static bool has_share(struct policy *policy, uint32_t uid)
 {
@@ -204,7 +205,7 @@ void policy_release(struct policy *policy, struct mp_service *handle, uint32_t u
 
 		if (service->service != handle)
 			continue;
-		/* What was not admitted is not released: a mistake of ours, not of a guest. */
+		/* Only admitted channels are released: a fault of the daemon, not of a guest. */
 		if (!counter_down(policy, service, uid) || !counter_down(policy, NULL, uid)) {
 			log_error("service %s: a channel was released twice", service->item.title);
 			return;

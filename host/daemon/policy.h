@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may have a channel to what.
+ * Which users of the guest may have a channel to which service.
  *
  * On a multi-open port a name leads to [Service PORT/NAME], else to [Service
  * NAME] if its Ports= lists the port or is not given; a fixed port leads to its one

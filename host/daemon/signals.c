@@ -39,7 +39,7 @@ int signals_watch(struct signals *signals, struct loop *loop)
 
 	memset(signals, 0, sizeof(*signals));
 	signals->watch.fd = -1;
-	signal(SIGPIPE, SIG_IGN);	/* never comes to anybody */
+	signal(SIGPIPE, SIG_IGN);	/* a write to a closed socket gives EPIPE instead */
 	/* Programs are waited for: their end must not vanish. */
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&set);
