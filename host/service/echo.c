@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * echo: gives back what was written, at most BUFFER_MAX bytes behind. Many
- * idle streams cost no buffer.
+ * echo: gives back what was written, and holds at most BUFFER_MAX bytes of it. An
+ * idle stream has no buffer.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static ssize_t echo_writev(struct mp_stream *stream, const struct iovec *iov, in
 
 	if (echo->local.shut_write)
 		return -EPIPE;
-	if (echo->local.shut_read)	/* nobody will read it back */
+	if (echo->local.shut_read)	/* the channel will not read it back */
 		return iov_size(iov, count);
 	len = buffer_put(&echo->buffer, iov, count, SIZE_MAX);
 	if (len > 0)

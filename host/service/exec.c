@@ -4,11 +4,11 @@
  * standard input and output.
  *
  * The command is split into words when the configuration is read; no shell
- * ever sees it, and nothing of a guest becomes part of it. Who opened the
- * channel, and the argument of its name, are in the environment.
+ * ever sees it, and nothing of a guest becomes part of it. The channel's opener
+ * and the argument of its name are in the environment.
  *
- * The end of a channel is the end of its bytes and the exit of its program:
- * status 0 is an end, anything else a failure behind the last byte.
+ * A channel ends when its bytes have ended and its program has exited. A status
+ * of success (0 always is one) is an end, any other a failure behind the last byte.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,12 +28,12 @@
 #include "service/spawner.h"
 
 #define MS_PER_SEC	1000
-#define BURST_MS	10000	/* starts that were not used for so long can be made up for */
+#define BURST_MS	10000	/* unused starts are saved up for at most so long */
 #define COMMAND_MAX	(SPAWN_TEXT_MAX / 2)	/* the rest is for the environment */
 
 /*
- * Programs that were told to end and have not: beyond this many no other is
- * started, so a guest that opens and closes cannot pile them up.
+ * How many programs may be told to end and not have ended yet. With more no other program is
+ * started: a guest that opens and closes channels could pile them up otherwise.
  */
 #define MAX_RELEASING	64
 
@@ -46,7 +46,7 @@ struct exec_service {
 	struct list children;
 	bool has_spawner;
 	uint32_t starts_per_sec;
-	uint64_t starts;		/* that are left, in thousandths */
+	uint64_t starts;		/* starts that are left, in thousandths */
 	uint64_t filled_ms;
 	unsigned int releasing;
 	struct log_limit limit, err_limit;
@@ -60,7 +60,7 @@ struct exec_stream {
 
 /* --- Limit of starts ---------------------------------------------------- */
 
-/* Takes one start of what the service may have. */
+/* Takes one start from the service's budget. False when none is left. */
 static bool take_start(struct exec_service *owner)
 {
 	uint64_t now = loop_now(owner->loop), most = (uint64_t)owner->starts_per_sec * BURST_MS;
@@ -83,7 +83,7 @@ static void program_exited(void *context)
 {
 	struct exec_stream *stream = context;
 
-	/* What readv() held back may be said now. */
+	/* exec_readv() gave -EAGAIN instead of the end until now. */
 	if (stream->socket.fd >= 0 && stream->socket.owes_readable)
 		socket_stream_report_readable(&stream->socket);
 }
@@ -96,8 +96,8 @@ static ssize_t exec_readv(struct mp_stream *base, const struct iovec *iov, int c
 	if (len > 0 || len == -EAGAIN || len == -EFAULT || stream->socket.is_broken)
 		return len;
 	/*
-	 * No more bytes come. A reset only says that the program left input
-	 * unread, which is its right: what counts is how it exits.
+	 * No more bytes come. A reset means only that the program left input unread, which it
+	 * may do: whether the channel ends or fails depends on how the program exits.
 	 */
 	if (!stream->child->exited) {
 		stream->socket.owes_readable = true;
@@ -115,7 +115,7 @@ static enum mp_reason exec_reason(struct mp_stream *base)
 								     MP_REASON_RESET;
 }
 
-/* The program is told before its input ends: to it a cut must not look like an end. */
+/* SIGTERM comes before the end of input: the program must not take cut input for the whole. */
 static void end_left(void *context, int fd, enum mp_end how)
 {
 	(void)how;
@@ -166,7 +166,7 @@ static uint64_t exec_backlog(struct mp_stream *base, bool *is_kept)
 {
 	uint64_t backlog = socket_stream_backlog(base, is_kept);
 
-	*is_kept = false;	/* the program is told to end */
+	*is_kept = false;	/* close() ends the program by SIGTERM */
 	return backlog;
 }
 
@@ -179,7 +179,7 @@ static const struct mp_stream_ops exec_stream_ops = {
 	.reason = exec_reason,
 };
 
-/* Which channel, in the core's words. */
+/* Names the channel as the device core does in its log lines. */
 static void set_label(char *label, size_t size, const struct mp_opener *opener)
 {
 	char who[96] = "unknown opener";
@@ -198,7 +198,7 @@ static void log_failure(struct exec_service *owner, int error)
 		    owner->command.text, strerror(error));
 }
 
-/* What the guest is told: a file that must not be executed is no program. */
+/* The reason that the guest is told. A file that may not be executed counts as no program. */
 static enum mp_reason start_reason(int error)
 {
 	enum mp_reason reason = socket_reason(error);

@@ -13,18 +13,18 @@
 #include "service/exec_child.h"
 
 #define KILL_MS		5000	/* between SIGTERM and SIGKILL */
-#define END_MS		300	/* the same when the daemon ends */
+#define END_MS		300	/* between SIGTERM and SIGKILL when the daemon ends */
 
 /* --- End ---------------------------------------------------------------- */
 
 static void signal_group(struct exec_child *child, int number)
 {
-	/* The leader is not reaped, so the number is still the group's. */
+	/* The leader is not reaped yet, so its number cannot be another group's. */
 	if (child->pid > 0)
 		kill(-child->pid, number);
 }
 
-/* The program has exited and nobody needs to know any more. */
+/* The program has exited, and its stream is gone. */
 static void child_free(struct exec_child *child)
 {
 	siginfo_t info;
@@ -93,7 +93,7 @@ void exec_child_release(struct exec_child *child)
 {
 	child->released = true;
 	++*child->releasing;
-	/* A start that goes on ends in start_done(). */
+	/* A start that cannot be taken back goes on, and start_done() ends the child. */
 	if (child->start.state != EXEC_START_NONE && !exec_start_abort(&child->start))
 		return;
 	if (!child->pid) {
@@ -107,7 +107,7 @@ void exec_child_release(struct exec_child *child)
 		return;
 	}
 	signal_group(child, SIGTERM);
-	/* A stopped program cannot act on it. */
+	/* A stopped program acts on SIGTERM only after SIGCONT. */
 	signal_group(child, SIGCONT);
 	loop_timer_start(&child->kill_timer, KILL_MS);
 }
@@ -120,7 +120,7 @@ static void wait_for_all(struct list *children, int ms)
 		struct exec_child *child = list_entry(link, struct exec_child, link);
 		struct pollfd end = { .fd = child->pidfd, .events = POLLIN };
 
-		/* One that runs to the limit leaves the others a moment each. */
+		/* A program that uses the limit up leaves a millisecond to each of the others. */
 		if (!child->exited && poll(&end, 1, ms) == 0)
 			ms = 1;
 	}

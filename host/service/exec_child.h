@@ -6,7 +6,7 @@
  * longer. It leads a session and process group of its own, and what is left of
  * the group when the stream is closed and the program has ended is killed.
  * The program stays a zombie until then, so that its number, and the number of
- * its group, cannot become somebody else's.
+ * its group, cannot become another process's.
  */
 #ifndef HOST_SERVICE_EXEC_CHILD_H
 #define HOST_SERVICE_EXEC_CHILD_H
@@ -40,8 +40,9 @@ struct exec_child {
 	enum mp_reason failure;		/* how, or NONE: with a status of success */
 	bool released;			/* no stream holds it: it ends on its own */
 	/*
-	 * Neither is called after release. The program runs, with @socket as its 0 and 1, which is
-	 * the callee's; or -errno says why there is none. Then: it has exited.
+	 * started(): the program runs, and @socket, which is the callee's from now on, is the other
+	 * end of its 0 and 1; or @error is -errno, and there is no program. exit(): the program
+	 * has exited. Neither is called after exec_child_release().
 	 */
 	void (*started)(void *context, int error, int socket);
 	void (*exit)(void *context);

@@ -7,7 +7,7 @@
 
 #include "service/spawner.h"
 
-/* Who opened the channel, and little else. The caller frees text. Returns 0 or -ENOMEM. */
+/* The channel's opener, and little else. The caller frees text. Returns 0 or -ENOMEM. */
 int exec_environment_make(struct spawn_words *environment, const struct mp_opener *opener);
 
 #endif

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 /*
- * How many a round of the loop asks for: each is a dozen system calls. And how many may lie with
- * the spawner: each holds descriptors in flight, of which a user has a limited number.
+ * ASK_PER_ROUND: starts that one round of the loop hands to the spawner; each takes a dozen system
+ * calls. ASKED_MAX: starts that the spawner may have at once; each holds descriptors in flight, of
+ * which a user may have a limited number.
  */
 #define ASK_PER_ROUND	4
 #define ASKED_MAX	16
@@ -97,7 +98,7 @@ static void status_ready(struct loop_watch *watch, uint32_t events)
 	(void)events;
 	if (!take_status(start))
 		return;
-	/* An end without a word: the spawner has died, or had no descriptor. */
+	/* The pipe ended without a status: the spawner has died, or had no descriptor. */
 	finish(start, start->error || start->pid ? start->error : -EAGAIN);
 }
 
@@ -130,12 +131,12 @@ static int make_fds(int ours[SPAWN_FDS], int theirs[SPAWN_FDS])
 		close_all(theirs, made);
 		return ret;
 	}
-	/* Room for what one read of a guest can take. */
+	/* The program can write as much at once as one read of a guest can take. */
 	setsockopt(theirs[SPAWN_STDIO], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	return 0;
 }
 
-/* Hands one to the spawner. Returns 0, -EAGAIN or -errno. */
+/* Hands @start to the spawner. Returns 0, -EAGAIN or -errno. */
 static int ask(struct exec_start *start)
 {
 	int ours[SPAWN_FDS], theirs[SPAWN_FDS];
@@ -170,7 +171,7 @@ static void drop_wish(struct exec_start *start)
 		loop_task_cancel(&ask_task);
 }
 
-/* done() may abort any other: the queue is looked at anew each time. */
+/* done() may abort any other start: each turn takes the first of the queue again. */
 static void ask_some(struct loop_task *task)
 {
 	struct exec_start *start;
@@ -183,7 +184,7 @@ static void ask_some(struct loop_task *task)
 		if (!start)
 			return;
 		ret = ask(start);
-		/* What lies with the spawner comes back, and then this is tried again. */
+		/* When the spawner is done with an earlier start, this one is tried again. */
 		if (ret == -EAGAIN && asked)
 			return;
 		drop_wish(start);
@@ -222,7 +223,7 @@ bool exec_start_abort(struct exec_start *start)
 		return true;
 	}
 	start->is_aborted = true;
-	/* It may be the program already, and its end is on its way to us. */
+	/* The process may be the program already, if the end of its status pipe is still unread. */
 	if (start->pid)
 		kill(start->pid, SIGKILL);
 	return false;
@@ -238,7 +239,7 @@ void exec_start_wait(struct exec_start *start, int *ms)
 			return;
 		}
 	}
-	/* One that runs to the limit leaves the others a moment each. */
+	/* A start that uses the limit up leaves a millisecond to each of the others. */
 	*ms = 1;
 	finish(start, -ETIMEDOUT);
 }

@@ -2,9 +2,9 @@
 /*
  * The start of one program, from the wish until the program runs or is known not to.
  *
- * A wish is queued, and a few of them a round of the loop are handed to the spawner, so that
- * however many come at once nobody else waits for them. The program's process says who it
- * is on a pipe that closes when the program takes over.
+ * Starts are queued, and each round of the loop hands only a few of them to the spawner: however
+ * many are queued at once, the loop's other work does not wait for them. The new process writes
+ * its number to a status pipe, which closes when the program takes the process over.
  */
 #ifndef HOST_SERVICE_EXEC_START_H
 #define HOST_SERVICE_EXEC_START_H
@@ -35,7 +35,7 @@ struct exec_start {
 	bool is_aborted;
 	/*
 	 * Our ends, from ASKED on: the socket that is the program's 0 and 1, and a pipe for its 2.
-	 * Whoever done() tells of a program takes them; else they are closed.
+	 * done() with a program takes them over; otherwise they are closed.
 	 */
 	int socket, stderr_fd;
 	/*
@@ -51,8 +51,8 @@ void exec_start_begin(struct exec_start *start, struct loop *loop,
 		      void (*done)(struct exec_start *start, int error));
 
 /*
- * Nobody wants the program any more. Returns true when nothing has begun; else done() is
- * called, with an error, when what has begun is over.
+ * Gives the start up. Returns true when it had not begun, and done() is not called; else done()
+ * is called, with an error, when the process that was begun is over.
  */
 bool exec_start_abort(struct exec_start *start);
 

@@ -19,7 +19,7 @@ static void log_one_line(struct exec_stderr *err)
 
 	if (!err->len)
 		return;
-	/* Escaping what is left out would be most of the work. */
+	/* Most of the work is the escaping, which a line that is left out does not need. */
 	if (log_limit_is_spent(err->limit))
 		log_limit_skip(err->limit, LOG_LEVEL_INFO);
 	else
@@ -46,7 +46,7 @@ static void take_bytes(struct exec_stderr *err, const char *bytes, size_t len)
 	}
 }
 
-/* One read. Returns false behind the end. */
+/* One read. Returns false at the end. */
 static bool take_some(struct exec_stderr *err)
 {
 	static char bytes[READ_BYTES];

@@ -11,16 +11,16 @@
 #include "service/leave.h"
 
 /*
- * One timer looks at all, since a queue that becomes shorter makes no event: how often, and how
- * much input of all together it throws away each time. Whose input it did not reach comes first
- * the next time.
+ * A send queue that becomes shorter makes no event, so one timer looks at all sockets every
+ * LOOK_MS, and throws away at most DISCARD_BYTES of their input together. Sockets whose input it
+ * did not reach come first the next time.
  */
 #define LOOK_MS		20
 #define DISCARD_BYTES	(4U << 20)
 #define DISCARD_ROUNDS	4
 #define SCRATCH_SIZE	65536
 
-/* A program that has read the last byte gets as many looks to deal with it before its end. */
+/* A program that has read the last byte gets so many more looks before it is told to end. */
 #define GRACE_LOOKS	3
 
 struct leaver {
@@ -28,8 +28,8 @@ struct leaver {
 	struct leave what;
 	struct mp_place place;
 	uint64_t backlog;		/* the send queue at the last look */
-	uint64_t taken_ms;		/* when it last became shorter */
-	uint64_t heard_ms;		/* when something was last thrown away */
+	uint64_t taken_ms;		/* when the send queue last became shorter */
+	uint64_t heard_ms;		/* when input was last thrown away */
 	unsigned int empty_looks;
 	bool is_deaf;			/* the other end takes no more, or has failed */
 	bool has_ended;			/* nothing more comes in */
@@ -107,7 +107,7 @@ static bool is_over(struct leaver *leaver)
 	const struct leave *what = &leaver->what;
 
 	if (!what->has_exited) {
-		/* The kernel delivers the rest if no input can come that would make it a reset. */
+		/* After the end of input close() is no reset: the kernel delivers the rest. */
 		return leaver->empty_looks || (what->how == MP_END_WHOLE && leaver->has_ended);
 	}
 	if (what->has_exited(what->context))

@@ -3,8 +3,8 @@
  * Streams that outlive their channel: the guest, or the daemon, goes, and bytes that were taken
  * are still on their way to a service.
  *
- * They lie in the send queue of a socket. A close() that resets drops that queue, and so does
- * one with input that nobody has read. So the descriptor stays here, what comes in is thrown away,
+ * These bytes lie in the send queue of a socket. A close() that resets drops that queue, and so
+ * does a close() with unread input. So the descriptor stays open here, its input is thrown away,
  * and it is closed when the queue is empty. A queue that did not become shorter for the
  * service's linger_ms is given up, with a line in the log.
  */

@@ -6,7 +6,7 @@
 #include "service/local.h"
 #include "service/setup.h"
 
-/* Whose peer is being called, until it is closed. Calls of peers never nest (service.h). */
+/* The stream whose peer is being called, until it is closed. Such calls never nest (service.h). */
 static struct local_stream *reporting;
 
 static void report(struct loop_task *task)

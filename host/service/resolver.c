@@ -17,17 +17,17 @@
 #include "base/log.h"
 #include "loop/loop.h"
 
-#define PAUSE_MS 1000	/* behind a look-up that failed */
+#define PAUSE_MS 1000	/* after a look-up that failed */
 #define WAIT_MS	 3000	/* of resolver_wait(), all together */
 
 int (*resolver_function)(const char *host, const char *port, const struct addrinfo *hints,
 			 struct addrinfo **result) = getaddrinfo;
 
-/* One look-up: the thread's and the resolver's, and freed by who leaves it last. */
+/* One look-up. The thread and the resolver share it; the last of the two to leave it frees it. */
 struct lookup {
 	atomic_int users;
-	atomic_bool is_done;		/* before it is, the rest is the thread's */
-	int event;			/* becomes readable when it is done */
+	atomic_bool is_done;		/* until then only the thread may touch what follows */
+	int event;			/* becomes readable when the look-up is done */
 	int error;
 	struct addrinfo *found;
 	char *host, *port;
@@ -39,9 +39,9 @@ struct resolver {
 	char *host, *port;
 	bool is_numeric;
 	int error;			/* of the last look-up */
-	uint64_t failed_ms;		/* when it failed */
+	uint64_t failed_ms;		/* when the last look-up failed */
 	struct lookup *lookup;		/* under way, or NULL */
-	struct loop_watch watch;	/* of its event */
+	struct loop_watch watch;	/* of the look-up's event */
 	struct loop_timer again;
 	struct addresses addresses;
 	struct log_limit limit;

@@ -2,9 +2,9 @@
 /*
  * A host name and its addresses, looked up again and again, and never in the loop's thread.
  *
- * A look-up is getaddrinfo() in a thread of its own, since nothing else asks all that the
- * system is configured to ask, and it cannot be given up: who no longer wants the
- * answer leaves it to the thread. Numeric addresses are never looked up.
+ * A look-up is getaddrinfo(), which alone asks all that the system is configured to ask. It
+ * waits, so it runs in a thread of its own, and it cannot be cancelled, so a resolver that is
+ * destroyed leaves the look-up to the thread. Numeric addresses are never looked up.
  */
 #ifndef HOST_SERVICE_RESOLVER_H
 #define HOST_SERVICE_RESOLVER_H

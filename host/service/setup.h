@@ -24,7 +24,7 @@ struct service_setup {
 	struct loop *loop;
 	const char *name;	/* for the log; outlives the service */
 	bool check_only;	/* open and change nothing outside the process */
-	uint32_t linger_ms;	/* without progress behind the end of a channel */
+	uint32_t linger_ms;	/* without progress after the end of a channel */
 	uint32_t exit_ms;	/* of a program, when its input has ended */
 	uint32_t resolve_ms;	/* between look-ups of a host name; 0: only after failures */
 	uint32_t starts_per_sec;	/* of programs; 0: SERVICE_STARTS_PER_SEC */

@@ -22,16 +22,16 @@
 #define WIDE_FROM	(64U << 10)
 #define WIDE_STREAMS	64
 #define WIDE_IDLE_MS	1000
-static struct list wide = LIST_HEAD_INIT(wide);	/* who wrote last is the last */
+static struct list wide = LIST_HEAD_INIT(wide);	/* in order of the last large write */
 static unsigned int wide_streams;
 
 static struct log_limit limit;
 
 /*
- * A short count means that the socket is empty, which saves the call that would say so. It is
- * so for a stream whose other end neither ended nor sent anything out of band, for there
- * reading stops at a mark; and what comes afterwards makes an event, as the watch is
- * edge-triggered. A mark or an end that came before is in an event that was seen or will be.
+ * A short read means that the socket is empty, which saves the call that would give EAGAIN: bytes
+ * that come later make an event, since the watch is edge-triggered. Not so once the other end has
+ * ended or has sent out-of-band data: a read also stops at the mark of these, with bytes behind
+ * the mark. Such an end or mark comes with an event, before or after the read.
  */
 static void learn_dry(struct socket_stream *stream, uint32_t events)
 {
@@ -62,7 +62,7 @@ void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops
 	stream->may_be_dry = true;
 }
 
-/* Whose peer is being called, until it is closed. Calls of peers never nest (service.h). */
+/* The stream whose peer is being called, until it is closed. Such calls never nest (service.h). */
 static struct socket_stream *reporting;
 
 static void report(struct socket_stream *stream, bool readable, bool writable, uint16_t hung_up)
@@ -133,8 +133,9 @@ int socket_stream_take(struct socket_stream *stream)
 }
 
 /*
- * A close() with unread input is a reset, for a local socket too: its other end would meet an
- * error behind our last byte, not the end. So it is told to say no more, and what it said goes.
+ * A close() with unread input is a reset, for a local socket too: the other end would meet an
+ * error behind our last byte instead of the end. So the socket is shut for reading, and its input
+ * is thrown away.
  */
 static void discard_input(int fd)
 {
@@ -180,8 +181,8 @@ uint64_t socket_stream_backlog(struct mp_stream *base, bool *is_kept)
 }
 
 /*
- * The descriptor is gone, and what the service says about it makes no sense to the other end: so
- * the stream fails behind the bytes that came along, and the service sees the end.
+ * The descriptor is lost, so the guest cannot make sense of what the service says about it. The
+ * stream fails behind the bytes that came with the descriptor, and the service sees the end.
  */
 static void fail_for_descriptor(struct socket_stream *stream)
 {
@@ -225,7 +226,7 @@ ssize_t socket_stream_readv(struct mp_stream *base, const struct iovec *iov, int
 
 static void narrow(struct socket_stream *stream)
 {
-	/* The kernel tells twice what it was asked for. */
+	/* getsockopt() gives twice the size that setsockopt() takes. */
 	const int bytes = stream->narrow_bytes / 2;
 
 	list_del(&stream->wide);
@@ -233,7 +234,7 @@ static void narrow(struct socket_stream *stream)
 	setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
-/* It writes in bulk. */
+/* Called for each write in bulk: gives the stream one of the large send buffers. */
 static void widen(struct socket_stream *stream)
 {
 	struct socket_stream *idlest = list_first(&wide, struct socket_stream, wide);
@@ -255,7 +256,7 @@ static void widen(struct socket_stream *stream)
 		return;
 	list_add_tail(&wide, &stream->wide);
 	wide_streams++;
-	/* Beyond the system's limit only with privilege; else up to that limit. */
+	/* A process with privilege may exceed the system's limit; others get the limit. */
 	if (setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
 		setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }

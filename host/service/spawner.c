@@ -29,13 +29,13 @@ static void end(void)
 	loop_watch_remove(&spawner.watch);
 	close(spawner.fd);
 	spawner.fd = -1;
-	/* It waits for its socket or makes a copy of itself: this does not take long. */
+	/* The spawner only waits for its socket or copies itself, so it dies without delay. */
 	kill(spawner.pid, SIGKILL);
 	waitpid(spawner.pid, NULL, 0);
 	spawner.pid = 0;
 }
 
-/* Who had asked it for a program learns of it by the end of the status pipe. */
+/* Starts that the spawner had not finished see the end of their status pipe. */
 static void died(struct loop_watch *watch, uint32_t events)
 {
 	(void)watch;
@@ -126,7 +126,7 @@ int spawner_ask(const struct spawn_words *command, const struct spawn_words *env
 	ret = send_message(&message);
 	if (ret != -EPIPE && ret != -ECONNRESET)
 		return ret;
-	/* It has died, perhaps with messages unread, and the loop has not come to that yet. */
+	/* The spawner has died, perhaps with messages unread, and the loop has not seen it yet. */
 	died(&spawner.watch, 0);
 	return send_message(&message);
 }

@@ -2,13 +2,14 @@
 /*
  * A small process that starts programs for this one, so that the loop waits for no start.
  *
- * fork() copies page tables, vfork() waits until the program is read from its file system: both
- * stop who calls them. So a copy of the daemon from before it had a guest does the one, and
- * the copies that it makes do the other. They are made with CLONE_PARENT: a program is the
- * daemon's child, as if the daemon had started it.
+ * fork() copies page tables, and vfork() waits until the program is read from its file system: both
+ * hold the caller up. So the daemon forks at its start, when it has no guest's memory: that copy is
+ * the spawner. For each program the spawner forks, which is cheap, and its copy waits in execve().
+ * The spawner forks with CLONE_PARENT: a program is the daemon's child, as if the daemon had
+ * started it.
  *
- * One of the process. It is made with the first exec: service and ends with the last;
- * one that has died is made anew for the next program.
+ * The daemon has one spawner, from the first exec: service to the end of the last. If the spawner
+ * dies, the next program gets another.
  */
 #ifndef HOST_SERVICE_SPAWNER_H
 #define HOST_SERVICE_SPAWNER_H

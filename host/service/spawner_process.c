@@ -27,7 +27,7 @@ static void say(int fd, pid_t pid, int error)
 {
 	const struct spawn_status status = { pid, error };
 
-	/* Nobody listens any more: there is nothing to be done about it. */
+	/* If the write fails, the daemon has closed the pipe, and needs no status. */
 	if (write(fd, &status, sizeof(status)) != sizeof(status))
 		return;
 }
@@ -142,7 +142,7 @@ static bool serve(int fd)
 		return len < 0 && errno == EINTR;
 	if (count)
 		memcpy(fds, CMSG_DATA(rights), count * sizeof(int));
-	/* Without them nobody can be told: the end of the pipe tells. */
+	/* Without descriptors there is no pipe to answer on: the daemon sees the pipe's end. */
 	if (count == SPAWN_FDS && len >= (ssize_t)sizeof(header))
 		start(&header, len - sizeof(header), fds);
 	while (count)
@@ -172,7 +172,7 @@ static int close_others(int fd)
  * Programs must find signals as a new process has them. This process ends with the daemon
  * and not before: what a terminal or a service manager sends to all of its group is not for it.
  * The kernel is asked: the C library's function leaves the two signals that it uses itself, which
- * whoever started the daemon may have ignored.
+ * the process that started the daemon may have ignored.
  */
 static void forget_signals(void)
 {

@@ -29,8 +29,8 @@ struct tcp_service {
 	struct resolver *resolver;
 	struct address good;		/* where the last connection went; len 0: there was none */
 	struct list waiting;		/* struct tcp_stream, for the first addresses */
-	struct list served;		/* likewise, and the look-up is over */
-	struct loop_task serve;		/* queued while there are such */
+	struct list served;		/* struct tcp_stream whose look-up is over */
+	struct loop_task serve;		/* queued while @served is not empty */
 	struct log_limit limit;
 };
 
@@ -79,7 +79,7 @@ static void failed(void *context, int error)
 	struct tcp_stream *stream = context;
 
 	end_connecting(stream);
-	/* Perhaps it has moved: whoever comes next may be luckier. */
+	/* The server may have moved: the next channel gets the new address. */
 	resolver_look(stream->owner->resolver);
 	refuse(stream, -error);
 }
@@ -111,7 +111,7 @@ static int begin_connecting(struct tcp_stream *stream)
 	return stream->connecting ? 0 : -ENOMEM;
 }
 
-/* The peers that are told may close any stream, and open others: the list is looked at anew. */
+/* A peer may close any stream and open others: each turn takes the first of the list again. */
 static void serve_some(struct loop_task *task)
 {
 	struct tcp_service *owner = container_of(task, struct tcp_service, serve);
@@ -121,7 +121,7 @@ static void serve_some(struct loop_task *task)
 		struct tcp_stream *stream = list_entry(link, struct tcp_stream, link);
 		struct mp_peer *peer = stream->socket.peer;
 
-		/* The resolver has said why. */
+		/* The resolver has logged why. */
 		if (!resolver_addresses(owner->resolver)->count)
 			peer->ops->refused(peer, MP_REASON_NOT_LISTENING);
 		else if (begin_connecting(stream))
@@ -131,7 +131,7 @@ static void serve_some(struct loop_task *task)
 		loop_task_queue(task);
 }
 
-/* A look-up is over. However many waited for it, they hold up nobody else. */
+/* A look-up is over. The streams that waited are served a few per round: others need not wait. */
 static void looked_up(void *context)
 {
 	struct tcp_service *owner = context;
@@ -159,7 +159,7 @@ static bool tcp_leave(struct tcp_stream *stream, enum mp_end how, const struct m
 		.end = end_left,
 	};
 
-	/* Behind the end of what comes in the kernel delivers on its own. */
+	/* After the end of input close() cannot be a reset: the kernel delivers the rest. */
 	if (how == MP_END_ABORT || stream->socket.fd < 0 || !leave_queued(stream->socket.fd) ||
 	    (how == MP_END_WHOLE && stream->socket.has_ended))
 		return false;

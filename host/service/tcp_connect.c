@@ -23,11 +23,11 @@ struct tcp_connect {
 	const struct tcp_connect_ops *ops;
 	void *context;
 	struct loop_timer next_due;
-	struct loop_task over;		/* what was found at once is told a little later */
-	int next;			/* of addresses */
+	struct loop_task over;		/* reports an outcome that was known at once, later */
+	int next;			/* index of the next address to try */
 	int under_way;
 	int error;
-	int won, fd;			/* which of them, and its socket, or -1 */
+	int won, fd;			/* the address that answered, and its socket, or -1 */
 	struct addresses addresses;
 	struct attempt attempts[ADDRESSES_MAX];
 };
@@ -72,9 +72,9 @@ static void set_options(int fd)
 {
 	const int on = 1;
 
-	/* The guest decides what goes into one write. */
+	/* No delay to join small writes: the guest has decided what goes into one write. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	/* A server that is gone without a word is noticed at last. */
+	/* A server that vanished without a reset is noticed in the end. */
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 

@@ -112,7 +112,7 @@ static ssize_t throttle_writev(struct mp_stream *stream, const struct iovec *iov
 	if (!len)
 		return local_write_later(&throttle->local);
 	bucket_take(&throttle->out, len);
-	if (throttle->local.shut_read)	/* nobody will read it back */
+	if (throttle->local.shut_read)	/* the channel will not read it back */
 		buffer_clear(&throttle->buffer);
 	local_wake(&throttle->local);
 	return len;

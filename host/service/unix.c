@@ -4,9 +4,9 @@
  *
  * A non-blocking connect() never waits: it succeeds, fails, or says EAGAIN
  * because the listener's backlog is full. No event tells when there is room
- * again, so a timer tries anew, ever more slowly, until the core's connect
- * time limit closes the stream. One timer for all that wait, who are served in their order:
- * while the first finds no room, nobody else does.
+ * again, so a timer tries again, ever more slowly, until the core's connect
+ * time limit closes the stream. One timer serves all waiting streams, in their order:
+ * while the first finds no room, no other would.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -72,7 +72,7 @@ static void log_refusal(struct unix_service *owner, int error)
 		    strerror(error));
 }
 
-/* The peers that are told may close any stream: the list is looked at anew each time. */
+/* A peer may close any stream: each turn takes the first of the list again. */
 static void retry(struct loop_timer *timer)
 {
 	struct unix_service *owner = container_of(timer, struct unix_service, retry);
@@ -132,7 +132,7 @@ static int unix_open(struct mp_service *service, struct mp_peer *peer,
 	socket_stream_init(&stream->socket, &unix_stream_ops, peer, owner->name);
 	list_init(&stream->link);
 	stream->owner = owner;
-	/* Who waits longer goes first. */
+	/* Streams that wait already go first. */
 	ret = list_is_empty(&owner->waiting) ? try_connect(stream) : -EAGAIN;
 	if (ret == -EAGAIN) {
 		if (list_is_empty(&owner->waiting)) {

@@ -127,7 +127,7 @@ static int serve(struct listen_service *owner, struct listen_stream *stream)
 	return 0;
 }
 
-/* connected() may close any stream and open others: the list is looked at anew each time. */
+/* connected() may close any stream and open others: each turn takes the first again. */
 static void accept_clients(struct listen_service *owner)
 {
 	struct listen_stream *stream;
@@ -138,7 +138,7 @@ static void accept_clients(struct listen_service *owner)
 	update_watch(owner);
 }
 
-/* Its client goes to the next channel that waits, but not from within this call. */
+/* The stream's client goes to the next channel that waits, but not from within this call. */
 static void listen_unused(struct mp_stream *base)
 {
 	struct listen_stream *stream = (struct listen_stream *)base;
@@ -189,7 +189,7 @@ static int listen_open(struct mp_service *service, struct mp_peer *peer,
 	list_init(&stream->link);
 	list_add_tail(&owner->waiting, &stream->link);
 	*result = &stream->socket.stream;
-	/* Who waits longer goes first. */
+	/* Channels that wait already go first. */
 	if (first && !serve(owner, stream))
 		return 1;
 	update_watch(owner);
