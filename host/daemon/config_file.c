@@ -14,7 +14,7 @@ struct reader {
 	const char *path;
 	unsigned int line;
 	char *section;			/* title of the current section, or NULL */
-	bool skip;			/* the section is wrong, and an error was noted: skip its settings */
+	bool skip;			/* the section is wrong, which was noted */
 	char where[512];
 	struct config_origin origin;
 };

@@ -12,7 +12,7 @@
 #include "daemon/door.h"
 
 #define PAUSE_MS	100	/* after accept() failed for want of descriptors */
-#define PATIENCE_ROUNDS	4	/* of the loop, in which the end of the attached front end may come */
+#define PATIENCE_ROUNDS	4	/* of the loop, for the end of the attached front end to come */
 #define SILENCE_MS	5000
 
 char *door_who(char *who, int fd)

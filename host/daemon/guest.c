@@ -306,7 +306,7 @@ void guest_destroy(struct guest *guest)
 		return;
 	loop_set_poller(guest->loop, NULL);
 	stop_serving(guest);
-	/* Streams that outlive their channel give their places back to the device: before it goes. */
+	/* Before the device goes: streams that are left give their places back to it. */
 	leave_end(NULL);
 	device_destroy(guest->device);
 	loop_task_cancel(&guest->run);

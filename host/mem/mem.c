@@ -82,7 +82,7 @@ static void guard_handler(int sig, siginfo_t *info, void *context)
 	if (info->si_code > 0 && guard_fill((uintptr_t)info->si_addr)) {
 		atomic_store(&guard_tripped, true);
 	} else {
-		/* Not in a region. The access faults again, and meets the handler that was there before. */
+		/* Not in a region: the access faults again, and meets the earlier handler. */
 		sigaction(sig, &guard_previous, NULL);
 		if (info->si_code <= 0)
 			raise(sig);

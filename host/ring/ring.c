@@ -38,7 +38,7 @@ _Static_assert(sizeof(struct raw_desc) == sizeof(struct vring_desc), "16 bytes o
 struct table {
 	const volatile struct raw_desc *desc;
 	unsigned int size;
-	bool is_indirect;	/* the address does not tell: an indirect table may lie over the ring's */
+	bool is_indirect;	/* the address does not tell: it may be the ring's own */
 };
 
 /* --- Access to shared memory -------------------------------------------- */

@@ -100,7 +100,7 @@ static ssize_t receive_some(struct message *message, int sock, void *buf, size_t
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
-		/* Also how a close with something unread on its side looks. */
+		/* A front end that closes with something unread on its side resets: an end, too. */
 		return errno == ECONNRESET && !message->received ? -ENOTCONN : -errno;
 	}
 	ret = keep_control(message, &msg);

@@ -4,7 +4,7 @@
  *
  * The front end is not trusted to send whole messages, right sizes or the
  * right number of descriptors. A message owns the descriptors that came with
- * it until somebody takes them.
+ * it until message_take_fd().
  */
 #ifndef HOST_VHOST_MESSAGE_H
 #define HOST_VHOST_MESSAGE_H
@@ -35,7 +35,7 @@ struct message {
 
 void message_init(struct message *message);
 
-/* Closes the descriptors that nobody took and makes it ready for the next message. */
+/* Closes the descriptors that were not taken, and makes @message ready for the next one. */
 void message_reset(struct message *message);
 
 /*

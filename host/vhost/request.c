@@ -55,7 +55,7 @@ static int start_ring(struct session *s, struct virtqueue *vq)
 {
 	int ret = s->broken ? 0 : virtqueue_start(vq, s->features);
 
-	/* Not from inside a message: the answer must not wait for the ring's content. */
+	/* The task looks into the ring: the answer to this message must not wait for that. */
 	if (vq->look)
 		loop_task_queue(&s->task);
 	return ret;
@@ -81,8 +81,8 @@ static void set_device_features(struct session *s)
 
 /*
  * What was negotiated stays: the front end does not know that this happens. Each ring waits for
- * its next kick descriptor: until the driver describes it anew its memory may be used for
- * something else, and a change of memory, or of another ring, must not start it there.
+ * its next kick descriptor. Until the driver has described a ring again, the guest may use the
+ * ring's memory for something else: no change of memory or of another ring may start it there.
  */
 static void reset_device(struct session *s)
 {
@@ -275,7 +275,7 @@ static bool all_rings_ended(const struct session *s)
 }
 
 /*
- * DRIVER_OK need not come: rings start by KICK and ENABLE. But 0 is a reset, except behind the end
+ * DRIVER_OK need not come: rings start by KICK and ENABLE. But 0 is a reset, except after the end
  * of all rings: QEMU says that (for the devices for which it says STATUS at all) when a guest
  * resets the device and when it pauses the guest, and a pause ends no channel [protocol.md 10.3].
  * Which of the two it was shows when the rings start again [protocol.md 10.4].
@@ -305,8 +305,8 @@ static int add_region(struct mem *mem, const struct vhost_user_region *r, int fd
 
 /*
  * The new table is complete before the old one is given up: a bad one changes nothing. Rings are
- * paused meanwhile rather than translated again, so that parked chains go back into
- * the memory that they came from. Their ends are the driver's to send again [protocol.md 10.3].
+ * paused for the change rather than translated again, so that parked chains go back into the
+ * memory that they came from. The driver sends the parked requests again [protocol.md 10.3].
  */
 static int set_mem_table(struct session *s, struct message *m, struct request_reply *reply)
 {

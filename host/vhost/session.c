@@ -51,7 +51,7 @@ static void close_everything(struct session *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
-	/* Whatever the stop of the rings met was this session's memory. */
+	/* A hole that stopping the rings met was in this session's memory: forget it. */
 	mem_guard_tripped();
 }
 
@@ -200,7 +200,7 @@ static void on_task(struct loop_task *task)
 		virtqueue_look(&s->vqs[i]);
 		session_check(s);
 	}
-	/* Ended on the way: this task is queued once more. */
+	/* If the session ended in the loop, end_session() has queued this task once more. */
 }
 
 void session_call(struct session *s, unsigned int queue)

@@ -65,8 +65,8 @@ static int set_nonblocking(int fd)
 
 /*
  * Takes @fd over. An eventfd whose counter is full would make write() wait; the
- * flag that prevents it belongs to the open file, so a front end that takes
- * it away again harms the process that serves it, and no other.
+ * flag that prevents it belongs to the open file. A front end that clears the flag again makes
+ * its own daemon wait, and no other guest's: a daemon serves one guest.
  */
 static int signal_set(struct virtqueue_signal *signal, int fd)
 {
@@ -229,7 +229,7 @@ void virtqueue_set_enabled(struct virtqueue *vq, bool enabled)
 	vq->enabled = enabled;
 }
 
-/* A ring that runs goes on with the new descriptor; it is looked at in between. */
+/* A ring that runs goes on, and is looked at: a kick may have gone to the old descriptor. */
 int virtqueue_set_kick(struct virtqueue *vq, int fd)
 {
 	int type = fd_type(fd), ret = 0;
@@ -251,7 +251,7 @@ int virtqueue_set_kick(struct virtqueue *vq, int fd)
 	return ret;
 }
 
-/* A call may have gone to the old descriptor after the front end last looked there. */
+/* Calls once: the last call may have gone to the old descriptor, after the front end left it. */
 int virtqueue_set_call(struct virtqueue *vq, int fd)
 {
 	int ret = signal_set(&vq->call, fd);

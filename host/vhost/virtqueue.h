@@ -10,7 +10,7 @@
  *	KICK		begins the ring		GET_BASE	ends it
  *	ENABLE 1/0	goes on / pauses, the indices stay
  *	NUM, BASE	pause a running ring until KICK, ENABLE 1 or ADDR: its
- *			front end (User Mode Linux) sets it up anew without
+ *			front end (User Mode Linux) sets it up again without
  *			having ended it
  *
  * From the return of whatever stops a ring on, nothing touches its memory.
@@ -45,7 +45,7 @@ struct virtqueue {
 	struct loop_watch kick;		/* watched while the ring runs */
 	int kick_fd;			/* -1: the ring has not begun */
 	struct virtqueue_signal call, error;
-	bool enabled, has_addr, held;	/* held: set up anew, see above */
+	bool enabled, has_addr, held;	/* held: paused by NUM or BASE */
 	bool running;
 	bool look;			/* started, and not looked at since */
 	uint16_t base;			/* where to go on, while it does not run */
