@@ -17,8 +17,9 @@ static int call(int fd, unsigned long request, unsigned long arg)
 }
 
 /*
- * Without the ioctl: the name and its NUL are the first bytes [protocol.md 13.1]. A name of which
- * a part is written cannot be begun again, so the rest is waited for on a non-blocking file, too.
+ * Names the channel without the ioctl: the name and its NUL are the first bytes [protocol.md 13.1].
+ * Once a part is written the name cannot be started again, so this waits until the rest is
+ * written, on a non-blocking file too.
  */
 static int write_name(int fd, const char *service)
 {
@@ -68,7 +69,7 @@ int manyport_connect(int fd, const char *service)
 	return ret == -ENOTTY ? write_name(fd, service) : ret;
 }
 
-/* Where it cannot be said for whom, nothing is said at all: never with our own rights instead. */
+/* A driver that cannot be told the user gets no name: the channel must not have our rights. */
 int manyport_connect_as(int fd, const char *service, unsigned int uid, unsigned int gid)
 {
 	struct manyport_connect_as arg = { .uid = uid, .gid = gid };
@@ -124,7 +125,7 @@ int manyport_open(const char *port, const char *service, int flags)
 	if (ret)
 		return ret;
 	fd = open(path, O_RDWR | flags);
-	/* ENOENT is what the host says of a service. */
+	/* ENOENT is kept for the host's answer that there is no such service. */
 	if (fd < 0)
 		return errno == ENOENT ? -ENODEV : -errno;
 	ret = service ? manyport_connect(fd, service) : 0;

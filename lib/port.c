@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Ports: which there are, and which one is meant. See manyport/client.h.
+ * Ports: the list of them, and finding one by its name. See manyport/client.h.
  *
  * The class in sysfs is "manyport", and "virtio-ports" for those of the stock driver. The links
  * in /dev/virtio-ports/ are udev's work and may be missing in a small guest, so names are looked

@@ -77,7 +77,7 @@ int manyport_open(const char *port, const char *service, int flags);
  *
  * How long it waits is up to the host (ConnectTimeoutSec= in manyportd(8), 10 seconds unless said
  * otherwise). -EINTR: a signal whose handler does not restart calls (no SA_RESTART) came first;
- * the naming goes on, and the same call waits for its answer. So alarm() sets a limit of one's own.
+ * the naming goes on, and the same call waits for its answer. So alarm() can set a shorter limit.
  *
  * Under the stock driver, which knows no such call, the name is written as
  * the first bytes and 0 returned; a refusal then looks like an end. -EAGAIN: non-blocking, and
@@ -86,10 +86,10 @@ int manyport_open(const char *port, const char *service, int flags);
 int manyport_connect(int fd, const char *service);
 
 /*
- * As manyport_connect(), for the user @uid of group @gid: to the host's policy and log the channel
- * is his. What the host allows or limits by user then holds for whom a relay works, rather than
- * for the relay. Returns also -EPERM (takes CAP_SETUID and CAP_SETGID) and -ENOTTY (a driver that
- * knows no such call); no name has been given then.
+ * As manyport_connect(), on behalf of the user @uid of group @gid: for the host's policy and log
+ * the channel is that user's. So what the host allows or limits by user applies to the client of
+ * a relay rather than to the relay. Returns also -EPERM (takes CAP_SETUID and CAP_SETGID) and
+ * -ENOTTY (a driver that knows no such call); no name has been given then.
  */
 int manyport_connect_as(int fd, const char *service, unsigned int uid, unsigned int gid);
 

@@ -30,12 +30,12 @@ struct manyport_connect {
 #define MANYPORT_IOC_CONNECT	_IOW('M', 0x50, struct manyport_connect)
 
 /*
- * The same for a client of the caller, as a forwarder has: the host is told of @uid and @gid
- * instead of those of whoever opened the port; pid and command stay the opener's. The numbers are
- * those of the caller's user namespace, as SO_PEERCRED gives them. Errors beside those of
- * CONNECT: EPERM without CAP_SETUID and CAP_SETGID there, with which the caller could become that
- * user; EINVAL for a number that is nobody there; EALREADY also when the same name is being
- * connected for somebody else.
+ * CONNECT on behalf of a client of the caller, as a forwarder does: the host is told @uid and @gid
+ * instead of the opener's; pid and command stay the opener's. The numbers are those of the
+ * caller's user namespace, as SO_PEERCRED gives them. Errors beside those of CONNECT: EPERM
+ * without CAP_SETUID and CAP_SETGID in that namespace, with which the caller could become that
+ * user; EINVAL for a number that is no user or group there; EALREADY also when the same name is
+ * being connected for another user.
  */
 struct manyport_connect_as {
 	__u32 uid, gid;
@@ -89,7 +89,7 @@ struct manyport_info {
 	__u64 bytes_in, bytes_out;	/* moved by the device since connect */
 	__u64 zero_copy_in, zero_copy_out; /* of these, without a copy */
 	__u64 requests, kicks, events;	/* sent; notifications given; received */
-	__u64 waits, polled;		/* times a caller slept; looked instead, and need not */
+	__u64 waits, polled;		/* times a caller slept; times spinning sufficed */
 	char service[MANYPORT_NAME_SIZE]; /* name[+argument], "" when unnamed or fixed */
 	/* With FAILED: how the service's program ended, as below; 0: not known, or no program. */
 	__u32 exit;

@@ -37,7 +37,7 @@ struct mp_peer;
 struct mp_stream;
 struct mp_service;
 
-/* Who opened the channel: the guest kernel's claims, and where it came from. */
+/* The channel's opener, as the guest's kernel claims it, and where the channel came from. */
 struct mp_opener {
 	uint32_t uid, gid, pid;		/* initial namespace of the guest */
 	char comm[MP_COMM_LEN + 1];	/* escaped printable text */
@@ -59,8 +59,8 @@ enum mp_end {
 };
 
 /*
- * A channel's place in the limits. A stream that outlives its channel keeps a copy, so that a
- * guest cannot pile such streams up, and gives it back by one call of leave().
+ * A channel's place in the limits. A stream that outlives its channel keeps a copy of the place, so
+ * that a guest cannot pile such streams up, and gives the place back by one call of leave().
  */
 struct mp_place {
 	void (*leave)(const struct mp_place *place);
@@ -77,7 +77,8 @@ struct mp_peer_ops {
 	void (*readable)(struct mp_peer *peer);
 	void (*writable)(struct mp_peer *peer);
 	/*
-	 * Seen without a call: MP_SHUT_READ: no more bytes will come (some may wait);
+	 * What an event showed before any readv() or writev() did: MP_SHUT_READ: no more bytes
+	 * will come (some may still wait to be read);
 	 * MP_SHUT_WRITE: the service takes no more, writev() would give -EPIPE.
 	 */
 	void (*hung_up)(struct mp_peer *peer, uint16_t how);
@@ -131,8 +132,8 @@ struct mp_stream {
 struct mp_service_ops {
 	/*
 	 * Begins a stream for @peer. @opener is valid until open() returns.
-	 * Returns 1: connected; 0: under way, the outcome comes by connected()
-	 * or refused() (after refused() the core calls close()); -reason
+	 * Returns 1: connected; 0: under way, connected() or refused() will tell
+	 * the outcome (after refused() the core calls close()); -reason
 	 * (enum mp_reason): refused, and *stream is not set.
 	 */
 	int (*open)(struct mp_service *service, struct mp_peer *peer,
@@ -144,15 +145,17 @@ struct mp_service_ops {
 struct mp_service {
 	const struct mp_service_ops *ops;
 	/*
-	 * How long bytes for it may make no progress behind the end of a channel, and how long
-	 * it may take to end when it has got them all. Whoever configures the service sets them.
+	 * linger_ms: how long bytes for the service may make no progress after the end of a
+	 * channel. end_ms: how long a program may take to end when it has got all of them. Both
+	 * are set by the code that configures the service.
 	 */
 	uint32_t linger_ms, end_ms;
 };
 
 /*
- * A service may have to be heard before it takes its input, so what it says, and nobody reads,
- * counts as progress too; but only for so many times linger_ms since it took the last byte.
+ * A service may take no input before its output is read. So after the end of a channel output that
+ * is read and thrown away counts as progress too, but only for so many times linger_ms since the
+ * service took the last byte.
  */
 #define MP_HEARD_LIMITS 10
 

@@ -2,10 +2,10 @@
 /*
  * How much of a common bound one user may hold [protocol.md 9.3].
  *
- * As much as would then still be free: one alone has half, n greedy ones have 1/(n+1) each, and
- * there is always something left for the next, without a number that somebody would have to
- * choose. Of that which is free a sixteenth of the bound does not count: it is for the
- * privileged, whom only the bound itself stops, so that whoever looks after the guest gets in.
+ * A user may hold as much as would then still be free: one greedy user gets half, n of them get
+ * 1/(n+1) each, and something is always left for the next, without a number to be configured. A
+ * sixteenth of the bound does not count as free: it is kept for the privileged users, whom only
+ * the bound itself stops, so that the guest's administrator always gets in.
  */
 #ifndef MANYPORT_SHARE_H
 #define MANYPORT_SHARE_H
@@ -19,8 +19,8 @@ static inline unsigned long long mp_share_common(unsigned long long limit)
 }
 
 /*
- * The most that one of these users may hold, with what he asks for, when all together (also
- * the privileged) hold @used without that.
+ * The most that one of these users may hold, the new request included. @used is what all users,
+ * the privileged too, hold without that request.
  */
 static inline unsigned long long mp_share_of_one(unsigned long long limit, unsigned long long used)
 {

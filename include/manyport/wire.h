@@ -80,7 +80,7 @@ enum mp_op {
 	MP_OP_UNLISTEN		= 18,
 };
 
-#define MP_LAZY			0x0001	/* READ, WRITE: the result is looked at late [6.8] */
+#define MP_LAZY			0x0001	/* READ, WRITE: the answer needs no interrupt [6.8] */
 #define MP_READ_NOW		0x0002	/* do not park [6.4] */
 #define MP_SHUT_READ		0x0001	/* the driver will read no more */
 #define MP_SHUT_WRITE		0x0002	/* the driver writes nothing at or after offset */
@@ -166,8 +166,8 @@ enum mp_status {
 };
 
 /*
- * One channel's level state. @seq grows by one with every change; whoever
- * holds a newer one ignores an older (serial arithmetic).
+ * One channel's level state. @seq grows by one with every change; a receiver
+ * that holds a newer state ignores an older one (serial arithmetic).
  */
 struct mp_state {
 	__le32 seq;

@@ -118,7 +118,7 @@ static inline enum mp_status mp_request_check(const struct mp_request *r, __u64 
 /*
  * A service name, argument included [protocol.md 4.3]: 1 to MP_NAME_MAX
  * bytes, none a control character (0 to 0x1f, 0x7f), the part before the first '+' not empty,
- * without a blank, and ASCII. The argument behind it may be UTF-8, which nobody here looks into.
+ * without a blank, and ASCII. The argument behind it may be UTF-8, which is not checked.
  */
 static inline bool mp_name_is_valid(const char *name, __u32 len)
 {
@@ -181,7 +181,7 @@ static inline bool mp_result_is_valid(const struct mp_result *r, __u32 asked, __
 
 /*
  * MP_AGAIN arms [protocol.md 6.3, 6.4]: @bit, MP_ST_IN of a READ and MP_ST_OUT of a WRITE, is
- * clear in the state that comes with it. Else the same would be asked again for ever.
+ * clear in the state that comes with it. Otherwise the driver would repeat the request for ever.
  */
 static inline bool mp_again_is_valid(const struct mp_result *r, __u16 bit)
 {
