@@ -4,11 +4,11 @@
  *
  * Two threads, one per direction, so that neither waits for the other. The
  * main thread receives; the other one, the sender, reads the input and writes it. It reads only
- * when there is something to read, so that it can be told that the service is over; a terminal
- * that nobody types at does not hold the process.
+ * when there is something to read, so that it can be told that the service is over: an idle
+ * terminal does not keep the process from ending.
  *
- * Input that the service did not take is an error, also when the service has ended well: what is
- * there to be read when the service is over is read, and cannot be written.
+ * Input that the service did not take is an error, also when the service has ended well: input that
+ * is there when the service is over is still read, and cannot be written.
  *
  * A service that is a program and fails gives us its status. Then we say nothing: by our silence a
  * script tells that status from one of our own.
@@ -42,7 +42,7 @@ struct connect {
 	int fd;
 	pthread_t sender;
 	int sent;			/* eventfd: the sender is done */
-	int over;			/* eventfd: the service is */
+	int over;			/* eventfd: the service is over */
 	struct copy input;		/* the sender's */
 	int error;			/* of the sender, valid once it is done */
 	atomic_bool input_failed;	/* reading it did, which has been said */
@@ -204,8 +204,8 @@ static void finish_input(struct connect *c, ssize_t ret)
 		complain_input(c);
 	}
 	/*
-	 * Input that broke is not all of it: the service is not to take it for that. Else bytes
-	 * still in the driver may fail later: the end must not come first.
+	 * If reading failed, the service must not take the part that it got for all of the input.
+	 * If not, no abort: the driver may still hold bytes, and the end goes after these.
 	 */
 	if (ret < 0 && !input->writing_failed)
 		manyport_abort(c->fd);
@@ -267,7 +267,7 @@ static bool await_output(const struct connect *c)
 	return ret;
 }
 
-/* Input that has not ended never will: the service is not to take what it got for all of it. */
+/* If the input has not ended, the service must not take what it got for all of it. */
 static void cut_input(const struct connect *c)
 {
 	struct pollfd sent = { .fd = c->sent, .events = POLLIN };
@@ -287,7 +287,7 @@ static int program_status(const struct connect *c)
 	return status > 0 && !c->input_failed ? status : EXIT_OK;
 }
 
-/* Returns the exit status; *has_ended: the service has, rather than our patience. */
+/* Returns the exit status. *has_ended: the service ended, rather than --linger's time. */
 static int receive_output(struct connect *c, bool *has_ended)
 {
 	struct copy output = { .from = c->fd, .to = STDOUT_FILENO };
@@ -308,7 +308,7 @@ static int receive_output(struct connect *c, bool *has_ended)
 	if (ret < 0 && output.writing_failed)
 		cut_input(c);
 	if (ret == -EPIPE && output.writing_failed) {
-		/* As any filter whose reader has gone. */
+		/* Ends by SIGPIPE, as any filter does whose reader has gone. */
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
 	}
@@ -386,7 +386,7 @@ static int await_taken(const struct connect *c)
 	return complain_copy(c, true, NULL, -errno, 0);
 }
 
-/* The service goes on, and we do not: what it has not taken by now is told. */
+/* This process ends before the service does: says how many bytes were not taken by now. */
 static int end_lingering(const struct connect *c)
 {
 	int bytes;

@@ -3,7 +3,7 @@
  * One direction of a stream, as fast as the two ends allow: reads and writes of a
  * large aligned buffer, whose pages the driver uses as they are.
  *
- * Not splice(): while it waits for the port it holds the pipe's lock, so whoever is
+ * Not splice(): while it waits for the port it holds the pipe's lock, so a process
  * at the pipe's other end could not even be killed; and from a port it is slower.
  */
 #include <errno.h>
@@ -18,8 +18,8 @@
 #define COPY_SIZE (1 << 20)
 
 /*
- * Should the call be made again? Waits first when somebody made an end
- * non-blocking before it was handed to us; -1 for an end that the call did not use.
+ * Should the call be made again? If an end was non-blocking when this process inherited it, waits
+ * until it is ready. -1: an end that the call did not use.
  */
 static bool should_repeat(int error, int from, int to)
 {

@@ -4,10 +4,10 @@
  * socket is reset.
  *
  * A reset throws away what the kernel has not delivered yet. The kernel sends one on a close
- * that asks for it, on every close with bytes of the client that nobody has read, and for bytes
- * of the client that come behind the close. So a socket that would be reset is kept until the
- * client's kernel has acknowledged all, as long as that goes on. Nothing tells when that is so:
- * the sockets are looked at again and again, at intervals that grow while nothing happens.
+ * that asks for it, on every close with unread bytes of the client, and for bytes of the client
+ * that come after the close. So a socket that would be reset is kept until the client's kernel has
+ * acknowledged all bytes, as long as acknowledgements come. No event tells that: a timer looks at
+ * the sockets, at intervals that grow while nothing happens.
  *
  * A unix socket needs none of this: what was sent stays there for the client.
  */
@@ -32,8 +32,8 @@ struct drain {
 	struct list link;		/* in forward->drains */
 	int fd;
 	bool reset;
-	int unsent;			/* when it was last looked at */
-	int64_t since;			/* when that became less */
+	int unsent;			/* bytes, when the socket was last looked at */
+	int64_t since;			/* when @unsent became less */
 };
 
 static int64_t now_ms(void)
@@ -68,8 +68,8 @@ static int bytes_unsent(int fd)
 }
 
 /*
- * At once, and then less and less often while nothing happens. A timer without memory is one
- * that was not armed yet: the end of the process closes the sockets then.
+ * Starts with the shortest interval again. If the timer finds no memory (only when it was not
+ * armed before), the sockets stay open until the process ends.
  */
 static void look_soon(struct forward *forward)
 {
@@ -88,7 +88,7 @@ void drain_close(struct forward *forward, int fd, bool reset, bool has_ended)
 	}
 	drain = calloc(1, sizeof(*drain));
 	if (!drain) {
-		/* Without a reset the kernel goes on by itself, and the client has its bytes. */
+		/* A plain close lets the kernel deliver the rest; only the reset is lost. */
 		close(fd);
 		return;
 	}

@@ -62,8 +62,8 @@ int side_take(struct side *side)
 }
 
 /*
- * Without room for control messages the kernel closes a descriptor that comes along, before
- * anybody has it, and says so.
+ * Without room for control messages the kernel closes a descriptor that comes along, before this
+ * process has it, and says so by MSG_CTRUNC.
  */
 static ssize_t read_unix(int fd, char *buf, size_t size)
 {
@@ -186,7 +186,7 @@ static ssize_t read_and_write(struct flow *flow, char *buf, struct side **failed
 		if (ret > 0)
 			done += ret;
 	} while (ret > 0 && done < len);
-	/* What a channel refuses may be for the next one. */
+	/* Bytes that a channel does not take are kept: another channel may be tried. */
 	if (done < len && hold(flow, buf + done, len - done))
 		return -ENOMEM;
 	return ret < 0 ? ret : len;

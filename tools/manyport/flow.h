@@ -3,8 +3,8 @@
  * One direction of a connection of manyport forward: bytes from one side to the other.
  *
  * A flow reads only when it holds nothing, so a side that does not take its bytes stops the
- * flow, no more than one buffer is held, and back pressure reaches whoever sends. It is done
- * when the end was passed on, or when nobody takes its bytes.
+ * flow, no more than one buffer is held, and back pressure reaches the sender. A flow is done
+ * when the end was passed on, or when the side that it leads to takes no more.
  */
 #ifndef FLOW_H
 #define FLOW_H
@@ -21,9 +21,9 @@
 enum side_kind { SIDE_PORT, SIDE_TCP, SIDE_UNIX };
 
 /*
- * One end of a connection. Its events are edges, so what they said is kept until a call shows
- * that it is so no more: EAGAIN, or a short read of a stream, which has no more now. Not so
- * where an end, an error or a mark of urgent data may be what cut the read short.
+ * One end of a connection. Its events are edges, so readable and writable stay set until a call
+ * shows that they no longer hold: EAGAIN, or a short read of a stream, which is empty then. A short
+ * read does not count where an end, an error or a mark of urgent data may have cut it short.
  */
 struct side {
 	struct loop_watch watch;
@@ -31,7 +31,7 @@ struct side {
 	enum side_kind kind;
 	bool readable, writable, hung_up;
 	bool short_is_dry;
-	bool watches_room;		/* from the first time on that there was none */
+	bool watches_room;		/* since a write first found no room */
 };
 
 void side_init(struct side *side, enum side_kind kind, int fd);
@@ -39,9 +39,9 @@ void side_init(struct side *side, enum side_kind kind, int fd);
 int side_watch(struct loop *loop, struct side *side,
 	       void (*ready)(struct loop_watch *watch, uint32_t events));
 void side_learn(struct side *side, uint32_t events);
-/* Watches for room, or no more: what is there at this moment is told, too. */
+/* Begins or stops to watch for room. Either way events tell what is ready at this moment, too. */
 void side_watch_room(struct side *side, bool watches);
-/* Stops watching it. Returns the descriptor, which is the caller's from now on, or -1. */
+/* Stops watching the side. Returns its descriptor, which the caller now owns, or -1. */
 int side_take(struct side *side);
 
 struct flow {
@@ -50,7 +50,7 @@ struct flow {
 	size_t held_len, held_done;
 	uint64_t bytes;			/* that @to has taken */
 	bool from_ended, is_done;
-	bool is_dropped;		/* nobody takes its bytes, yet they must be read */
+	bool is_dropped;		/* @to takes nothing: bytes are read and thrown away */
 };
 
 /*

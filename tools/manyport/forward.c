@@ -86,7 +86,7 @@ static void end_loop(struct loop_watch *watch, uint32_t events)
 	loop_quit(forward->loop);
 }
 
-/* Who was started to ignore one, as by nohup, does; blocked it would come all the same. */
+/* A signal that is ignored from the start (nohup) stays so: if blocked, signalfd would get it. */
 static void add_unless_ignored(sigset_t *set, int number)
 {
 	struct sigaction action;
@@ -121,7 +121,7 @@ static void raise_file_limit(void)
 	}
 }
 
-/* The port that there is, or with --wait perhaps none yet. */
+/* Finds the port. With --wait there may be none yet. */
 static int find_port(struct forward *forward)
 {
 	int ret = manyport_find(forward->port, forward->path, sizeof(forward->path));
@@ -145,7 +145,7 @@ static void tell_left_out(struct loop_timer *timer)
 	log_tell_left_out(false);
 }
 
-/* Without memory for the timer it is told at the end. */
+/* If the timer finds no memory, the count is logged at the end. */
 static void tell_later(void *context, uint32_t ms)
 {
 	struct forward *forward = context;

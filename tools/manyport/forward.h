@@ -5,7 +5,7 @@
  *	spec       "SOCKET:NAME" of the command line
  *	listener   accepts; knows its service
  *	relay      one accepted connection and its channel: two flows (flow.h)
- *	drain      a client's socket behind that, until the client has all
+ *	drain      a client's socket after that, until the client has all bytes
  */
 #ifndef FORWARD_H
 #define FORWARD_H
@@ -24,7 +24,7 @@
 struct forward {
 	struct loop *loop;
 	const char *port;		/* as the user said it, for messages */
-	char path[256];			/* of the port's node; "" where it is to be found yet */
+	char path[256];			/* of the port's node; "" until it is found */
 	struct loop_watch signals;
 	struct list listeners, relays, drains;
 	struct loop_timer tell;		/* what was left out of the log */

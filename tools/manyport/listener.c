@@ -2,9 +2,9 @@
 /*
  * The listening sockets of manyport forward. See forward.h.
  *
- * The file of a unix socket may go while the forwarder runs: somebody cleans a folder, or
- * mounts another one over it. Nothing tells all of that, so the files are looked at now and
- * then, and one that is gone is made anew. What somebody else has put there is left alone.
+ * The file of a unix socket may go while the forwarder runs: a script cleans the folder, or
+ * another file system is mounted over it. No event tells all of that, so a timer looks whether
+ * the files are there, and makes one that is gone again. Another file at that path is left alone.
  */
 #include <errno.h>
 #include <limits.h>
@@ -32,7 +32,7 @@ struct listener {
 	struct loop_watch watch;
 	struct loop_task again;
 	bool is_starved;		/* descriptors or memory ran out: accept again */
-	bool is_lost;			/* its file is, and that was told */
+	bool is_lost;			/* the file cannot be made again, and that was logged */
 };
 
 static void accept_some(struct listener *listener, int max);
@@ -85,8 +85,8 @@ static void accept_some(struct listener *listener, int max)
 	if (error == EAGAIN)
 		return;
 	/*
-	 * No edge will come for those who wait: try again when something was closed. That may be
-	 * another process's, as with ENFILE, so try after a moment, too.
+	 * No edge will come for clients in the backlog: accept again when a descriptor was closed.
+	 * Another process may have to close it, as with ENFILE, so a timer accepts again, too.
 	 */
 	listener->is_starved = true;
 	loop_timer_start(&listener->forward->starved, STARVED_MS);
@@ -187,7 +187,7 @@ static int start(struct listener *listener)
 
 /* ---- files that go ---- */
 
-/* Those who connected to the socket that is gone are served, and its place is taken. */
+/* Serves the clients that connected to the socket that is gone, then listens on @fresh. */
 static int replace(struct listener *listener, const struct unix_listener *fresh)
 {
 	accept_some(listener, INT_MAX);
@@ -204,7 +204,7 @@ static void open_anew(struct listener *listener)
 	struct stat status;
 	int ret;
 
-	/* Whoever has put something there is asked once, not again and again. */
+	/* Another program's file is tested once, not each time: that costs a connection. */
 	if (listener->is_lost && !lstat(spec->address, &status))
 		return;
 	ret = unix_listener_open_now(&fresh, spec->address, &spec->access);

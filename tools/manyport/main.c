@@ -72,10 +72,10 @@ static int find_command(int argc, char **argv)
 }
 
 /*
- * Whoever started us may have closed standard input, output or error. The next file that is
- * opened, a channel, would get its number, and input, output or messages would go there. So
- * something else has the number: an input that has ended, an output that refuses (and so is
- * noticed when there is something to write), a place for messages that nobody reads.
+ * The program that started us may have closed standard input, output or error. The next file that
+ * is opened, a channel, would get the free number, and input, output or messages would go there.
+ * So other files take the numbers: an input that has ended, an output that refuses (and so is
+ * noticed when there is something to write), and a place where messages are lost.
  */
 static void occupy_standard_files(void)
 {

@@ -7,12 +7,12 @@
  * A cut stream never looks whole, and bytes that arrived are not thrown away:
  *
  * - A TCP client that resets without having ended its stream has cut it: the channel is
- *   aborted. One that had ended it, and then resets because nobody listens for answers, has
- *   said all: that is passed on, and the answers are thrown away. The kernel tells the two
+ *   aborted. A client that had ended its stream, and then resets because it reads no answers,
+ *   has said all: that is passed on, and the answers are thrown away. The kernel tells the two
  *   apart (ECONNRESET and EPIPE).
- * - A unix socket knows no reset. ECONNRESET says there that the client went with answers
- *   unread, behind all that it had sent: an end. A client that was killed looks the same.
- * - A service that failed resets a TCP client, behind what it had said (drain.c).
+ * - A unix socket knows no reset. ECONNRESET says there, after the last byte, that the client
+ *   went with answers unread: an end. A client that was killed looks the same.
+ * - When a service fails, its TCP client is reset, after all that the service had said (drain.c).
  *
  * Whatever happens in a callback only marks the relay; settle() is the last word of each, and
  * the only one that frees.
@@ -59,8 +59,8 @@ struct relay {
 };
 
 /*
- * @cut: the service is not to take what it got for the whole. @reset: nor is the client,
- * where its socket has a way to say so. The first one counts.
+ * @cut: the service must not take what it got for the whole. @reset: nor must the client, where its
+ * socket has a reset. Only the first call for a relay counts.
  */
 static void end_relay(struct relay *relay, int error, bool cut, bool reset)
 {
@@ -80,7 +80,7 @@ static void close_port(struct relay *relay)
 		close(fd);
 }
 
-/* A client of TCP learns by a reset, one of a unix socket by the close. */
+/* A TCP client learns of the refusal by a reset; a client of a unix socket sees a close. */
 static void refuse_client(int client)
 {
 	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
@@ -139,8 +139,8 @@ static void refused(struct relay *relay, int error)
 }
 
 /*
- * Has the client gone without a word? Who hung up and left bytes has said something, which is to
- * arrive all the same. Of a TCP client only a reset is told.
+ * Has the client gone without having sent anything? The bytes of a client that hung up are to
+ * arrive all the same. Of a TCP client only a reset shows that it has gone.
  */
 static bool client_has_gone(const struct relay *relay)
 {
@@ -150,7 +150,7 @@ static bool client_has_gone(const struct relay *relay)
 	       !recv(relay->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
-/* Another try, if that was asked for and may help; the client waits meanwhile. */
+/* Another try, if --wait was given and it may help; until it succeeds the client waits. */
 static void try_again(struct relay *relay, int error)
 {
 	uint64_t now = loop_now(relay->forward->loop);
@@ -160,7 +160,7 @@ static void try_again(struct relay *relay, int error)
 		refused(relay, error);
 		return;
 	}
-	/* Tries for nobody would go on without end, and give the service an empty connection. */
+	/* Without the client a try could only give the service an empty connection. */
 	if (client_has_gone(relay)) {
 		end_relay(relay, 0, false, false);
 		return;
@@ -183,9 +183,8 @@ static void stop_out(struct relay *relay)
 }
 
 /*
- * The client takes no more. What the service says is read all the same and thrown away: a
- * service that waits for somebody to take it, or that fails because nobody does, would not
- * take the rest of an upload.
+ * The client takes no more. What the service says is read all the same and thrown away: if it
+ * were not read, the service might wait or fail, and not take the rest of an upload.
  */
 static void drop_in(struct relay *relay)
 {
@@ -200,7 +199,7 @@ static bool is_finished(const struct relay *relay)
 	       (relay->port.hung_up && relay->in.is_done);
 }
 
-/* Something is wrong with the client; more of what it said may wait to be read. */
+/* A call on the client's socket failed; bytes from the client may still wait to be read. */
 static void client_failed(struct relay *relay, int error)
 {
 	bool has_ended = error == -EPIPE ||
@@ -223,7 +222,7 @@ static bool is_late_refusal(const struct relay *relay, int error)
 	       !relay->out.bytes && !relay->in.bytes;
 }
 
-/* What the client said is held, and its end is to be told again, to the next channel. */
+/* The client's bytes are held for the next channel, which must be told their end again, too. */
 static void refused_late(struct relay *relay, int error)
 {
 	relay->is_connected = false;
@@ -231,7 +230,7 @@ static void refused_late(struct relay *relay, int error)
 	try_again(relay, error);
 }
 
-/* The same of the port. @in: by a read, so all that the service said has been read. */
+/* A call on the channel failed. @in: a read did, so all that the service said has been read. */
 static void port_failed(struct relay *relay, int error, bool in)
 {
 	if (is_late_refusal(relay, error)) {
@@ -242,7 +241,7 @@ static void port_failed(struct relay *relay, int error, bool in)
 		end_relay(relay, error, false, true);
 		return;
 	}
-	/* Reading meets a failure itself, behind the last byte. */
+	/* A later read meets the failure itself, behind the last byte. */
 	relay->has_failed = error != -EPIPE;
 	stop_out(relay);
 }
@@ -307,7 +306,7 @@ static int name_channel(struct relay *relay)
 	return !ret || ret == -EISCONN ? 1 : ret;
 }
 
-/* What was said while connecting was about that, not about the data. */
+/* Until here the channel's events were about its name. From here on they are about the data. */
 static void begin(struct relay *relay)
 {
 	relay->is_connected = true;
@@ -340,7 +339,7 @@ static void port_ready(struct loop_watch *watch, uint32_t events)
 	settle(relay);
 }
 
-/* Asked for as soon as it is told: a stalled flow would not meet it. */
+/* Asks for the error as soon as an event tells of it: a flow that stalls makes no call. */
 static void look_for_reset(struct relay *relay)
 {
 	socklen_t len = sizeof(int);
@@ -364,7 +363,7 @@ static void client_ready(struct loop_watch *watch, uint32_t events)
 	settle(relay);
 }
 
-/* A node that was found once may have gone with its device, and another one come. */
+/* The node that was found may have gone with its device: then finds the port again. */
 static int open_port(struct forward *forward)
 {
 	int ret = -ENODEV;
@@ -431,7 +430,7 @@ static struct relay *alloc_relay(struct forward *forward, const struct spec *spe
 	return relay;
 }
 
-/* Whose channel it is to be. Returns 0 or -errno: then it is not to be ours either. */
+/* Learns the client's user, with --as-client. After -errno no channel may be opened. */
 static int learn_user(struct relay *relay)
 {
 	socklen_t len = sizeof(relay->user);
@@ -482,7 +481,7 @@ static bool is_sending(const struct forward *forward)
 	return false;
 }
 
-/* A stream that has not ended is cut here, and neither side is to take it for the whole. */
+/* Streams that have not ended are cut, so that neither side takes its part for the whole. */
 void relay_end_all(struct forward *forward)
 {
 	struct relay *relay;

@@ -8,7 +8,7 @@
 
 #include "forward.h"
 
-/* What root made with the usual umask could be used by nobody else, either. */
+/* Only the owner may connect, as with a socket that root makes with the usual umask. */
 #define DEFAULT_MODE 0600
 
 static bool is_number(const char *text, size_t len)
@@ -109,7 +109,7 @@ static int parse_unix(struct spec *spec, const char **why)
 			 "%s: not mode=OCTAL (to 0777), owner=NAME or group=NAME", bad);
 		return ret;
 	}
-	/* To leave out who may connect would let in everybody. */
+	/* Ignoring the settings would let in every process that sees the name. */
 	if (spec->address[0] == '@' && strlen(spec->address) < before) {
 		*why = "an abstract name has no mode, owner or group: whoever sees it may connect";
 		return -EINVAL;

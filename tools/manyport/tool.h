@@ -38,8 +38,8 @@ const char *error_name(int error);
 void explain_refused(char text[EXPLAIN_SIZE], const char *port, const char *service, int error);
 
 /*
- * May the same attempt do better later? True where the port is not there, or nobody listens
- * yet; not where the host knows no such service, or does not allow it.
+ * May the same attempt do better later? True where the port is not there, or the service does not
+ * listen yet; false where the host knows no such service, or does not allow it.
  */
 bool refusal_may_pass(int error);
 /* How long to wait before another attempt, in ms; @before: before the last one, 0 for the first. */
