@@ -52,7 +52,7 @@ static pid_t start_bulk(const struct options *options)
 	return child;
 }
 
-/* A channel full in both directions, of which nobody reads any more. */
+/* A channel that is full in both directions, and that neither end reads any more. */
 static void stall(const struct options *options)
 {
 	int fd = target_open(options->target);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The guest's half of bench/run: sets the transports up, then runs the commands that
 # come through the port "control", a line each: ID SECONDS COMMAND. The answer is the
-# output and a line "end ID STATUS". A command that cannot be killed holds nobody up.
+# output and a line "end ID STATUS". A command that cannot be killed holds no other up.
 # shellcheck disable=SC3045 # busybox has it
 ulimit -n 100000
 sysctl -q -w net.ipv4.tcp_tw_reuse=1 net.ipv4.ip_local_port_range='1024 65535'

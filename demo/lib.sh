@@ -53,7 +53,7 @@ report_step()
 }
 
 # step TITLE COMMAND...: ends the script when COMMAND fails. COMMAND may set
-# step_title anew, when it knows more than was known before.
+# step_title again, when it knows more than was known before.
 step()
 {
 	step_title=$1
@@ -85,7 +85,7 @@ clean_up()
 	[ -z "$machine_pid" ] || kill -- "-$machine_pid" 2>/dev/null || true
 	[ -n "$dir" ] || exit $status
 	if [ $status = 130 ] || [ $status = 143 ]; then
-		# Somebody has ended us: there is nothing to look into.
+		# The user has ended the script: there is nothing to look into.
 		[ -n "$keep" ] || rm -rf "$dir"
 		exit $status
 	fi
@@ -159,9 +159,9 @@ prepare_kernel()
 	step_title="guest's kernel: Linux $(cat "$kernel/release")"
 }
 
-# Most of a first run is the way of QEMU here, so all else is made meanwhile. A
-# process group of its own: it is ended as a whole. Debian's stock kernel gets the
-# distribution's own QEMU.
+# Most of a first run is the download of QEMU, so all else is made at the same time. The
+# machine has a process group of its own, which is ended as a whole. Debian's stock kernel
+# gets the distribution's own QEMU.
 # shellcheck disable=SC2016 # the inner shell's parameters
 start_machine()
 {
