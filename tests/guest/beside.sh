@@ -105,7 +105,7 @@ ok "a port of the modern one works both ways"
 is "$ours" manyport 0f && ours_works && says 'taken from' 0
 ok "manyport keeps its device; nothing was taken"
 
-# Unloaded: the device has no driver until somebody asks for one.
+# Unloaded: the device has no driver until a bind asks for one.
 exec 7<>/dev/virtio-ports/foreign10 8<>/dev/virtio-ports/foreign11
 rmmod manyport && is "$ours" none 01 && foreign_are virtio_console 0f
 ok "manyport unloaded: its device is without a driver, the others go on"

@@ -273,7 +273,7 @@ ok "SIGTERM ends it"
 [ ! -e /tmp/mine ] && [ ! -e /tmp/all ]
 ok "and its sockets are gone"
 
-# The service lets in nobody but alice, and root is who forwards.
+# The service lets in alice only, and root runs the forwarder.
 manyport forward --as-client -L /tmp/theirs,mode=0666:alice -L /tmp/whose,mode=0666:who \
 	2>/tmp/forward &
 forward=$!
@@ -294,7 +294,7 @@ said '1001
 ok "each has a channel of his own"
 kill $forward
 wait $forward
-# Without the capabilities it can speak for nobody else.
+# Without the capabilities a forwarder can speak for its own user only.
 chmod 0666 $port
 su bob -c "exec manyport forward --as-client -L /tmp/bobs,mode=0666:who" 2>/tmp/forward &
 forward=$!

@@ -82,7 +82,7 @@ void control_retry_all(void);		/* after each round of events */
 
 /* The service "stress" (host_stress.c). */
 void stressed_create(int fd);
-bool stress_round(void);		/* true: somebody waits for the next round */
+bool stress_round(void);		/* true: a stress program waits for the next round */
 void stress_go(void);
 void stress_counts(unsigned int *active, unsigned int *finished, unsigned int *bad);
 void stress_forget(void);		/* counts from 0 again */

@@ -8,7 +8,7 @@
  *	    tcp.port			a file with the TCP port of another puppet listener
  *	    control.sock		takes commands (host_control.c)
  *	    stress.sock			the service of the stress program (host_stress.c)
- *	    refused.sock		a socket that nobody listens on
+ *	    refused.sock		a socket without a listener
  *	  and prints "ready" when all are there. Ends at SIGTERM.
  *	host-service --fail BYTES [STATUS]  prints the pattern of seed 1 and exits with STATUS (3)
  *	host-service --report		prints its environment and ends
@@ -234,7 +234,7 @@ static void __attribute__((noreturn)) serve(void)
 	int count;
 
 	for (;;) {
-		/* Who looks away for some rounds must not sleep for ever. */
+		/* A stream that skips some rounds must not sleep for ever. */
 		count = epoll_wait(epoll, events, 64, is_waiting ? 1 : -1);
 		if (count < 0 && errno != EINTR)
 			fail("epoll_wait");

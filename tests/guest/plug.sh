@@ -40,7 +40,7 @@ forget_rounds()
 	done
 }
 
-# A node that is made anew has another number in devtmpfs.
+# A node that is made again has another number in devtmpfs.
 number()
 {
 	stat -L -c %i "$port" 2>/dev/null
@@ -65,7 +65,7 @@ for process in 1 2 3 4; do
 	workers="$workers $!"
 done
 for round in 1 2 3; do
-	# shellcheck disable=SC2094 # nobody writes to it
+	# shellcheck disable=SC2094 # the file is only read
 	manyport connect echo <held >/dev/null 2>&1 &
 	holder=$!
 	until_true has_rounds 2

@@ -44,7 +44,7 @@ exec 3<>"$port" && printf 'sum\n' >&3 && head -c 3000000 /dev/zero >&3 &&
 ok "much data arrives whole"
 exec 3>&-
 
-# A write to a service that is over waits in this driver for the next one; nobody waits for the write.
+# A write to a service that is over waits in this driver for the next one; the command does not.
 timeout 20 ./manyport connect -p "$port" nothing </dev/zero 2>/tmp/error
 [ $? -lt 2 ]
 ok "the command ends with a service that is refused, input or not"

@@ -259,7 +259,7 @@ static void run_threads(struct stream *streams, unsigned int count)
 	free(threads);
 }
 
-/* ---- for somebody who looks for what is stuck ---- */
+/* ---- for a developer who looks for what is stuck ---- */
 
 static struct stream *said;
 static unsigned int said_count;

@@ -5,7 +5,7 @@
 count=0
 status=0
 
-# More lines about a test that failed; a script may define it anew.
+# More lines about a test that failed; a script may define its own.
 why()
 {
 	dmesg | tail -n 5

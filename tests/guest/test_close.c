@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* close: what was written still arrives, the end always does, and nobody waits for it. */
+/* close: what was written still arrives, the end always does, and close() does not wait for it. */
 #include "channel.h"
 
 TEST(bytes_before_it_arrive)
@@ -31,7 +31,7 @@ TEST(does_not_wait_and_lingers)
 	uint64_t len = fill(p.fd, 1, 0);
 
 	set_nonblock(p.fd, false);
-	/* Nobody reads until it has returned. */
+	/* The service does not read until close() has returned. */
 	CHECK_OK(close(p.fd));
 	expect_arrived(&p, len, 1);
 }
@@ -92,7 +92,7 @@ TEST(the_linger_limit_ends_it)
 	close(p.fd);
 	/* The service never reads, yet it is left alone in the end. */
 	ctl("hup %u", p.index);
-	/* Nobody holds the channel, so it is the log and a counter that tell. */
+	/* No process holds the channel any more, so the log and a counter tell. */
 	expect_log(log, words);
 	CHECK_EQ(port_attribute(PORT_MULTI, "linger_expired"), before + 1);
 }
@@ -123,7 +123,7 @@ TEST(a_service_that_never_ends_is_left)
 	close(p.fd);
 	ctl("read %u all", p.index);
 	ctl("eof %u", p.index);
-	/* It stays and talks; after the limit nobody takes what it says. */
+	/* The service stays and talks; after the limit what it says is no longer taken. */
 	do {
 		ctl("send %u 1000000 1", p.index);
 	} while (ctl_try("sent %u", p.index));

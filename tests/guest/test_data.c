@@ -492,8 +492,8 @@ static void late_page_make(struct late_page *late)
 }
 
 /*
- * A write joins bytes that wait for an answer, and that comes while its page does not: it
- * is the write that sends them then, as nobody else will.
+ * A write joins bytes that wait for an answer. The answer comes while the write still waits for its
+ * page: then the write must send the bytes, since no other answer will.
  */
 TEST(a_write_whose_page_comes_late_is_sent)
 {

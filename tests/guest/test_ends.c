@@ -114,7 +114,7 @@ TEST(exit_without_close)
 	}
 }
 
-/* Bytes that the service said and nobody read do not turn the end into a reset. */
+/* Bytes of the service that the guest has not read do not turn the end into a reset. */
 TEST(close_with_bytes_unread)
 {
 	for (size_t kind = 0; kind < 2; kind++) {
@@ -155,7 +155,7 @@ TEST(abort)
 		uint32_t unsent = channel_info(p.fd).unsent;
 		/*
 		 * TCP may make room once more at any time, when an acknowledgement comes late; a
-		 * unix socket does when it is read, and nobody reads.
+		 * unix socket does when it is read, and the service does not read.
 		 */
 		uint64_t most = kind ? len - 1 : len - unsent;
 

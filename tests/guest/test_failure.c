@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The driver fails while it takes its device, behind each step that others may have used
- * already: an interrupt, an open. Nothing of it is left, nobody who got in touches what is
+ * The driver fails while it takes its device, after each step whose result an interrupt or an
+ * open may have used already. Nothing of the device is left, no such user touches memory that is
  * gone (KASAN would say so), and the next attempt works. Debug builds of the module only:
  * kmod/debug.c has the steps.
  */

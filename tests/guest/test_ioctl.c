@@ -161,7 +161,7 @@ TEST(shutdown_write_wakes_a_writer)
 	ctl("read %u 100000", p.index);
 	ctl("got %u 100000", p.index);
 	CHECK_EQ(manyport_shutdown(p.fd, SHUT_WR), 0);
-	/* Nobody reads on: only the shutdown can have ended the write. */
+	/* The service reads no more: only the shutdown can have ended the write. */
 	JOIN(pid);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* open: a new channel each time, for anybody, up to the limits; dup and fork share. */
+/* open: a new channel each time, for each process, up to the limits; dup and fork share. */
 #include <sched.h>
 
 #include "channel.h"

@@ -36,7 +36,7 @@ TEST(answered_not_yet_collected_with_bytes)
 {
 	int fd = port_open(PORT_MULTI, O_NONBLOCK);
 
-	/* What the service says meanwhile is not readable before the name is taken. */
+	/* What the service says during the naming is not readable before the name is taken. */
 	ctl("fill backlog");
 	CHECK_FAILS(write(fd, "backlog", 8), EAGAIN);
 	ctl("drain backlog");

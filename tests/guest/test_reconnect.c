@@ -160,7 +160,7 @@ TEST(hup_of_epoll_and_then_0_do_not_ask)
 	int epoll = CHECK_OK(epoll_create1(EPOLL_CLOEXEC));
 	char byte;
 
-	/* Adding looks at the file, too, and tells nobody. */
+	/* EPOLL_CTL_ADD polls the file, too, but no caller has been told the end by that. */
 	CHECK_OK(epoll_ctl(epoll, EPOLL_CTL_ADD, p.fd, &event));
 	CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
 	CHECK(event.events & EPOLLHUP);
@@ -428,7 +428,7 @@ TEST(two_clients_leave_a_busy_agent_that_blocks)
 	two_leave_early(0);
 }
 
-/* Bytes wait to be read: who waits for room must not sleep until somebody reads them. */
+/* Bytes wait to be read: a writer that waits for room must not sleep until they are read. */
 TEST(unread_bytes_keep_no_writer)
 {
 	int fd = port_open(PORT_AGENT, O_NONBLOCK);
@@ -570,7 +570,7 @@ TEST(a_client_goes_to_an_open_that_asks)
 	await_client(through);
 	ctl("close %u", index);
 	CHECK_EQ(read(through, &byte, 1), 0);
-	/* It waits while nobody asks: also while one is there that was told the end. */
+	/* The next client waits until a call asks for it, also while @through is still open. */
 	next = client();
 	ctl("send %u 100 2", next);
 	barrier();

@@ -159,7 +159,7 @@ static void write_until_interrupted(void *arg)
 
 	catch_usr1(false);
 	pattern_fill(buf, MUCH, 1, 0);
-	/* Nobody reads: it never ends by itself. */
+	/* The service does not read: the write never ends by itself. */
 	do {
 		pattern_fill(buf, MUCH, 1, shared->total);
 		ret = write(shared->fd, buf, MUCH);

@@ -280,7 +280,7 @@ TEST(waits_without_the_lock_of_a_nonblocking_pipe)
 	read_pattern(pipes[0], 100, 1, 0);
 }
 
-/* What comes when nobody reads the pipe any more stays in the channel. */
+/* Bytes that come when the pipe has no reader any more stay in the channel. */
 TEST(a_pipe_without_readers_takes_nothing)
 {
 	struct into_pipe *move = shared_alloc(sizeof(*move));

@@ -4,8 +4,8 @@
  * no interrupt is made for it [protocol.md 6.8]. Whoever then waits, in whichever way, is
  * woken all the same.
  *
- * The service takes its time for the second answer, and nothing else happens on the port
- * meanwhile: who is not woken by it sleeps for ever.
+ * The service takes its time for the second answer, and until then nothing else happens on the
+ * port: a reader that the answer does not wake sleeps for ever.
  */
 #include <signal.h>
 #include <sys/epoll.h>
@@ -123,7 +123,7 @@ TEST(nobody_need_wait)
 {
 	int fd = wait_for_turn(), bytes = 0;
 
-	/* That READ brings it, so it counts without anybody reading. */
+	/* The READ that was sent ahead brings it, so FIONREAD counts it without a read(). */
 	while (!bytes)
 		CHECK_OK(ioctl(fd, FIONREAD, &bytes));
 	take_answer(fd);

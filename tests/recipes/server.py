@@ -14,7 +14,7 @@ class Upgrade(socketserver.StreamRequestHandler):
         while data := self.rfile.read1(65536):
             digest.update(data)
             count += len(data)
-        # Who takes the end of one direction for that of both has closed by then.
+        # A forwarder that takes the end of one direction for that of both has closed by then.
         time.sleep(1)
         self.wfile.write(b'%d %s\n' % (count, digest.hexdigest().encode()))
 
