@@ -574,7 +574,7 @@ static inline uint64_t fake_clock_us(void *context)
 static inline void fake_rearm(void *context) { (void)context; }
 static inline void fake_wake(void *context) { ((struct fake_driver *)context)->woken = true; }
 
-/* Nobody is called before all that was given can be seen [protocol.md 6.8]. */
+/* The driver is not called before it can see all that was given [protocol.md 6.8]. */
 static inline void fake_call(void *context, unsigned int queue)
 {
 	struct fake_driver *d = context;

@@ -75,7 +75,7 @@ static inline unsigned int port_of(int fd)
 	return getsockname(fd, (struct sockaddr *)&address, &len) ? 0 : ntohs(address.sin_port);
 }
 
-/* A socket whose next read or write gives ECONNREFUSED: nobody takes the datagram. */
+/* A socket whose next read or write gives ECONNREFUSED: the datagram's port is closed. */
 static inline int refused_socket(int flags)
 {
 	struct sockaddr_in nobody = { .sin_family = AF_INET, .sin_port = htons(1),

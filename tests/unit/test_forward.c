@@ -43,7 +43,7 @@ static void a_reset_behind_a_stall(void **state)
 #define SOCKET_ROOM 150000	/* about; more than what lies between forwarder and service */
 
 /*
- * Takes the upload, and says so for each piece, whether or not anybody listens. Not for the
+ * Takes the upload, and says so for each piece, whether or not the client listens. Not for the
  * last pieces: sockets in place of channels know no close that throws away what still comes,
  * so the forwarder must not be able to close before the last word.
  */
@@ -172,7 +172,7 @@ static void an_answer_beside_an_upload_arrives(void **state)
 
 	(void)state;
 	fill(r.client);
-	/* Says what is wrong, and ends; the rest of the upload is not read by anybody. */
+	/* The service says what is wrong, and ends; the rest of the upload is never read. */
 	send_all(r.service, ANSWER);
 	close(r.service);
 	read_over(r.client, &bytes);
@@ -260,7 +260,7 @@ static void a_descriptor_cannot_travel(void **state)
 	assert_int_equal(pipe(pipe_ends), 0);
 	send_descriptor(r.client, pipe_ends[1]);
 	close(pipe_ends[1]);
-	/* Nobody has it any more; the service is not to take what it got for the whole. */
+	/* No process has the descriptor any more, and the service must not take a part for all. */
 	assert_int_equal(read(pipe_ends[0], &(char){ 0 }, 1), 0);
 	expect_line("a descriptor, which cannot travel");
 	assert_int_equal(read_over(r.service, &bytes), ECONNRESET);
@@ -293,7 +293,7 @@ static void v_says_how_connections_end(void **state)
 	over(&r);
 }
 
-/* Nobody listens at the service's socket yet. */
+/* The service's socket has no listener yet. */
 static void start_unserved(struct relayed *r, const char *name, const char *option)
 {
 	char listen_at[100];

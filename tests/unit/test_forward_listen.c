@@ -276,7 +276,7 @@ static void a_removed_path_is_made_anew(void **state)
 	assert_int_equal(unlink(path), 0);
 	expect_line("listening there anew");
 	expect_served(path);
-	/* Who was connected before is so still. */
+	/* The earlier connection lives on. */
 	send_all(client, 10);
 	receive_all(service, 10);
 	close(client);
@@ -285,7 +285,7 @@ static void a_removed_path_is_made_anew(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
-/* Clients do not wait while somebody else has the lock on the folder. */
+/* Clients do not wait while another process has the lock on the folder. */
 static void a_locked_folder_holds_nobody_up(void **state)
 {
 	int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -314,7 +314,7 @@ static void a_path_that_another_takes(void **state)
 	assert_int_equal(unlink(path), 0);
 	fd = listen_at(path, 5);
 	expect_line("not this forwarder's any more");
-	/* It was looked at once, and is nobody else's. */
+	/* The forwarder has tested it by one connection, and leaves it alone from then on. */
 	close(accept(fd, NULL, NULL));
 	assert_true(dial_unix(path) >= 0);
 	close(accept(fd, NULL, NULL));

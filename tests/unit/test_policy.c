@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Who may have a channel to what. */
+/* Which users may have a channel to which service. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -127,7 +127,7 @@ static void users_are_checked(void **state)
 	set("Service all", "Connect", "echo");
 	set("Service all", "DenyUser", "");
 	start();
-	/* An empty list is a list: nobody is let in, no port leads there, nobody is denied. */
+	/* An empty list is a list: no user is let in, no port leads there, no user is denied. */
 	assert_int_equal(admit("manyport", "nobody", 0), MP_REASON_DENIED);
 	assert_int_equal(admit("manyport", "nobody", UINT32_MAX), MP_REASON_DENIED);
 	assert_int_equal(admit("manyport", "nowhere", 0), MP_REASON_NO_SERVICE);
@@ -144,7 +144,7 @@ static void users_are_checked(void **state)
 	assert_int_equal(admit("manyport", "few", UINT32_MAX), MP_REASON_DENIED);
 	assert_int_equal(admit("manyport", "most", 34), 0);
 	assert_int_equal(admit("manyport", "most", 33), MP_REASON_DENIED);
-	/* Who is not known may be the one that is denied. */
+	/* An unknown user may be the one that is denied. */
 	assert_int_equal(admit("manyport", "most", UINT32_MAX), MP_REASON_DENIED);
 }
 
@@ -221,11 +221,11 @@ static void nobody_takes_all(void **state)
 	assert_int_equal(admit("manyport", "s", 6000), MP_REASON_BUSY);
 	for (int i = 0; i < 4096 / 16; i++)
 		assert_int_equal(admit("manyport", "s", 0), 0);
-	/* Who cannot be told apart shares with nobody. */
+	/* Users that cannot be told apart have no share. */
 	assert_int_equal(admit("manyport", "s", UINT32_MAX), 0);
 }
 
-/* Who says how many a user may have, is taken at his word. */
+/* A configured number goes before the share. */
 static void a_number_goes_before_the_share(void **state)
 {
 	(void)state;

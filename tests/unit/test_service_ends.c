@@ -352,7 +352,7 @@ static bool is_set(void *context)
 	return *(bool *)context;
 }
 
-/* Who ends waits until nothing is kept, or ends what is. */
+/* At its end the daemon waits until no stream is kept, or ends those that are. */
 static void the_end_of_all(void **state)
 {
 	struct test_peer peer;
@@ -464,7 +464,7 @@ static void a_program_is_told_after_its_input(void **state)
 	free(pattern);
 }
 
-/* It works on when its input has ended, and nobody waits for its output. */
+/* A program works on when its input has ended, though its output is thrown away. */
 static void a_program_works_on(void **state)
 {
 	struct test_peer peer;

@@ -323,7 +323,7 @@ static void dying_programs_are_bounded(void **state)
 	assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_BUSY);
 }
 
-/* Far more than a pipe holds, on standard error, disturbs nobody. */
+/* A program may write far more than a pipe holds to standard error, and goes on. */
 static void errors_go_to_the_log(void **state)
 {
 	struct test_peer peer;
@@ -546,7 +546,7 @@ static void service_ends_with_starts(void **state)
 	rig_rounds(&rig, 2);
 	close_many(MP_END_ABORT);
 	service_destroy(service);
-	/* And with one whose start takes longer than anybody waits. */
+	/* And with one whose start takes longer than the end of the service waits. */
 	service = rig_service(&rig, "exec:sleep 1000");
 	stop_spawner();
 	open_many();
@@ -647,7 +647,7 @@ static void starts_are_limited(void **state)
 	service = make_service("exec:cat", 20, "");
 	while (opened < 1000 && can_open(NULL))
 		opened++;
-	/* The loop's clock stood still meanwhile. */
+	/* The loop's clock stood still while they were opened. */
 	assert_int_equal(opened, 200);
 	rig_wait(&rig, can_open, NULL);
 }

@@ -64,7 +64,7 @@ static void give_back(struct test_peer *peer)
 	peer_close(peer, true);
 }
 
-/* Who goes before a byte was moved leaves its client to the next. */
+/* A channel that goes before a byte was moved leaves its client to the next. */
 static void listen_gives_an_unused_client_away(void **state)
 {
 	char path[128], bytes[8];
@@ -99,7 +99,7 @@ static void listen_gives_an_unused_client_away(void **state)
 	rig_wait(&rig, peer_is_settled, &peers[0]);
 	assert_int_equal(read(clients[2], bytes, sizeof(bytes)), 4);
 	assert_memory_equal(bytes, "last", 4);
-	/* One that nobody takes ends with the service. */
+	/* A client that no channel takes is closed with the service. */
 	assert_int_equal(peer_open(&peers[3], service, "", 0), 0);
 	clients[3] = connect_to(path);
 	rig_wait(&rig, peer_is_settled, &peers[3]);
@@ -124,15 +124,15 @@ static void listen_takes_no_others_socket(void **state)
 	(void)state;
 	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
 	snprintf(uri, sizeof(uri), "unix-listen:%s", path);
-	/* Somebody listens. */
+	/* Another socket listens there. */
 	fd = listen_at(path, 5);
 	assert_null(service_create(&make, uri));
 	assert_non_null(strstr(make.error, "listens there already"));
-	/* Nobody does any more: the file is replaced. */
+	/* It listens no more: the file is replaced. */
 	close(fd);
 	service = service_create(&make, uri);
 	assert_non_null(service);
-	/* Somebody else has replaced it: it is left alone at the end. */
+	/* A file that another program put in its place is left alone at the end. */
 	unlink(path);
 	fd = listen_at(path, 5);
 	service_destroy(service);

@@ -36,7 +36,7 @@ static bool fds_are_as_before(void *context)
 	return rig_count_fds() == fds_before + 1;	/* the loop's */
 }
 
-/* The thread of a look-up that nobody waits for closes its descriptor when it is over. */
+/* The thread of a look-up that was given up closes its descriptor when the look-up is over. */
 static int names_teardown(void **state)
 {
 	rig_wait(&rig, fds_are_as_before, NULL);
@@ -65,7 +65,7 @@ static void check_tcp(const char *host, int family)
 	rig_wait(&rig, peer_has_written, &peer);
 	check_both_ways(&peer, server);
 	peer_close(&peer, MP_END_WHOLE);
-	/* Nobody listens any more. */
+	/* The server listens no more. */
 	close(listener);
 	if (peer_open(&peer, service, NULL, 0) == 0)
 		rig_wait(&rig, peer_is_settled, &peer);
@@ -79,7 +79,7 @@ static void tcp_both_ways(void **state)
 	(void)state;
 	check_tcp("127.0.0.1", AF_INET);
 	check_tcp("[::1]", AF_INET6);
-	/* "localhost" may be ::1 first, where nobody listens: the next address. */
+	/* "localhost" may be ::1 first, where no server listens: the next address is tried. */
 	check_tcp("localhost", AF_INET);
 }
 
@@ -282,7 +282,7 @@ static void name_comes_later(void **state)
 	rig_wait(&rig, peer_is_settled, &peer);
 	assert_int_equal(peer.refused, MP_REASON_NOT_LISTENING);
 	peer_close(&peer, MP_END_ABORT);
-	/* Who comes right behind is refused without another look-up. */
+	/* A channel that comes right after that is refused without another look-up. */
 	assert_int_equal(peer_open(&peer, opening.service, NULL, 0), -MP_REASON_NOT_LISTENING);
 	assert_int_equal(asked, 1);
 	set_name(0);

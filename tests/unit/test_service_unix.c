@@ -384,7 +384,7 @@ struct bulk_writer {
 	int server;
 };
 
-/* Reads all that came, and writes anew: does much more go in one call than an ordinary buffer? */
+/* Reads all that came, and writes again: does much more go in one call than an ordinary buffer? */
 static bool writes_wide(void *context)
 {
 	struct bulk_writer *writer = context;

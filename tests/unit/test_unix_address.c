@@ -60,7 +60,7 @@ static int try_connect(const char *to)
 	return ret;
 }
 
-/* Nobody takes over what stands at the path, and it is afterwards as it was. */
+/* What stands at the path cannot be listened on, and is afterwards as it was. */
 static void is_left_alone(int error)
 {
 	struct unix_listener listener;
@@ -97,7 +97,7 @@ static void other_files_are_left_alone(void **state)
 	assert_int_equal(symlink(target, path), 0);
 	is_left_alone(-EEXIST);
 	assert_int_equal(access(target, F_OK), -1);
-	/* The link's end is a socket that somebody listens on, then one that nobody does. */
+	/* The link's end is a socket with a listener, then one without. */
 	assert_int_equal(unix_listener_open(&live, target, &own), 0);
 	is_left_alone(-EEXIST);
 	assert_int_equal(try_connect(target), 0);
@@ -105,7 +105,7 @@ static void other_files_are_left_alone(void **state)
 	is_left_alone(-EEXIST);
 }
 
-/* A listener whose backlog is full lets nobody connect, and is not dead. */
+/* A listener whose backlog is full lets no client connect, and is not dead. */
 static void listeners_are_left_alone(void **state)
 {
 	struct sockaddr_un address;
@@ -141,7 +141,7 @@ static void a_dead_socket_is_replaced(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
-/* Whoever removed the file and listens there keeps what he made. */
+/* A program that removed the file and listens there keeps its own. */
 static void the_end_removes_only_its_own(void **state)
 {
 	struct unix_listener listener, other;

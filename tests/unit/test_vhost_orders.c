@@ -133,7 +133,7 @@ static void boot(struct uml *uml, bool newer)
 	bind_driver(uml);
 }
 
-/* Each call is eight bytes; nobody reads, and nothing waits. */
+/* Each call is eight bytes; the socket is not read, and the caller does not wait. */
 static void expect_calls(struct uml *uml)
 {
 	uint64_t value;
@@ -170,7 +170,7 @@ static void expect_nothing_closed(struct uml *uml)
 	assert_int_equal(recv(uml->channel, sink, 1, MSG_DONTWAIT), -1);
 }
 
-/* No reset, no GET_VRING_BASE; and the rings begin anew. */
+/* No reset, no GET_VRING_BASE; and the rings begin at 0 again. */
 static void rebind(struct uml *uml)
 {
 	uml_unbind(&uml->fe);
@@ -189,7 +189,7 @@ static void put_and_expect(struct front_end *fe, unsigned int chains)
 	assert_int_equal(fe_used(fe, 3)->idx, chains);
 }
 
-/* Off and on again without a base; kicks are suppressed meanwhile. */
+/* Off and on again without a base; kicks are suppressed while the ring is off. */
 static void suspend(struct front_end *fe)
 {
 	uint16_t used = fe_used(fe, 3)->idx;

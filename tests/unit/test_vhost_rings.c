@@ -167,7 +167,7 @@ static void test_bad_descriptors(void **state)
 	close(pipes[1]);
 }
 
-/* A full eventfd that would wait, and a socket that nobody reads. */
+/* A full eventfd that would wait, and a socket that is never read. */
 static void test_call_never_waits(void **state)
 {
 	int full = eventfd(0, EFD_CLOEXEC), pair[2];

@@ -122,7 +122,7 @@ static void test_backend_channel(void **state)
 	session_config_changed(fe.session);
 	assert_int_equal(recv(second[0], &header, sizeof(header), MSG_DONTWAIT), sizeof(header));
 	assert_int_equal(recv(first[0], &header, sizeof(header), MSG_DONTWAIT), 0);
-	/* Nobody reads it, and then nobody is there. */
+	/* The channel's other end does not read, and then is closed. */
 	for (int i = 0; i < 5000; i++)
 		session_config_changed(fe.session);
 	close(second[0]);
@@ -145,7 +145,7 @@ static void test_status(void **state)
 	assert_int_equal(fe.device.resets, resets + 1);
 	assert_null(fe.device.queues[0].ring);
 	assert_int_equal(fe_get_u64(&fe, VHOST_USER_GET_STATUS), 0);
-	/* Until each ring is described anew its memory may be anything: nothing else starts it. */
+	/* Until a ring is described again its memory may be anything: nothing else starts it. */
 	fe_set_table(&fe);
 	assert_int_equal(ask_state(VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
 	for (int i = 0; i < FAKE_QUEUES; i++)
@@ -219,7 +219,7 @@ static void test_no_reader(void **state)
 	assert_nothing_left();
 }
 
-/* A part of a message keeps nobody from the rings. */
+/* A message of which a part is missing does not keep the rings from being served. */
 static void test_slow_front_end(void **state)
 {
 	(void)state;
