@@ -72,7 +72,7 @@ static void set(const char *section, const char *key, const char *value)
 	config_set(config, &origin, section, key, value);
 }
 
-/* Nobody accepts: what is written stays in the connection, by a system call of the kernel's. */
+/* Connections are never accepted: what is written stays in the kernel's buffers. */
 static void listen_on(const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };

@@ -39,7 +39,7 @@ static uint64_t env_clock_us(void *context)
 static void env_rearm(void *context) { (void)context; }
 static void env_wake(void *context) { (void)context; woken = true; }
 
-/* Nobody is called before all that was given can be seen [protocol.md 6.8]. */
+/* The driver is not called before it can see all that was given [protocol.md 6.8]. */
 static void env_call(void *context, unsigned int queue)
 {
 	(void)context;
@@ -146,7 +146,7 @@ static void open_one(unsigned int index, bool reads, bool is_lazy)
 	device_kick(device, index - 1);
 }
 
-/* A driver that broke its rings begins anew. */
+/* A driver that broke its rings begins again. */
 static void revive(void)
 {
 	for (unsigned int i = 0; i < QUEUES; i++)

@@ -9,9 +9,9 @@
  * and what the device has given back is first hidden (tx_new, rx_new), then made visible,
  * the receive queue first, then notified, if the driver has asked for it. A notification
  * uses up what was asked for (armed_tx, armed_rx), and so does a reaper that comes first:
- * that is the least that virtio promises (used_event). Who asks looks once more.
+ * that is the least that virtio promises (used_event). A process that asks looks once more.
  *
- * A process may also go away, to compute for ever: then nobody looks for it. A writer goes
+ * A process may also go away, to compute for ever: then it looks no more. A writer goes
  * away with its last byte handed to the driver; nevertheless the service must get it.
  * With EXPECTS a writer leaves a READ at the device for the answer.
  *
@@ -62,7 +62,7 @@ hidden byte r_flags;
 #define GAVE_TX		tx_new++
 #define GAVE_RX(lazy)	rx_new++; rx_due = (rx_due || !(lazy))
 #define TOLD(c)		told[c] = d[c].bits
-/* A bit that was clear meanwhile is news when it is set again. */
+/* A bit that was clear since it was last told is news when it is set again. */
 #ifdef BUG_CLEARED_FORGOTTEN
 #define CHANGED(c)	skip
 #else
@@ -228,7 +228,7 @@ bit has_tx, has_rx;		/* notifications were asked for */
 #define NEEDS_TX	(!pollers && (awaited || WANTS(0) || WANTS(1)))
 #define NEEDS_RX	(!pollers)
 
-/* Who asks looks once more: what is there already will not notify. */
+/* A process that asks looks once more: what is there already will not notify. */
 inline update_tx()
 {
 	if
@@ -376,7 +376,7 @@ inline look_rx()
 	update_tx(); update_rx()
 }
 
-/* Who is about to look needs no notification; he asks for it again when he has looked. */
+/* A process about to look needs no notification; it asks for one again when it has looked. */
 inline off_tx()
 {
 	has_tx = 0; armed_tx = 0
@@ -427,7 +427,7 @@ end:	do
 #define WORTH_WAKING	(h[c].ready > 0 || AT_END || \
 			 (MAY_ASK && h[c].busy == 0 && ((w[c].bits & IN) || h[c].retry)))
 
-/* Who sleeps has seen to it that he is woken by what was under way then, not by more. */
+/* A sleeper has seen to it that what was under way then wakes it, but nothing sent later. */
 #ifdef BUG_LAZY_BESIDE_SLEEPER
 #define AHEAD_FLAGS	(NOW | QUIET)
 #else
@@ -503,8 +503,8 @@ proctype writer(byte c; byte total)
 }
 
 /*
- * A writer expects an answer: a lazy READ is to wait for it at the device [6.8], unless somebody
- * sleeps. He goes away; a reader may come, or there is one already.
+ * A writer expects an answer: a lazy READ is to wait for it at the device [6.8], unless a reader
+ * sleeps. The writer goes away; a reader may come, or there is one already.
  */
 #ifdef BUG_EXPECT_BESIDE_SLEEPER
 #define NOBODY_SLEEPS	1
@@ -520,7 +520,7 @@ proctype expecter(byte c)
 	fi
 }
 
-/* Somebody looks for himself, once, and needs nothing: a writer, or another channel. */
+/* A process that looks once, and asks for no notification: a writer, or another channel. */
 proctype passer()
 {
 	bit found;

@@ -71,7 +71,7 @@ proctype reader(byte c)
 	od
 }
 
-/* Says its one byte when nobody else is speaking. */
+/* Says its one byte when no other is speaking. */
 proctype peer(byte c)
 {
 end:	d_step { !speaking && s[c].made == 0 ->

@@ -98,7 +98,7 @@ static uint64_t write_until_all_run(struct driver *d, const uint32_t *results, u
 	return slowest;
 }
 
-/* Starting them holds up nobody: a write behind them is answered before most of them run. */
+/* Starting them holds no channel up: a write after them is answered before most of them run. */
 ATTACK(programs_in_one_kick, AT_CHANNEL)
 {
 	uint32_t results[PROGRAMS];

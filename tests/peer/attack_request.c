@@ -124,7 +124,7 @@ ATTACK(everything_on_the_receive_queue, AT_CHANNEL)
 
 /* --- Answers that are looked at late [protocol.md 6.8] ------------------- */
 
-/* A READ that nobody waits for, with its bytes or without: CANCEL is answered after it. */
+/* A lazy READ, with its bytes or without: CANCEL is answered after it. */
 ATTACK(lazy_reads_and_writes, AT_CHANNEL)
 {
 	const struct mp_result *parked = (const void *)(d->peer->mem + d->parked_result);

@@ -287,7 +287,7 @@ ATTACK(call_that_would_wait, AT_CHANNEL)
 {
 	int full = eventfd(0, 0), pair[2];
 
-	/* A full counter in blocking mode, then a socket that nobody reads. */
+	/* A full counter in blocking mode, then a socket that is never read. */
 	CHECK(eventfd_write(full, UINT64_MAX - 1) == 0);
 	for (unsigned int i = 0; i < d->peer->queue_count; i++)
 		CHECK(peer_ask_u64(d->peer, VHOST_USER_SET_VRING_CALL, i, full) == 0);
@@ -350,7 +350,7 @@ ATTACK(slow_loris, AT_SOCKET)
 {
 	struct peer second;
 
-	/* It holds its place, but nobody waits for an answer. */
+	/* This front end keeps its place, and does not wait for an answer. */
 	peer_send_raw(d->peer, "\1\0", 2, NULL, 0);
 	for (int i = 0; i < 20; i++) {
 		second.sock = peer_connect(d->peer->path);

@@ -5,7 +5,7 @@
  *
  *  - each process that used the port ends at SIGKILL, wherever it was,
  *  - nothing is left of it: no channel and no memory on the port,
- *  - the port (where need be, after the driver was bound anew) serves honest users.
+ *  - the port (where need be, after the driver was bound again) serves honest users.
  *
  * What the kernel has to say (KASAN, lockdep, kmemleak) is for the boot script to find.
  *

@@ -23,7 +23,7 @@ int tell(const char *what);		/* returns 0 or the errno of the answer */
 int tell_attack(const char *name);	/* likewise */
 int is_served(const char *path, const char *service);	/* honestly; returns 0 when it is */
 int wait_for_nothing_left(const char *port);
-int recover(void);	/* binds the driver anew; returns 0 when the ports are back */
+int recover(void);	/* binds the driver again; returns 0 when the ports are back */
 
 /* bad_host_users.c */
 /* A channel, or -1; whatever the error, there is another attempt. */

@@ -153,8 +153,8 @@ static int status_of(pid_t pid)
 }
 
 /*
- * Who shuts both directions down is killed while the pages of a writer are at the host: the read
- * half has ended for all holders, the write half goes on, and the host gets each byte.
+ * A process shuts both directions down, and is killed while a writer's pages are at the host: the
+ * read half has ended for all holders, the write half goes on, and the host gets each byte.
  */
 static int shutdown_killed(void)
 {
@@ -204,7 +204,7 @@ static int first_read_is_right(void)
 	return -1;
 }
 
-/* The pages of processes: each byte goes by another way, and nobody learns of it. */
+/* The pages of processes: each byte goes by another way, and no process learns of it. */
 static int all_arrives(const char *attack)
 {
 	int ret;

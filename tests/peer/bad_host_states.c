@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* States that cannot be, and events that nobody asked for [protocol.md 7]. */
+/* States that cannot be, and events that the driver did not ask for [protocol.md 7]. */
 #include <string.h>
 
 #include "bad_host.h"

@@ -10,10 +10,10 @@
 
 enum attack_how {
 	AT_ONCE = 0,		/* the port serves again as soon as the lies end */
-	SPOILS = 1,		/* queues or slots are lost: the driver is bound anew afterwards */
-	AT_START = 2,		/* of a life: the driver is bound anew before and afterwards */
+	SPOILS = 1,		/* queues or slots are lost: the driver is bound again afterwards */
+	AT_START = 2,		/* of a life: the driver is bound again before and afterwards */
 	WHILE_USED = 4,		/* and that happens before the processes are killed */
-	BY_PLAY = 8,		/* only made where somebody looks for just that */
+	BY_PLAY = 8,		/* only made where a play looks for just that */
 };
 
 #define BAD_HOST_ATTACKS(ATTACK)							\

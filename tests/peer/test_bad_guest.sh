@@ -98,7 +98,7 @@ fi
 if grep -qE 'runtime error|Sanitizer|assertion' "$dir/log"; then
 	status=1
 fi
-# Who wonders why his guest is slow, or lost its device, finds the address.
+# The log tells the address to an administrator whose guest is slow, or lost its device.
 if [ $# -eq 0 ] && ! grep -q 'guest memory at 0x.* is not shared with the daemon' "$dir/log"; then
 	echo "# the log names no address that cannot be reached"
 	status=1

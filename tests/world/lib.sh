@@ -114,7 +114,7 @@ make_cached()
 	say "made $noun in $((SECONDS - begin)) s"
 }
 
-# Folders of that noun which nobody has asked for during a week.
+# Removes folders of that noun which were not asked for during a week.
 remove_unused()
 {
 	find "$cache_dir" -maxdepth 1 -name "$1-*" -mtime +7 -print0 |
