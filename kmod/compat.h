@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Kernel differences, all in one place. Each HAVE_ comes from a compile probe
+ * Kernel differences, here and in compat_timer.h. Each HAVE_ comes from a compile probe
  * in Kbuild (probe/), never from a version number: stable kernels backport interfaces.
  */
 #ifndef KMOD_COMPAT_H
@@ -8,7 +8,6 @@
 
 #include <linux/device.h>
 #include <linux/fs.h>
-#include <linux/hrtimer.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 #include <linux/virtio_config.h>
@@ -19,18 +18,6 @@ static inline struct class *mp_class_create(const char *name)
 	return class_create(name);
 #else
 	return class_create(THIS_MODULE, name);
-#endif
-}
-
-static inline void mp_hrtimer_setup(struct hrtimer *timer,
-				    enum hrtimer_restart (*function)(struct hrtimer *),
-				    clockid_t clock, enum hrtimer_mode mode)
-{
-#ifdef HAVE_HRTIMER_SETUP
-	hrtimer_setup(timer, function, clock, mode);
-#else
-	hrtimer_init(timer, clock, mode);
-	timer->function = function;
 #endif
 }
 

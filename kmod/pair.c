@@ -17,7 +17,7 @@
 #include <linux/preempt.h>
 #include <linux/sched.h>
 
-#include "compat.h"
+#include "compat_timer.h"
 #include "pair.h"
 #include "work.h"
 
