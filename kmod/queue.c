@@ -17,7 +17,12 @@
  *
  * Everything that the device writes is hostile.
  */
+#include <linux/errno.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/preempt.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
@@ -327,15 +332,6 @@ int mp_queue_post_events(struct mp_queue *queue)
 	return ret;
 }
 
-static void handle_event(struct mp_queue *queue, struct mp_event_buf *buf, u32 used)
-{
-	struct mp_event event;
-
-	memcpy(&event, &buf->event, sizeof(event));
-	barrier();	/* only the copy is looked at from here on */
-	queue->event(queue, &event, used);
-}
-
 /* @req is on no list any more, and nobody waits in this queue for its answer. */
 static void leave_locked(struct mp_queue *queue, struct mp_req *req)
 {
@@ -344,6 +340,11 @@ static void leave_locked(struct mp_queue *queue, struct mp_req *req)
 	queue->demand.users -= !req->is_lazy;
 	if (req->is_held)
 		mp_demand_unhold(&queue->demand);
+}
+
+static struct mp_req *req_of(struct mp_token *token)
+{
+	return container_of(token, struct mp_req, token);
 }
 
 /* A used buffer, or NULL. A request's is the caller's from here on. */
@@ -359,10 +360,25 @@ static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
 		break_locked(queue);
 	if (!token || token->is_event)
 		return token;
-	req = container_of(token, struct mp_req, token);
+	req = req_of(token);
 	leave_locked(queue, req);
 	req->used = *used;
 	return token;
+}
+
+/*
+ * Copies what an event buffer brought. From here on the buffer waits to be posted again, and its
+ * descriptor is kept for that: an event makes requests, which would take it otherwise.
+ */
+static void take_event_locked(struct mp_queue *queue, struct mp_token *token,
+			      struct mp_event *event)
+{
+	struct mp_event_buf *buf = container_of(token, struct mp_event_buf, token);
+
+	memcpy(event, &buf->event, sizeof(*event));
+	barrier();	/* only the copy is looked at from here on */
+	buf->is_posted = false;
+	queue->events_posted--;
 }
 
 /*
@@ -373,27 +389,22 @@ static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, un
 	__must_hold(&queue->lock)
 {
 	struct mp_token *token;
-	unsigned int found = 0;
+	struct mp_event event;
+	unsigned int found;
+	bool is_event;
 	u32 used;
 
-	while (found < budget && (token = take_locked(queue, &used))) {
-		struct mp_req *req = container_of(token, struct mp_req, token);
-		struct mp_event_buf *buf = NULL;
-
-		found++;
-		if (token->is_event)
-			buf = container_of(token, struct mp_event_buf, token);
+	for (found = 0; found < budget && (token = take_locked(queue, &used)); found++) {
+		is_event = token->is_event;
+		if (is_event)
+			take_event_locked(queue, token, &event);
 		spin_unlock_irqrestore(&queue->lock, *flags);
 		mp_assert(IS_ENABLED(CONFIG_PREEMPT_RT) || !preemptible());
-		if (buf)
-			handle_event(queue, buf, used);
+		if (is_event)
+			queue->event(queue, &event, used);
 		else
-			req->done(req);
+			req_of(token)->done(req_of(token));
 		spin_lock_irqsave(&queue->lock, *flags);
-		if (buf) {
-			buf->is_posted = false;
-			queue->events_posted--;
-		}
 	}
 	if (found && fill_locked(queue))
 		kick_locked(queue);
