@@ -13,7 +13,7 @@ include flags.mk
 
 HOST_SRC := $(filter-out host/daemon/main.c,$(wildcard host/*/*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(O)/%.o)
-UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c tests/unit/kernel/test_*.c))
 LIB_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
 
 all: $(O)/manyportd $(O)/manyport
@@ -127,6 +127,7 @@ clean:
 .PHONY: all unit demo shell check test test-all test-programs peer install clean
 .SECONDARY:
 
+include tests/unit/kernel/Makefile
 include tests/guest/Makefile
 include tests/counters/Makefile
 include bench/Makefile

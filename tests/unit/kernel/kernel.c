@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/preempt.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "kernel.h"
+#include "kmod/debug.h"
+#include "kmod/work.h"
+
+struct workqueue_struct *mp_workqueue;
+struct user_namespace init_user_ns;
+
+static LIST_HEAD(queued);	/* work items */
+static LIST_HEAD(delayed);	/* delayed ones, before their time */
+static LIST_HEAD(timers);
+static unsigned int preempt_count, irq_count;
+static bool irqs_are_off;
+static void (*enable_hook)(void *arg);
+static void *enable_arg;
+static kuid_t caller_uid;
+static struct user_namespace *caller_ns;
+static bool caller_is_privileged;
+
+static void forget(struct list_head *list)
+{
+	while (!list_empty(list))
+		list_del_init(list->next);
+}
+
+void kernel_reset(void)
+{
+	forget(&queued);
+	forget(&delayed);
+	forget(&timers);
+	preempt_count = 0;
+	irq_count = 0;
+	irqs_are_off = false;
+	enable_hook = NULL;
+	kernel_set_caller(0, &init_user_ns, true);
+}
+
+/* --- Work and timers ------------------------------------------------------ */
+
+bool queue_work(struct workqueue_struct *wq, struct work_struct *work)
+{
+	(void)wq;
+	if (!list_empty(&work->node))
+		return false;
+	list_add_tail(&work->node, &queued);
+	return true;
+}
+
+bool cancel_work_sync(struct work_struct *work)
+{
+	bool was_queued = !list_empty(&work->node);
+
+	list_del_init(&work->node);
+	return was_queued;
+}
+
+bool queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
+			unsigned long delay)
+{
+	(void)wq;
+	(void)delay;
+	if (!list_empty(&work->work.node))
+		return false;
+	list_add_tail(&work->work.node, &delayed);
+	return true;
+}
+
+bool mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
+		      unsigned long delay)
+{
+	bool was_queued = cancel_delayed_work_sync(work);
+
+	queue_delayed_work(wq, work, delay);
+	return was_queued;
+}
+
+bool cancel_delayed_work_sync(struct delayed_work *work)
+{
+	return cancel_work_sync(&work->work);
+}
+
+unsigned int kernel_run_work(void)
+{
+	struct work_struct *work;
+	unsigned int count = 0;
+	LIST_HEAD(now);
+
+	list_splice_tail_init(&queued, &now);
+	while (!list_empty(&now)) {
+		work = list_first_entry(&now, struct work_struct, node);
+		list_del_init(&work->node);
+		work->func(work);
+		count++;
+	}
+	return count;
+}
+
+unsigned int kernel_end_delays(void)
+{
+	unsigned int count = 0;
+
+	for (; !list_empty(&delayed); count++)
+		list_move_tail(delayed.next, &queued);
+	return count;
+}
+
+void hrtimer_init(struct hrtimer *timer, clockid_t clock, enum hrtimer_mode mode)
+{
+	(void)clock;
+	(void)mode;
+	INIT_LIST_HEAD(&timer->node);
+}
+
+void hrtimer_start(struct hrtimer *timer, ktime_t time, enum hrtimer_mode mode)
+{
+	(void)time;
+	(void)mode;
+	list_del_init(&timer->node);
+	list_add_tail(&timer->node, &timers);
+}
+
+int hrtimer_cancel(struct hrtimer *timer)
+{
+	list_del_init(&timer->node);
+	return 0;
+}
+
+unsigned int kernel_end_timers(void)
+{
+	struct hrtimer *timer;
+	unsigned int count = 0;
+	LIST_HEAD(now);
+
+	list_splice_tail_init(&timers, &now);
+	while (!list_empty(&now)) {
+		timer = list_first_entry(&now, struct hrtimer, node);
+		list_del_init(&timer->node);
+		kernel_irq_enter();
+		timer->function(timer);
+		kernel_irq_exit();
+		count++;
+	}
+	return count;
+}
+
+/* --- Where the code under test runs --------------------------------------- */
+
+void kernel_irq_enter(void)
+{
+	irq_count++;
+}
+
+void kernel_irq_exit(void)
+{
+	WARN_ON_ONCE(!irq_count);
+	irq_count--;
+}
+
+void kernel_on_preempt_enable(void (*hook)(void *arg), void *arg)
+{
+	enable_hook = hook;
+	enable_arg = arg;
+}
+
+void preempt_disable(void)
+{
+	preempt_count++;
+}
+
+void preempt_enable(void)
+{
+	void (*hook)(void *arg) = enable_hook;
+
+	WARN_ON_ONCE(!preempt_count);
+	if (--preempt_count || !hook)
+		return;
+	enable_hook = NULL;
+	hook(enable_arg);
+}
+
+bool preemptible(void)
+{
+	return !preempt_count && !irq_count && !irqs_are_off;
+}
+
+unsigned long standin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags = irqs_are_off;
+
+	WARN_ON_ONCE(lock->is_locked);
+	lock->is_locked = true;
+	irqs_are_off = true;
+	return flags;
+}
+
+void spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	WARN_ON_ONCE(!lock->is_locked);
+	lock->is_locked = false;
+	irqs_are_off = flags;
+}
+
+/* These two are for process context only. */
+void spin_lock_irq(spinlock_t *lock)
+{
+	WARN_ON_ONCE(irqs_are_off || irq_count);
+	standin_lock_irqsave(lock);
+}
+
+void spin_unlock_irq(spinlock_t *lock)
+{
+	spin_unlock_irqrestore(lock, false);
+}
+
+/* --- The caller ----------------------------------------------------------- */
+
+void kernel_set_caller(unsigned int uid, struct user_namespace *ns, bool is_privileged)
+{
+	caller_uid = (kuid_t){ uid };
+	caller_ns = ns;
+	caller_is_privileged = is_privileged;
+}
+
+struct user_namespace *current_user_ns(void)
+{
+	return caller_ns;
+}
+
+kuid_t current_fsuid(void)
+{
+	return caller_uid;
+}
+
+bool ns_capable_noaudit(struct user_namespace *ns, int capability)
+{
+	(void)capability;
+	return ns == &init_user_ns && caller_is_privileged;
+}
+
+/* --- The hooks of a debug build: a test has its own means ------------------ */
+
+int mp_debug_fail_add(void)
+{
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Features. */
+#ifndef STANDIN_VIRTIO_CONFIG_H
+#define STANDIN_VIRTIO_CONFIG_H
+
+#include_next <linux/virtio_config.h>
+#include <linux/virtio.h>
+
+struct virtqueue;
+typedef void vq_callback_t(struct virtqueue *vq);
+
+static inline bool virtio_has_feature(const struct virtio_device *vdev, unsigned int bit)
+{
+	return vdev->features >> bit & 1;
+}
+
+#endif
