@@ -22,7 +22,7 @@ static int answer(u32 status, u32 count, u32 used, struct mp_result *result)
 		.count = cpu_to_le32(count),
 	};
 	fake.req.used = used;
-	return mp_req_answer(&fake.req, result);
+	return mp_req_answer(&fake.req, result, MP_VERSION);
 }
 
 static void a_payload_is_what_the_header_says(void **state)
