@@ -36,8 +36,11 @@
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
 
+#include <manyport/wire.h>
+
+#include "claim.h"
 #include "compat.h"
-#include "manyport.h"
+#include "fs.h"
 
 #define CLAIM_TRIES 100	/* of a device that other drivers take again and again */
 

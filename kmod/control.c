@@ -10,9 +10,17 @@
  */
 #include <linux/delay.h>
 #include <linux/slab.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_console.h>
 
+#include <manyport/wire_check.h>
+
+#include "control.h"
 #include "debug.h"
-#include "manyport.h"
+#include "device.h"
+#include "dma.h"
+#include "ports.h"
+#include "work.h"
 
 #define MP_CONTROL_BUFS	16
 #define MP_CONTROL_SIZE	512	/* a header and the longest payload: a name */

@@ -10,11 +10,16 @@
 #include <linux/delay.h>
 #include <linux/fuse.h>
 #include <linux/slab.h>
+#include <linux/virtio_config.h>
 #include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
 
+#include <manyport/wire_check.h>
+
 #include "debug.h"
-#include "manyport.h"
+#include "device.h"
+#include "dma.h"
+#include "fs.h"
 
 #define MP_FS_TAG	"manyport"
 #define MP_FS_MS	2000	/* for the answer */

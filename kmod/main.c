@@ -8,8 +8,10 @@
  */
 #include <linux/module.h>
 
-#include "compat.h"
+#include "driver.h"
 #include "manyport.h"
+#include "port.h"
+#include "work.h"
 
 uint mp_zero_copy_min = 65536;
 module_param_named(zero_copy_min, mp_zero_copy_min, uint, 0644);
@@ -44,7 +46,7 @@ static int __init manyport_init(void)
 	ret = mp_port_init();
 	if (ret)
 		goto err_workqueue;
-	ret = mp_device_register_driver();
+	ret = mp_driver_register();
 	if (ret)
 		goto err_port;
 	return 0;
@@ -60,7 +62,7 @@ err_cache:
 
 static void __exit manyport_exit(void)
 {
-	mp_device_unregister_driver();
+	mp_driver_unregister();
 	destroy_workqueue(mp_workqueue);	/* the last channels are freed here */
 	mp_port_exit();
 	mp_channel_destroy_cache();

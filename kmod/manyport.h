@@ -52,6 +52,7 @@
 #include "account.h"
 #include "dma.h"
 #include "pair.h"
+#include "port.h"
 #include "queue.h"
 #include "req.h"
 #include "work.h"
@@ -59,129 +60,6 @@
 struct pipe_inode_info;
 struct mp_port;
 struct mp_channel;
-
-/* ---- device and control (device.c, control.c) ---- */
-
-struct mp_device {
-	struct virtio_device *vdev;
-	dev_t devt;			/* first of max_ports numbers */
-	u32 max_ports;
-	bool has_indirect;
-
-	/* Limits from HELLO [protocol.md 9.1]; constant once ports exist. */
-	u32 max_channels, max_io, max_segments, linger_ms;
-	u16 version;			/* that was chosen; likewise */
-
-	struct virtqueue **vqs;
-	struct mp_pair *pairs;		/* by id */
-
-	spinlock_t control_lock;	/* guards the control queues and their buffers */
-	struct virtqueue *control_in, *control_out;
-	struct list_head control_bufs;
-	unsigned int control_posted;	/* receive buffers that the device has */
-	struct work_struct control_work;
-	struct delayed_work control_retry; /* when some could not be given to it */
-	struct delayed_work absent_work;	/* ports that did not come back after suspend */
-	struct notifier_block reboot;
-	struct mutex life_mutex;	/* suspend, resume and reboot, one at a time */
-	bool is_over;			/* the machine goes down; under life_mutex */
-	struct work_struct broken_work;	/* a queue broke: its port's channels end */
-	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
-	struct mp_port **ports;		/* by id */
-	struct mp_port_mode *modes;	/* by id, from PORT_MODE */
-	u16 *kinds;
-	u32 *generations;		/* by id: where a port that comes again goes on */
-	bool is_confirmed;		/* HELLO was exchanged */
-	bool has_queues;		/* from queues_find() to queues_delete() */
-	bool is_going;
-};
-
-int mp_claim_start(struct device_driver *driver);
-void mp_claim_stop(void);
-
-#define MP_MAX_PORTS 0x8000
-
-int mp_device_register_driver(void);
-void mp_device_unregister_driver(void);
-
-bool mp_fs_is(const struct virtio_device *vdev);
-bool mp_fs_is_candidate(struct virtio_device *vdev);
-unsigned int mp_fs_ports(struct virtio_device *vdev);
-int mp_fs_ask(struct virtqueue *vq, void **memory);
-
-/* ports.c */
-void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used);
-int mp_ports_add(struct mp_device *device, unsigned int id);
-void mp_ports_remove(struct mp_device *device, unsigned int id);
-void mp_ports_remove_all(struct mp_device *device);
-void mp_ports_suspend(struct mp_device *device);
-void mp_ports_absent_work(struct work_struct *work);
-void mp_ports_broken_work(struct work_struct *work);
-
-int mp_control_start(struct mp_device *device);
-void mp_control_retry(struct work_struct *work);
-void mp_control_work(struct work_struct *work);
-void mp_control_interrupt(struct virtqueue *vq);
-void mp_control_bye(struct mp_device *device);
-void mp_control_detach(struct mp_device *device);
-void mp_control_free(struct mp_device *device);
-
-/* ---- ports (port.c, pool.c) ---- */
-
-#define MP_POOL_BYTES 65536U
-
-/* Buffers of MP_POOL_BYTES between two uses (pool.c). */
-struct mp_pool {
-	spinlock_t lock;		/* guards all below; taken in interrupts */
-	struct list_head bufs;
-	unsigned int count;
-	bool was_used;			/* since trim_work looked */
-	bool is_dead;
-	struct delayed_work trim_work;
-};
-
-void mp_pool_init(struct mp_pool *pool);
-void mp_pool_kill(struct mp_pool *pool);
-void *mp_pool_get(struct mp_pool *pool);
-void mp_pool_put(struct mp_pool *pool, void *data);
-
-struct mp_port {
-	struct device dev;
-	struct cdev cdev;
-	struct mp_pair *pair;		/* not valid once is_gone */
-	struct mp_queue *rx, *tx;	/* those of @pair */
-	unsigned int id;
-	bool is_fixed;
-	u32 max_channels;
-	u32 max_io, max_segments;
-	u16 version;			/* of the protocol, from HELLO */
-	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
-	char *name;			/* set once, by PORT_NAME */
-	bool is_shown;			/* it has a node */
-	bool is_announced;		/* in this life of the device; under its ports_mutex */
-	struct list_head going_node;	/* while its device removes all ports */
-
-	struct mp_ledger ledger;
-	bool is_gone;
-	bool is_broken;			/* one of its queues is; set under device->ports_mutex */
-	atomic_long_t linger_expired;	/* closes that the host's limit ended */
-	struct mp_pool pool;
-
-	struct xarray channels;		/* slot -> channel; its lock is taken in interrupts */
-	u32 slot_hint;
-	atomic_t generation;		/* last one given [protocol.md 4.1] */
-};
-
-int mp_port_init(void);
-void mp_port_exit(void);
-struct mp_port *mp_port_create(struct virtio_device *vdev, dev_t devt, unsigned int id,
-			       const struct file_operations *operations);
-int mp_port_show(struct mp_port *port);
-void mp_port_hide(struct mp_port *port);
-void mp_port_put(struct mp_port *port);
-void mp_port_set_limits(struct mp_port *port, u32 offered, u32 max_io, u32 max_segments);
-void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
-u32 mp_port_next_generation(struct mp_port *port);
 
 /* ---- channels (channel.c, event.c) ---- */
 

@@ -8,7 +8,8 @@
  */
 #include <linux/slab.h>
 
-#include "manyport.h"
+#include "pool.h"
+#include "work.h"
 
 #define MP_POOL_MAX	8
 

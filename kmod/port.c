@@ -12,7 +12,7 @@
 
 #include "compat.h"
 #include "debug.h"
-#include "manyport.h"
+#include "port.h"
 
 #define MP_ENTRY_MAX 65536U
 

@@ -15,7 +15,9 @@
  * So a device without ports can be freed once its queues are deleted, also where the queues were
  * gone before the ports.
  */
+#include "device.h"
 #include "manyport.h"
+#include "ports.h"
 
 void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 {

@@ -8,7 +8,7 @@
  * nothing. Looking ends as soon as another process could use the processor.
  *
  * Lifetime: the queues' memory is freed behind a grace period that begins when every
- * channel of the port has its error (device.c). So in an RCU section in which the
+ * channel of the port has its error (ports.c). So in an RCU section in which the
  * channel has none they can be touched; a queue that is dead says so itself.
  */
 #include <linux/rcupdate.h>

@@ -9,11 +9,20 @@
 #include <linux/module.h>
 #include <linux/reboot.h>
 #include <linux/slab.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_console.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 
+#include "claim.h"
 #include "compat.h"
+#include "control.h"
 #include "debug.h"
-#include "manyport.h"
+#include "device.h"
+#include "driver.h"
+#include "fs.h"
+#include "ports.h"
+#include "work.h"
 
 #define MP_RETURN_SECONDS 10	/* for ports to be announced again when the guest has woken */
 
@@ -382,7 +391,7 @@ static struct virtio_driver manyport_driver = {
 #endif
 };
 
-int mp_device_register_driver(void)
+int mp_driver_register(void)
 {
 	int ret = register_virtio_driver(&manyport_driver);
 
@@ -394,7 +403,7 @@ int mp_device_register_driver(void)
 	return ret;
 }
 
-void mp_device_unregister_driver(void)
+void mp_driver_unregister(void)
 {
 	mp_claim_stop();
 	unregister_virtio_driver(&manyport_driver);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A virtio device that is ours; lives from probe to remove. */
+#ifndef KMOD_DEVICE_H
+#define KMOD_DEVICE_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/virtio.h>
+#include <linux/workqueue.h>
+
+#include <manyport/wire.h>
+
+#include "pair.h"
+#include "port.h"
+
+#define MP_MAX_PORTS 0x8000
+
+struct mp_device {
+	struct virtio_device *vdev;
+	dev_t devt;			/* first of max_ports numbers */
+	u32 max_ports;
+	bool has_indirect;
+
+	/* Limits from HELLO [protocol.md 9.1]; constant once ports exist. */
+	u32 max_channels, max_io, max_segments, linger_ms;
+	u16 version;			/* that was chosen; likewise */
+
+	struct virtqueue **vqs;
+	struct mp_pair *pairs;		/* by id */
+
+	spinlock_t control_lock;	/* guards the control queues and their buffers */
+	struct virtqueue *control_in, *control_out;
+	struct list_head control_bufs;
+	unsigned int control_posted;	/* receive buffers that the device has */
+	struct work_struct control_work;
+	struct delayed_work control_retry; /* when some could not be given to it */
+	struct delayed_work absent_work;	/* ports that did not come back after suspend */
+	struct notifier_block reboot;
+	struct mutex life_mutex;	/* suspend, resume and reboot, one at a time */
+	bool is_over;			/* the machine goes down; under life_mutex */
+	struct work_struct broken_work;	/* a queue broke: its port's channels end */
+	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
+	struct mp_port **ports;		/* by id */
+	struct mp_port_mode *modes;	/* by id, from PORT_MODE */
+	u16 *kinds;
+	u32 *generations;		/* by id: where a port that comes again goes on */
+	bool is_confirmed;		/* HELLO was exchanged */
+	bool has_queues;		/* from queues_find() to queues_delete() */
+	bool is_going;
+};
+
+#endif
