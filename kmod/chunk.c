@@ -14,9 +14,14 @@
  * sent until all are back, and then they go out again from where the service
  * is [protocol.md 6.2].
  */
+#include <linux/module.h>
 #include <linux/slab.h>
 
 #include "manyport.h"
+
+uint mp_send_buffer = 256 << 10;
+module_param_named(send_buffer, mp_send_buffer, uint, 0644);
+MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (262144)");
 
 #define MP_CHUNK_MAX	    MP_POOL_BYTES	/* bytes of data */
 #define MP_CHUNK_MIN	    4096U	/* with its header, which larger ones have apart */

@@ -16,10 +16,15 @@
  * copies.
  */
 #include <linux/memcontrol.h>
+#include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "manyport.h"
+
+static uint receive_buffer = 256 << 10;
+module_param(receive_buffer, uint, 0644);
+MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (262144)");
 
 #define MP_FETCH_MIN	4096U	/* with its header */
 #define MP_FETCH_MAX	65536U	/* likewise */
@@ -56,7 +61,7 @@ static struct mp_fetch *fetch_alloc(struct mp_channel *ch, size_t size, gfp_t gf
 
 static u32 buffer_max(void)
 {
-	return max(READ_ONCE(mp_receive_buffer), MP_FETCH_MIN);
+	return max(READ_ONCE(receive_buffer), MP_FETCH_MIN);
 }
 
 /* --- What is learned ------------------------------------------------------ */

@@ -3,8 +3,8 @@
  * manyport: a virtio-serial port that any number of processes open at once,
  * each open a channel of its own to a host service that the first write names.
  *
- * This file: module parameters, init and exit. docs/protocol.md is what
- * travels, docs/architecture.md how it is built.
+ * This file: init and exit. docs/protocol.md is what travels, docs/architecture.md how it is
+ * built.
  */
 #include <linux/module.h>
 
@@ -12,22 +12,6 @@
 #include "manyport.h"
 #include "port.h"
 #include "work.h"
-
-uint mp_zero_copy_min = 65536;
-module_param_named(zero_copy_min, mp_zero_copy_min, uint, 0644);
-MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages are used (65536)");
-
-uint mp_send_buffer = 256 << 10;
-module_param_named(send_buffer, mp_send_buffer, uint, 0644);
-MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (262144)");
-
-uint mp_receive_buffer = 256 << 10;
-module_param_named(receive_buffer, mp_receive_buffer, uint, 0644);
-MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (262144)");
-
-uint mp_poll_us = 100;
-module_param_named(poll_us, mp_poll_us, uint, 0644);
-MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");
 
 struct workqueue_struct *mp_workqueue;
 

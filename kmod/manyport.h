@@ -385,12 +385,9 @@ size_t mp_pages_copy_orphan(struct mp_batch *batch, struct iov_iter *to);
 void mp_pages_free_later(struct mp_batch *batch);
 bool mp_pages_want(const struct iov_iter *iter);
 
-/* ---- parameters (main.c) ---- */
+/* ---- file.c, and a parameter of chunk.c ---- */
 
 extern const struct file_operations mp_file_operations;
-extern uint mp_zero_copy_min;		/* bytes from which a call's own pages are used */
 extern uint mp_send_buffer;		/* bytes per channel */
-extern uint mp_receive_buffer;		/* bytes per channel */
-extern uint mp_poll_us;			/* how long a wait may look before it sleeps */
 
 #endif

@@ -30,11 +30,16 @@
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/slab.h>
 
 #include "compat.h"
 #include "debug.h"
 #include "manyport.h"
+
+static uint zero_copy_min = 65536;
+module_param(zero_copy_min, uint, 0644);
+MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages are used (65536)");
 
 /* Bytes of one request: enough to be worth its cost, little enough that several overlap. */
 #define MP_PART_MIN	(64U << 10)
@@ -43,8 +48,8 @@
 /* Is the next piece of @iter user memory and large enough? */
 bool mp_pages_want(const struct iov_iter *iter)
 {
-	return user_backed_iter(iter) && mp_zero_copy_min &&
-	       iov_iter_single_seg_count(iter) >= mp_zero_copy_min;
+	return user_backed_iter(iter) && zero_copy_min &&
+	       iov_iter_single_seg_count(iter) >= zero_copy_min;
 }
 
 static void part_unpin(struct mp_batch_req *part, bool is_dirty)

@@ -11,18 +11,23 @@
  * channel of the port has its error (ports.c). So in an RCU section in which the
  * channel has none they can be touched; a queue that is dead says so itself.
  */
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/stat.h>
 
 #include "manyport.h"
 
+static uint poll_us = 100;
+module_param(poll_us, uint, 0644);
+MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");
+
 #define MP_LOOKS_MAX	4096	/* where the clock is too coarse to end a window */
 
 /* Would a wait begin with looking? */
 bool mp_spin_is_on(const struct mp_spin *spin)
 {
-	return READ_ONCE(spin->window_us) && READ_ONCE(mp_poll_us);
+	return READ_ONCE(spin->window_us) && READ_ONCE(poll_us);
 }
 
 static u64 now_us(void)
@@ -111,7 +116,7 @@ static bool wait_awake(struct mp_channel *ch, struct mp_spin *spin, unsigned int
 
 static unsigned int window_max(void)
 {
-	return min(READ_ONCE(mp_poll_us), 10000U);
+	return min(READ_ONCE(poll_us), 10000U);
 }
 
 /* The READs of a caller that goes to sleep are to make interrupts. */
