@@ -254,8 +254,12 @@ static struct device *make_device(struct guest *guest)
 		.access_log = config->guest.access_log,
 	};
 	const struct device_env env = {
-		.context = guest, .now = env_now, .clock_us = env_clock_us, .rearm = env_rearm,
-		.wake = env_wake, .call = env_call, .admit = env_admit, .release = env_release,
+		.core = {
+			.context = guest, .now = env_now, .clock_us = env_clock_us,
+			.rearm = env_rearm, .wake = env_wake, .admit = env_admit,
+			.release = env_release,
+		},
+		.call = env_call,
 	};
 
 	for (int i = 0; i < config->port_count; i++) {

@@ -14,13 +14,15 @@
  * untaken, with the bytes that are done in tx_skip; so a buffer never comes
  * back empty, which the driver would read as an end, and a full service makes
  * the ring full. Whatever stops a queue serves it again when it is over:
- * readable(), writable(), connected, an open that ends, PORT_OPEN.
+ * news of a channel, an open that ends, PORT_OPEN.
  *
  * Bounds: an ended open without chains leaves at once, so there are never more than
  * chains in the ring; channels are bounded as channels of the port.
  */
 #include <stdlib.h>
 
+#include "channel/close.h"
+#include "channel/connect.h"
 #include "device/classic.h"
 
 /* --- Opens --------------------------------------------------------------- */
@@ -29,7 +31,7 @@ static void set_host_open(struct port *port, bool is_open)
 {
 	port->classic.host_open = is_open;
 	if (port->classic.told_open != is_open)
-		control_due(port, PORT_DUE_OPEN);
+		port_say(port, PORT_DUE_OPEN);
 }
 
 static struct classic_open *begin_open(struct port *port)
@@ -71,81 +73,115 @@ static void end_current(struct port *port)
 		free(open);
 		return;
 	}
-	if (open->channel && open->channel->phase == CHANNEL_CONNECTED)
-		close_begin(open->channel, OFFSET_NONE);	/* known when it retires */
+	if (open->channel && open->channel->channel.phase == CHANNEL_CONNECTED) {
+		close_linger(&open->channel->channel, OFFSET_NONE);	/* known when it retires */
+		classic_look(open->channel);
+	}
 	queue_defer(port->tx);
 }
 
 /* An ended open whose chains have all been taken. */
 void classic_retire(struct classic_open *open)
 {
-	struct channel *ch = open->channel;
+	struct classic_channel *channel = open->channel;
 
 	open->port->classic.tx_skip = 0;
 	list_del(&open->link);
 	free(open);
-	if (!ch)
+	if (!channel)
 		return;
-	ch->open = NULL;
-	if (ch->phase != CHANNEL_CLOSING)
-		return;		/* still connecting: classic_connected() closes it */
-	ch->out_final = ch->out_offset;
-	close_advance(ch);
+	channel->open = NULL;
+	close_at_offset(&channel->channel);	/* still connecting: reached() closes it */
+	classic_look(channel);
 }
 
 /* --- Channels of opens --------------------------------------------------- */
 
-struct channel *classic_create_channel(struct classic_open *open)
+static struct classic_channel *classic_of(struct channel *ch)
 {
-	struct port *port = open->port;
-	struct channel *ch = channel_create(port, 0, ++port->classic.generation);
+	return container_of(ch, struct classic_channel, channel);
+}
 
-	if (!ch)
-		return NULL;
+static void changed(struct channel *ch)
+{
+	struct classic_channel *channel = classic_of(ch);
+	struct port *port = channel->port;
+
+	classic_look(channel);
+	if (!channel->open)
+		return;
+	queue_serve(port->rx);
+	queue_serve(port->tx);
+}
+
+static void free_channel(struct channel *ch)
+{
+	free(classic_of(ch));
+}
+
+struct classic_channel *classic_create_channel(struct classic_open *open)
+{
+	static const struct channel_ops ops = { .changed = changed, .free = free_channel };
+	struct port *port = open->port;
 	/* The stock driver does not say who opened the node. */
-	ch->uid = ch->gid = ch->pid = UINT32_MAX;
-	ch->open = open;
-	open->channel = ch;
-	list_add_tail(&port->classic.channels, &ch->member);
+	const struct opener opener = {
+		.uid = UINT32_MAX, .gid = UINT32_MAX, .pid = UINT32_MAX,
+		.generation = ++port->classic.generation,
+	};
+	struct classic_channel *channel = calloc(1, sizeof(*channel));
+
+	if (!channel)
+		return NULL;
+	channel_init(&channel->channel, &port->device->core, &ops, &port->gate, &opener);
+	channel->channel.is_patient = true;
+	channel->port = port;
+	channel->open = open;
+	open->channel = channel;
+	list_init(&channel->member);
+	list_add_tail(&port->classic.channels, &channel->member);
 	port->classic.channel_count++;
-	return ch;
+	return channel;
 }
 
 static void open_fixed(struct port *port, bool later)
 {
 	struct classic_open *open = begin_open(port);
-	struct channel *ch = open ? classic_create_channel(open) : NULL;
+	struct classic_channel *channel = open ? classic_create_channel(open) : NULL;
 
-	if (open && !ch)
+	if (open && !channel)
 		open->is_discarding = true;
-	if (ch && later)
-		connect_later(ch);
-	else if (ch)
-		connect_begin(ch, "", 0);
-	else
+	if (!channel) {
 		log_limited_here(LOG_LEVEL_ERROR, "%s: port %s: out of memory",
-			    port->device->config.guest, port->config.name);
+				 port->device->config.guest, port->config.name);
+		return;
+	}
+	if (later)
+		connect_later(&channel->channel);
+	else
+		connect_begin(&channel->channel, "", 0);
+	classic_look(channel);
 }
 
 /* The service of the current open ended or failed, or there is none. */
 void classic_lose_service(struct port *port)
 {
 	set_host_open(port, false);
-	if (port->config.kind != MP_PORT_FIXED)
+	if (!port->gate.is_fixed)
 		return;		/* the guest sees the end and closes */
 	end_current(port);
 	open_fixed(port, true);
 }
 
-void classic_gone(struct channel *ch)
+/* No service any more, or none yet: the channel is dropped, its open goes on without. */
+static void gone(struct classic_channel *channel)
 {
-	struct classic_open *open = ch->open;
-	struct port *port = ch->port;
+	struct classic_open *open = channel->open;
+	struct port *port = channel->port;
 
-	ch->open = NULL;
-	list_del(&ch->member);
-	list_add_tail(&port->device->dead, &ch->member);
+	channel->open = NULL;
+	list_del(&channel->member);
 	port->classic.channel_count--;
+	channel_drop(&channel->channel);
 	if (!open)
 		return;
 	open->channel = NULL;
@@ -155,26 +191,37 @@ void classic_gone(struct channel *ch)
 	queue_defer(port->tx);
 }
 
-void classic_connected(struct channel *ch)
+static void reached(struct classic_channel *channel)
 {
-	struct classic_open *open = ch->open;
-	struct port *port = ch->port;
+	struct classic_open *open = channel->open;
+	struct port *port = channel->port;
 
+	channel->is_reached = true;
 	if (!open)
-		close_begin(ch, ch->out_offset);
+		close_linger(&channel->channel, channel->channel.out.offset);
 	else if (open->is_ended)
-		close_begin(ch, OFFSET_NONE);
-	else if (port->config.kind == MP_PORT_FIXED)
+		close_linger(&channel->channel, OFFSET_NONE);
+	else if (port->gate.is_fixed)
 		set_host_open(port, true);
 	queue_defer(port->rx);
 	queue_defer(port->tx);
+}
+
+void classic_look(struct classic_channel *channel)
+{
+	if (!list_is_linked(&channel->member))
+		return;		/* gone already */
+	if (channel->channel.phase == CHANNEL_CONNECTED && !channel->is_reached)
+		reached(channel);
+	if (channel_is_over(&channel->channel))
+		gone(channel);
 }
 
 /* --- Control --------------------------------------------------------------- */
 
 void classic_start(struct port *port)
 {
-	if (port->config.kind == MP_PORT_FIXED)
+	if (port->gate.is_fixed)
 		open_fixed(port, false);
 	else
 		set_host_open(port, true);
@@ -182,7 +229,7 @@ void classic_start(struct port *port)
 
 static void guest_opened(struct port *port)
 {
-	if (port->config.kind != MP_PORT_FIXED && !begin_open(port))
+	if (!port->gate.is_fixed && !begin_open(port))
 		set_host_open(port, false);
 	queue_defer(port->rx);
 	queue_defer(port->tx);
@@ -192,13 +239,13 @@ static void guest_closed(struct port *port)
 {
 	struct classic_open *open = port->classic.current;
 
-	if (port->config.kind != MP_PORT_FIXED) {
+	if (!port->gate.is_fixed) {
 		end_current(port);
 		set_host_open(port, true);
 		return;
 	}
 	/* Every open of the guest is a session of its own; one that waits can wait on. */
-	if (!open || !open->channel || open->channel->phase != CHANNEL_CONNECTED)
+	if (!open || !open->channel || open->channel->channel.phase != CHANNEL_CONNECTED)
 		return;
 	set_host_open(port, false);
 	end_current(port);
@@ -224,8 +271,8 @@ void classic_reset(struct port *port, enum mp_end how)
 	while ((link = list_pop(&classic->opens)))
 		free(list_entry(link, struct classic_open, link));
 	classic->current = NULL;
-	while (!list_is_empty(&classic->channels))
-		channel_leave(list_first(&classic->channels, struct channel, member), how);
+	while ((link = list_pop(&classic->channels)))
+		channel_leave(&list_entry(link, struct classic_channel, member)->channel, how);
 	classic->channel_count = 0;
 	classic->tx_skip = 0;
 	classic->guest_open = false;

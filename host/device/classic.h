@@ -1,26 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two halves of a classic port share; see classic.c. */
+/* A port under a driver without MULTI_OPEN: opens and their channels; see classic.c. */
 #ifndef HOST_DEVICE_CLASSIC_H
 #define HOST_DEVICE_CLASSIC_H
 
-#include "device/internal.h"
+#include "device/port.h"
 
 /* A prefix, a name and its end mark, CR LF at most. */
 #define CLASSIC_NAME_SPACE (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 2)
 
+struct classic_channel {
+	struct channel channel;
+	struct port *port;
+	struct classic_open *open;	/* whose chains it takes; NULL: they have all been taken */
+	struct list member;		/* in port->classic.channels; else it is gone */
+	bool is_reached;		/* that its service was reached has been dealt with */
+};
+
 struct classic_open {
 	struct list link;		/* in classic.opens */
 	struct port *port;
-	struct channel *channel;	/* NULL: not named yet, or gone */
+	struct classic_channel *channel;	/* NULL: not named yet, or gone */
 	bool is_ended;
-	bool is_discarding;		/* refused or gone: nobody wants its bytes */
+	bool is_discarding;		/* refused or gone: its bytes are thrown away */
 	unsigned int chains_left;	/* ended: chains that are still its own */
 	unsigned int name_len;		/* of what has come, without an end mark */
 	char name[CLASSIC_NAME_SPACE];
 };
 
+void classic_start(struct port *port);		/* PORT_READY 1 */
+void classic_set_guest_open(struct port *port, bool is_open);
+void classic_reset(struct port *port, enum mp_end how);
+
+/* --- For classic_ring.c ----------------------------------------------------- */
+
 /* The channel of @open, unconnected, or NULL. */
-struct channel *classic_create_channel(struct classic_open *open);
+struct classic_channel *classic_create_channel(struct classic_open *open);
+/* Deals with what a call on @channel has made of it: reached, or gone. */
+void classic_look(struct classic_channel *channel);
 /* The service of the current open ended or failed, or there is none. */
 void classic_lose_service(struct port *port);
 /* An ended open whose chains have all been taken; frees it. */

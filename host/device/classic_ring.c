@@ -9,7 +9,12 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "channel/close.h"
+#include "channel/connect.h"
+#include "channel/transfer.h"
 #include "device/classic.h"
+#include "device/classic_ring.h"
+#include "device/map.h"
 
 #define CHAIN_BYTES (1U << 20)	/* of one chain in one go */
 
@@ -21,7 +26,7 @@ static void refuse_open(struct classic_open *open, const char *why)
 
 	log_limited_here(LOG_LEVEL_WARNING, "%s: port %s: refused: %s",
 		    port->device->config.guest, port->config.name, why);
-	port->device->stats.refused++;
+	port->device->core.stats.refused++;
 	open->is_discarding = true;
 	if (open == port->classic.current)
 		classic_lose_service(port);
@@ -33,7 +38,7 @@ static void connect_open(struct classic_open *open)
 	const char *name = open->name;
 	size_t len = open->name_len;
 	const size_t prefix = sizeof(MP_NAME_PREFIX) - 1;
-	struct channel *ch;
+	struct classic_channel *channel;
 
 	if (len >= prefix && !memcmp(name, MP_NAME_PREFIX, prefix)) {
 		name += prefix;
@@ -47,11 +52,13 @@ static void connect_open(struct classic_open *open)
 		refuse_open(open, "too many channels still close");
 		return;
 	}
-	ch = classic_create_channel(open);
-	if (ch)
-		connect_begin(ch, name, len);
-	else
+	channel = classic_create_channel(open);
+	if (!channel) {
 		refuse_open(open, "out of memory");
+		return;
+	}
+	connect_begin(&channel->channel, name, len);
+	classic_look(channel);
 }
 
 /* The name ends @len bytes behind what came before, with @mark. */
@@ -86,33 +93,44 @@ static size_t take_name(struct classic_open *open, const struct iovec *iov, int 
 
 static bool may_take(const struct classic_open *open)
 {
-	const struct channel *ch = open->channel;
+	const struct channel *ch;
 
-	if (open->is_discarding || !ch)
+	if (open->is_discarding || !open->channel)
 		return true;
-	return (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING) && !ch->out_wait;
+	ch = &open->channel->channel;
+	return (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING) &&
+	       !ch->out.is_armed;
+}
+
+/* Bytes for the service are lost: it sees a failure in place of them. */
+static void fail(struct classic_channel *channel)
+{
+	if (!channel_is_over(&channel->channel))
+		close_fail(&channel->channel);
+	classic_look(channel);
 }
 
 /* Returns how many bytes of @iov are done with. */
 static size_t send_bytes(struct classic_open *open, struct iovec *iov, int count)
 {
 	size_t size = iov_size(iov, count);
-	struct channel *ch = open->channel;
-	bool fault = false;
-	size_t moved;
-
+	struct classic_channel *channel = open->channel;
 	/* A chain may describe more bytes than anybody has: some at a time. */
-	moved = transfer_push(ch, iov, iov_clip(iov, count, CHAIN_BYTES), &fault);
-	if (fault)
-		channel_fail(ch);	/* as in lose_bytes() */
-	if (ch->phase == CHANNEL_FAILED)
-		classic_gone(ch);
+	struct bytes bytes = { .iov = iov, .count = iov_clip(iov, count, CHAIN_BYTES) };
+	enum moved result = transfer_write(&channel->channel, &bytes);
+
+	if (result == MOVED_FAULT) {
+		mem_guard_probe(bytes.iov, bytes.count);
+		fail(channel);
+	} else {
+		classic_look(channel);
+	}
 	/* Gone with an error, also while closing; or the service takes no more. */
-	if (!open->channel || ch->out_end) {
+	if (!open->channel || channel->channel.out.has_ended) {
 		open->is_discarding = true;
 		return size;
 	}
-	return moved;
+	return bytes.moved;
 }
 
 /*
@@ -122,32 +140,26 @@ static size_t send_bytes(struct classic_open *open, struct iovec *iov, int count
 static void lose_bytes(struct queue *queue, struct classic_open *open,
 		       const struct ring_chain *chain)
 {
-	struct channel *ch = open->channel;
-
 	if (open->is_discarding)
 		return;
-	device_report_segments(queue->device, queue->ring->mem, chain->segments, chain->readable,
-			       "the open that wrote there ends with an error");
-	if (!ch) {
+	state_report_segments(queue->device, queue->ring->mem, chain->segments, chain->readable,
+			      "the open that wrote there ends with an error");
+	if (open->channel)
+		fail(open->channel);
+	else
 		refuse_open(open, "its name cannot be read");
-		return;
-	}
-	channel_fail(ch);
-	if (ch->phase == CHANNEL_FAILED)
-		classic_gone(ch);
 }
 
 /* The chain is the oldest open's. */
 static void handle_chain(struct queue *queue, struct classic_open *open,
 			 const struct ring_chain *chain)
 {
-	struct device *device = queue->device;
 	uint64_t *skip = &open->port->classic.tx_skip;
-	struct iovec *iov = device->tx_request.iov;
+	struct iovec *iov = queue->scratch->iov;
 	bool is_counted = open->is_ended;	/* else its end, if now, does not see this chain */
 	size_t done = 0, size;
 	int count = map_range(queue->ring->mem, chain->segments, chain->readable, *skip,
-			      UINT64_MAX, iov, REQUEST_IOVS);
+			      UINT64_MAX, iov, CHAIN_IOVS);
 
 	if (count < 0) {
 		lose_bytes(queue, open, chain);
@@ -173,7 +185,7 @@ static void handle_chain(struct queue *queue, struct classic_open *open,
 
 static void serve_tx(struct queue *queue)
 {
-	struct ring_chain *chain = &queue->device->tx_request.chain;
+	struct ring_chain *chain = &queue->scratch->chain;
 	struct list *opens = &queue->port->classic.opens;
 	unsigned int chains = 0;
 	int ret = 0;
@@ -197,99 +209,83 @@ static void serve_tx(struct queue *queue)
 			return;
 	}
 	if (ret < 0)
-		device_break(queue->device, "a transmit queue breaks the rules");
+		state_break(queue->device, "a transmit queue breaks the rules");
 }
 
 /* --- Receive: to the guest ------------------------------------------------- */
 
 /* Reads once into the chain, which comes back only with bytes. Returns 0 or -errno. */
-static int fill_chain(struct queue *queue, struct channel *ch, const struct ring_chain *chain)
+static int fill_chain(struct queue *queue, struct classic_channel *channel,
+		      const struct ring_chain *chain)
 {
-	struct device *device = queue->device;
-	struct iovec *iov = device->rx_request.iov;
 	const struct ring_segment *writable = chain->segments + chain->readable;
-	int count = map_range(queue->ring->mem, writable, chain->writable, 0, UINT64_MAX, iov,
-			      REQUEST_IOVS);
-	ssize_t n;
+	struct bytes bytes = { .iov = queue->scratch->iov };
+	int count = map_range(queue->ring->mem, writable, chain->writable, 0, UINT64_MAX,
+			      bytes.iov, CHAIN_IOVS);
+	enum moved result;
 
 	if (count < 0)
-		device_report_segments(device, queue->ring->mem, writable, chain->writable,
-				       "a receive buffer cannot be written");
+		state_report_segments(queue->device, queue->ring->mem, writable, chain->writable,
+				      "a receive buffer cannot be written");
 	if (count <= 0)
 		return -EPROTO;
 	/* A chain may name the same memory again and again: more bytes than a u32 can count. */
-	count = iov_clip(iov, count, CHAIN_BYTES);
-	n = ch->stream->ops->readv(ch->stream, iov, count < RING_MAX_SEGMENTS ? count :
-				   RING_MAX_SEGMENTS);
-	if (n > 0 && (uint64_t)n <= chain->writable_len) {
-		queue_give(queue, chain->head, n);
-		device->moved += n;
-		device->stats.bytes_in += n;
+	bytes.count = iov_clip(bytes.iov, count, CHAIN_BYTES);
+	result = transfer_read_once(&channel->channel, &bytes);
+	if (result == MOVED_ALL) {
+		queue_give(queue, chain->head, bytes.moved);
 		return 0;
 	}
 	ring_untake(queue->ring, chain->head);
-	if (n == -EAGAIN) {
-		ch->in_wait = true;
-	} else if (n == 0) {
-		ch->in_end = ch->is_drained = true;
-		classic_lose_service(ch->port);
-	} else if (n == -EFAULT) {
-		mem_guard_probe(iov, count);
+	if (result == MOVED_FAULT) {
+		mem_guard_probe(bytes.iov, bytes.count);
 		return -EPROTO;		/* the driver's own memory, and it cannot be told */
-	} else {
-		channel_fail(ch);
-		classic_gone(ch);
 	}
+	if (result == MOVED_END)
+		classic_lose_service(channel->port);
+	classic_look(channel);
 	return 0;
 }
 
 /* The channel whose bytes the guest may read now, or NULL. */
-static struct channel *reading_channel(const struct port *port)
+static struct classic_channel *reading_channel(const struct port *port)
 {
 	const struct classic *classic = &port->classic;
-	struct channel *ch = classic->current ? classic->current->channel : NULL;
+	struct classic_channel *channel = classic->current ? classic->current->channel : NULL;
+	const struct channel *ch;
 
-	if (!classic->guest_open || !ch || ch->phase != CHANNEL_CONNECTED || ch->in_wait ||
-	    ch->in_end)
+	if (!classic->guest_open || !channel)
 		return NULL;
-	return ch;
+	ch = &channel->channel;
+	if (ch->phase != CHANNEL_CONNECTED || ch->in.is_armed || ch->in.has_ended)
+		return NULL;
+	return channel;
 }
 
 static void serve_rx(struct queue *queue)
 {
-	struct ring_chain *chain = &queue->device->rx_request.chain;
+	struct ring_chain *chain = &queue->scratch->chain;
 	unsigned int chains = 0;
-	struct channel *ch;
+	struct classic_channel *channel;
 	int ret = 0;
 
 	ring_want_kick(queue->ring, false);
-	while (ret >= 0 && (ch = reading_channel(queue->port)) &&
+	while (ret >= 0 && (channel = reading_channel(queue->port)) &&
 	       queue_has_budget(queue, &chains)) {
 		ret = ring_take(queue->ring, chain);
 		if (ret > 0)
-			ret = fill_chain(queue, ch, chain);
+			ret = fill_chain(queue, channel, chain);
 		else if (ret == 0 && !ring_want_kick(queue->ring, true))
 			return;
 	}
 	if (ret < 0)
-		device_break(queue->device, "a receive queue breaks the rules");
+		state_break(queue->device, "a receive queue breaks the rules");
 }
 
-void classic_serve(struct queue *queue)
+void classic_ring_serve(struct queue *queue)
 {
 	if (queue->kind == QUEUE_RX)
 		serve_rx(queue);
 	else
 		serve_tx(queue);
 }
-
-void classic_readable(struct channel *ch)
-{
-	queue_serve(ch->port->rx);
-}
-
-void classic_writable(struct channel *ch)
-{
-	queue_serve(ch->port->tx);
-}
-

@@ -9,7 +9,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "device/internal.h"
+#include <linux/virtio_console.h>
+
+#include "device/classic.h"
+#include "device/control.h"
+#include "device/life.h"
+#include "device/map.h"
 
 /* A header and the longest payload: a name. */
 struct message {
@@ -144,9 +149,9 @@ static void send_next(struct device *device, struct queue *queue, const struct r
 	}
 	if (map_write(queue->ring->mem, chain->segments + chain->readable,
 		      chain->writable, bytes, len) < 0) {
-		device_report_segments(device, queue->ring->mem, chain->segments + chain->readable,
+		state_report_segments(device, queue->ring->mem, chain->segments + chain->readable,
 				       chain->writable, "a control message cannot be written");
-		device_break(device, "a control buffer is not in guest memory");
+		state_break(device, "a control buffer is not in guest memory");
 		return;
 	}
 	queue_give(queue, chain->head, len);
@@ -156,25 +161,18 @@ void control_send(struct device *device)
 {
 	struct queue *queue = &device->queues[MP_QUEUE_CONTROL_RX];
 	/* No request is being handled when an entry settles. */
-	struct ring_chain *chain = &device->rx_request.chain;
+	struct ring_chain *chain = &queue->scratch->chain;
 	int ret;
 
 	while (queue->ring && !device->is_broken &&
 	       (device->hello_due || !list_is_empty(&device->due))) {
 		ret = take_buffer(queue, chain);
 		if (ret < 0)
-			device_break(device, "the control receive queue breaks the rules");
+			state_break(device, "the control receive queue breaks the rules");
 		if (ret <= 0)
 			return;
 		send_next(device, queue, chain);
 	}
-}
-
-void control_due(struct port *port, unsigned int due)
-{
-	port->due |= due;
-	if (!list_is_linked(&port->due_link))
-		list_add_tail(&port->device->due, &port->due_link);
 }
 
 /* --- From the driver ----------------------------------------------------- */
@@ -183,13 +181,13 @@ static void announce_ports(struct device *device)
 {
 	for (unsigned int id = 0; id < device->port_count; id++)
 		if (device->ports[id])
-			control_due(device->ports[id], device->life == LIFE_MULTI ?
+			port_say(device->ports[id], device->life == LIFE_MULTI ?
 				    PORT_DUE_MODE | PORT_DUE_ADD : PORT_DUE_ADD);
 }
 
 static void receive_device_ready(struct device *device, uint16_t value)
 {
-	device_end_life(device, MP_END_CUT);	/* [protocol.md 3.5] */
+	life_end(device, MP_END_CUT);	/* [protocol.md 3.5] */
 	if (!value || !device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT))
 		return;
 	if (device_has_feature(device, MP_F_MULTI_OPEN)) {
@@ -206,7 +204,7 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 	if (device->life != LIFE_HELLO || device->hello_due)
 		return;		/* none was asked for, or it is not the first */
 	if (!mp_hello_answer_is_valid(hello, len)) {
-		device_end_life(device, MP_END_CUT);
+		life_end(device, MP_END_CUT);
 		device->life = LIFE_ABSENT;
 		log_limited_here(LOG_LEVEL_WARNING,
 			    "%s: the guest's driver answers HELLO wrongly: it gets no ports",
@@ -233,8 +231,8 @@ static void receive_port_ready(struct port *port, uint16_t value)
 	if (device->life != LIFE_MULTI && device->life != LIFE_CLASSIC)
 		return;
 	if (!value) {
-		port_return_held(port);
-		port_reset(port, MP_END_CUT);
+		life_return_held(port);
+		life_reset_port(port, MP_END_CUT);
 		log_limited_here(LOG_LEVEL_WARNING,
 			    "%s: port %s: the guest's driver cannot use it", device->config.guest,
 			    port->config.name);
@@ -242,7 +240,7 @@ static void receive_port_ready(struct port *port, uint16_t value)
 	}
 	port->is_ready = true;
 	if (*port->config.name)
-		control_due(port, PORT_DUE_NAME);
+		port_say(port, PORT_DUE_NAME);
 	if (device->life == LIFE_CLASSIC && !was_ready)
 		classic_start(port);
 	queue_defer(port->rx);
@@ -262,8 +260,9 @@ static void receive_port_message(struct device *device, uint32_t id, uint16_t ev
 		classic_set_guest_open(port, value);
 }
 
-void control_receive(struct queue *queue, const struct ring_chain *chain)
+void control_receive(struct queue *queue)
 {
+	const struct ring_chain *chain = &queue->scratch->chain;
 	struct device *device = queue->device;
 	struct {
 		struct virtio_console_control header;
@@ -273,9 +272,9 @@ void control_receive(struct queue *queue, const struct ring_chain *chain)
 	uint16_t event;
 
 	if (len < 0) {
-		device_report_segments(device, queue->ring->mem, chain->segments,
+		state_report_segments(device, queue->ring->mem, chain->segments,
 				       chain->readable, "a control message cannot be read");
-		device_break(device, "a control message is not in guest memory");
+		state_break(device, "a control message is not in guest memory");
 		return;
 	}
 	/* At once, whatever it holds: a driver may be spinning on it [protocol.md 3.6]. */
@@ -293,10 +292,19 @@ void control_receive(struct queue *queue, const struct ring_chain *chain)
 	case MP_CONTROL_BYE:
 		log_limited_here(LOG_LEVEL_DEBUG,
 			    "%s: the guest's driver says goodbye", device->config.guest);
-		device_end_life(device, MP_END_CUT);
+		life_end(device, MP_END_CUT);
 		break;
 	default:
 		receive_port_message(device, le32toh(message.header.id), event,
 				     le16toh(message.header.value));
 	}
+}
+
+int control_take(struct queue *queue)
+{
+	int ret = ring_take(queue->ring, &queue->scratch->chain);
+
+	if (ret > 0)
+		control_receive(queue);
+	return ret;
 }

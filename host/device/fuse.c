@@ -12,7 +12,9 @@
 
 #include <linux/fuse.h>
 
-#include "device/internal.h"
+#include "device/control.h"
+#include "device/fuse.h"
+#include "device/map.h"
 
 struct answer {
 	struct fuse_out_header header;
@@ -59,16 +61,16 @@ static void answer_request(struct queue *queue, const struct ring_chain *chain)
 	return;
 
 out_of_reach:
-	device_report_segments(queue->device, mem, chain->segments,
+	state_report_segments(queue->device, mem, chain->segments,
 			       chain->readable + chain->writable,
 			       "a FUSE request cannot be answered");
-	device_break(queue->device, "a FUSE request is not in guest memory");
+	state_break(queue->device, "a FUSE request is not in guest memory");
 }
 
 /* Takes one chain and deals with it. Returns 1, 0 (none), -EAGAIN (not now) or -EPROTO. */
 static int serve_one(struct queue *queue)
 {
-	struct ring_chain *chain = &queue->device->tx_request.chain;
+	struct ring_chain *chain = &queue->scratch->chain;
 	int ret = ring_take(queue->ring, chain);
 
 	if (ret <= 0)
@@ -76,7 +78,7 @@ static int serve_one(struct queue *queue)
 	if (chain->readable_len >= sizeof(struct fuse_in_header)) {
 		answer_request(queue, chain);
 	} else if (queue->kind == QUEUE_CONTROL_TX) {
-		control_receive(queue, chain);
+		control_receive(queue);
 	} else if (queue->kind == QUEUE_CONTROL_RX) {
 		/* Our driver's: for what there will be to say. */
 		ring_untake(queue->ring, chain->head);
@@ -102,7 +104,7 @@ void fuse_serve(struct queue *queue)
 			if (ret == -EAGAIN)
 				return;
 			if (ret < 0)
-				device_break(device, "a queue or a request breaks the rules");
+				state_break(device, "a queue or a request breaks the rules");
 		}
 		if (device->is_broken)
 			return;

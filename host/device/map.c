@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "base/iov.h"
-#include "device/internal.h"
+#include "device/map.h"
 
 int map_range(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
 	      uint64_t skip, uint64_t len, struct iovec *iov, int max)

@@ -5,15 +5,16 @@
  * Slots are found through a table of pages that are made when their first slot
  * is used, so a large limit costs a pointer for each PAGE_SLOTS channels.
  *
- * port->owed holds exactly the channels whose state differs from what was
- * last delivered [protocol.md 7.3]. device_settle() delivers, never the code that
+ * port->owed holds exactly the slots whose state differs from what was
+ * last delivered [protocol.md 7.3]. settle_device() delivers, never the code that
  * changes a state, so that a result may still carry it.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/internal.h"
+#include "device/map.h"
+#include "device/port.h"
 
 struct port *port_create(struct device *device, uint32_t id,
 			 const struct device_port_config *config)
@@ -29,6 +30,9 @@ struct port *port_create(struct device *device, uint32_t id,
 		port->config.max_channels = 1;
 	if (port->config.max_channels > MP_MAX_CHANNELS)
 		port->config.max_channels = MP_MAX_CHANNELS;
+	port->gate.name = config->name;
+	port->gate.is_fixed = config->kind == MP_PORT_FIXED;
+	port->gate.service_name = config->service_name;
 	list_init(&port->due_link);
 	list_init(&port->owed);
 	list_init(&port->owing);
@@ -56,54 +60,45 @@ void port_destroy(struct port *port)
 
 /* --- Slots --------------------------------------------------------------- */
 
-struct channel *port_channel(const struct port *port, uint32_t slot)
+struct slot *port_slot(const struct port *port, uint32_t number)
 {
-	const struct channel_page *page;
+	const struct slot_page *page;
 
-	if (slot >= port->config.max_channels)
+	if (number >= port->config.max_channels)
 		return NULL;
-	page = port->pages[slot / PAGE_SLOTS];
-	return page ? page->slots[slot % PAGE_SLOTS] : NULL;
+	page = port->pages[number / PAGE_SLOTS];
+	return page ? page->slots[number % PAGE_SLOTS] : NULL;
 }
 
-int port_insert(struct port *port, struct channel *channel)
+int port_insert(struct port *port, uint32_t number, struct slot *slot)
 {
-	struct channel_page **page = &port->pages[channel->slot / PAGE_SLOTS];
+	struct slot_page **page = &port->pages[number / PAGE_SLOTS];
 
 	if (!*page)
 		*page = calloc(1, sizeof(**page));
 	if (!*page)
 		return -ENOMEM;
-	(*page)->slots[channel->slot % PAGE_SLOTS] = channel;
+	(*page)->slots[number % PAGE_SLOTS] = slot;
 	return 0;
 }
 
-void port_remove(struct port *port, struct channel *channel)
+void port_remove(struct port *port, uint32_t number)
 {
-	if (port_channel(port, channel->slot) == channel)
-		port->pages[channel->slot / PAGE_SLOTS]->slots[channel->slot % PAGE_SLOTS] = NULL;
+	port->pages[number / PAGE_SLOTS]->slots[number % PAGE_SLOTS] = NULL;
+}
+
+void port_for_each(struct port *port, void (*action)(struct slot *slot, int arg), int arg)
+{
+	for (unsigned int i = 0; i < port->page_count; i++) {
+		struct slot_page *page = port->pages[i];
+
+		for (unsigned int j = 0; page && j < PAGE_SLOTS; j++)
+			if (page->slots[j])
+				action(page->slots[j], arg);
+	}
 }
 
 /* --- Events -------------------------------------------------------------- */
-
-/* Writes @event into the buffer, which the driver gets back. */
-static void give_event(struct port *port, struct held *buffer, const struct mp_event *event)
-{
-	struct queue *rx = port->rx;
-
-	if (map_write(rx->ring->mem, buffer->segments, buffer->count, event, sizeof(*event)) < 0)
-		device_break(port->device, "an event buffer is not in guest memory any more");
-	else
-		queue_give(rx, buffer->head, sizeof(*event));
-	free(buffer);
-}
-
-static void give_empty_event(struct port *port, struct held *buffer)
-{
-	const struct mp_event none = { .channel = htole32(MP_CHANNEL_NONE) };
-
-	give_event(port, buffer, &none);
-}
 
 void port_keep_event(struct port *port, const struct ring_chain *chain)
 {
@@ -113,9 +108,9 @@ void port_keep_event(struct port *port, const struct ring_chain *chain)
 
 	if (map_range(mem, chain->segments, chain->writable, 0, sizeof(struct mp_event), iov,
 		      sizeof(struct mp_event)) < 0) {
-		device_report_segments(port->device, mem, chain->segments, chain->writable,
-				       "an event cannot be written");
-		device_break(port->device, "an event buffer is not in guest memory");
+		state_report_segments(port->device, mem, chain->segments, chain->writable,
+				      "an event cannot be written");
+		state_break(port->device, "an event buffer is not in guest memory");
 		return;
 	}
 	buffer = malloc(sizeof(*buffer) + chain->writable * sizeof(*chain->segments));
@@ -129,86 +124,21 @@ void port_keep_event(struct port *port, const struct ring_chain *chain)
 	buffer->count = chain->writable;
 	memcpy(buffer->segments, chain->segments, chain->writable * sizeof(*chain->segments));
 	list_add_tail(&port->events, &buffer->link);
-	if (!list_is_empty(&port->owed) && !list_is_linked(&port->owing))
+	if (!list_is_empty(&port->owed))
+		port_owe(port);
+}
+
+void port_owe(struct port *port)
+{
+	if (!list_is_linked(&port->owing))
 		list_add_tail(&port->device->owing, &port->owing);
 }
 
-static void deliver_one(struct port *port, struct channel *channel)
+/* --- Control messages ----------------------------------------------------- */
+
+void port_say(struct port *port, unsigned int due)
 {
-	struct held *buffer = list_entry(list_pop(&port->events), struct held, link);
-	struct mp_event event = {
-		.channel = htole32(channel->slot),
-		.generation = htole32(channel->generation),
-	};
-
-	channel_get_state(channel, &event.state);
-	give_event(port, buffer, &event);
-	port->device->stats.events++;
-	channel_delivered(channel);
-}
-
-void port_deliver(struct port *port)
-{
-	struct channel *channel;
-
-	while (port->rx->ring && !port->device->is_broken && !list_is_empty(&port->events)) {
-		channel = list_first(&port->owed, struct channel, owed);
-		if (!channel)
-			return;
-		deliver_one(port, channel);
-	}
-}
-
-/* --- The end of a ring, or of a life ------------------------------------- */
-
-static void leave(struct channel *channel, int how)
-{
-	transfer_forget(channel);
-	channel_leave(channel, how);
-}
-
-static void for_each_channel(struct port *port, void (*action)(struct channel *channel, int arg),
-			     int arg)
-{
-	for (unsigned int i = 0; i < port->page_count; i++) {
-		struct channel_page *page = port->pages[i];
-
-		for (unsigned int j = 0; page && j < PAGE_SLOTS; j++)
-			if (page->slots[j])
-				action(page->slots[j], arg);
-	}
-}
-
-static void unpark(struct channel *channel, int status)
-{
-	transfer_unpark(channel, status);
-}
-
-void port_return_held(struct port *port)
-{
-	struct list *link;
-
-	if (port->parked)
-		for_each_channel(port, unpark, MP_CANCELLED);
-	while (!port->device->is_broken && (link = list_pop(&port->events)))
-		give_empty_event(port, list_entry(link, struct held, link));
-}
-
-void port_reset(struct port *port, enum mp_end how)
-{
-	struct list *link;
-
-	classic_reset(port, how);
-	for_each_channel(port, leave, how);
-	for (unsigned int i = 0; i < port->page_count; i++) {
-		free(port->pages[i]);
-		port->pages[i] = NULL;
-	}
-	while ((link = list_pop(&port->events)))
-		free(list_entry(link, struct held, link));
-	list_del(&port->owing);
-	list_del(&port->due_link);
-	port->due = 0;
-	port->rx_first = 0;
-	port->is_ready = false;
+	port->due |= due;
+	if (!list_is_linked(&port->due_link))
+		list_add_tail(&port->device->due, &port->due_link);
 }

@@ -3,8 +3,8 @@
  * Serving rings: fairly, and with few notifications.
  *
  * A queue that is served takes what is visible, a ring full of chains, PASS_BYTES
- * or the time of a turn (turn.c) at most; what is left makes it pending, and device_run() serves
- * each pending queue once a round. While a queue is pending its kicks are off. An
+ * or the time of a turn (channel/turn.c) at most; what is left makes it pending: it is in the
+ * core's work list, and served once a round. While a queue is pending its kicks are off. An
  * empty queue asks for kicks and looks once more, so no chain is overlooked
  * (ring.h).
  *
@@ -13,20 +13,43 @@
  */
 #include <errno.h>
 
-#include "device/internal.h"
+#include "device/queue.h"
 
 #define PASS_BYTES	(4U << 20)	/* then the others get their turn */
 #define PUBLISH_BYTES	(128U << 10)	/* then the driver gets to work */
 
+void queue_init(struct queue *queue, struct device *device, unsigned int index,
+		enum queue_kind kind, void (*run)(struct work *work),
+		int (*take)(struct queue *queue))
+{
+	queue->device = device;
+	queue->index = index;
+	queue->kind = kind;
+	queue->scratch = kind == QUEUE_RX || kind == QUEUE_CONTROL_RX ? &device->rx_scratch :
+									&device->tx_scratch;
+	queue->take = take;
+	work_init(&queue->work, run);
+	list_init(&queue->dirty);
+	list_init(&queue->warm);
+}
+
+void queue_serve(struct queue *queue)
+{
+	if (queue_is_served(queue))
+		queue->work.run(&queue->work);
+}
+
 void queue_defer(struct queue *queue)
 {
-	if (queue->ring && !list_is_linked(&queue->pending))
-		list_add_tail(&queue->device->pending, &queue->pending);
+	if (queue->ring)
+		core_defer(&queue->device->core, &queue->work);
 }
 
 bool queue_is_spent(const struct queue *queue)
 {
-	return queue->device->moved >= PASS_BYTES || turn_is_over(queue->device);
+	struct core *core = &queue->device->core;
+
+	return core->moved >= PASS_BYTES || turn_is_over(&core->turn);
 }
 
 bool queue_has_budget(struct queue *queue, unsigned int *chains)
@@ -81,68 +104,38 @@ void queue_publish_all(struct device *device)
 	publish(device, &called, QUEUE_RX, false);
 	publish(device, &called, QUEUE_RX, true);
 	while ((link = list_pop(&called))) {
+		struct queue *queue = list_entry(link, struct queue, dirty);
+
 		device->stats.calls++;
-		device->env.call(device->env.context, list_entry(link, struct queue, dirty)->index);
+		device->env.call(device->env.core.context, queue->index);
 	}
-}
-
-/* As request_serve(), for all that queue_serve() serves. */
-static int serve_one(struct queue *queue)
-{
-	struct ring_chain *chain = &queue->device->tx_request.chain;
-	int ret;
-
-	if (queue->kind != QUEUE_CONTROL_TX)
-		return request_serve(queue);
-	ret = ring_take(queue->ring, chain);
-	if (ret > 0)
-		control_receive(queue, chain);
-	return ret;
 }
 
 /* Until @queue is empty, the budget is spent (then it is pending), or the device broke. */
 static void serve_some(struct queue *queue, unsigned int *chains)
 {
 	struct device *device = queue->device;
-	uint64_t published = device->moved;
+	uint64_t published = device->core.moved;
 	int ret = 1;
 
 	while (queue_has_budget(queue, chains)) {
-		ret = serve_one(queue);
+		ret = queue->take(queue);
 		if (ret == -EAGAIN) {
 			queue_defer(queue);
 			return;
 		}
 		if (ret < 0 && queue->ring->has_missing)
-			device_report_missing(device, queue->ring->missing,
+			state_report_missing(device, queue->ring->missing,
 					      "a request cannot be read");
 		if (ret < 0)
-			device_break(device, "a queue or a request breaks the rules");
+			state_break(device, "a queue or a request breaks the rules");
 		if (ret <= 0 || device->is_broken)
 			break;
-		if (device->moved - published < PUBLISH_BYTES)
+		if (device->core.moved - published < PUBLISH_BYTES)
 			continue;
 		queue_publish_all(device);
-		published = device->moved;
+		published = device->core.moved;
 	}
-}
-
-static bool is_served(const struct queue *queue)
-{
-	return queue->ring && !list_is_linked(&queue->pending);
-}
-
-bool queue_is_live(const struct queue *queue)
-{
-	if (!is_served(queue))
-		return false;
-	return queue->kind == QUEUE_CONTROL_TX || (queue->port && queue->port->is_ready &&
-						   queue->device->life == LIFE_MULTI);
-}
-
-bool queue_cool(struct queue *queue)
-{
-	return queue->ring && ring_want_kick(queue->ring, true) && queue_is_live(queue);
 }
 
 /* No kicks for @queue, which is served. */
@@ -155,12 +148,8 @@ static void queue_warm(struct queue *queue)
 		list_add_tail(&queue->device->warm, &queue->warm);
 }
 
-/*
- * Serves @first, and @second (or NULL) along with it: a kick is expensive, and what was
- * put into the other queue meanwhile needs none. Who is pending when this returns, or
- * warm, wants no kicks.
- */
-static void serve_messages(struct queue *first, struct queue *second)
+/* A kick is expensive, and what was put into the other queue in the same time needs none. */
+void queue_take_all(struct queue *first, struct queue *second)
 {
 	struct queue *queues[] = { first, second };
 	unsigned int chains[2] = { 0 };
@@ -168,40 +157,16 @@ static void serve_messages(struct queue *first, struct queue *second)
 
 	do {
 		for (int i = 0; i < 2; i++)
-			if (queues[i] && is_served(queues[i]))
+			if (queues[i] && queue_is_served(queues[i]))
 				queue_warm(queues[i]);
 		for (int i = 0; i < 2; i++)
-			if (queues[i] && is_served(queues[i]))
+			if (queues[i] && queue_is_served(queues[i]))
 				serve_some(queues[i], &chains[i]);
 		if (first->device->is_broken || first->device->is_polled)
 			return;
 		again = false;
 		for (int i = 0; i < 2; i++)
-			if (queues[i] && is_served(queues[i]))
+			if (queues[i] && queue_is_served(queues[i]))
 				again |= ring_want_kick(queues[i]->ring, true);
 	} while (again);
-}
-
-void queue_serve(struct queue *queue)
-{
-	struct device *device = queue->device;
-
-	if (!is_served(queue) || device->is_broken)
-		return;
-	device->moved = 0;
-	if (device_is_fuse(device)) {
-		fuse_serve(queue);
-		return;
-	}
-	if (queue->kind == QUEUE_CONTROL_TX) {
-		serve_messages(queue, NULL);
-		return;
-	}
-	/* The control receive queue is only taken from when there is something to say. */
-	if (queue->kind == QUEUE_CONTROL_RX || !queue->port || !queue->port->is_ready)
-		return;
-	if (device->life == LIFE_MULTI)
-		serve_messages(queue, queue->kind == QUEUE_TX ? queue->port->rx : queue->port->tx);
-	else
-		classic_serve(queue);
 }

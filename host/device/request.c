@@ -1,101 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
- * One request: parse, validate, act, answer [protocol.md 5, 6].
+ * One request: take, check, act, answer [protocol.md 5, 6].
  *
- * parse() copies the header and describes the result; check() looks at the
- * copy alone; the act_*() functions trust it. The guest may change its memory
- * meanwhile: nothing is read from it again but payload bytes.
- *
- * Header and result that are not in guest memory cost the device, since the driver cannot be
- * told. A payload that is not costs its request (MP_FAULT), so it is looked at last, where its
- * bytes are about to move: what comes first, order above all, is answered first.
+ * message_get() copies and checks the header; the act_*() functions trust it, and turn the request
+ * into calls of the channel core. The guest may change its memory in the same time: nothing is read
+ * from it again but payload bytes.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/iov.h"
-#include "device/internal.h"
-
-/* --- Parse --------------------------------------------------------------- */
-
-static const struct ring_segment *writable_of(const struct ring_chain *chain)
-{
-	return chain->segments + chain->readable;
-}
-
-/*
- * Copies the header and describes the result. Returns MP_OK, MP_INVALID (no whole header; the
- * result can be written) or -EPROTO (10.7).
- */
-static int parse(struct request *request, struct mp_request *wire)
-{
-	const struct mem *mem = request->queue->ring->mem;
-	const struct ring_chain *chain = &request->chain;
-	struct iovec header[HEADER_IOVS];
-	int count;
-
-	request->channel = NULL;
-	request->count = 0;
-	if (chain->writable_len < sizeof(struct mp_result))
-		return -EPROTO;
-	if (map_result(mem, writable_of(chain), chain->writable, &request->map) < 0) {
-		device_report_segments(request->port->device, mem, writable_of(chain),
-				       chain->writable, "a result cannot be written");
-		return -EPROTO;
-	}
-	count = map_range(mem, chain->segments, chain->readable, 0, sizeof(*wire), header,
-			  HEADER_IOVS);
-	if (count < 0) {
-		device_report_segments(request->port->device, mem, chain->segments,
-				       chain->readable, "a request cannot be read");
-		return -EPROTO;
-	}
-	if (iov_copy_out(header, count, 0, wire, sizeof(*wire)) < sizeof(*wire)) {
-		memset(wire, 0, sizeof(*wire));	/* a part of a header says nothing */
-		return MP_INVALID;
-	}
-	return MP_OK;
-}
-
-/* check() has seen that only one of the two parts holds more than header and result. */
-enum mp_status request_map_payload(struct request *request)
-{
-	const struct mem *mem = request->queue->ring->mem;
-	const struct ring_chain *chain = &request->chain;
-	const struct ring_segment *segments = chain->segments;
-	unsigned int count = chain->readable;
-	uint64_t skip = sizeof(struct mp_request);
-
-	if (request->header.op == MP_OP_READ) {
-		segments = writable_of(chain);
-		count = chain->writable;
-		skip = sizeof(struct mp_result);
-	}
-	if (!map_payload(mem, segments, count, skip, &request->map, request->iov, REQUEST_IOVS))
-		return MP_OK;
-	device_report_segments(request->port->device, mem, segments, count,
-			       "a request comes back, to be sent from other memory");
-	return MP_FAULT;
-}
-
-/* --- Validate ------------------------------------------------------------ */
-
-static enum mp_status check(const struct request *request, const struct mp_request *wire)
-{
-	const struct ring_chain *chain = &request->chain;
-	enum mp_status status;
-
-	status = mp_request_check(wire, chain->readable_len - sizeof(*wire),
-				  chain->writable_len - sizeof(struct mp_result),
-				  request->port->device->config.max_io);
-	if (status != MP_OK || request->queue->kind == QUEUE_TX)
-		return status;
-	/* [protocol.md 5.2, 6.5] */
-	if (mp_op_is_tx_only(request->header.op) ||
-	    chain->readable + chain->writable > (int)MP_PARK_SEGMENTS)
-		return MP_INVALID;
-	return MP_OK;
-}
+#include "channel/close.h"
+#include "channel/connect.h"
+#include "device/answer.h"
+#include "device/bytes.h"
+#include "device/park.h"
+#include "device/request.h"
 
 /* --- Act ----------------------------------------------------------------- */
 
@@ -104,67 +24,111 @@ struct connect {
 	char name[MP_NAME_MAX];
 };
 
-/* What was not acted on may still name a channel, whose state then comes along. */
-static void find_named_channel(struct request *request)
+/* The slot that the header names, in the right generation, or NULL. */
+static struct slot *find_slot(const struct request *request)
 {
-	struct channel *channel = port_channel(request->port, request->header.slot);
+	struct slot *slot = port_slot(request->port, request->header.slot);
 
-	if (channel && channel->generation == request->header.generation)
-		request->channel = channel;
+	return slot && slot->channel.opener.generation == request->header.generation ? slot : NULL;
 }
 
-/* The channel that a CONNECT is for, new or refused before. Returns a status. */
-static enum mp_status connect_channel(struct request *request)
+/* The slot that a CONNECT is for, refused before or new: it has no state yet. Returns a status. */
+static enum mp_status connect_slot(struct request *request, const struct opener *opener)
 {
-	const struct request_header *header = &request->header;
-	struct channel *channel = port_channel(request->port, header->slot);
+	struct slot *slot = port_slot(request->port, opener->channel);
 
-	if (channel) {
-		if (channel->generation != header->generation)
-			return MP_BUSY;
-		request->channel = channel;
-		return channel->phase == CHANNEL_REFUSED ? MP_OK : MP_BAD_STATE;
-	}
-	channel = channel_create(request->port, header->slot, header->generation);
-	if (!channel)
+	if (slot && slot->channel.opener.generation != opener->generation)
 		return MP_BUSY;
-	request->channel = channel;
+	if (!slot)
+		slot = slot_create(request->port, opener, &bytes_channel_ops);
+	if (!slot)
+		return MP_BUSY;
+	request->slot = slot;
+	if (slot->seq && slot->channel.phase != CHANNEL_REFUSED)
+		return MP_BAD_STATE;
+	slot->channel.opener = *opener;
 	return MP_OK;
+}
+
+static void fill_opener(const struct request *request, const struct mp_connect *connect,
+			struct opener *opener)
+{
+	*opener = (struct opener){
+		.uid = le32toh(connect->uid), .gid = le32toh(connect->gid),
+		.pid = le32toh(connect->pid), .is_known = true,
+		.channel = request->header.slot, .generation = request->header.generation,
+	};
+	memcpy(opener->comm, connect->comm, MP_COMM_LEN);
 }
 
 static int act_connect(struct request *request)
 {
-	struct connect connect;
+	const struct port *port = request->port;
 	uint32_t len = request->header.length, name_len;
-	struct channel *channel;
-	enum mp_status status = request_map_payload(request);
+	struct connect connect;
+	struct opener opener;
+	enum mp_status status = message_map_payload(request);
 
 	if (status != MP_OK) {
-		find_named_channel(request);
+		request->slot = find_slot(request);
 		return status;
 	}
 	iov_copy_out(request->map.payload, request->map.payload_count, 0, &connect, len);
 	if (!mp_connect_is_valid(&connect.fixed, len))
 		return MP_INVALID;
 	name_len = le32toh(connect.fixed.name_len);
-	if ((request->port->config.kind == MP_PORT_FIXED) != !name_len ||
-	    request->header.slot >= request->port->config.max_channels)
+	if (port->gate.is_fixed != !name_len ||
+	    request->header.slot >= port->config.max_channels)
 		return MP_INVALID;
-	status = connect_channel(request);
+	fill_opener(request, &connect.fixed, &opener);
+	status = connect_slot(request, &opener);
 	if (status != MP_OK)
 		return status;
-	channel = request->channel;
-	channel->uid = le32toh(connect.fixed.uid);
-	channel->gid = le32toh(connect.fixed.gid);
-	channel->pid = le32toh(connect.fixed.pid);
-	memcpy(channel->comm, connect.fixed.comm, MP_COMM_LEN);
-	connect_begin(channel, connect.name, name_len);
+	connect_begin(&request->slot->channel, connect.name, name_len);
+	slot_refresh(request->slot);
+	return MP_OK;
+}
+
+static int act_shutdown(struct request *request)
+{
+	const struct request_header *header = &request->header;
+	struct channel *ch = &request->slot->channel;
+
+	if (ch->phase == CHANNEL_FAILED)
+		return MP_OK;	/* both ends are implied */
+	if (ch->phase != CHANNEL_CONNECTED)
+		return MP_BAD_STATE;
+	if (!close_shut(ch, header->flags, header->offset))
+		return MP_INVALID;
+	slot_refresh(request->slot);
+	if (header->flags & MP_SHUT_READ)
+		park_return(request->slot, MP_CANCELLED);
+	return MP_OK;
+}
+
+static int act_close(struct request *request)
+{
+	struct channel *ch = &request->slot->channel;
+	bool abort = request->header.flags & MP_CLOSE_ABORT;
+	bool is_second = ch->phase == CHANNEL_CLOSING || ch->phase == CHANNEL_CLOSED;
+
+	/* A second one is valid only with ABORT [protocol.md 8.3]. */
+	if (is_second && !abort)
+		return MP_BAD_STATE;
+	if (ch->phase == CHANNEL_CLOSED)
+		return MP_OK;
+	park_return(request->slot, MP_CANCELLED);
+	if (abort)
+		close_abort(ch);
+	else
+		close_begin(ch, request->header.offset);
+	slot_refresh(request->slot);
 	return MP_OK;
 }
 
 static int act_cancel(struct request *request)
 {
-	transfer_unpark(request->channel, MP_CANCELLED);
+	park_return(request->slot, MP_CANCELLED);
 	return MP_OK;
 }
 
@@ -181,7 +145,7 @@ static bool take_receive_queue(struct port *port)
 		ret = ring_waiting(port->rx->ring);
 	port->rx_first = ret > 0 ? ret : 0;
 	while (port->rx_first) {
-		ret = request_serve(port->rx);	/* counts it */
+		ret = request_take(port->rx);	/* counts it */
 		if (ret <= 0)
 			break;
 		if (port->rx_first && queue_is_spent(port->rx))
@@ -189,7 +153,7 @@ static bool take_receive_queue(struct port *port)
 	}
 	port->rx_first = 0;
 	if (ret < 0)
-		device_break(port->device, "the receive queue breaks the rules");
+		state_break(port->device, "the receive queue breaks the rules");
 	return true;
 }
 
@@ -197,28 +161,26 @@ static bool take_receive_queue(struct port *port)
 static int act(struct request *request)
 {
 	const struct request_header *header = &request->header;
-	struct channel *channel;
 
 	if (header->op == MP_OP_CONNECT)
 		return act_connect(request);
 	if ((header->op == MP_OP_CANCEL || header->op == MP_OP_CLOSE) &&
 	    !take_receive_queue(request->port))
 		return -EAGAIN;
-	channel = port_channel(request->port, header->slot);
-	if (!channel || channel->generation != header->generation)
+	request->slot = find_slot(request);
+	if (!request->slot)
 		return MP_STALE;
-	request->channel = channel;
 	switch ((enum mp_op)header->op) {
 	case MP_OP_READ:
-		return transfer_read(request);
+		return bytes_read(request);
 	case MP_OP_WRITE:
-		return transfer_write(request);
+		return bytes_write(request);
 	case MP_OP_SHUTDOWN:
-		return close_shutdown(request);
+		return act_shutdown(request);
 	case MP_OP_CANCEL:
 		return act_cancel(request);
 	case MP_OP_CLOSE:
-		return close_close(request);
+		return act_close(request);
 	default:
 		return MP_UNSUPPORTED;
 	}
@@ -226,22 +188,9 @@ static int act(struct request *request)
 
 /* --- Answer -------------------------------------------------------------- */
 
-void request_answer(struct queue *queue, uint16_t head, const struct request_map *map,
-		    const struct channel *channel, const struct mp_result *result,
-		    uint32_t payload)
-{
-	struct mp_result copy = *result;
-
-	if (channel)
-		channel_get_state(channel, &copy.state);
-	iov_copy_in(map->result, map->result_count, 0, &copy, sizeof(copy));
-	queue_give(queue, head, sizeof(copy) + payload);
-	queue->device->stats.results++;
-}
-
 static void answer(struct request *request, enum mp_status status)
 {
-	struct channel *channel = request->channel;
+	struct slot *slot = request->slot;
 	bool is_read = request->header.op == MP_OP_READ;
 	bool is_write = request->header.op == MP_OP_WRITE;
 	bool is_lazy = (is_read || is_write) && (request->header.flags & MP_LAZY);
@@ -250,75 +199,64 @@ static void answer(struct request *request, enum mp_status status)
 		.count = htole32(request->count),
 	};
 
-	if (channel && is_read)
-		result.offset = htole64(channel->in_offset);
-	if (channel && is_write)
-		result.offset = htole64(channel->out_offset);
+	if (slot && is_read)
+		result.offset = htole64(slot->channel.in.offset);
+	if (slot && is_write)
+		result.offset = htole64(slot->channel.out.offset);
 	if (is_read && is_lazy)
 		queue_give_quietly(request->queue);
-	request_answer(request->queue, request->chain.head, &request->map, request->channel,
-		       &result, is_read ? request->count : 0);
-	if (channel && is_lazy)
-		channel_delivered_lazily(channel);
-	else if (channel)
-		channel_delivered(channel);
+	answer_result(request->queue, request->chain->head, &request->map, slot, &result,
+		      is_read ? request->count : 0);
+	if (slot && is_lazy)
+		slot_delivered_lazily(slot);
+	else if (slot)
+		slot_delivered(slot);
 }
 
-static bool is_event_buffer(const struct request *request)
+static bool is_event_buffer(const struct queue *queue)
 {
-	return request->queue->kind == QUEUE_RX && !request->chain.readable &&
-	       request->chain.writable_len == sizeof(struct mp_event);
+	const struct ring_chain *chain = &queue->scratch->chain;
+
+	return queue->kind == QUEUE_RX && !chain->readable &&
+	       chain->writable_len == sizeof(struct mp_event);
 }
 
-/* Deals with the chain in @request->chain. Returns 0, -EAGAIN (nothing was done) or -EPROTO. */
-static int handle(struct request *request)
+/* Deals with the chain that was taken. Returns 0, -EAGAIN (nothing was done) or -EPROTO. */
+static int handle(struct queue *queue)
 {
-	struct request_header *header = &request->header;
-	struct mp_request wire;
+	struct request request;
 	int status;
 
-	if (is_event_buffer(request)) {
-		port_keep_event(request->port, &request->chain);
+	if (is_event_buffer(queue)) {
+		port_keep_event(queue->port, &queue->scratch->chain);
 		return 0;
 	}
-	status = parse(request, &wire);
+	status = message_get(&request, queue);
 	if (status < 0)
 		return status;
-	header->op = le16toh(wire.op);
-	header->flags = le16toh(wire.flags);
-	header->length = le32toh(wire.length);
-	header->slot = le32toh(wire.channel);
-	header->generation = le32toh(wire.generation);
-	header->offset = le64toh(wire.offset);
 	if (status == MP_OK)
-		status = check(request, &wire);
-	if (status == MP_OK)
-		status = act(request);
+		status = act(&request);
 	else
-		find_named_channel(request);
+		request.slot = find_slot(&request);
 	if (status == -EAGAIN)
 		return status;
-	request->port->device->stats.requests++;
+	queue->device->stats.requests++;
 	if (status != -EINPROGRESS)
-		answer(request, status);
+		answer(&request, status);
 	return 0;
 }
 
-int request_serve(struct queue *queue)
+int request_take(struct queue *queue)
 {
-	struct device *device = queue->device;
-	struct request *request = queue->kind == QUEUE_RX ? &device->rx_request :
-							    &device->tx_request;
-	int ret = ring_take(queue->ring, &request->chain);
+	struct ring_chain *chain = &queue->scratch->chain;
+	int ret = ring_take(queue->ring, chain);
 
 	if (ret <= 0)
 		return ret;
-	request->queue = queue;
-	request->port = queue->port;
 	if (queue->kind == QUEUE_RX && queue->port->rx_first)
 		queue->port->rx_first--;
-	ret = handle(request);
+	ret = handle(queue);
 	if (ret == -EAGAIN)
-		ring_untake(queue->ring, request->chain.head);
+		ring_untake(queue->ring, chain->head);
 	return ret < 0 ? ret : 1;
 }

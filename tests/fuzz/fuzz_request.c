@@ -81,8 +81,11 @@ static void create(enum device_binding binding)
 		.max_channels = 6, .max_io = 1 << 16, .connect_ms = 50, .linger_ms = 20,
 	};
 	const struct device_env env = {
-		.now = env_now, .clock_us = env_clock_us, .rearm = env_rearm, .wake = env_wake,
-		.call = env_call, .admit = env_admit, .release = env_release,
+		.core = {
+			.now = env_now, .clock_us = env_clock_us, .rearm = env_rearm,
+			.wake = env_wake, .admit = env_admit, .release = env_release,
+		},
+		.call = env_call,
 	};
 
 	the_service.ops = &service_ops;

@@ -96,7 +96,8 @@ static int list_attacks(void)
 int main(int argc, char **argv)
 {
 	const struct device_env env = {
-		.now = env_now, .rearm = env_rearm, .wake = env_wake, .call = env_call,
+		.core = { .now = env_now, .rearm = env_rearm, .wake = env_wake },
+		.call = env_call,
 	};
 	int fd;
 

@@ -86,7 +86,7 @@ static enum mp_reason begin_attack(struct device *device, const char *name)
 	} else {
 		device->attack = attack;
 	}
-	device->env.rearm(device->env.context);
+	device->env.core.rearm(device->env.core.context);
 	return MP_REASON_NONE;
 }
 
@@ -132,7 +132,7 @@ struct ring *device_tx(struct device *device, const struct port *port)
 void device_publish(struct device *device, unsigned int queue)
 {
 	if (device->rings[queue] && ring_publish(device->rings[queue]))
-		device->env.call(device->env.context, queue);
+		device->env.call(device->env.core.context, queue);
 }
 
 void ring_give_raw(struct ring *ring, uint32_t id, uint32_t len)
@@ -368,7 +368,7 @@ void device_ring_start(struct device *device, unsigned int queue, struct ring *r
 		return;
 	device->attack = device->next_life;
 	device->next_life = NULL;
-	device->env.rearm(device->env.context);
+	device->env.core.rearm(device->env.core.context);
 }
 
 void device_ring_stop(struct device *device, unsigned int queue)
@@ -410,7 +410,7 @@ void device_run(struct device *device)
 uint64_t device_deadline(const struct device *device)
 {
 	return device->attack && device->attack->tick ?
-	       device->env.now(device->env.context) + 1 : UINT64_MAX;
+	       device->env.core.now(device->env.core.context) + 1 : UINT64_MAX;
 }
 
 void device_tick(struct device *device)

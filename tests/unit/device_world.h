@@ -64,8 +64,8 @@ static inline void world_create_as(enum device_binding binding, uint16_t size,
 	service = &world->service;
 	driver->world = world;
 	driver->event_idx = true;
-	driver->env.admit = world_admit;
-	driver->env.release = world_release;
+	driver->env.core.admit = world_admit;
+	driver->env.core.release = world_release;
 	service->service.ops = &fake_service_ops;
 	service->service.linger_ms = LINGER_MS;
 	service->service.end_ms = END_MS;

@@ -588,11 +588,11 @@ static inline void fake_setup(struct fake_driver *d, const struct device_config 
 			      uint16_t size)
 {
 	fake_ram(d);
-	d->env.context = d;
-	d->env.now = fake_now;
-	d->env.clock_us = fake_clock_us;
-	d->env.rearm = fake_rearm;
-	d->env.wake = fake_wake;
+	d->env.core.context = d;
+	d->env.core.now = fake_now;
+	d->env.core.clock_us = fake_clock_us;
+	d->env.core.rearm = fake_rearm;
+	d->env.core.wake = fake_wake;
 	d->env.call = fake_call;
 	d->now = 1000;
 	d->device = device_create(config, &d->env);

@@ -225,7 +225,7 @@ static void end_of_life(void **state, void (*end)(void))
 	assert_int_equal(service->cut, 2);
 	assert_false(r->done);
 	assert_int_equal(driver->event_count, events);	/* without results or events */
-	assert_int_equal(stats_now().channels, 0);
+	assert_int_equal(stats_now().core.channels, 0);
 	assert_int_equal(stats_now().parked, 0);
 	assert_int_equal(stats_now().owed, 0);
 }

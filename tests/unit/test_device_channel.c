@@ -53,7 +53,7 @@ static void refusals(void **state)
 	expect_result(cancel(1, 1), MP_OK, 0);
 	expect_state(close_at(1, 1, 0, 0), MP_OK, MP_ST_CLOSED, 0);
 	expect_state(close_at(1, 1, 0, 0), MP_STALE, 0, 0);
-	assert_int_equal(stats_now().refused, 8);
+	assert_int_equal(stats_now().core.refused, 8);
 }
 
 static void malformed_connects(void **state)
@@ -75,7 +75,7 @@ static void malformed_connects(void **state)
 	expect_state(connect_raw(0, 1, payload, 32 + 256), MP_INVALID, 0, 0);
 	expect_state(connect_raw(MP_CHANNEL_HOST, 1, payload, len), MP_INVALID, 0, 0);
 	assert_int_equal(service->opened, 0);
-	assert_int_equal(stats_now().channels, 0);
+	assert_int_equal(stats_now().core.channels, 0);
 }
 
 static void outcome_by_event(void **state)
@@ -176,14 +176,14 @@ static void closed_until_delivered(void **state)
 		close_at(0, i + 1, 0, MP_CLOSE_ABORT);
 	}
 	expect_result(close_at(1, 1, 0, 0), MP_OK, 0);
-	assert_int_equal(stats_now().channels, 1);
+	assert_int_equal(stats_now().core.channels, 1);
 	connect_to(2, 1, "db");
 	fake_pass_time(driver, LINGER_MS);
-	assert_int_equal(stats_now().channels, 2);
+	assert_int_equal(stats_now().core.channels, 2);
 	assert_int_equal(stats_now().owed, 1);
 	expect_state(connect_to(1, 2, "db"), MP_BUSY, 0, 0);
 	expect_state(close_at(1, 1, 0, MP_CLOSE_ABORT), MP_OK, MP_ST_CLOSED, MP_REASON_LINGER);
-	assert_int_equal(stats_now().channels, 1);
+	assert_int_equal(stats_now().core.channels, 1);
 	assert_int_equal(stats_now().owed, 0);
 	expect_state(connect_to(1, 2, "db"), MP_OK, CONNECTED, 0);
 }
@@ -194,7 +194,7 @@ static void limits(void **state)
 	/* All slots of the port; a refused channel holds no place in the device's limit. */
 	for (uint32_t i = 0; i < MAX; i++)
 		expect_state(connect_to(i, 1, "db"), MP_OK, CONNECTED, 0);
-	assert_int_equal(stats_now().channels, MAX);
+	assert_int_equal(stats_now().core.channels, MAX);
 }
 
 static int setup_tight(void **state)
@@ -204,8 +204,8 @@ static int setup_tight(void **state)
 	fake_teardown(driver);
 	memset(driver, 0, sizeof(*driver));
 	driver->event_idx = true;
-	driver->env.admit = world_admit;
-	driver->env.release = world_release;
+	driver->env.core.admit = world_admit;
+	driver->env.core.release = world_release;
 	world->config.max_channels = 3;
 	fake_setup(driver, &world->config, 64);
 	world_boot(8);

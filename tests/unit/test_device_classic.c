@@ -436,7 +436,7 @@ static void linger_limit(void **state)
 	assert_int_equal(service->aborted, 1);
 	assert_true(r->done);
 	fake_drop(driver, r);
-	assert_int_equal(stats_now().aborted, 1);
+	assert_int_equal(stats_now().core.aborted, 1);
 }
 
 static void failing_service(void **state)

@@ -168,7 +168,7 @@ static void linger_limit(void **state)
 	/* With ABORT in between nothing is waited for. */
 	expect_state(close_at(1, 1, 0, MP_CLOSE_ABORT), MP_OK, MP_ST_CLOSED, 0);
 	assert_int_equal(service->aborted, 1);
-	assert_int_equal(stats_now().aborted, 0);
+	assert_int_equal(stats_now().core.aborted, 0);
 	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
 }
 
@@ -395,7 +395,7 @@ static void many_lives(void **state)
 		if (service->last)
 			fake_end(service->last);
 	}
-	assert_int_equal(stats_now().channels, 1);
+	assert_int_equal(stats_now().core.channels, 1);
 	assert_int_equal(service->opened, service->closed + 1);
 }
 

@@ -93,7 +93,7 @@ static void without_progress_the_rest_is_given_up(void **state)
 	text = end_log();
 	expect_event(0, 1, MP_ST_CLOSED, MP_REASON_LINGER);
 	assert_int_equal(service->aborted, 1);
-	assert_int_equal(stats_now().aborted, 1);
+	assert_int_equal(stats_now().core.aborted, 1);
 	if (!strstr(text, "channel 0.1: service (") ||
 	    !strstr(text, ": aborted: 60 bytes were not taken for 3000 ms"))
 		fail_msg("the log says: %s", text);
@@ -156,7 +156,7 @@ static void the_end_has_one_limit(void **state)
 	assert_int_equal(driver->now - begin, 10 * LINGER_MS);
 	expect_event(0, 1, MP_ST_CLOSED, MP_REASON_LINGER);
 	assert_int_equal(service->aborted + service->cut, 0);
-	assert_int_equal(stats_now().aborted, 0);
+	assert_int_equal(stats_now().core.aborted, 0);
 	if (!strstr(text, "closed: the service has got everything, and did not end in 30000 ms"))
 		fail_msg("the log says: %s", text);
 }
@@ -314,7 +314,7 @@ static void end_in_each_phase(const struct end_case *c)
 	    how_closed[4] != MP_END_CUT || how_closed[5] != MP_END_ABORT)
 		fail_msg("%s: %d %d %d %d %d %d", c->name, how_closed[0], how_closed[1],
 			 how_closed[2], how_closed[3], how_closed[4], how_closed[5]);
-	assert_int_equal(stats_now().channels, 0);
+	assert_int_equal(stats_now().core.channels, 0);
 	assert_int_equal(service->released, 6);
 }
 
@@ -341,7 +341,7 @@ static void a_stream_keeps_its_place(void **state)
 	expect_result(close_at(7, 1, 0, MP_CLOSE_ABORT), MP_OK, 0);
 	assert_int_equal(service->released, 1);
 	take_port_away();
-	assert_int_equal(stats_now().channels, 0);
+	assert_int_equal(stats_now().core.channels, 0);
 	assert_int_equal(service->closed, 8);
 	assert_int_equal(service->kept_count, 7);
 	assert_int_equal(service->released, 1);

@@ -60,7 +60,7 @@ static void all_at_once(void **state)
 		if (i == 10)
 			few = round_trips(5, 0, 2000);
 	}
-	assert_int_equal(stats_now().channels, MANY);
+	assert_int_equal(stats_now().core.channels, MANY);
 	many = round_trips(MANY - 1, 0, 2000);
 	print_message("a round trip among 10 channels %.2f us, among %u %.2f us\n", few, MANY,
 		      many);
@@ -80,7 +80,7 @@ static void all_at_once(void **state)
 	for (uint32_t i = 0; i < MANY; i++)
 		expect_result(close_at(i, 1, i == 5 || i == MANY - 1 ? 2000 : 0, 0), MP_OK, 0);
 	fake_pass_time(driver, LINGER_MS);
-	assert_int_equal(stats_now().channels, 0);
+	assert_int_equal(stats_now().core.channels, 0);
 	assert_int_equal(service->closed, MANY);
 	assert_int_equal(service->aborted, 0);
 }

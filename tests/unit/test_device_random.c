@@ -391,7 +391,7 @@ static void run(uint64_t seed, uint16_t size, unsigned int events)
 	}
 	driver->manual = false;
 	fake_run(driver);
-	assert_int_equal(stats_now().channels, 0);
+	assert_int_equal(stats_now().core.channels, 0);
 	assert_int_equal(stats_now().parked, 0);
 	assert_int_equal(stats_now().requests, stats_now().results);
 	service->on_close = NULL;

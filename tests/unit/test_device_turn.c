@@ -205,7 +205,7 @@ static void cancel_behind_many_bytes(void **state)
 {
 	struct fake_request *c, *parked;
 	const uint32_t len = 128 << 10;
-	uint64_t before = stats_now().bytes_in;
+	uint64_t before = stats_now().core.bytes_in;
 
 	(void)state;
 	speak(0);
@@ -215,9 +215,9 @@ static void cancel_behind_many_bytes(void **state)
 	c = offer_cancel(1);
 	fake_kick(driver, TX);
 	poll_all();
-	assert_in_range(stats_now().bytes_in - before, 4 << 20, (4 << 20) + len);
+	assert_in_range(stats_now().core.bytes_in - before, 4 << 20, (4 << 20) + len);
 	assert_false(c->done);
-	while (stats_now().bytes_in - before < (uint64_t)len * MANY)
+	while (stats_now().core.bytes_in - before < (uint64_t)len * MANY)
 		round_us();
 	assert_true(c->done && parked->done && !stats_now().parked);
 	assert_true(parked->serial < c->serial);
@@ -270,7 +270,7 @@ static void retries_in_turn(void **state)
 	expect_state(close_at(0, 1, 5, 0), MP_OK, MP_ST_CONNECTED | MP_ST_OUT, 0);
 	service->last->is_endless = false;
 	driver->now += 10 * LINGER_MS;
-	while (stats_now().channels > 17) {
+	while (stats_now().core.channels > 17) {
 		before = driver->spent_us;
 		assert_true(device_deadline(driver->device) <= driver->now);
 		device_tick(driver->device);

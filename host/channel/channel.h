@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A channel: one open of the guest, and its stream of a service. The record, its phases, its level
+ * state, its memory; how bytes move is in transfer.h, how it begins and ends in connect.h, close.h.
+ *
+ * A channel belongs to a binding, which embeds it and gives it calls:
+ *
+ *	channel_init	  a record; no service yet
+ *	connect_begin	  to the service of a name, or of the gate; the outcome is in the phase
+ *	transfer_read	  bytes into iovecs that are valid for the call
+ *	transfer_write	  bytes out of them
+ *	close_shut	  one direction, or both
+ *	close_begin	  the end; what the service has not got yet still arrives
+ *	close_abort	  the same, at once
+ *	channel_leave	  the guest is gone: the end, without the guest
+ *	channel_drop	  the binding lets go of the record, at any time
+ *
+ * The way back is one call, changed(): the channel's state is another one, and not by a call of the
+ * binding. What a binding makes of it (results, events, messages, credit) is its own affair.
+ */
+#ifndef HOST_CHANNEL_CHANNEL_H
+#define HOST_CHANNEL_CHANNEL_H
+
+#include "channel/core.h"
+#include "channel/stream.h"
+
+/*
+ * [protocol.md 4.2]; free is: there is no record. Each edge is asserted in channel_become().
+ *
+ * CHANNEL_CONNECTING:
+ *	The way to the service: a stream that is under way, or (fixed gate) none and a retry timer.
+ *	Operations:
+ *	- connect_refuse(), when it is refused or its time is over: REFUSED
+ *	- connected() of the stream: CONNECTED
+ *	- close_begin(), close_abort(): CLOSED, since no service holds anything of it
+ *	Caveats:
+ *	- readable() may come before connected(): IN is set from the start then
+ *
+ * CHANNEL_REFUSED:
+ *	No stream and no place in the limits; cause says why.
+ *	Operations:
+ *	- connect_begin(), another try: CONNECTING
+ *	- close_begin(), close_abort(): CLOSED
+ *
+ * CHANNEL_CONNECTED:
+ *	A stream. Bytes move both ways.
+ *	Operations:
+ *	- transfer_read(), transfer_write(), close_shut()
+ *	- close_fail(), when the stream breaks: FAILED
+ *	- close_begin(): CLOSING; with nothing left to wait for CLOSED
+ *	- close_abort(): CLOSED
+ *
+ * CHANNEL_FAILED:
+ *	No stream; still has its place in the limits, until the guest closes.
+ *	Operations:
+ *	- close_begin(), close_abort(): CLOSED
+ *
+ * CHANNEL_CLOSING:
+ *	A stream, which still gets what is on its way, and whose bytes are thrown away.
+ *	Operations:
+ *	- transfer_write() up to the final offset
+ *	- the end of the service, a limit, a failure, close_abort(): CLOSED
+ *	Caveats:
+ *	- IN and its end stay as they were: what is thrown away is no news for the guest
+ *
+ * CHANNEL_CLOSED:
+ *	Nothing left but the news of it. The binding drops the record when that is delivered.
+ */
+enum channel_phase {
+	CHANNEL_CONNECTING,
+	CHANNEL_REFUSED,
+	CHANNEL_CONNECTED,
+	CHANNEL_FAILED,
+	CHANNEL_CLOSING,
+	CHANNEL_CLOSED,
+};
+
+struct channel;
+
+/* What a channel tells its binding. */
+struct channel_ops {
+	/*
+	 * Phase, halves or level state may have changed, by the stream or by time. Never called
+	 * from inside a call of the binding. The channel may be dropped in it.
+	 */
+	void (*changed)(struct channel *ch);
+	/* Frees the record; the last call. Everything that it held has been given back. */
+	void (*free)(struct channel *ch);
+};
+
+/* Where channels come in: a port, or what another binding has in its place. Outlives them. */
+struct gate {
+	const char *name;		/* for the log and the openers */
+	bool is_fixed;			/* all its channels go to service_name */
+	const char *service_name;	/* may be NULL */
+};
+
+/* Claims of the guest, and how it calls the channel. */
+struct opener {
+	uint32_t uid, gid, pid;
+	char comm[MP_COMM_LEN + 1];	/* as the guest sent it, NUL-terminated; not printable */
+	bool is_known;			/* else there are no claims */
+	uint32_t channel, generation;	/* for the log and the services */
+};
+
+/* Owned by close.c: how long a closing channel still waits. */
+struct closing {
+	uint64_t taken_ms;		/* when the service last took something */
+	uint64_t progress_ms;		/* since when the limit counts */
+	uint64_t backlog;		/* of the stream at the last look */
+	bool is_handed_over;		/* the service has what it gets */
+};
+
+struct channel {
+	struct core *core;
+	const struct channel_ops *ops;
+	const struct gate *gate;
+	struct opener opener;
+	struct mp_peer peer;		/* what the stream calls */
+	struct mp_stream *stream;
+	struct mp_service *service;	/* admitted to: release() is due */
+	const char *service_name;	/* NULL: unknown */
+	struct inflow in;
+	struct outflow out;
+	struct work work;		/* discarding; or the record is to be freed */
+	struct timer timer;		/* of the phase; one at most */
+	struct closing closing;
+	enum channel_phase phase;	/* by channel_become() only */
+	uint16_t cause;			/* enum mp_reason: why it is in this phase */
+	bool is_patient;		/* no guest to be told of a refusal: it is tried again */
+	bool is_counted;		/* in core->live */
+	bool is_retrying;		/* the first failure to connect has been logged */
+};
+
+/* @ch is zeroed. */
+void channel_init(struct channel *ch, struct core *core, const struct channel_ops *ops,
+		  const struct gate *gate, const struct opener *opener);
+/*
+ * The binding forgets the channel: its stream is aborted if there is one, what it holds is given
+ * back at once, and its memory goes when the entry settles, so that callers may still look at it.
+ */
+void channel_drop(struct channel *ch);
+/*
+ * The same for a channel whose guest, or device, goes, with CUT: what was taken still arrives, and
+ * the stream may keep the channel's place until it has [protocol.md 10.8].
+ */
+void channel_leave(struct channel *ch, enum mp_end how);
+
+/* Is the service beyond reach, for good or until another connect_begin()? */
+static inline bool channel_is_over(const struct channel *ch)
+{
+	return ch->phase == CHANNEL_REFUSED || ch->phase == CHANNEL_FAILED ||
+	       ch->phase == CHANNEL_CLOSED;
+}
+
+/* The level state [protocol.md 7.1]. @before: the state that was last asked for. */
+uint16_t channel_bits(const struct channel *ch, uint16_t before);
+
+/* --- For the other files of the core -------------------------------------- */
+
+/* The only place where the phase changes; asserts that the edge exists. */
+void channel_become(struct channel *ch, enum channel_phase phase, uint16_t cause);
+/* Ends the stream, if there is one. */
+void channel_end_stream(struct channel *ch, enum mp_end how);
+/* The place that it had in the limits is free again. */
+void channel_release(struct channel *ch);
+/* The limit of the phase begins; core_make_timers() has made the list for @ms. */
+void channel_start_timer(struct channel *ch, void (*expired)(struct timer *timer), uint32_t ms);
+
+/*
+ * The kinds of lines about a channel. Each kind has a limit of its own for each service: noise with
+ * one name does not hide what happens with another.
+ */
+enum channel_line {
+	CHANNEL_LINE_OPENED,
+	CHANNEL_LINE_CLOSED,
+	CHANNEL_LINE_CUT,
+	CHANNEL_LINE_WAITS,
+	CHANNEL_LINE_FAILED,
+	CHANNEL_LINE_LIMIT,		/* a time limit has passed */
+	CHANNEL_LINE_FINAL,
+	CHANNEL_LINE_REFUSED,		/* + enum mp_reason */
+};
+
+/* What a channel has moved, at its end. */
+void channel_log_end(struct channel *ch, enum channel_line kind, const char *how);
+void channel_log(struct channel *ch, enum channel_line kind, enum log_level level,
+		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

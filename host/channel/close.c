@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The end of a channel: shutdown, close and what follows [protocol.md 8].
+ *
+ * A closing channel is over when its out stream has reached the final offset
+ * (or the service takes no more) and its service has ended. What the service
+ * says from the close on is read and thrown away: no reader is left for it, and
+ * a service that waits for its reader would not take what is still to come.
+ *
+ * Two limits bound it, one after the other. While the service has not got all, linger_ms
+ * without progress: it takes bytes, its stream's backlog becomes smaller, or (for a while, see
+ * MP_HEARD_LIMITS) it says something. When it has got all, end_ms for its own end; only a backlog
+ * that becomes smaller makes that longer. A stream with a backlog is looked at four times in a
+ * limit, so its limit ends up to a quarter late and never early.
+ */
+#include "channel/close.h"
+
+#define DISCARD_ROUNDS 4	/* reads of SCRATCH_SIZE before the others get their turn */
+#define LOOKS	       4	/* in a limit, for a stream with a backlog */
+#define BACKLOG_UNKNOWN UINT64_MAX
+
+void close_reach_final(struct channel *ch)
+{
+	if (ch->out.has_ended || ch->out.offset != ch->out.final)
+		return;
+	ch->out.has_ended = true;
+	ch->stream->ops->shutdown(ch->stream, MP_SHUT_WRITE);
+}
+
+static void finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
+{
+	list_del(&ch->timer.link);
+	list_del(&ch->work.link);
+	channel_end_stream(ch, how);
+	channel_release(ch);
+	channel_become(ch, CHANNEL_CLOSED, reason);
+	ch->core->stats.closed++;
+	channel_log_end(ch, CHANNEL_LINE_CLOSED, "closed");
+}
+
+/* Why its stream failed [protocol.md 4.8]. */
+static enum mp_reason failure_of(const struct channel *ch)
+{
+	if (!ch->stream || !ch->stream->ops->reason)
+		return MP_REASON_RESET;
+	return ch->stream->ops->reason(ch->stream);
+}
+
+void close_fail(struct channel *ch)
+{
+	enum mp_reason reason;
+
+	channel_log(ch, CHANNEL_LINE_FAILED, LOG_LEVEL_WARNING, "the service failed");
+	if (ch->phase == CHANNEL_CLOSING) {
+		finish(ch, MP_END_ABORT, MP_REASON_RESET);
+		return;
+	}
+	reason = failure_of(ch);
+	channel_end_stream(ch, MP_END_ABORT);
+	channel_become(ch, CHANNEL_FAILED, reason);
+}
+
+/* --- Limits ---------------------------------------------------------------- */
+
+static uint32_t limit_ms(const struct channel *ch)
+{
+	return ch->closing.is_handed_over ? ch->service->end_ms : ch->service->linger_ms;
+}
+
+static uint32_t look_ms(uint32_t limit)
+{
+	return limit / LOOKS + !!(limit % LOOKS);
+}
+
+bool close_make_timers(struct core *core, const struct mp_service *service)
+{
+	return core_make_timers(core, service->linger_ms) &&
+	       core_make_timers(core, look_ms(service->linger_ms)) &&
+	       core_make_timers(core, service->end_ms) &&
+	       core_make_timers(core, look_ms(service->end_ms));
+}
+
+static void expired(struct timer *timer);
+
+static void start_timer(struct channel *ch)
+{
+	uint32_t limit = limit_ms(ch);
+
+	channel_start_timer(ch, expired, ch->stream->ops->backlog ? look_ms(limit) : limit);
+}
+
+/* The limit counts from now. */
+static void restart_limit(struct channel *ch)
+{
+	ch->closing.progress_ms = core_now(ch->core);
+	start_timer(ch);
+}
+
+void close_took(struct channel *ch)
+{
+	ch->closing.backlog = BACKLOG_UNKNOWN;	/* it has become larger */
+	ch->closing.taken_ms = core_now(ch->core);
+	restart_limit(ch);
+}
+
+/* What it says is progress while it has not got all, but a service may talk for ever. */
+static void note_heard(struct channel *ch)
+{
+	uint64_t bound = (uint64_t)ch->service->linger_ms * MP_HEARD_LIMITS;
+
+	if (!ch->closing.is_handed_over && core_now(ch->core) - ch->closing.taken_ms < bound)
+		restart_limit(ch);
+}
+
+/* The out stream has ended: what is left to wait for is the service's own end. */
+static void note_handed_over(struct channel *ch)
+{
+	if (!ch->out.has_ended || ch->closing.is_handed_over)
+		return;
+	ch->closing.is_handed_over = true;
+	restart_limit(ch);
+}
+
+/* The limit has passed. @lost: of the stream's backlog. */
+static void give_up(struct channel *ch, uint64_t lost)
+{
+	unsigned long long ms = core_now(ch->core) - ch->closing.progress_ms;
+
+	if (!ch->out.has_ended && ch->out.final != OFFSET_NONE)
+		lost += ch->out.final - ch->out.offset;
+	if (ch->out.has_ended && !lost) {
+		channel_log(ch, CHANNEL_LINE_LIMIT, LOG_LEVEL_WARNING, "closed: the service has "
+			    "got everything, and did not end in %llu ms", ms);
+		finish(ch, MP_END_WHOLE, MP_REASON_LINGER);
+		return;
+	}
+	channel_log(ch, CHANNEL_LINE_LIMIT, LOG_LEVEL_WARNING,
+		    "aborted: %s%llu bytes were not taken for %llu ms",
+		    ch->out.final == OFFSET_NONE ? "more than " : "",
+		    (unsigned long long)lost, ms);
+	ch->core->stats.aborted++;
+	finish(ch, MP_END_ABORT, MP_REASON_LINGER);
+}
+
+/* It is time to look whether a closing channel still makes progress. */
+static void expired(struct timer *timer)
+{
+	struct channel *ch = container_of(timer, struct channel, timer);
+	struct closing *closing = &ch->closing;
+	uint64_t now = core_now(ch->core), backlog = 0;
+	bool is_kept = true;
+
+	if (ch->stream->ops->backlog)
+		backlog = ch->stream->ops->backlog(ch->stream, &is_kept);
+	/* What was not looked at before may have become smaller since. */
+	if (backlog < closing->backlog && (backlog || closing->backlog != BACKLOG_UNKNOWN))
+		closing->taken_ms = closing->progress_ms = now;
+	closing->backlog = backlog;
+	if (now - closing->progress_ms < limit_ms(ch)) {
+		start_timer(ch);
+		return;
+	}
+	give_up(ch, is_kept ? 0 : backlog);
+	ch->ops->changed(ch);
+}
+
+/* --- Discarding ------------------------------------------------------------- */
+
+/* From the work list: more to throw away. */
+static void go_on(struct work *work)
+{
+	struct channel *ch = container_of(work, struct channel, work);
+
+	close_advance(ch);
+	ch->ops->changed(ch);
+}
+
+/* Reads what has no reader any more, some at a time; what is left is work for later. */
+static void discard(struct channel *ch)
+{
+	struct core *core = ch->core;
+
+	for (int i = 0; i < DISCARD_ROUNDS && !ch->in.is_drained && !ch->in.is_armed; i++) {
+		uint32_t left = core_may_discard(core);
+		uint32_t len = left < SCRATCH_SIZE ? left : SCRATCH_SIZE;
+		enum moved result;
+
+		if (!left)
+			break;
+		result = stream_discard(ch->stream, &ch->in, core->scratch, &len);
+		core->discard_left -= len;
+		if (len)
+			note_heard(ch);
+		if (result == MOVED_FAULT || result == MOVED_FAILED) {
+			close_fail(ch);
+			return;
+		}
+	}
+	if (ch->in.is_drained || ch->in.is_armed)
+		return;
+	ch->work.run = go_on;
+	if (core_may_discard(core))
+		core_defer(core, &ch->work);
+	else
+		core_pause(core, &ch->work);
+}
+
+void close_advance(struct channel *ch)
+{
+	if (ch->phase != CHANNEL_CLOSING)
+		return;
+	close_reach_final(ch);
+	note_handed_over(ch);
+	discard(ch);
+	if (ch->phase == CHANNEL_CLOSING && ch->in.is_drained && ch->out.has_ended)
+		finish(ch, MP_END_WHOLE, MP_REASON_NONE);
+}
+
+void close_linger(struct channel *ch, uint64_t final)
+{
+	channel_become(ch, CHANNEL_CLOSING, MP_REASON_NONE);
+	ch->out.final = final;
+	close_took(ch);
+	close_advance(ch);
+}
+
+void close_at_offset(struct channel *ch)
+{
+	if (ch->phase != CHANNEL_CLOSING)
+		return;
+	ch->out.final = ch->out.offset;
+	close_advance(ch);
+}
+
+/* --- What the binding asks for --------------------------------------------- */
+
+/* May the out stream end at @final [protocol.md 8.1]? */
+static bool final_is_possible(const struct channel *ch, uint64_t final)
+{
+	return final >= ch->out.offset && (ch->out.final == OFFSET_NONE || ch->out.final == final);
+}
+
+bool close_shut(struct channel *ch, uint16_t how, uint64_t final)
+{
+	if ((how & MP_SHUT_WRITE) && !final_is_possible(ch, final))
+		return false;
+	if (how & MP_SHUT_WRITE) {
+		ch->out.final = final;
+		close_reach_final(ch);
+	}
+	if ((how & MP_SHUT_READ) && !ch->in.has_ended) {
+		ch->in.has_ended = true;
+		ch->stream->ops->shutdown(ch->stream, MP_SHUT_READ);
+	}
+	return true;
+}
+
+/*
+ * The guest has neither read nor written a byte. A service that gives clients to channels may
+ * give this one to another channel [protocol.md 4.6]: its process has ended before it began.
+ */
+static bool give_back(struct channel *ch, uint64_t final)
+{
+	if (ch->in.offset || ch->out.offset || final || ch->in.has_ended || ch->out.has_ended ||
+	    !ch->stream->ops->unused)
+		return false;
+	ch->stream->ops->unused(ch->stream);
+	return true;
+}
+
+static void close_connected(struct channel *ch, uint64_t final)
+{
+	if (give_back(ch, final)) {
+		close_abort(ch);
+	} else if (ch->out.has_ended) {
+		close_linger(ch, ch->out.offset);	/* no more is taken anyway */
+	} else if (final_is_possible(ch, final)) {
+		close_linger(ch, final);
+	} else {
+		/* The driver does not know what it wrote. A close must get through: an abort. */
+		channel_log(ch, CHANNEL_LINE_FINAL, LOG_LEVEL_WARNING,
+			    "aborted: the final offset cannot be");
+		ch->core->stats.aborted++;
+		finish(ch, MP_END_ABORT, MP_REASON_RESET);
+	}
+}
+
+void close_begin(struct channel *ch, uint64_t final)
+{
+	if (ch->phase == CHANNEL_CONNECTED)
+		close_connected(ch, final);
+	else
+		close_abort(ch);	/* no service holds anything of it */
+}
+
+void close_abort(struct channel *ch)
+{
+	finish(ch, MP_END_ABORT, MP_REASON_NONE);
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From a name to a stream: limits, policy, the service, what comes of it [protocol.md 4.4, 4.5,
+ * 4.6], and what the stream reports from then on. A refusal leaves the channel, in phase REFUSED.
+ */
+#include <string.h>
+
+#include <manyport/wire_check.h>
+
+#include "channel/close.h"
+#include "channel/connect.h"
+
+static const struct mp_peer_ops peer_ops;
+
+/* --- Outcomes -------------------------------------------------------------- */
+
+static const char *reason_text(enum mp_reason reason)
+{
+	static const char *const text[] = {
+		[MP_REASON_NO_SERVICE] = "no such service",
+		[MP_REASON_DENIED] = "denied",
+		[MP_REASON_BUSY] = "a limit is reached",
+		[MP_REASON_NOT_LISTENING] = "the service does not answer",
+		[MP_REASON_TIMED_OUT] = "the service does not answer in time",
+		[MP_REASON_NAME_TOO_LONG] = "the name is too long",
+		[MP_REASON_NAME_INVALID] = "the name is not valid",
+	};
+	bool is_known = reason < sizeof(text) / sizeof(*text) && text[reason];
+
+	return is_known ? text[reason] : "the service failed";
+}
+
+static void refuse(struct channel *ch, enum mp_reason reason)
+{
+	list_del(&ch->timer.link);
+	channel_end_stream(ch, MP_END_ABORT);
+	channel_log(ch, CHANNEL_LINE_REFUSED + reason, LOG_LEVEL_WARNING, "refused: %s",
+		    reason_text(reason));
+	channel_release(ch);
+	channel_become(ch, CHANNEL_REFUSED, reason);
+	ch->core->stats.refused++;
+}
+
+static void connect_fixed(struct channel *ch);
+
+static void retry(struct timer *timer)
+{
+	struct channel *ch = container_of(timer, struct channel, timer);
+
+	connect_fixed(ch);
+	ch->ops->changed(ch);
+}
+
+static void give_up(struct timer *timer)
+{
+	struct channel *ch = container_of(timer, struct channel, timer);
+
+	refuse(ch, MP_REASON_TIMED_OUT);
+	ch->ops->changed(ch);
+}
+
+void connect_later(struct channel *ch)
+{
+	channel_end_stream(ch, MP_END_ABORT);
+	channel_become(ch, CHANNEL_CONNECTING, MP_REASON_NONE);
+	channel_start_timer(ch, retry, CORE_RETRY_MS);
+}
+
+/* The service is not there. A fixed gate waits for it [protocol.md 4.6]. */
+static void not_reached(struct channel *ch, int reason)
+{
+	if (reason <= MP_REASON_NONE || reason > MP_REASON_MAX)
+		reason = MP_REASON_NOT_LISTENING;
+	if (!ch->gate->is_fixed) {
+		refuse(ch, reason);
+		return;
+	}
+	if (!ch->is_retrying)
+		channel_log(ch, CHANNEL_LINE_WAITS, LOG_LEVEL_INFO, "waits: %s",
+			    reason_text(reason));
+	ch->is_retrying = true;
+	connect_later(ch);
+}
+
+static void reached(struct channel *ch)
+{
+	list_del(&ch->timer.link);
+	channel_become(ch, CHANNEL_CONNECTED, MP_REASON_NONE);
+	ch->core->stats.opened++;
+	channel_log(ch, CHANNEL_LINE_OPENED, LOG_LEVEL_DEBUG, "opened");
+}
+
+/* --- Towards the service ---------------------------------------------------- */
+
+static void open_stream(struct channel *ch, struct mp_service *service,
+			const struct mp_opener *opener)
+{
+	int ret;
+
+	/* Connecting arms IN, and the stream knows it; OUT starts set [protocol.md 7.2]. */
+	ch->in.is_armed = true;
+	ch->out.is_armed = false;
+	ch->peer.ops = &peer_ops;
+	turn_expect_delay(&ch->core->turn);
+	ret = service->ops->open(service, &ch->peer, opener, &ch->stream);
+	if (ret < 0)
+		ch->stream = NULL;
+	else if (!ch->stream)
+		ret = -MP_REASON_NOT_LISTENING;	/* a plugin's mistake */
+	if (ret < 0)
+		not_reached(ch, -ret);
+	else if (ret > 0)
+		reached(ch);
+	else if (!ch->gate->is_fixed)
+		channel_start_timer(ch, give_up, ch->core->config.connect_ms);
+}
+
+static void fill_opener(const struct channel *ch, struct mp_opener *opener)
+{
+	const struct opener *from = &ch->opener;
+
+	memset(opener, 0, sizeof(*opener));
+	opener->uid = from->uid;
+	opener->gid = from->gid;
+	opener->pid = from->pid;
+	log_escape(opener->comm, sizeof(opener->comm), from->comm, strlen(from->comm));
+	opener->guest = ch->core->config.guest;
+	opener->port = ch->gate->name;
+	opener->argument = "";
+	opener->channel = from->channel;
+	opener->generation = from->generation;
+}
+
+/* Counts the channel, or says that there are too many. */
+static bool count_live(struct channel *ch)
+{
+	struct core *core = ch->core;
+
+	if (!ch->is_counted && core->live >= core->config.max_channels)
+		return false;
+	if (!ch->is_counted)
+		core->live++;
+	ch->is_counted = true;
+	return true;
+}
+
+/* Asks the policy, unless it has said yes before: a fixed gate tries more than once. */
+static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
+{
+	const struct core_env *env = &ch->core->env;
+	enum mp_reason reason;
+
+	if (!count_live(ch))
+		return MP_REASON_BUSY;
+	if (ch->service)
+		return MP_REASON_NONE;
+	reason = env->admit(env->context, opener, &ch->service, &ch->service_name);
+	if (reason != MP_REASON_NONE) {
+		ch->service = NULL;
+		return reason;
+	}
+	if (!ch->service)
+		return MP_REASON_NO_SERVICE;
+	return close_make_timers(ch->core, ch->service) ? MP_REASON_NONE : MP_REASON_BUSY;
+}
+
+static void connect_service(struct channel *ch, const char *name, const char *argument)
+{
+	struct mp_opener opener;
+	enum mp_reason reason;
+
+	fill_opener(ch, &opener);
+	opener.service = name;
+	opener.argument = argument;
+	reason = admit(ch, &opener);
+	if (reason == MP_REASON_NONE) {
+		open_stream(ch, ch->service, &opener);
+		return;
+	}
+	ch->service_name = name;	/* for the log line */
+	if (ch->is_patient && ch->gate->is_fixed)
+		not_reached(ch, reason);
+	else
+		refuse(ch, reason);
+	ch->service_name = NULL;
+}
+
+static void connect_fixed(struct channel *ch)
+{
+	const char *name = ch->gate->service_name;
+
+	connect_service(ch, name ? name : "", "");
+}
+
+/* @name is the guest's text: valid, so printable, and cut in two here. */
+static void connect_named(struct channel *ch, const char *name, size_t len)
+{
+	char text[MP_NAME_MAX + 1];
+	char *plus;
+
+	memcpy(text, name, len);
+	text[len] = '\0';
+	plus = strchr(text, '+');
+	if (plus)
+		*plus++ = '\0';
+	connect_service(ch, text, plus ? plus : "");
+}
+
+/* The line in the log shows what came, so that a wrong end of line can be seen. */
+static void refuse_invalid(struct channel *ch, const char *name, size_t len)
+{
+	char text[64];
+
+	ch->service_name = log_escape(text, sizeof(text), name, len);
+	refuse(ch, MP_REASON_NAME_INVALID);
+	ch->service_name = NULL;
+}
+
+/* --- What a stream reports; each is an entry ------------------------------ */
+
+static struct channel *peer_channel(struct mp_peer *peer)
+{
+	return container_of(peer, struct channel, peer);
+}
+
+/* What came of the report is the binding's; then the entry ends. */
+static void report(struct channel *ch)
+{
+	struct core *core = ch->core;
+
+	ch->ops->changed(ch);
+	core->settle(core);
+}
+
+static void peer_connected(struct mp_peer *peer)
+{
+	struct channel *ch = peer_channel(peer);
+
+	if (ch->phase == CHANNEL_CONNECTING && ch->stream)
+		reached(ch);
+	report(ch);
+}
+
+static void peer_refused(struct mp_peer *peer, enum mp_reason reason)
+{
+	struct channel *ch = peer_channel(peer);
+
+	if (ch->phase == CHANNEL_CONNECTING && ch->stream)
+		not_reached(ch, reason);
+	report(ch);
+}
+
+static void peer_readable(struct mp_peer *peer)
+{
+	struct channel *ch = peer_channel(peer);
+
+	ch->in.is_armed = false;	/* also before connected(): then IN is set from the start */
+	close_advance(ch);
+	report(ch);
+}
+
+static void peer_writable(struct mp_peer *peer)
+{
+	struct channel *ch = peer_channel(peer);
+
+	ch->out.is_armed = false;
+	report(ch);
+}
+
+/* Said before connected() it is said again by the first write. */
+static void peer_hung_up(struct mp_peer *peer, uint16_t how)
+{
+	struct channel *ch = peer_channel(peer);
+
+	if (how & MP_SHUT_READ)
+		ch->in.has_hung_up = true;
+	if ((how & MP_SHUT_WRITE) &&
+	    (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING))
+		ch->out.has_ended = true;
+	close_advance(ch);
+	report(ch);
+}
+
+static const struct mp_peer_ops peer_ops = {
+	.connected = peer_connected,
+	.refused = peer_refused,
+	.readable = peer_readable,
+	.writable = peer_writable,
+	.hung_up = peer_hung_up,
+};
+
+/* --- What the binding asks for --------------------------------------------- */
+
+void connect_begin(struct channel *ch, const char *name, size_t len)
+{
+	channel_become(ch, CHANNEL_CONNECTING, MP_REASON_NONE);
+	ch->service_name = NULL;
+	if (ch->gate->is_fixed)
+		connect_fixed(ch);
+	else if (mp_name_is_valid(name, len))
+		connect_named(ch, name, len);
+	else
+		refuse_invalid(ch, name, len);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the channels of one guest share: limits, time, the work that is left for later, the end of
+ * each entry. Knows neither channels nor how the guest reaches them.
+ *
+ * A binding (the virtqueues of host/device, or another road to the guest) embeds a core, makes
+ * channels of it (channel.h), and calls core_settle() at the end of whatever its owner calls.
+ * Entries that begin in the core (a stream reports, core_run(), core_tick()) end in the binding's
+ * settle(), which does the same.
+ */
+#ifndef HOST_CHANNEL_CORE_H
+#define HOST_CHANNEL_CORE_H
+
+#include <manyport/service.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "channel/turn.h"
+
+/* Something to go on with: a queue, a channel that throws bytes away. Zeroed, then work_init(). */
+struct work {
+	struct list link;		/* in core->work, core->paused or core->dead */
+	void (*run)(struct work *work);
+};
+
+/* A time limit, which has begun or not. */
+struct timer {
+	struct list link;		/* in a timer_list of the core */
+	uint64_t deadline;
+	void (*expired)(struct timer *timer);
+};
+
+struct core_config {
+	const char *guest;		/* for the log and the openers */
+	uint32_t max_channels;
+	uint32_t connect_ms;		/* time limit */
+	bool access_log;		/* a line for each open and each end, without limit */
+};
+
+/* What the owner provides. All calls from the loop's thread. */
+struct core_env {
+	void *context;
+	/* Milliseconds, monotonic. */
+	uint64_t (*now)(void *context);
+	/* Microseconds, monotonic, as they pass, while now() may be the time of a round. */
+	uint64_t (*clock_us)(void *context);
+	/* core_deadline() may be earlier than it was. */
+	void (*rearm)(void *context);
+	/* Call core_run() soon, not from inside this call. */
+	void (*wake)(void *context);
+	/*
+	 * Policy: may @opener (service and argument filled in) have a channel to the service it
+	 * names? Sets *service and returns MP_REASON_NONE, or says why not. *service_name then
+	 * lives as long as the configuration. A channel that was let in is reported once by
+	 * release().
+	 */
+	enum mp_reason (*admit)(void *context, const struct mp_opener *opener,
+				struct mp_service **service, const char **service_name);
+	void (*release)(void *context, struct mp_service *service, uint32_t uid);
+};
+
+struct core_stats {
+	uint64_t opened, refused, closed, aborted;
+	uint64_t bytes_in, bytes_out;	/* to the guest, from the guest */
+	uint32_t channels;		/* now */
+};
+
+#define SCRATCH_SIZE  16384
+#define CORE_RETRY_MS 1000	/* between attempts to reach the service of a fixed gate */
+
+struct core {
+	struct core_config config;
+	struct core_env env;
+	/* The binding's end of each entry that begins in the core. */
+	void (*settle)(struct core *core);
+	struct list work;		/* for core_run() */
+	struct list paused;		/* work that goes on in the next millisecond */
+	struct list dead;		/* channels whose memory goes when the entry settles */
+	struct list timers;		/* struct timer_list: one for each length of a limit */
+	uint32_t live;			/* channels that count against max_channels */
+	uint64_t moved;			/* payload bytes; the binding bounds its passes by it */
+	uint64_t discard_ms;		/* the millisecond of discard_left */
+	uint32_t discard_left;		/* bytes that may still be discarded in discard_ms */
+	struct turn turn;
+	struct log_limits channel_lines;	/* by enum channel_line and service */
+	struct core_stats stats;
+	uint8_t scratch[SCRATCH_SIZE];	/* bytes that are thrown away */
+};
+
+/* False without memory. @core is zeroed; core_exit() is due either way. */
+bool core_init(struct core *core, const struct core_config *config, const struct core_env *env,
+	       void (*settle)(struct core *core));
+/* No channel is left. */
+void core_exit(struct core *core);
+
+static inline uint64_t core_now(const struct core *core)
+{
+	return core->env.now(core->env.context);
+}
+
+static inline void work_init(struct work *work, void (*run)(struct work *work))
+{
+	list_init(&work->link);
+	work->run = run;
+}
+
+/* @work is run once by core_run(), after what is there already. Idempotent. */
+void core_defer(struct core *core, struct work *work);
+/* The same, from the next millisecond on. */
+void core_pause(struct core *core, struct work *work);
+/* @work, whose run() frees, is run once by core_settle(). */
+void core_bury(struct core *core, struct work *work);
+
+/* How many bytes may be discarded in this millisecond. */
+uint32_t core_may_discard(struct core *core);
+
+/* Makes the list for limits of @ms, which core_start_timer() needs. False without memory. */
+bool core_make_timers(struct core *core, uint32_t ms);
+/* (Re)starts @timer. */
+void core_start_timer(struct core *core, struct timer *timer, uint32_t ms);
+
+/* What the owner calls; each settles. */
+void core_run(struct core *core);
+void core_tick(struct core *core);
+/* The time at which core_tick() is wanted, or UINT64_MAX. */
+uint64_t core_deadline(const struct core *core);
+
+/* The end of every entry: frees the dead, asks the owner for what is left to do. */
+void core_settle(struct core *core);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes between a channel's owner and its stream: the one place where readv() and writev() of a
+ * service are called, and the two halves that say what came of it.
+ *
+ * is_armed says that the stream has returned -EAGAIN and owes a call: until the call comes, the
+ * stream is not asked again.
+ */
+#ifndef HOST_CHANNEL_STREAM_H
+#define HOST_CHANNEL_STREAM_H
+
+#include <manyport/service.h>
+
+/* From the service. */
+struct inflow {
+	uint64_t offset;		/* of the next byte */
+	bool is_armed;			/* the stream owes readable() */
+	bool has_ended;			/* as the guest sees it */
+	bool has_hung_up;		/* the service says that no more comes; some may wait */
+	bool is_drained;		/* the service has ended */
+};
+
+#define OFFSET_NONE UINT64_MAX		/* no final offset yet */
+
+/* To the service. */
+struct outflow {
+	uint64_t offset;
+	uint64_t final;			/* where it ends, or OFFSET_NONE */
+	bool is_armed;			/* the stream owes writable() */
+	bool has_ended;			/* the service takes no more */
+};
+
+enum moved {
+	MOVED_ALL,
+	MOVED_EMPTY,			/* the stream has no more bytes, or no more room: armed */
+	MOVED_END,
+	MOVED_FAULT,			/* the kernel cannot reach the memory at @iov */
+	MOVED_FAILED,			/* the stream broke */
+};
+
+/* What is to be moved; as it is moved, what is left, and how much was. */
+struct bytes {
+	struct iovec *iov;
+	int count;
+	uint64_t moved;
+};
+
+/* Until all is moved or the stream says why not. */
+enum moved stream_read(struct mp_stream *stream, struct inflow *in, struct bytes *bytes);
+enum moved stream_write(struct mp_stream *stream, struct outflow *out, struct bytes *bytes);
+/* One call of the service: MOVED_ALL when any byte was moved. */
+enum moved stream_read_once(struct mp_stream *stream, struct inflow *in, struct bytes *bytes);
+/* Reads @len bytes at most that nothing else wants; returns MOVED_ALL and how many in *@len. */
+enum moved stream_discard(struct mp_stream *stream, struct inflow *in, void *buf, uint32_t *len);
+
+#endif

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+/* Bytes of a channel, counted; what they mean for its end. See transfer.h. */
+#include "channel/close.h"
+#include "channel/transfer.h"
+
+static enum moved read_bytes(struct channel *ch, struct bytes *bytes,
+			     enum moved (*move)(struct mp_stream *stream, struct inflow *in,
+						struct bytes *bytes))
+{
+	const uint64_t before = bytes->moved;
+	enum moved result;
+
+	if (ch->in.has_ended)
+		return MOVED_END;
+	if (ch->in.is_armed)
+		return MOVED_EMPTY;
+	result = move(ch->stream, &ch->in, bytes);
+	ch->core->moved += bytes->moved - before;
+	ch->core->stats.bytes_in += bytes->moved - before;
+	if (result == MOVED_FAILED)
+		close_fail(ch);
+	return result;
+}
+
+enum moved transfer_read(struct channel *ch, struct bytes *bytes)
+{
+	return read_bytes(ch, bytes, stream_read);
+}
+
+enum moved transfer_read_once(struct channel *ch, struct bytes *bytes)
+{
+	return read_bytes(ch, bytes, stream_read_once);
+}
+
+enum moved transfer_write(struct channel *ch, struct bytes *bytes)
+{
+	const uint64_t before = bytes->moved;
+	enum moved result;
+
+	if (ch->out.has_ended)
+		return MOVED_END;
+	if (ch->out.is_armed)
+		return MOVED_EMPTY;
+	result = stream_write(ch->stream, &ch->out, bytes);
+	ch->core->moved += bytes->moved - before;
+	ch->core->stats.bytes_out += bytes->moved - before;
+	if (bytes->moved != before && ch->phase == CHANNEL_CLOSING)
+		close_took(ch);
+	if (result == MOVED_FAILED)
+		close_fail(ch);
+	else if (ch->phase == CHANNEL_CLOSING)
+		close_advance(ch);
+	else
+		close_reach_final(ch);
+	return result;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* What a device is made of, what it needs of its owner, and what it counts. */
+#ifndef HOST_DEVICE_CONFIG_H
+#define HOST_DEVICE_CONFIG_H
+
+#include <manyport/service.h>
+
+#include "channel/core.h"
+
+/* Which virtio device carries the queues [protocol.md 2]. */
+enum device_binding {
+	DEVICE_CONSOLE,		/* type 3, known by its feature bit */
+	DEVICE_FS,		/* type 26, known by its tag and by HELLO [protocol.md 11.7] */
+};
+
+struct device_port_config {
+	const char *name;		/* NULL: the port id is not used */
+	enum mp_port_kind kind;		/* MULTI_OPEN or FIXED */
+	struct mp_service *service;	/* FIXED: what it is tied to */
+	const char *service_name;	/* FIXED: for the log and the opener */
+	uint32_t max_channels;
+};
+
+/* The device copies the structures; what they point to must outlive it. */
+struct device_config {
+	const char *guest;		/* name of the guest, for the log */
+	enum device_binding binding;
+	unsigned int port_count;	/* ids 0 to port_count - 1 */
+	const struct device_port_config *ports;
+	uint32_t max_channels;		/* all ports together */
+	uint32_t max_io;		/* bytes per request */
+	uint32_t connect_ms;		/* time limit */
+	uint32_t linger_ms;		/* for HELLO: each service has its own */
+	bool access_log;		/* a line for each open and each end, without limit */
+};
+
+/*
+ * What the device needs of its surroundings. All calls from the loop thread.
+ *
+ * admit() is asked for FIXED ports too, with the port's service_name; the opener's uid is
+ * UINT32_MAX, not known, under a driver that does not say it.
+ */
+struct device_env {
+	struct core_env core;
+	/* The ring of queue @queue has used entries the driver wants to know of. */
+	void (*call)(void *context, unsigned int queue);
+};
+
+struct device_stats {
+	uint64_t requests, results, events, kicks, calls;
+	uint32_t parked, owed;			/* now */
+	struct core_stats core;
+};
+
+#endif

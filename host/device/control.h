@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The control queues [protocol.md 3]; see control.c. */
+#ifndef HOST_DEVICE_CONTROL_H
+#define HOST_DEVICE_CONTROL_H
+
+#include "device/queue.h"
+
+/* The take() of the control transmit queue: one message. */
+int control_take(struct queue *queue);
+/* Deals with the message in @queue->scratch. */
+void control_receive(struct queue *queue);
+/* Sends what is due as far as there are buffers. */
+void control_send(struct device *device);
+/* Fills @hello with what this device has [protocol.md 3.1]. */
+void control_get_hello(const struct device *device, struct mp_hello *hello);
+
+#endif

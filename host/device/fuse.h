@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* A virtio-fs device before HELLO [protocol.md 11.7]; see fuse.c. */
+#ifndef HOST_DEVICE_FUSE_H
+#define HOST_DEVICE_FUSE_H
+
+#include "device/queue.h"
+
+/* Serves @queue of such a device. */
+void fuse_serve(struct queue *queue);
+
+#endif

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+/* Ends without an answer; see life.h. Channels' memory goes when the entry settles. */
+#include <stdlib.h>
+
+#include "device/answer.h"
+#include "device/classic.h"
+#include "device/life.h"
+#include "device/park.h"
+
+static void unpark(struct slot *slot, int status)
+{
+	park_return(slot, status);
+}
+
+void life_return_held(struct port *port)
+{
+	if (port->parked)
+		port_for_each(port, unpark, MP_CANCELLED);
+	answer_no_events(port);
+}
+
+static void leave(struct slot *slot, int how)
+{
+	slot_leave(slot, how);
+}
+
+void life_reset_port(struct port *port, enum mp_end how)
+{
+	struct list *link;
+
+	classic_reset(port, how);
+	port_for_each(port, leave, how);
+	for (unsigned int i = 0; i < port->page_count; i++) {
+		free(port->pages[i]);
+		port->pages[i] = NULL;
+	}
+	while ((link = list_pop(&port->events)))
+		free(list_entry(link, struct held, link));
+	list_del(&port->owing);
+	list_del(&port->due_link);
+	port->due = 0;
+	port->rx_first = 0;
+	port->is_ready = false;
+}
+
+void life_end(struct device *device, enum mp_end how)
+{
+	for (unsigned int id = 0; id < device->port_count; id++)
+		if (device->ports[id])
+			life_reset_port(device->ports[id], how);
+	device->life = LIFE_NONE;
+	device->hello_due = false;
+	/* What came when they were a manyport's, and was not looked at [protocol.md 11.7]. */
+	for (unsigned int i = 0; device_is_fuse(device) && i < device->queue_count; i++)
+		queue_defer(&device->queues[i]);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* A port: its channels by slot, the event buffers that it may fill, what is due for it. */
+#ifndef HOST_DEVICE_PORT_H
+#define HOST_DEVICE_PORT_H
+
+#include "channel/channel.h"
+#include "device/queue.h"
+
+/* Chains that wait with the device: guest addresses, translated again at use. */
+struct held {
+	struct list link;		/* an event buffer: in port->events */
+	uint16_t head;
+	uint16_t descriptors;		/* of the ring: what it counts for */
+	uint16_t count;			/* segments, all writable */
+	bool is_lazy;			/* a parked READ whose result is looked at late */
+	struct ring_segment segments[];
+};
+
+#define PAGE_SLOTS 64
+
+struct slot;
+
+struct slot_page {
+	struct slot *slots[PAGE_SLOTS];
+};
+
+/* Control messages that are due for a port, in the order in which they go. */
+enum port_due {
+	PORT_DUE_MODE	= 1,
+	PORT_DUE_ADD	= 2,
+	PORT_DUE_NAME	= 4,
+	PORT_DUE_OPEN	= 8,
+};
+
+/* Only used without MULTI_OPEN; owned by classic.c. */
+struct classic {
+	struct list opens;		/* oldest first: the first gets the next tx chain */
+	struct classic_open *current;	/* not ended; the last of opens, or NULL */
+	struct list channels;		/* all of the port, also without an open */
+	uint32_t channel_count;
+	uint32_t generation;		/* of the last channel: only for the log */
+	uint64_t tx_skip;		/* bytes already taken of the next tx chain */
+	bool guest_open;		/* the driver said PORT_OPEN 1 */
+	bool host_open, told_open;	/* what PORT_OPEN should say; said last */
+};
+
+struct port {
+	struct device *device;
+	uint32_t id;
+	struct device_port_config config;
+	struct gate gate;		/* the same for the core */
+	struct queue *rx, *tx;
+	bool is_ready;			/* PORT_READY 1 has come [protocol.md 3.3] */
+	unsigned int due;		/* enum port_due */
+	struct list due_link;		/* in device->due */
+	struct slot_page **pages;	/* by slot / PAGE_SLOTS; NULL: none yet */
+	unsigned int page_count;
+	struct list owed;		/* slots, in the order in which they came to be owed */
+	struct list owing;		/* in device->owing: look at owed */
+	struct list events;		/* event buffers, oldest first */
+	unsigned int parked;		/* descriptors of parked reads [protocol.md 6.5] */
+	unsigned int rx_first;		/* chains of rx that go before the next of tx: request.c */
+	struct classic classic;
+};
+
+struct port *port_create(struct device *device, uint32_t id,
+			 const struct device_port_config *config);
+void port_destroy(struct port *port);	/* accepts NULL */
+/* The channel in slot @number, of any generation, or NULL. */
+struct slot *port_slot(const struct port *port, uint32_t number);
+/* Returns 0 or -ENOMEM. The slot is free and below max_channels. */
+int port_insert(struct port *port, uint32_t number, struct slot *slot);
+void port_remove(struct port *port, uint32_t number);
+void port_for_each(struct port *port, void (*action)(struct slot *slot, int arg), int arg);
+/* Keeps an event buffer. */
+void port_keep_event(struct port *port, const struct ring_chain *chain);
+/* Events are owed: they are delivered when the entry settles, as far as there are buffers. */
+void port_owe(struct port *port);
+/* These control messages are sent when the entry settles (enum port_due). */
+void port_say(struct port *port, unsigned int due);
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests of a port's queues [protocol.md 5, 6]; see request.c. */
+#ifndef HOST_DEVICE_REQUEST_H
+#define HOST_DEVICE_REQUEST_H
+
+#include "device/queue.h"
+
+/* The take() of a port's queues: one chain. */
+int request_take(struct queue *queue);
+
+#endif

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a queue is for changes with the life of the driver: requests of a file system, messages,
+ * requests, bytes of a classic port. It is decided here, each time a queue is served.
+ *
+ * Warm queues are those that were served and want no kicks, because the owner looks at them before
+ * it sleeps. They are no work: there may be nothing in them.
+ */
+#include "device/classic_ring.h"
+#include "device/fuse.h"
+#include "device/port.h"
+#include "device/serve.h"
+
+static void serve(struct queue *queue)
+{
+	struct port *port = queue->port;
+	struct device *device = queue->device;
+
+	if (device_is_fuse(device))
+		fuse_serve(queue);
+	else if (queue->kind == QUEUE_CONTROL_TX)
+		queue_take_all(queue, NULL);
+	else if (queue->kind == QUEUE_CONTROL_RX || !port || !port->is_ready)
+		return;		/* control: only taken from when there is something to say */
+	else if (device->life == LIFE_MULTI)
+		queue_take_all(queue, queue->kind == QUEUE_TX ? port->rx : port->tx);
+	else
+		classic_ring_serve(queue);
+}
+
+void serve_queue(struct work *work)
+{
+	struct queue *queue = container_of(work, struct queue, work);
+
+	if (!queue->ring || queue->device->is_broken)
+		return;
+	queue->device->core.moved = 0;
+	serve(queue);
+}
+
+/* May chains be taken from @queue now? */
+static bool is_live(const struct queue *queue)
+{
+	if (!queue_is_served(queue))
+		return false;
+	return queue->kind == QUEUE_CONTROL_TX || (queue->port && queue->port->is_ready &&
+						   queue->device->life == LIFE_MULTI);
+}
+
+bool serve_look(struct device *device)
+{
+	struct list *link;
+
+	if (device->is_broken)
+		return false;
+	list_for_each(link, &device->warm) {
+		struct queue *queue = list_entry(link, struct queue, warm);
+
+		if (!is_live(queue) || !ring_waiting(queue->ring))
+			continue;
+		list_del(link);		/* the others come first next time */
+		list_add_tail(&device->warm, link);
+		queue_serve(queue);
+		return true;		/* the list may be another one now */
+	}
+	return false;
+}
+
+/* Kicks are wanted again. Returns true when chains have come before that. */
+static bool cool(struct queue *queue)
+{
+	return queue->ring && ring_want_kick(queue->ring, true) && is_live(queue);
+}
+
+bool serve_rest(struct device *device)
+{
+	struct list *link;
+
+	while ((link = list_pop(&device->warm))) {
+		struct queue *queue = list_entry(link, struct queue, warm);
+
+		if (!cool(queue) || device->is_broken)
+			continue;
+		queue_serve(queue);
+		return true;	/* it is warm again: the others' turn comes at the next rest */
+	}
+	return false;
+}

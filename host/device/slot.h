@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A channel of a port whose driver knows MULTI_OPEN: the core's channel, in the slot that the
+ * driver chose, with its level state numbered [protocol.md 4.1, 7.1].
+ */
+#ifndef HOST_DEVICE_SLOT_H
+#define HOST_DEVICE_SLOT_H
+
+#include "device/port.h"
+
+struct slot {
+	struct channel channel;
+	struct port *port;
+	struct held *parked;		/* implies that the in half is armed */
+	struct list owed;		/* in port->owed */
+	uint32_t seq;
+	uint16_t bits, reason;		/* the level state as last numbered */
+	uint16_t told_bits;		/* as last delivered */
+};
+
+static inline struct slot *slot_of(struct channel *ch)
+{
+	return container_of(ch, struct slot, channel);
+}
+
+/*
+ * The channel of the slot that opener->channel names, which is free and below max_channels. NULL
+ * without memory.
+ */
+struct slot *slot_create(struct port *port, const struct opener *opener,
+			 const struct channel_ops *ops);
+/* The free() of those ops. */
+void slot_free(struct channel *ch);
+/* The guest, or the device, goes: channel_leave(). */
+void slot_leave(struct slot *slot, enum mp_end how);
+/* Numbers the state if it differs from the last one; then it is owed. */
+void slot_refresh(struct slot *slot);
+void slot_get_state(const struct slot *slot, struct mp_state *state);
+/* The state was delivered: nothing is owed. A closed channel's slot is free from now on. */
+void slot_delivered(struct slot *slot);
+/* As above, in a result that is looked at late: news is owed still [protocol.md 6.8]. */
+void slot_delivered_lazily(struct slot *slot);
+/* Takes the parked READ out, to be answered or freed. */
+struct held *slot_unpark(struct slot *slot);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The virtqueue binding of the channel core: the device itself. What its files share is here; each
+ * of them has a header of its own, includes and calls only files above it in this list, and
+ * tests/static/test-layers proves it:
+ *
+ *	state, map	the device; chain -> checked iovecs: the only door to guest memory
+ *	queue		fair, bounded serving of rings; publishing
+ *	port		slots, event buffers, control messages that are due
+ *	slot, message	a channel of the port, its numbered state; a request as it came
+ *	answer, park	results and events; READs that wait
+ *	bytes, request	READ and WRITE; take, check, act, answer
+ *	classic, classic_ring	a port under a driver without MULTI_OPEN
+ *	life		the end of a port, of a life
+ *	control, fuse	messages of the control queues; a virtio-fs device before HELLO
+ *	serve, settle	which of these a queue is for; the end of each entry
+ *	device		what the owner calls
+ *
+ * Each entry, device_*() or a call of the core, ends in settle_device(), which sends what became
+ * due: control messages, events, used entries, calls. So no code inside publishes or calls, and
+ * order is the order of giving.
+ */
+#ifndef HOST_DEVICE_STATE_H
+#define HOST_DEVICE_STATE_H
+
+#include <manyport/wire_check.h>
+
+#include "channel/core.h"
+#include "device/config.h"
+#include "ring/ring.h"
+
+enum device_life {
+	LIFE_NONE,		/* no driver yet, or it said BYE */
+	LIFE_CLASSIC,		/* DEVICE_READY without MULTI_OPEN */
+	LIFE_HELLO,		/* our HELLO waits for its answer */
+	LIFE_MULTI,		/* confirmed */
+	LIFE_ABSENT,		/* a wrong answer: our ports stay absent [protocol.md 3.1] */
+};
+
+/* A range may cross from one memory region to the next, in one segment each. */
+#define CHAIN_IOVS (RING_MAX_SEGMENTS + MEM_MAX_REGIONS)
+
+/* A chain that is being handled, and a description of its memory; valid in one entry. */
+struct scratch {
+	struct ring_chain chain;
+	struct iovec iov[CHAIN_IOVS];
+};
+
+struct bytes;
+struct port;
+struct queue;
+
+struct device {
+	struct core core;
+	struct device_config config;	/* limits clamped to the wire's */
+	struct device_env env;
+	uint64_t features;
+	unsigned int port_count, queue_count;
+	struct port **ports;		/* by id; NULL: not used */
+	struct queue *queues;
+	enum device_life life;
+	uint16_t version;		/* that the driver chose, while life is MULTI */
+	bool hello_due;
+	bool is_broken, is_down;	/* is_down: and what it held has been let go */
+	bool is_polled;			/* its owner looks at warm queues before it sleeps */
+	struct list due;		/* ports with control messages */
+	struct list owing;		/* ports with owed events */
+	struct list dirty;		/* queues to publish */
+	struct list warm;		/* queues without kicks, that serve_look() looks at */
+	struct log_limit missing;
+	struct device_stats stats;	/* the core counts its own */
+	/* A chain of a receive queue may be handled inside one of transmit [protocol.md 8.2]. */
+	struct scratch rx_scratch, tx_scratch;
+};
+
+static inline bool device_has_feature(const struct device *device, unsigned int bit)
+{
+	return device->features >> bit & 1;
+}
+
+/* May the chains of @device be FUSE requests [protocol.md 11.7]? */
+static inline bool device_is_fuse(const struct device *device)
+{
+	return device->config.binding == DEVICE_FS && device->life != LIFE_MULTI;
+}
+
+/* The driver broke a rule that costs it the device [protocol.md 10.7]. */
+void state_break(struct device *device, const char *why);
+/*
+ * Says in the log that guest memory at @addr cannot be reached, and @cost: what the guest
+ * loses by it.
+ */
+void state_report_missing(struct device *device, gpa_t addr, const char *cost);
+/* The same of the first address among @count @segments that is not guest memory. */
+void state_report_segments(struct device *device, const struct mem *mem,
+			   const struct ring_segment *segments, unsigned int count,
+			   const char *cost);
+/*
+ * The kernel could not reach memory that the front end has shared, what is left of @bytes: a page
+ * is bad. @done bytes of @segments, header or result included, were reached.
+ */
+void state_report_fault(struct device *device, const struct bytes *bytes,
+			const struct ring_segment *segments, unsigned int count, uint64_t done);
+
+#endif
