@@ -42,7 +42,11 @@ $(O)/tests/unit/test_connect: ALL_LDFLAGS += -Wl,--wrap=poll
 # The library, with a kernel that the test plays.
 $(O)/tests/unit/test_client: $(LIB_OBJ)
 $(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=write,--wrap=poll
-# The order in which the device core publishes its rings, seen by the test.
+# The channel core alone, under a binding that the test brings: it needs no ring, memory or device.
+CHANNEL_OBJ := $(filter $(O)/host/base/% $(O)/host/channel/%,$(HOST_OBJ))
+$(O)/tests/unit/test_channel_binding: $(O)/tests/unit/test_channel_binding.o $(CHANNEL_OBJ)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
+# The order in which the device publishes its rings, seen by the test.
 $(O)/tests/unit/test_device_publish: ALL_LDFLAGS += -Wl,--wrap=ring_publish
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libhost.a -lcmocka
