@@ -30,7 +30,7 @@
  * CHANNEL_CONNECTING:
  *	The way to the service: a stream that is under way, or (fixed gate) none and a retry timer.
  *	Operations:
- *	- connect_refuse(), when it is refused or its time is over: REFUSED
+ *	- a refusal, by limit, policy, service, or time: REFUSED; at a fixed gate another try
  *	- connected() of the stream: CONNECTED
  *	- close_begin(), close_abort(): CLOSED, since no service holds anything of it
  *	Caveats:
