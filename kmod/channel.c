@@ -411,6 +411,12 @@ static __poll_t close_take_locked(struct mp_channel *ch, const struct mp_req *re
 	return wake;
 }
 
+/*
+ * The answer to CLOSE. close_busy falls before the answer is judged: an answer that breaks a rule
+ * has one more CLOSE sent, and that takes the same request. A CANCEL that was due while the
+ * request was in use follows. The answer to a CLOSE of the generation before only frees the
+ * request.
+ */
 static void close_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;

@@ -200,6 +200,11 @@ static __poll_t wake_writers_locked(struct mp_channel *ch)
 	return EPOLLOUT;
 }
 
+/*
+ * The answer to a WRITE from driver memory. The chunk stays marked as sent while its answer is
+ * taken: an answer that ends the channel drops all chunks, and would free this one under our
+ * hands. Writers are woken after new bytes were sent, as those decide what is waited for.
+ */
 static void chunk_done(struct mp_req *req)
 {
 	struct mp_chunk *chunk = container_of(req, struct mp_chunk, req);

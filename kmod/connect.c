@@ -26,6 +26,11 @@ static __poll_t connect_given_up_locked(struct mp_channel *ch)
 	return mp_channel_fail_locked(ch, -ENOMEM);
 }
 
+/*
+ * The answer to CONNECT. MP_BUSY is looked at before any state: the device made no channel, so
+ * what comes with it is the state of none. Any other outcome is in the state. Writers are woken
+ * always, since the naming call also waits for this answer after a state that overtook it.
+ */
 static void connect_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;

@@ -189,6 +189,13 @@ static void fetch_given_up_locked(struct mp_channel *ch)
 	ch->in_stopped = true;
 }
 
+/*
+ * The answer to a READ into driver memory. Readers are woken always, also for a READ that brought
+ * nothing: a reader may wait for the READ to be back rather than for bytes. One that was
+ * forgotten (on no list) only gives its memory back. What came is settled before the state is
+ * looked at, since progress asks for more behind it. Settling may free this very fetch, when the
+ * one behind it came back before.
+ */
 static void fetch_done(struct mp_req *req)
 {
 	struct mp_fetch *fetch = container_of(req, struct mp_fetch, req), *over = NULL;
@@ -420,6 +427,10 @@ void mp_fetch_cancel_again_locked(struct mp_channel *ch)
 		cancel_send_locked(ch);
 }
 
+/*
+ * The answer to CANCEL: the READs themselves come back on their own queue. Its request is the one
+ * of CLOSE, so a CANCEL that was due meanwhile goes before a CLOSE can take the request.
+ */
 static void cancel_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;

@@ -242,6 +242,11 @@ static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *p
 	}
 }
 
+/*
+ * The answer to a READ or WRITE on the caller's pages. Alone among the handlers this one leaves
+ * the channel as it was until the last part is back: only then is known what moved without a
+ * gap. Settling gives the batch away, and with it @req.
+ */
 static void part_done(struct mp_req *req)
 {
 	struct mp_batch_req *part = container_of(req, struct mp_batch_req, req);

@@ -7,6 +7,11 @@
 
 #include "manyport.h"
 
+/*
+ * The answer to SHUTDOWN. It changes nothing here: the direction was marked when SHUTDOWN was
+ * sent, so only its state counts. One that was given up for lack of memory ends the channel,
+ * as the service would wait for the end for ever.
+ */
 static void shutdown_done(struct mp_req *req)
 {
 	struct mp_channel *ch = req->channel;
