@@ -19,8 +19,6 @@
 /* Of their own size: a port may have tens of thousands. */
 static struct kmem_cache *channel_cache;
 
-static void close_done(struct mp_req *req);
-
 int mp_channel_init_cache(void)
 {
 	channel_cache = KMEM_CACHE(mp_channel, SLAB_ACCOUNT);
@@ -177,16 +175,90 @@ static void channel_wake(struct mp_channel *ch, __poll_t key)
 }
 
 /*
- * Fills in who @req is from and hands it to the device. The request holds a
- * reference until it is over. Returns 0, or -ESHUTDOWN or -EIO (still the caller's).
+ * The device's answer to @req, as all requests see it. Returns 0 when @answer holds a result that
+ * matches its request and is about the channel as it is now, or why nothing came that counts:
+ *
+ * -ESHUTDOWN, -ENOMEM	no answer: the queue died, or gave the request up
+ * -ESTALE		the answer is of a generation that is over (a fixed port's); or MP_STALE
+ *			after CLOSE: the device has closed the channel and forgotten it, perhaps
+ *			while this request was on its way [protocol.md 6.7, 8.3]
+ * -EPROTO		the answer breaks a rule, which has failed the channel [protocol.md 10.7]:
+ *			it does not match its request, or it says MP_STALE or MP_BAD_STATE before
+ *			CLOSE was sent. No request but CONNECT is sent before the device has said
+ *			CONNECTED, none that reaches beyond the final offset of a SHUTDOWN, and
+ *			only CLOSE ends a channel at the device [protocol.md 4.2, 6.3, 6.4].
  */
-int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req)
+static int answer_locked(struct mp_channel *ch, const struct mp_req *req,
+			 struct mp_result *answer, __poll_t *wake)
+{
+	int ret = mp_req_answer(req, answer, ch->port->version);
+	u32 status = ret ? MP_OK : le32_to_cpu(answer->status);
+
+	if (!mp_channel_is_current_locked(ch, req))
+		return -ESTALE;
+	if (status == MP_STALE && ch->close_sent) {
+		ch->is_closed = true;
+		ch->bits |= MP_ST_CLOSED;
+		return -ESTALE;
+	}
+	if (status == MP_STALE || (status == MP_BAD_STATE && !ch->close_sent)) {
+		*wake |= mp_channel_protocol_error_locked(ch, "channel unknown");
+		return -EPROTO;
+	}
+	if (ret == -EPROTO)
+		*wake |= mp_channel_protocol_error_locked(ch, "result");
+	return ret;
+}
+
+/*
+ * What the queue calls for every request when it is over. taken() comes before the state: what
+ * came is counted before progress asks for more behind it. It may give the request's memory away
+ * or send it again, so @req is not touched behind it. The state of an answer that ended the
+ * channel is not taken over: what that device says is believed no more.
+ */
+static void request_done(struct mp_req *req)
+{
+	struct mp_channel *ch = req->channel;
+	struct mp_result answer;
+	unsigned long flags;
+	__poll_t wake = 0;
+	int ret, error;
+
+	spin_lock_irqsave(&ch->lock, flags);
+	ret = answer_locked(ch, req, &answer, &wake);
+	error = ch->error;
+	wake |= req->taken(req, ret, &answer);
+	if (!ret && ch->error == error)
+		wake |= mp_channel_apply_locked(ch, &answer.state);
+	wake |= mp_channel_progress_locked(ch);
+	spin_unlock_irqrestore(&ch->lock, flags);
+	mp_channel_settle(ch, wake);
+	mp_channel_put(ch);	/* the request's */
+}
+
+/*
+ * Hands @req to the device: mp_req_init() and a payload are done. The request holds a reference
+ * until it is over, and its taken() is called exactly once. Returns 0, or -ESHUTDOWN or -EIO
+ * (still the caller's).
+ */
+int mp_channel_send_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req,
+			   u16 op, u16 flags, u64 offset)
 {
 	int ret;
 
 	lockdep_assert_held(&ch->lock);
 	if (ch->error == -ENODEV)
 		return -ESHUTDOWN;	/* the queue may not exist any more */
+	req->channel = ch;
+	req->done = request_done;
+	req->is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;
+	/* No caller waits for the answer to CLOSE, and it keeps nothing else from going out. */
+	req->is_held = op == MP_OP_CLOSE;
+	req->is_lazy = op == MP_OP_CLOSE ||
+		       ((op == MP_OP_READ || op == MP_OP_WRITE) && (flags & MP_LAZY));
+	req->header.op = cpu_to_le16(op);
+	req->header.flags = cpu_to_le16(flags);
+	req->header.offset = cpu_to_le64(offset);
 	req->header.channel = cpu_to_le32(ch->slot);
 	req->header.generation = cpu_to_le32(ch->generation);
 	mp_channel_get(ch);
@@ -241,6 +313,44 @@ __poll_t mp_channel_fault_locked(struct mp_channel *ch)
 }
 
 /*
+ * CLOSE was answered: CLOSED is a state, now, with MP_CLOSE_ABORT, or in an event to come
+ * [protocol.md 8.3]. Where that rule is broken one CLOSE with ABORT follows, and after that the
+ * channel is over, whatever comes back. Returns what to wake.
+ */
+static __poll_t close_take_locked(struct mp_channel *ch, const struct mp_req *req, int ret,
+				  const struct mp_result *answer)
+{
+	bool abort = req->header.flags & cpu_to_le16(MP_CLOSE_ABORT);
+	bool is_bad = !ret && (answer->status != cpu_to_le32(MP_OK) ||
+			       (abort && !(answer->state.bits & cpu_to_le16(MP_ST_CLOSED))));
+	__poll_t wake = is_bad ? mp_channel_protocol_error_locked(ch, "close") : 0;
+
+	if (abort || ret == -ESHUTDOWN)
+		ch->is_closed = true;
+	else if (ch->error)
+		ch->close_sent = false;
+	return wake;
+}
+
+/*
+ * The answer to CLOSE. close_busy falls before the answer is judged: an answer that breaks a rule
+ * has one more CLOSE sent, and that takes the same request. A CANCEL that was due while the
+ * request was in use follows. The answer to a CLOSE of the generation before only frees the
+ * request.
+ */
+static __poll_t close_taken(struct mp_req *req, int ret, const struct mp_result *answer)
+{
+	struct mp_channel *ch = req->channel;
+	__poll_t wake = 0;
+
+	ch->close_busy = false;
+	if (ret != -ESTALE)
+		wake = close_take_locked(ch, req, ret, answer);
+	mp_fetch_cancel_again_locked(ch);
+	return wake;
+}
+
+/*
  * Sends CLOSE for the current generation. What was accepted and not sent yet
  * follows it, up to the final offset, unless @abort. Returns 0, -EBUSY (the
  * one of the generation before, or a CANCEL, is still at the device), -ESHUTDOWN.
@@ -253,13 +363,9 @@ int mp_channel_send_close_locked(struct mp_channel *ch, bool abort)
 	lockdep_assert_held(&ch->lock);
 	if (ch->close_busy || ch->cancel_busy)
 		return -EBUSY;
-	mp_req_init(req, ch, MP_OP_CLOSE, close_done);
-	req->header.offset = cpu_to_le64(ch->out_offset);
-	req->header.flags = cpu_to_le16(abort ? MP_CLOSE_ABORT : 0);
-	/* Nobody waits for it, and the next open or the end of the service comes by first. */
-	req->is_lazy = true;
-	req->is_held = true;
-	ret = mp_channel_submit_locked(ch, ch->port->tx, req);
+	mp_req_init(req, close_taken);
+	ret = mp_channel_send_locked(ch, ch->port->tx, req, MP_OP_CLOSE,
+				     abort ? MP_CLOSE_ABORT : 0, ch->out_offset);
 	ch->close_busy = !ret;
 	return ret;
 }
@@ -345,93 +451,6 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
 	ch->contended &= ~direction;
 	spin_unlock_irq(&ch->lock);
 	mp_channel_settle(ch, wake);
-}
-
-/*
- * What all handlers do first with the device's answer to @req. Returns true when @answer holds a
- * result that matches its request and is about the channel as it is now: its state is to be
- * taken over (mp_channel_apply_locked()), and what its status means is the handler's business.
- * Returns false when nothing came that counts:
- *
- * - the queue died, or gave the request up (req->error, which some handlers look at), or the
- *   answer is of a generation that is over (a fixed port's);
- * - MP_STALE after CLOSE: the device has closed the channel and forgotten it, perhaps while this
- *   request was on its way [protocol.md 6.7, 8.3];
- * - the answer breaks a rule, which has failed the channel [protocol.md 10.7]: it does not match
- *   its request, or it says MP_STALE or MP_BAD_STATE before CLOSE was sent. No request but
- *   CONNECT is sent before the device has said CONNECTED, none that reaches beyond the final
- *   offset of a SHUTDOWN, and only CLOSE ends a channel at the device [protocol.md 4.2, 6.3, 6.4].
- */
-bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
-			      struct mp_result *answer, __poll_t *wake)
-{
-	int ret = mp_req_answer(req, answer, ch->port->version);
-	u32 status;
-
-	lockdep_assert_held(&ch->lock);
-	if ((ret && ret != -EPROTO) || !mp_channel_is_current_locked(ch, req))
-		return false;
-	status = le32_to_cpu(answer->status);
-	if (ret) {
-		*wake |= mp_channel_protocol_error_locked(ch, "result");
-	} else if (status == MP_STALE && ch->close_sent) {
-		ch->is_closed = true;
-		ch->bits |= MP_ST_CLOSED;
-	} else if (status == MP_STALE || (status == MP_BAD_STATE && !ch->close_sent)) {
-		*wake |= mp_channel_protocol_error_locked(ch, "channel unknown");
-	} else {
-		return true;
-	}
-	return false;
-}
-
-/*
- * CLOSE was answered: CLOSED is a state, now, with MP_CLOSE_ABORT, or in an event to come
- * [protocol.md 8.3]. Where that rule is broken one CLOSE with ABORT follows, and after that the
- * channel is over, whatever comes back. Returns what to wake.
- */
-static __poll_t close_take_locked(struct mp_channel *ch, const struct mp_req *req)
-{
-	bool abort = req->header.flags & cpu_to_le16(MP_CLOSE_ABORT);
-	struct mp_result answer;
-	__poll_t wake = 0;
-	bool is_ok;
-
-	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
-		is_ok = answer.status == cpu_to_le32(MP_OK);
-		if (is_ok)
-			wake |= mp_channel_apply_locked(ch, &answer.state);
-		if (!is_ok || (abort && !ch->is_closed))
-			wake |= mp_channel_protocol_error_locked(ch, "close");
-	}
-	if (abort || req->error)
-		ch->is_closed = true;
-	else if (ch->error)
-		ch->close_sent = false;
-	return wake;
-}
-
-/*
- * The answer to CLOSE. close_busy falls before the answer is judged: an answer that breaks a rule
- * has one more CLOSE sent, and that takes the same request. A CANCEL that was due while the
- * request was in use follows. The answer to a CLOSE of the generation before only frees the
- * request.
- */
-static void close_done(struct mp_req *req)
-{
-	struct mp_channel *ch = req->channel;
-	unsigned long flags;
-	__poll_t wake = 0;
-
-	spin_lock_irqsave(&ch->lock, flags);
-	ch->close_busy = false;
-	if (mp_channel_is_current_locked(ch, req))
-		wake = close_take_locked(ch, req);
-	mp_fetch_cancel_again_locked(ch);
-	wake |= mp_channel_progress_locked(ch);
-	spin_unlock_irqrestore(&ch->lock, flags);
-	mp_channel_settle(ch, wake);
-	mp_channel_put(ch);
 }
 
 /* The file is gone. Never waits. */

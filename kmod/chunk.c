@@ -203,25 +203,18 @@ static __poll_t wake_writers_locked(struct mp_channel *ch)
 /*
  * The answer to a WRITE from driver memory. The chunk stays marked as sent while its answer is
  * taken: an answer that ends the channel drops all chunks, and would free this one under our
- * hands. Writers are woken after new bytes were sent, as those decide what is waited for.
+ * hands.
  */
-static void chunk_done(struct mp_req *req)
+static __poll_t chunk_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_chunk *chunk = container_of(req, struct mp_chunk, req);
 	struct mp_channel *ch = req->channel;
-	struct mp_chunk *over = NULL;
-	struct mp_result answer;
-	unsigned long flags;
 	__poll_t wake = 0;
-	bool is_answer;
 
-	spin_lock_irqsave(&ch->lock, flags);
 	ch->out_sent--;
-	/* It stays marked as sent meanwhile, so that dropping all does not free it. */
-	is_answer = mp_channel_answer_locked(ch, req, &answer, &wake);
-	if (is_answer && !list_empty(&chunk->node))
-		wake |= chunk_take_locked(ch, chunk, &answer);
-	else if (req->error == -ENOMEM && !list_empty(&chunk->node))
+	if (!ret && !list_empty(&chunk->node))
+		wake |= chunk_take_locked(ch, chunk, answer);
+	else if (ret == -ENOMEM && !list_empty(&chunk->node))
 		wake |= chunk_given_up_locked(ch, chunk);
 	chunk->is_sent = false;
 	if (!list_empty(&chunk->node) && chunk->start == chunk->end) {
@@ -229,26 +222,17 @@ static void chunk_done(struct mp_req *req)
 		ch->out_memory -= chunk_memory(chunk);
 	}
 	if (list_empty(&chunk->node))
-		over = chunk;
-	if (is_answer)
-		wake |= mp_channel_apply_locked(ch, &answer.state);
-	wake |= mp_channel_progress_locked(ch) | wake_writers_locked(ch);
-	spin_unlock_irqrestore(&ch->lock, flags);
-	if (over)
-		chunk_free(ch, over);
-	mp_channel_settle(ch, wake);
-	mp_channel_put(ch);
+		chunk_free(ch, chunk);
+	return wake | wake_writers_locked(ch);
 }
 
 static bool chunk_send_locked(struct mp_channel *ch, struct mp_chunk *chunk)
 {
-	mp_req_init(&chunk->req, ch, MP_OP_WRITE, chunk_done);
+	mp_req_init(&chunk->req, chunk_taken);
 	mp_req_payload(&chunk->req, chunk->data + chunk->start,
 		       min3(chunk->end - chunk->start, chunk->piece, ch->port->max_io), false);
-	chunk->req.header.flags = cpu_to_le16(MP_LAZY);
-	chunk->req.header.offset = cpu_to_le64(chunk->offset);
-	chunk->req.is_lazy = true;
-	if (mp_channel_submit_locked(ch, ch->port->tx, &chunk->req))
+	if (mp_channel_send_locked(ch, ch->port->tx, &chunk->req, MP_OP_WRITE, MP_LAZY,
+				   chunk->offset))
 		return false;
 	chunk->is_sent = true;
 	ch->out_sent++;
@@ -291,6 +275,7 @@ static __poll_t end_chunks_locked(struct mp_channel *ch)
 		return 0;
 	}
 	mp_write_drop_locked(ch);
+	ch->out_wanted = false;		/* nothing is waited for any more */
 	return EPOLLOUT | EPOLLERR;
 }
 

@@ -26,45 +26,40 @@ static __poll_t connect_given_up_locked(struct mp_channel *ch)
 	return mp_channel_fail_locked(ch, -ENOMEM);
 }
 
+/* Returns what to wake. */
+static __poll_t connect_take_locked(struct mp_channel *ch, const struct mp_result *answer)
+{
+	u32 status = le32_to_cpu(answer->status);
+
+	if (status == MP_OK)
+		return 0;
+	if (status == MP_FAULT)
+		return mp_channel_fault_locked(ch);
+	if (status != MP_BUSY || ch->phase != MP_PHASE_NAMING)
+		return mp_channel_protocol_error_locked(ch, "connect");
+	ch->phase = MP_PHASE_REFUSED;
+	ch->reason = MP_REASON_BUSY;
+	ch->is_closed = true;	/* the device made no channel */
+	return EPOLLIN | EPOLLOUT | EPOLLERR;
+}
+
 /*
  * The answer to CONNECT. MP_BUSY is looked at before any state: the device made no channel, so
  * what comes with it is the state of none. Any other outcome is in the state. Writers are woken
  * always, since the naming call also waits for this answer after a state that overtook it.
  */
-static void connect_done(struct mp_req *req)
+static __poll_t connect_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
+	struct mp_connect_req *connect = container_of(req, struct mp_connect_req, req);
 	struct mp_channel *ch = req->channel;
-	struct mp_result answer;
-	unsigned long flags;
 	__poll_t wake = EPOLLOUT;
-	u32 status;
 
-	spin_lock_irqsave(&ch->lock, flags);
 	ch->connect_busy = false;
-	if (req->error == -ENOMEM) {
-		if (mp_channel_is_current_locked(ch, req))
-			wake |= connect_given_up_locked(ch);
-	} else if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
-		status = le32_to_cpu(answer.status);
-		if (status == MP_OK) {
-			wake |= mp_channel_apply_locked(ch, &answer.state);
-		} else if (status == MP_BUSY && ch->phase == MP_PHASE_NAMING) {
-			ch->phase = MP_PHASE_REFUSED;
-			ch->reason = MP_REASON_BUSY;
-			ch->is_closed = true;	/* the device made no channel */
-			wake |= EPOLLIN | EPOLLOUT | EPOLLERR;
-		} else if (status == MP_FAULT) {
-			wake |= mp_channel_fault_locked(ch);
-		} else {
-			wake |= mp_channel_protocol_error_locked(ch, "connect");
-		}
-	}
-	wake |= mp_channel_progress_locked(ch);
-	spin_unlock_irqrestore(&ch->lock, flags);
-	if (container_of(req, struct mp_connect_req, req) != ch->connect_req)
-		kfree(container_of(req, struct mp_connect_req, req));
-	mp_channel_settle(ch, wake);
-	mp_channel_put(ch);
+	if (connect != ch->connect_req)
+		kfree(connect);
+	if (ret == -ENOMEM)
+		return wake | connect_given_up_locked(ch);
+	return ret ? wake : wake | connect_take_locked(ch, answer);
 }
 
 static struct mp_user opener_of(const struct mp_channel *ch)
@@ -96,14 +91,14 @@ int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect
 	int ret;
 
 	lockdep_assert_held(&ch->lock);
-	mp_req_init(&connect->req, ch, MP_OP_CONNECT, connect_done);
+	mp_req_init(&connect->req, connect_taken);
 	mp_req_payload(&connect->req, &connect->connect, sizeof(connect->connect) + name_len,
 		       false);
 	ch->bits &= ~MP_ST_REFUSED;
 	ch->reason = MP_REASON_NONE;
 	ch->phase = MP_PHASE_NAMING;
 	ch->is_collected = false;
-	ret = mp_channel_submit_locked(ch, ch->port->tx, &connect->req);
+	ret = mp_channel_send_locked(ch, ch->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
 	ch->connect_busy = !ret;
 	return ret;
 }

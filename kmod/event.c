@@ -34,8 +34,9 @@ int mp_reason_to_errno(u16 reason)
 }
 
 /*
- * Whatever can move now, moves: the fetch for a polled channel, unsent chunks,
- * a fixed port's reconnection, the close of a released channel. Returns what to wake.
+ * Whatever can move now, moves: the fetch for a polled channel, unsent chunks, a fixed port's
+ * reconnection; memory for a READ that nothing asks for is given back. Once for each answer and
+ * each event, behind all that it changed. Returns what to wake.
  */
 __poll_t mp_channel_progress_locked(struct mp_channel *ch)
 {
@@ -48,6 +49,8 @@ __poll_t mp_channel_progress_locked(struct mp_channel *ch)
 		mp_fetch_ahead_locked(ch, false);
 	if (ch->end.asked)
 		wake |= mp_connect_again_locked(ch);
+	if (ch->in_spare)
+		mp_fetch_trim_locked(ch);
 	return wake;
 }
 
@@ -94,7 +97,7 @@ __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *s
 		wake |= EPOLLIN;
 	if (bits & (MP_ST_OUT | MP_ST_OUT_END | MP_ST_FAILED))
 		wake |= EPOLLOUT;
-	return wake | mp_channel_progress_locked(ch);
+	return wake;
 }
 
 /* An event buffer came back with @event, a copy; @used bytes were written. */
@@ -114,6 +117,7 @@ void mp_event_received(struct mp_port *port, const struct mp_event *event, u32 u
 	if (ch->generation == le32_to_cpu(event->generation)) {
 		ch->events++;
 		wake = mp_channel_apply_locked(ch, &event->state);
+		wake |= mp_channel_progress_locked(ch);
 	}
 	spin_unlock_irqrestore(&ch->lock, flags);
 	mp_channel_settle(ch, wake);

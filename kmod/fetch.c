@@ -196,40 +196,25 @@ static void fetch_given_up_locked(struct mp_channel *ch)
  * looked at, since progress asks for more behind it. Settling may free this very fetch, when the
  * one behind it came back before.
  */
-static void fetch_done(struct mp_req *req)
+static __poll_t fetch_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
-	struct mp_fetch *fetch = container_of(req, struct mp_fetch, req), *over = NULL;
+	struct mp_fetch *fetch = container_of(req, struct mp_fetch, req);
 	struct mp_channel *ch = req->channel;
-	struct mp_result answer;
-	unsigned long flags;
-	/* Also for one that nobody wants: who waits for it to be back looks again. */
 	__poll_t wake = EPOLLIN;
-	bool is_answer;
 
-	spin_lock_irqsave(&ch->lock, flags);
 	fetch->is_busy = false;
-	is_answer = mp_channel_answer_locked(ch, req, &answer, &wake);
-	if (list_empty(&fetch->node)) {
-		over = fetch;	/* forgotten meanwhile */
-	} else {
-		ch->in_busy--;
-		if (is_answer)
-			wake |= fetch_take_locked(ch, fetch, &answer);
-		else if (req->error == -ENOMEM)
-			fetch_given_up_locked(ch);
-		/* Settling may free this one, when the one behind it came back before. */
-		wake |= fetch_settle_locked(ch);
-	}
-	if (is_answer) {
+	if (!ret)
 		ch->in_small = false;
-		wake |= mp_channel_apply_locked(ch, &answer.state);
+	if (list_empty(&fetch->node)) {
+		fetch_free(ch, fetch);	/* forgotten meanwhile */
+		return wake;
 	}
-	wake |= mp_channel_progress_locked(ch);
-	mp_fetch_trim_locked(ch);
-	spin_unlock_irqrestore(&ch->lock, flags);
-	fetch_free(ch, over);
-	mp_channel_settle(ch, wake);
-	mp_channel_put(ch);
+	ch->in_busy--;
+	if (!ret)
+		wake |= fetch_take_locked(ch, fetch, answer);
+	else if (ret == -ENOMEM)
+		fetch_given_up_locked(ch);
+	return wake | fetch_settle_locked(ch);
 }
 
 /* --- Asking --------------------------------------------------------------- */
@@ -262,11 +247,10 @@ static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16
 	fetch->start = 0;
 	fetch->end = 0;
 	fetch->offset = ch->in_asked;
-	mp_req_init(&fetch->req, ch, MP_OP_READ, fetch_done);
+	mp_req_init(&fetch->req, fetch_taken);
 	mp_req_payload(&fetch->req, fetch->data, len, true);
-	fetch->req.header.offset = cpu_to_le64(fetch->offset);
-	fetch->req.header.flags = cpu_to_le16(flags);
-	if (mp_channel_submit_locked(ch, ch->port->rx, &fetch->req)) {
+	if (mp_channel_send_locked(ch, ch->port->rx, &fetch->req, MP_OP_READ, flags,
+				   fetch->offset)) {
 		fetch_free(ch, fetch);
 		return false;
 	}
@@ -431,26 +415,16 @@ void mp_fetch_cancel_again_locked(struct mp_channel *ch)
  * The answer to CANCEL: the READs themselves come back on their own queue. Its request is the one
  * of CLOSE, so a CANCEL that was due meanwhile goes before a CLOSE can take the request.
  */
-static void cancel_done(struct mp_req *req)
+static __poll_t cancel_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_channel *ch = req->channel;
-	struct mp_result answer;
-	unsigned long flags;
 	__poll_t wake = 0;
 
-	spin_lock_irqsave(&ch->lock, flags);
 	ch->cancel_busy = false;
-	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
-		if (answer.status == cpu_to_le32(MP_OK))	/* [protocol.md 8.2] */
-			wake |= mp_channel_apply_locked(ch, &answer.state);
-		else
-			wake |= mp_channel_protocol_error_locked(ch, "cancel");
-	}
+	if (!ret && answer->status != cpu_to_le32(MP_OK))	/* [protocol.md 8.2] */
+		wake = mp_channel_protocol_error_locked(ch, "cancel");
 	mp_fetch_cancel_again_locked(ch);
-	wake |= mp_channel_progress_locked(ch);
-	spin_unlock_irqrestore(&ch->lock, flags);
-	mp_channel_settle(ch, wake);
-	mp_channel_put(ch);
+	return wake;
 }
 
 /* One at a time: a READ that was sent after the last is not covered by it. */
@@ -459,8 +433,9 @@ static void cancel_send_locked(struct mp_channel *ch)
 	ch->cancel_again = ch->cancel_busy || ch->close_busy;
 	if (!ch->in_busy || ch->cancel_busy || ch->close_busy || ch->error)
 		return;
-	mp_req_init(&ch->urgent_req, ch, MP_OP_CANCEL, cancel_done);
-	ch->cancel_busy = !mp_channel_submit_locked(ch, ch->port->tx, &ch->urgent_req);
+	mp_req_init(&ch->urgent_req, cancel_taken);
+	ch->cancel_busy = !mp_channel_send_locked(ch, ch->port->tx, &ch->urgent_req,
+						  MP_OP_CANCEL, 0, 0);
 }
 
 /* Nobody waits any more: the device need not keep the READ. */

@@ -228,14 +228,13 @@ __poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *s
 __poll_t mp_channel_fail_locked(struct mp_channel *ch, int error);
 __poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what);
 __poll_t mp_channel_fault_locked(struct mp_channel *ch);
-bool mp_channel_answer_locked(struct mp_channel *ch, const struct mp_req *req,
-			      struct mp_result *answer, __poll_t *wake);
 int mp_channel_lock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction, bool nonblock);
 void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction);
 int mp_channel_send_close_locked(struct mp_channel *ch, bool abort);
 void mp_channel_settle(struct mp_channel *ch, __poll_t wake);
 __poll_t mp_channel_progress_locked(struct mp_channel *ch);
-int mp_channel_submit_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req);
+int mp_channel_send_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req,
+			   u16 op, u16 flags, u64 offset);
 void mp_event_received(struct mp_port *port, const struct mp_event *event, u32 used);
 int mp_reason_to_errno(u16 reason);
 

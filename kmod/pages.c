@@ -14,19 +14,18 @@
  * Who may touch what, and until when:
  *
  * - A part and its pages are the caller's while the caller pins them. part_submit() gives the
- *   part to the queue and the device; part_done() gets the part back and returns it to the
- *   batch. When part_done() drops channel->lock behind the last part, somebody else may free
- *   the batch at once, so behind that unlock part_done() touches neither part nor batch.
+ *   part to the queue and the device; part_taken() gets the part back and returns it to the
+ *   batch. When channel->lock is dropped behind the last part, somebody else may free the batch
+ *   at once, so nothing behind part_taken() touches part or batch.
  * - A batch is the caller's, who frees it (batch_free()) once it is settled. Until then
- *   channel->in_batch or ->out_batch points at it, and channel->lock guards what part_done()
+ *   channel->in_batch or ->out_batch points at it, and channel->lock guards what part_taken()
  *   writes. A killed caller sets is_orphan under the lock, and so gives the batch to the
  *   channel: from that unlock on the caller touches nothing of the batch, and returns. An orphan
  *   that brought bytes is then the reader's who holds the read mutex and has set
  *   channel->in_copying, or whoever finds in_copying clear under the lock; every other orphan
  *   goes from batch_settle_locked() to the work item.
  * - The channel outlives all of this: the caller has the file's reference, each part in flight
- *   its request's, which part_done() drops last, and the batch its own, which batch_free()
- *   drops last.
+ *   its request's, and the batch its own, which batch_free() drops last.
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -247,30 +246,21 @@ static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *p
  * the channel as it was until the last part is back: only then is known what moved without a
  * gap. Settling gives the batch away, and with it @req.
  */
-static void part_done(struct mp_req *req)
+static __poll_t part_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_batch_req *part = container_of(req, struct mp_batch_req, req);
-	struct mp_channel *ch = req->channel;
 	struct mp_batch *batch = part->batch;
-	struct mp_result answer;
-	unsigned long flags;
+	struct mp_channel *ch = req->channel;
 	__poll_t wake = 0;
 
-	spin_lock_irqsave(&ch->lock, flags);
-	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
-		wake |= part_answer_locked(ch, part, &answer);
-		wake |= mp_channel_apply_locked(ch, &answer.state);
-	}
-	batch->is_given_up |= req->error == -ENOMEM;
+	if (!ret)
+		wake = part_answer_locked(ch, part, answer);
+	batch->is_given_up |= ret == -ENOMEM;
 	batch->is_short |= part->count < part->len;
 	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */
-	if (!--batch->pending && !batch->is_sending) {
+	if (!--batch->pending && !batch->is_sending)
 		wake |= batch_settle_locked(ch, batch);
-		wake |= mp_channel_progress_locked(ch);
-	}
-	spin_unlock_irqrestore(&ch->lock, flags);
-	mp_channel_settle(ch, wake);
-	mp_channel_put(ch);
+	return wake;
 }
 
 /* May a batch go out in that direction now? The callers hold the direction's mutex. */
@@ -300,9 +290,8 @@ static bool part_submit(struct mp_channel *ch, struct mp_batch *batch, struct mp
 	} else if (batch->is_short || ch->error) {
 		goto out;
 	}
-	part->req.done = part_done;
-	part->req.header.offset = cpu_to_le64(batch->next);
-	if (mp_channel_submit_locked(ch, ch->port->tx, &part->req))
+	if (mp_channel_send_locked(ch, ch->port->tx, &part->req,
+				   batch->is_read ? MP_OP_READ : MP_OP_WRITE, 0, batch->next))
 		goto out;
 	batch->next += part->len;
 	batch->count++;
@@ -333,7 +322,7 @@ static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned lo
 		struct mp_batch_req *part = &batch->reqs[batch->count];
 		size_t bytes = min3(left, step, part_limit(ch->port, pages, addr));
 
-		mp_req_init(&part->req, ch, batch->is_read ? MP_OP_READ : MP_OP_WRITE, NULL);
+		mp_req_init(&part->req, part_taken);
 		part->batch = batch;
 		ret = part_pin(part, addr, bytes, batch->is_read, ch->port->max_entry);
 		if (ret <= 0)

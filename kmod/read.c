@@ -113,7 +113,6 @@ static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
 		mp_read_forget_locked(ch);
 	ch->in_forget = false;
 	wake = mp_channel_progress_locked(ch);
-	mp_fetch_trim_locked(ch);
 	if (ch->is_polled && !mp_read_buffered_locked(ch) && mp_read_state_locked(ch) <= 0)
 		wake |= EPOLLIN;
 	return wake;

@@ -8,15 +8,12 @@
 #include "debug.h"
 #include "req.h"
 
-void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *))
+void mp_req_init(struct mp_req *req, mp_taken *taken)
 {
 	mp_assert(IS_ALIGNED((unsigned long)&req->result, MP_DMA_ALIGN));
 	memset(req, 0, sizeof(*req));
 	INIT_LIST_HEAD(&req->node);
-	req->channel = ch;
-	req->done = done;
-	req->is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;
-	req->header.op = cpu_to_le16(op);
+	req->taken = taken;
 }
 
 /* The payload in one piece of kmalloc memory. */

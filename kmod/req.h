@@ -23,11 +23,21 @@ struct mp_token {
 	bool is_event;
 };
 
+struct mp_req;
+
+/*
+ * What becomes of one kind of request: its maker has it back, with the channel's lock held.
+ * @ret: 0, or why @answer holds nothing that counts: -ESHUTDOWN, -ENOMEM, -ESTALE, -EPROTO, as
+ * answer_locked() in channel.c says. May free or send the request. Returns what to wake.
+ */
+typedef __poll_t mp_taken(struct mp_req *req, int ret, const struct mp_result *answer);
+
 struct mp_req {
 	struct mp_token token;
 	struct list_head node;		/* the queue's */
 	struct mp_channel *channel;	/* a reference, dropped at the end of done() */
 	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
+	mp_taken *taken;		/* what done() calls, with the channel's lock */
 	struct scatterlist *sg;		/* the payload, or NULL */
 	unsigned int sg_count;
 	bool payload_in;		/* the device writes the payload */
@@ -43,7 +53,7 @@ struct mp_req {
 };
 MP_ASSERT_ALONE(struct mp_req, result, sizeof(struct mp_req));
 
-void mp_req_init(struct mp_req *req, struct mp_channel *ch, u16 op, void (*done)(struct mp_req *));
+void mp_req_init(struct mp_req *req, mp_taken *taken);
 void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in);
 int mp_req_answer(const struct mp_req *req, struct mp_result *answer, u16 version);
 

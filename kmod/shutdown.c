@@ -12,40 +12,28 @@
  * sent, so only its state counts. One that was given up for lack of memory ends the channel,
  * as the service would wait for the end for ever.
  */
-static void shutdown_done(struct mp_req *req)
+static __poll_t shutdown_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_channel *ch = req->channel;
-	struct mp_result answer;
-	unsigned long flags;
-	__poll_t wake = 0;
-	u32 status;
+	u32 status = ret ? 0 : le32_to_cpu(answer->status);
 
-	spin_lock_irqsave(&ch->lock, flags);
-	if (mp_channel_answer_locked(ch, req, &answer, &wake)) {
-		status = le32_to_cpu(answer.status);
-		/* A CLOSE may have overtaken it: urgent requests do [protocol.md 8.1, 8.4]. */
-		if (status == MP_OK || status == MP_BAD_STATE)
-			wake |= mp_channel_apply_locked(ch, &answer.state);
-		else
-			wake |= mp_channel_protocol_error_locked(ch, "shutdown");
-	} else if (req->error == -ENOMEM) {
-		/* The service would never see the end. */
-		wake |= mp_channel_fail_locked(ch, -ENOMEM);
-	}
-	spin_unlock_irqrestore(&ch->lock, flags);
 	kfree(req);
-	mp_channel_settle(ch, wake);
-	mp_channel_put(ch);
+	if (ret == -ENOMEM)
+		return mp_channel_fail_locked(ch, -ENOMEM);
+	/* A CLOSE may have overtaken it: urgent requests do [protocol.md 8.1, 8.4]. */
+	if (ret || status == MP_OK || status == MP_BAD_STATE)
+		return 0;
+	return mp_channel_protocol_error_locked(ch, "shutdown");
 }
 
 /* Hands @req to the device. Returns 0 or -errno: then it is still the caller's. */
 static int shutdown_send_locked(struct mp_channel *ch, u16 flags, struct mp_req *req)
 {
-	mp_req_init(req, ch, MP_OP_SHUTDOWN, shutdown_done);
-	req->header.flags = cpu_to_le16(flags);
-	if (flags & MP_SHUT_WRITE)
-		req->header.offset = cpu_to_le64(ch->out_offset);
-	return mp_channel_submit_locked(ch, ch->port->tx, req) ? -ENODEV : 0;
+	u64 final = flags & MP_SHUT_WRITE ? ch->out_offset : 0;
+
+	mp_req_init(req, shutdown_taken);
+	return mp_channel_send_locked(ch, ch->port->tx, req, MP_OP_SHUTDOWN, flags, final) ?
+		-ENODEV : 0;
 }
 
 static int state_locked(const struct mp_channel *ch)
@@ -71,7 +59,7 @@ static int shutdown_read(struct mp_channel *ch)
 	if (!ret && !ch->shut_in) {
 		ret = shutdown_send_locked(ch, MP_SHUT_READ, req);
 		if (!ret) {
-			req = NULL;	/* the queue's, until shutdown_done() */
+			req = NULL;	/* the queue's, until shutdown_taken() */
 			ch->shut_in = true;
 			mp_read_forget_locked(ch);
 		}
@@ -140,7 +128,7 @@ static int shutdown_write(struct mp_channel *ch)
 	} else {
 		ret = shutdown_send_locked(ch, MP_SHUT_WRITE, req);
 		if (!ret)
-			req = NULL;	/* the queue's, until shutdown_done() */
+			req = NULL;	/* the queue's, until shutdown_taken() */
 	}
 	spin_unlock_irq(&ch->lock);
 out:
