@@ -35,9 +35,9 @@ static size_t chunk_memory(const struct mp_chunk *chunk)
 /* @chunk is on no list and not with the device. */
 static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
 {
-	mp_account_uncharge(ch->account, chunk_memory(chunk));
+	mp_account_uncharge(ch->link.account, chunk_memory(chunk));
 	if (chunk->size == MP_CHUNK_MAX)
-		mp_pool_put(&ch->port->pool, chunk->data);
+		mp_pool_put(&ch->link.port->pool, chunk->data);
 	else if (chunk->data != (u8 *)(chunk + 1))
 		kfree(chunk->data);
 	kfree(chunk);
@@ -46,7 +46,7 @@ static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
 /* Room for one small chunk: what chunk_alloc() can have then. */
 static bool has_shared_room(const struct mp_channel *ch)
 {
-	return mp_account_has_room(ch->account, MP_CHUNK_MIN);
+	return mp_account_has_room(ch->link.account, MP_CHUNK_MIN);
 }
 
 /*
@@ -65,11 +65,11 @@ void mp_write_drop_locked(struct mp_channel *ch)
 {
 	struct mp_chunk *chunk, *next;
 
-	if (ch->out_bytes && !ch->out_error && ch->error == -EIO)
+	if (ch->out_bytes && !ch->out_error && ch->link.error == -EIO)
 		ch->out_error = -EIO;
 	if (ch->out_bytes && !ch->out_error)
-		ch->out_error = ch->error ? ch->error :
-				ch->bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
+		ch->out_error = ch->link.error ? ch->link.error :
+				ch->link.bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
 	list_for_each_entry_safe(chunk, next, &ch->out_chunks, node) {
 		list_del_init(&chunk->node);
 		ch->out_memory -= chunk_memory(chunk);
@@ -89,38 +89,15 @@ static void count_locked(struct mp_channel *ch)
 		      !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
 	/* Something goes on when those under way are back: more bytes, or CLOSE. */
 	bool held = ch->out_sent &&
-		    (unsent || ch->out_stopped || mp_channel_is_ending_locked(ch));
+		    (unsent || ch->out_stopped || mp_link_is_ending_locked(&ch->link));
 	bool wanted = ch->out_wanted && (ch->out_sent || !has_shared_room(ch));
 
-	/*
-	 * A channel with an error counts nowhere (mp_channel_fail_locked()), but for the CLOSE
-	 * of one that the device still knows.
-	 */
-	if (ch->error &&
-	    (ch->error == -ENODEV || !mp_channel_is_ending_locked(ch) || ch->is_closed))
-		return;
-	if (wanted != ch->out_calls)
-		mp_queue_want(ch->port->tx, wanted);
-	if (held != ch->out_held)
-		mp_queue_hold(ch->port->tx, held);
-	ch->out_calls = wanted;
-	ch->out_held = held;
-}
-
-/* The channel is about to have an error. */
-void mp_write_uncount_locked(struct mp_channel *ch)
-{
-	if (ch->out_calls)
-		mp_queue_want(ch->port->tx, false);
-	if (ch->out_held)
-		mp_queue_hold(ch->port->tx, false);
-	ch->out_calls = false;
-	ch->out_held = false;
+	mp_link_demand_locked(&ch->link, wanted, held);
 }
 
 void mp_write_want_locked(struct mp_channel *ch, bool wanted)
 {
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&ch->link.lock);
 	ch->out_wanted = wanted;
 	count_locked(ch);
 }
@@ -147,7 +124,7 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 	switch (le32_to_cpu(answer->status)) {
 	case MP_OK:
 		if (le64_to_cpu(answer->offset) != chunk->offset + count)
-			return mp_channel_protocol_error_locked(ch, "write offset");
+			return mp_link_break_locked(&ch->link, "write offset");
 		chunk->offset += count;
 		chunk->start += count;
 		ch->out_bytes -= count;
@@ -155,20 +132,20 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 		break;
 	case MP_ORDER:
 		if (!order_is_possible_locked(ch, chunk, answer))
-			return mp_channel_protocol_error_locked(ch, "write order");
+			return mp_link_break_locked(&ch->link, "write order");
 		break;
 	case MP_AGAIN:
 		if (!mp_again_is_valid(answer, MP_ST_OUT))
-			return mp_channel_protocol_error_locked(ch, "write again");
+			return mp_link_break_locked(&ch->link, "write again");
 		break;
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		mp_write_drop_locked(ch);
 		return EPOLLOUT | EPOLLERR;
 	case MP_FAULT:
-		return mp_channel_fault_locked(ch);
+		return mp_link_fault_locked(&ch->link);
 	default:
-		return mp_channel_protocol_error_locked(ch, "write status");
+		return mp_link_break_locked(&ch->link, "write status");
 	}
 	if (chunk->start < chunk->end)
 		ch->out_stopped = true;
@@ -182,7 +159,7 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
 static __poll_t chunk_given_up_locked(struct mp_channel *ch, struct mp_chunk *chunk)
 {
 	if (le32_to_cpu(chunk->req.header.length) <= MP_CHUNK_MIN)
-		return mp_channel_fail_locked(ch, -ENOMEM);
+		return mp_link_fail_locked(&ch->link, -ENOMEM);
 	chunk->piece = MP_CHUNK_MIN;
 	ch->out_stopped = true;
 	return 0;
@@ -208,7 +185,7 @@ static __poll_t wake_writers_locked(struct mp_channel *ch)
 static __poll_t chunk_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_chunk *chunk = container_of(req, struct mp_chunk, req);
-	struct mp_channel *ch = req->channel;
+	struct mp_channel *ch = mp_channel_of(req->link);
 	__poll_t wake = 0;
 
 	ch->out_sent--;
@@ -230,8 +207,8 @@ static bool chunk_send_locked(struct mp_channel *ch, struct mp_chunk *chunk)
 {
 	mp_req_init(&chunk->req, chunk_taken);
 	mp_req_payload(&chunk->req, chunk->data + chunk->start,
-		       min3(chunk->end - chunk->start, chunk->piece, ch->port->max_io), false);
-	if (mp_channel_send_locked(ch, ch->port->tx, &chunk->req, MP_OP_WRITE, MP_LAZY,
+		       min3(chunk->end - chunk->start, chunk->piece, ch->link.port->max_io), false);
+	if (mp_link_send_locked(&ch->link, ch->link.port->tx, &chunk->req, MP_OP_WRITE, MP_LAZY,
 				   chunk->offset))
 		return false;
 	chunk->is_sent = true;
@@ -284,18 +261,21 @@ __poll_t mp_write_pump_locked(struct mp_channel *ch)
 {
 	__poll_t wake = 0;
 
-	lockdep_assert_held(&ch->lock);
-	if (ch->error)
+	lockdep_assert_held(&ch->link.lock);
+	if (ch->link.error) {
+		mp_write_drop_locked(ch);
 		count_locked(ch);
-	if (ch->phase != MP_PHASE_CONNECTED || ch->error)
+		return 0;
+	}
+	if (ch->link.phase != MP_PHASE_CONNECTED)
 		return 0;
 	if (!ch->out_sent)
 		ch->out_stopped = false;
 	if (list_empty(&ch->out_chunks))
 		;
-	else if (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED | MP_ST_CLOSED))
+	else if (ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED | MP_ST_CLOSED))
 		wake = end_chunks_locked(ch);
-	else if (!ch->out_stopped && (ch->bits & MP_ST_OUT))
+	else if (!ch->out_stopped && (ch->link.bits & MP_ST_OUT))
 		send_chunks_locked(ch);
 	count_locked(ch);
 	return wake;
@@ -308,14 +288,14 @@ static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool for
 	size_t memory = size + sizeof(struct mp_chunk);
 	struct mp_chunk *chunk;
 
-	if (!mp_account_charge(ch->account, memory, force))
+	if (!mp_account_charge(ch->link.account, memory, force))
 		return NULL;
 	chunk = kmalloc(sizeof(*chunk) + inlined, GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		goto err_charge;
 	chunk->data = (u8 *)(chunk + 1);
 	if (size == MP_CHUNK_MAX)
-		chunk->data = mp_pool_get(&ch->port->pool);
+		chunk->data = mp_pool_get(&ch->link.port->pool);
 	else if (!inlined)
 		chunk->data = kmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!chunk->data)
@@ -332,7 +312,7 @@ static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool for
 err_chunk:
 	kfree(chunk);
 err_charge:
-	mp_account_uncharge(ch->account, memory);
+	mp_account_uncharge(ch->link.account, memory);
 	return NULL;
 }
 
@@ -372,9 +352,9 @@ static struct mp_chunk *chunk_reopen_locked(struct mp_channel *ch)
 /* It ended meanwhile: the caller looks again. */
 static bool is_over_locked(const struct mp_channel *ch)
 {
-	return ch->error || ch->phase != MP_PHASE_CONNECTED || ch->shut_out ||
-	       ch->write_generation != ch->generation ||
-	       (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED));
+	return ch->link.error || ch->link.phase != MP_PHASE_CONNECTED || ch->shut_out ||
+	       ch->write_generation != ch->link.generation ||
+	       (ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED));
 }
 
 /*
@@ -391,7 +371,7 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
 	__poll_t wake = 0;
 	bool dropped;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	chunk->is_filling = false;
 	dropped = is_old && list_empty(&chunk->node);
 	if (copied && (dropped || is_over_locked(ch))) {
@@ -410,12 +390,12 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
 	}
 	/* What may grow further goes when that which is under way has been answered. */
 	if (ret < 0 || !is_old || !ch->out_sent || chunk->end == chunk->size)
-		wake = mp_channel_progress_locked(ch);
-	spin_unlock_irq(&ch->lock);
+		wake = mp_link_progress_locked(&ch->link);
+	spin_unlock_irq(&ch->link.lock);
 	if (dropped || (!is_old && ret < 0))
 		chunk_free(ch, chunk);
 	if (wake)
-		mp_channel_settle(ch, wake);
+		mp_link_settle(&ch->link, wake);
 	return ret;
 }
 
@@ -424,7 +404,7 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
  * bytes, -EAGAIN (no room), -EFAULT, -ENOMEM.
  */
 ssize_t mp_chunk_copy_locked(struct mp_channel *ch, struct iov_iter *from)
-	__releases(&ch->lock)
+	__releases(&ch->link.lock)
 {
 	struct mp_chunk *chunk;
 	bool is_first, room, waits;
@@ -435,7 +415,7 @@ ssize_t mp_chunk_copy_locked(struct mp_channel *ch, struct iov_iter *from)
 	room = chunk || mp_write_has_room_locked(ch);
 	if (!room)
 		mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	if (!room)
 		return -EAGAIN;
 	if (chunk)
@@ -443,8 +423,8 @@ ssize_t mp_chunk_copy_locked(struct mp_channel *ch, struct iov_iter *from)
 	chunk = chunk_make(ch, iov_iter_count(from), is_first, waits);
 	if (chunk)
 		return chunk_fill(ch, chunk, false, from);
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return is_first ? -ENOMEM : -EAGAIN;
 }

@@ -20,10 +20,10 @@
  */
 static __poll_t connect_given_up_locked(struct mp_channel *ch)
 {
-	if (ch->port->is_fixed && !ch->is_released && !ch->error &&
+	if (ch->link.port->is_fixed && !ch->link.is_released && !ch->link.error &&
 	    !mp_connect_send_locked(ch, ch->connect_req))
 		return 0;
-	return mp_channel_fail_locked(ch, -ENOMEM);
+	return mp_link_fail_locked(&ch->link, -ENOMEM);
 }
 
 /* Returns what to wake. */
@@ -34,12 +34,12 @@ static __poll_t connect_take_locked(struct mp_channel *ch, const struct mp_resul
 	if (status == MP_OK)
 		return 0;
 	if (status == MP_FAULT)
-		return mp_channel_fault_locked(ch);
-	if (status != MP_BUSY || ch->phase != MP_PHASE_NAMING)
-		return mp_channel_protocol_error_locked(ch, "connect");
-	ch->phase = MP_PHASE_REFUSED;
-	ch->reason = MP_REASON_BUSY;
-	ch->is_closed = true;	/* the device made no channel */
+		return mp_link_fault_locked(&ch->link);
+	if (status != MP_BUSY || ch->link.phase != MP_PHASE_NAMING)
+		return mp_link_break_locked(&ch->link, "connect");
+	ch->link.phase = MP_PHASE_REFUSED;
+	ch->link.reason = MP_REASON_BUSY;
+	ch->link.is_closed = true;	/* the device made no channel */
 	return EPOLLIN | EPOLLOUT | EPOLLERR;
 }
 
@@ -51,7 +51,7 @@ static __poll_t connect_take_locked(struct mp_channel *ch, const struct mp_resul
 static __poll_t connect_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_connect_req *connect = container_of(req, struct mp_connect_req, req);
-	struct mp_channel *ch = req->channel;
+	struct mp_channel *ch = mp_channel_of(req->link);
 	__poll_t wake = EPOLLOUT;
 
 	ch->connect_busy = false;
@@ -90,15 +90,15 @@ int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect
 	u32 name_len = le32_to_cpu(connect->connect.name_len);
 	int ret;
 
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&ch->link.lock);
 	mp_req_init(&connect->req, connect_taken);
 	mp_req_payload(&connect->req, &connect->connect, sizeof(connect->connect) + name_len,
 		       false);
-	ch->bits &= ~MP_ST_REFUSED;
-	ch->reason = MP_REASON_NONE;
-	ch->phase = MP_PHASE_NAMING;
+	ch->link.bits &= ~MP_ST_REFUSED;
+	ch->link.reason = MP_REASON_NONE;
+	ch->link.phase = MP_PHASE_NAMING;
 	ch->is_collected = false;
-	ret = mp_channel_send_locked(ch, ch->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
+	ret = mp_link_send_locked(&ch->link, ch->link.port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
 	ch->connect_busy = !ret;
 	return ret;
 }
@@ -106,13 +106,13 @@ int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect
 /* The device's state says how it went. Returns what to wake. */
 __poll_t mp_connect_answered_locked(struct mp_channel *ch)
 {
-	lockdep_assert_held(&ch->lock);
-	if (ch->bits & MP_ST_REFUSED) {
-		ch->phase = MP_PHASE_REFUSED;
+	lockdep_assert_held(&ch->link.lock);
+	if (ch->link.bits & MP_ST_REFUSED) {
+		ch->link.phase = MP_PHASE_REFUSED;
 		return EPOLLIN | EPOLLOUT | EPOLLERR;
 	}
-	ch->phase = MP_PHASE_CONNECTED;
-	if (ch->port->is_fixed) {
+	ch->link.phase = MP_PHASE_CONNECTED;
+	if (ch->link.port->is_fixed) {
 		ch->is_collected = true;
 		ch->was_connected = true;
 	}
@@ -134,24 +134,24 @@ int mp_connect_fixed(struct mp_channel *ch)
 	ch->connect_req = connect_alloc(ch, &opener, "", 0);
 	if (!ch->connect_req)
 		return -ENOMEM;
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	/* The port may have gone since the open: then its queues are not there any more. */
-	ret = ch->error ? ch->error : mp_connect_send_locked(ch, ch->connect_req);
+	ret = ch->link.error ? ch->link.error : mp_connect_send_locked(ch, ch->connect_req);
 	if (ret) {
 		ret = submit_error(ret);
-		ch->error = ret;
-		ch->is_closed = true;	/* so that the release gives the slot back */
+		ch->link.error = ret;
+		ch->link.is_closed = true;	/* so that the release gives the slot back */
 	}
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
 /* What a naming call gets now that the channel is in this phase; 1: wait. */
 static int naming_outcome_locked(struct mp_channel *ch, bool same)
 {
-	if (ch->error)
-		return ch->error;
-	switch (ch->phase) {
+	if (ch->link.error)
+		return ch->link.error;
+	switch (ch->link.phase) {
 	case MP_PHASE_NAMING:
 		return same ? 1 : -EALREADY;
 	case MP_PHASE_CONNECTED:
@@ -166,7 +166,7 @@ static int naming_outcome_locked(struct mp_channel *ch, bool same)
 		if (ch->connect_busy)
 			return same ? 1 : -EALREADY;
 		ch->is_collected = true;
-		return mp_reason_to_errno(ch->reason);
+		return mp_reason_to_errno(ch->link.reason);
 	default:
 		return -ENOTCONN;
 	}
@@ -176,21 +176,21 @@ static bool is_answered(struct mp_channel *ch, bool unused)
 {
 	bool ret;
 
-	spin_lock_irq(&ch->lock);
-	ret = ch->error || (ch->phase != MP_PHASE_NAMING &&
-			    !(ch->phase == MP_PHASE_REFUSED && ch->connect_busy));
-	spin_unlock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
+	ret = ch->link.error || (ch->link.phase != MP_PHASE_NAMING &&
+			    !(ch->link.phase == MP_PHASE_REFUSED && ch->connect_busy));
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
 /* May this call begin an attempt, rather than collect the outcome of the last? */
 static bool may_start_locked(const struct mp_channel *ch, bool same, bool may_retry)
 {
-	if (ch->error)
+	if (ch->link.error)
 		return false;
-	if (ch->phase == MP_PHASE_UNNAMED)
+	if (ch->link.phase == MP_PHASE_UNNAMED)
 		return true;
-	return ch->phase == MP_PHASE_REFUSED && may_retry && !ch->connect_busy &&
+	return ch->link.phase == MP_PHASE_REFUSED && may_retry && !ch->connect_busy &&
 	       (ch->is_collected || !same);
 }
 
@@ -214,22 +214,22 @@ int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const cha
 		kfree(copy);
 		return -ENOMEM;
 	}
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	same = ch->name && strlen(ch->name) == len && !memcmp(ch->name, name, len) &&
 	       uid_eq(ch->user.uid, who.uid) && gid_eq(ch->user.gid, who.gid);
 	if (may_start_locked(ch, same, may_retry)) {
 		swap(ch->name, copy);
 		ch->user = who;
-		ch->is_closed = false;
+		ch->link.is_closed = false;
 		same = true;
 		ret = mp_connect_send_locked(ch, connect);
 		if (ret)
-			ch->error = submit_error(ret);
+			ch->link.error = submit_error(ret);
 		else
 			connect = NULL;
 	}
 	ret = naming_outcome_locked(ch, same);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	kfree(connect);
 	kfree(copy);
 	if (ret <= 0)
@@ -241,9 +241,9 @@ int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const cha
 		ret = mp_wait(ch, &ch->out_spin, is_answered, false);
 		if (ret)
 			return ret;
-		spin_lock_irq(&ch->lock);
+		spin_lock_irq(&ch->link.lock);
 		ret = naming_outcome_locked(ch, true);
-		spin_unlock_irq(&ch->lock);
+		spin_unlock_irq(&ch->link.lock);
 	}
 	/* Another holder of the channel has collected it: it is ours as well. */
 	return ret == -EISCONN ? 0 : ret;
@@ -289,13 +289,13 @@ ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, boo
 	const char *name;
 	int ret;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ret = 0;
-	if (ch->phase == MP_PHASE_REFUSED && !ch->connect_busy) {
+	if (ch->link.phase == MP_PHASE_REFUSED && !ch->connect_busy) {
 		ch->is_collected = true;	/* a payload never becomes a name */
-		ret = mp_reason_to_errno(ch->reason);
+		ret = mp_reason_to_errno(ch->link.reason);
 	}
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	if (ret)
 		return ret;
 	have = copy_from_iter(buf, min(total, sizeof(buf)), from);

@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 
 #include "manyport.h"
+#include "urgent.h"
 
 static uint receive_buffer = 256 << 10;
 module_param(receive_buffer, uint, 0644);
@@ -34,7 +35,7 @@ static void fetch_free(struct mp_channel *ch, struct mp_fetch *fetch)
 {
 	if (!fetch)
 		return;
-	mp_account_uncharge(ch->account, fetch->size + sizeof(*fetch));
+	mp_account_uncharge(ch->link.account, fetch->size + sizeof(*fetch));
 	kfree(fetch);
 }
 
@@ -48,11 +49,11 @@ static struct mp_fetch *fetch_alloc(struct mp_channel *ch, size_t size, gfp_t gf
 	bool force = size <= MP_FETCH_MIN && list_empty(&ch->in_fetches);
 	struct mp_fetch *fetch;
 
-	if (!mp_account_charge(ch->account, size, force))
+	if (!mp_account_charge(ch->link.account, size, force))
 		return NULL;
 	fetch = kzalloc(size, gfp | __GFP_NOWARN | __GFP_NORETRY);
 	if (!fetch) {
-		mp_account_uncharge(ch->account, size);
+		mp_account_uncharge(ch->link.account, size);
 		return NULL;
 	}
 	fetch->size = size - sizeof(*fetch);
@@ -108,7 +109,7 @@ static __poll_t fetch_settle_locked(struct mp_channel *ch)
 		if (fetch->offset < ch->in_offset)
 			continue;	/* settled before */
 		if (fetch->end && fetch->offset != ch->in_offset)
-			return mp_channel_protocol_error_locked(ch, "bytes behind a gap");
+			return mp_link_break_locked(&ch->link, "bytes behind a gap");
 		if (!fetch->end) {
 			list_del_init(&fetch->node);
 			swap(ch->in_spare, fetch);
@@ -137,9 +138,9 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 	switch (le32_to_cpu(answer->status)) {
 	case MP_OK:
 		if (expected != fetch->offset + count)
-			return mp_channel_protocol_error_locked(ch, "read offset");
+			return mp_link_break_locked(&ch->link, "read offset");
 		if (!count && !(le16_to_cpu(answer->state.bits) & MP_ST_IN_END))
-			return mp_channel_protocol_error_locked(ch, "empty read");
+			return mp_link_break_locked(&ch->link, "empty read");
 		fetch->end = count;
 		if (count == le32_to_cpu(fetch->req.header.length))
 			learn_full_locked(ch);
@@ -149,7 +150,7 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 	case MP_ORDER:
 		/* Only behind one that came back short: else it would be so for ever. */
 		if (expected >= fetch->offset || expected < ch->in_offset)
-			return mp_channel_protocol_error_locked(ch, "read order");
+			return mp_link_break_locked(&ch->link, "read order");
 		break;
 	case MP_CANCELLED:
 		ch->in_retry = true;
@@ -160,15 +161,15 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 		 * on the other queue.
 		 */
 		if (!mp_again_is_valid(answer, MP_ST_IN))
-			return mp_channel_protocol_error_locked(ch, "read again");
+			return mp_link_break_locked(&ch->link, "read again");
 		break;
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		break;	/* the state says why */
 	case MP_FAULT:
-		return mp_channel_fault_locked(ch);
+		return mp_link_fault_locked(&ch->link);
 	default:
-		return mp_channel_protocol_error_locked(ch, "read status");
+		return mp_link_break_locked(&ch->link, "read status");
 	}
 	if (fetch->end < le32_to_cpu(fetch->req.header.length))
 		ch->in_stopped = true;
@@ -199,7 +200,7 @@ static void fetch_given_up_locked(struct mp_channel *ch)
 static __poll_t fetch_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_fetch *fetch = container_of(req, struct mp_fetch, req);
-	struct mp_channel *ch = req->channel;
+	struct mp_channel *ch = mp_channel_of(req->link);
 	__poll_t wake = EPOLLIN;
 
 	fetch->is_busy = false;
@@ -226,21 +227,21 @@ static __poll_t fetch_taken(struct mp_req *req, int ret, const struct mp_result 
  */
 bool mp_fetch_may_ask_locked(const struct mp_channel *ch)
 {
-	return ch->phase == MP_PHASE_CONNECTED && !ch->error && !ch->shut_in &&
-	       !ch->is_released && !ch->in_batch && !ch->in_stopped &&
-	       !READ_ONCE(ch->port->rx->is_broken) &&
-	       !(ch->bits & (MP_ST_IN_END | MP_ST_FAILED));
+	return ch->link.phase == MP_PHASE_CONNECTED && !ch->link.error && !ch->shut_in &&
+	       !ch->link.is_released && !ch->in_batch && !ch->in_stopped &&
+	       !READ_ONCE(ch->link.port->rx->is_broken) &&
+	       !(ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED));
 }
 
 static bool wants_more_locked(const struct mp_channel *ch)
 {
-	return (ch->bits & MP_ST_IN) && mp_fetch_may_ask_locked(ch) &&
+	return (ch->link.bits & MP_ST_IN) && mp_fetch_may_ask_locked(ch) &&
 	       ch->in_busy + ch->in_full < depth_wanted_locked(ch);
 }
 
 static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16 flags)
 {
-	u32 len = min(fetch->size, ch->port->max_io);
+	u32 len = min(fetch->size, ch->link.port->max_io);
 
 	if (ch->in_small)
 		len = min_t(u32, len, MP_FETCH_MIN - sizeof(*fetch));
@@ -249,7 +250,7 @@ static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16
 	fetch->offset = ch->in_asked;
 	mp_req_init(&fetch->req, fetch_taken);
 	mp_req_payload(&fetch->req, fetch->data, len, true);
-	if (mp_channel_send_locked(ch, ch->port->rx, &fetch->req, MP_OP_READ, flags,
+	if (mp_link_send_locked(&ch->link, ch->link.port->rx, &fetch->req, MP_OP_READ, flags,
 				   fetch->offset)) {
 		fetch_free(ch, fetch);
 		return false;
@@ -297,7 +298,7 @@ void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader)
 	struct mp_fetch *fetch;
 	bool lazy;
 
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&ch->link.lock);
 	while (wants_more_locked(ch)) {
 		/* Beyond the first only in memory that is there already. */
 		if (!ch->in_spare && (ch->in_busy || ch->in_full))
@@ -316,14 +317,14 @@ static void park_locked(struct mp_channel *ch, u16 flags)
 {
 	struct mp_fetch *fetch;
 
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&ch->link.lock);
 	if (ch->in_busy || ch->in_full || !mp_fetch_may_ask_locked(ch))
 		return;
 	fetch = fetch_get_locked(ch);
 	if (fetch)
 		fetch_send_locked(ch, fetch, flags);
 	else	/* without IN there is nothing to be readable for: an event comes */
-		ch->fetch_failed = ch->bits & MP_ST_IN;
+		ch->fetch_failed = ch->link.bits & MP_ST_IN;
 }
 
 /* For a caller that waits: one READ may wait at the device with him. */
@@ -344,13 +345,13 @@ static bool needs_spare(struct mp_channel *ch, size_t want, bool nonblock, u32 *
 {
 	bool ret;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	mp_fetch_ahead_locked(ch, !nonblock);
 	ret = !ch->in_spare &&
 	      (wants_more_locked(ch) || (!nonblock && !ch->in_busy && !ch->in_full &&
 					 mp_fetch_may_ask_locked(ch)));
 	*size = max(size_wanted_locked(ch), size_for(want));
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -369,9 +370,9 @@ void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock)
 			fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);
 		if (!fetch)
 			return;
-		spin_lock_irq(&ch->lock);
+		spin_lock_irq(&ch->link.lock);
 		swap(ch->in_spare, fetch);
-		spin_unlock_irq(&ch->lock);
+		spin_unlock_irq(&ch->link.lock);
 		fetch_free(ch, fetch);
 	}
 }
@@ -390,59 +391,23 @@ void mp_fetch_expect(struct mp_channel *ch)
 		return;
 	if (!READ_ONCE(ch->in_spare))
 		fetch = fetch_alloc(ch, size_for(READ_ONCE(ch->in_want)), GFP_KERNEL_ACCOUNT);
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ch->in_turn = false;
 	if (!ch->in_spare)
 		swap(ch->in_spare, fetch);
 	lazy = !ch->is_polled;
-	if (!(ch->bits & MP_ST_IN) && !(lazy && ch->in_waiters))
+	if (!(ch->link.bits & MP_ST_IN) && !(lazy && ch->in_waiters))
 		park_locked(ch, lazy ? MP_LAZY : 0);
 	mp_fetch_trim_locked(ch);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	fetch_free(ch, fetch);
-}
-
-static void cancel_send_locked(struct mp_channel *ch);
-
-/* One that was due while its request was in use: for CANCEL or CLOSE. */
-void mp_fetch_cancel_again_locked(struct mp_channel *ch)
-{
-	if (ch->cancel_again)
-		cancel_send_locked(ch);
-}
-
-/*
- * The answer to CANCEL: the READs themselves come back on their own queue. Its request is the one
- * of CLOSE, so a CANCEL that was due meanwhile goes before a CLOSE can take the request.
- */
-static __poll_t cancel_taken(struct mp_req *req, int ret, const struct mp_result *answer)
-{
-	struct mp_channel *ch = req->channel;
-	__poll_t wake = 0;
-
-	ch->cancel_busy = false;
-	if (!ret && answer->status != cpu_to_le32(MP_OK))	/* [protocol.md 8.2] */
-		wake = mp_channel_protocol_error_locked(ch, "cancel");
-	mp_fetch_cancel_again_locked(ch);
-	return wake;
-}
-
-/* One at a time: a READ that was sent after the last is not covered by it. */
-static void cancel_send_locked(struct mp_channel *ch)
-{
-	ch->cancel_again = ch->cancel_busy || ch->close_busy;
-	if (!ch->in_busy || ch->cancel_busy || ch->close_busy || ch->error)
-		return;
-	mp_req_init(&ch->urgent_req, cancel_taken);
-	ch->cancel_busy = !mp_channel_send_locked(ch, ch->port->tx, &ch->urgent_req,
-						  MP_OP_CANCEL, 0, 0);
 }
 
 /* Nobody waits any more: the device need not keep the READ. */
 void mp_fetch_cancel_locked(struct mp_channel *ch)
 {
-	if (!ch->in_waiters)
-		cancel_send_locked(ch);
+	if (!ch->in_waiters && ch->in_busy)
+		mp_urgent_cancel_locked(&ch->link);
 }
 
 /*
@@ -456,13 +421,13 @@ void mp_fetch_urge_locked(struct mp_channel *ch)
 	struct mp_fetch *fetch;
 	bool cancel = false;
 
-	if (!ch->in_busy || ch->error)
+	if (!ch->in_busy || ch->link.error)
 		return;
 	list_for_each_entry(fetch, &ch->in_fetches, node)
 		if (fetch->is_busy && (fetch->req.header.flags & cpu_to_le16(MP_LAZY)))
-			cancel |= !mp_queue_hurry(ch->port->rx, &fetch->req);
+			cancel |= !mp_queue_hurry(ch->link.port->rx, &fetch->req);
 	if (cancel)
-		cancel_send_locked(ch);
+		mp_urgent_cancel_locked(&ch->link);
 }
 
 /* --- What was fetched ------------------------------------------------------ */

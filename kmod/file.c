@@ -55,9 +55,9 @@ static void set_polled(struct mp_channel *ch)
 {
 	if (READ_ONCE(ch->is_polled))
 		return;
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 }
 
 /* May this call not wait? Then the channel is one that the driver fetches for. */
@@ -100,10 +100,10 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	struct mp_channel *ch = file->private_data;
 	__poll_t mask, events = poll_requested_events(wait), edge = 0;
 
-	poll_wait(file, &ch->wait, wait);
-	if (READ_ONCE(ch->out_held))
+	poll_wait(file, &ch->link.wait, wait);
+	if (READ_ONCE(ch->link.is_held))
 		mp_wait_look(ch);
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
 	mp_fetch_ahead_locked(ch, false);
 	if (events & (EPOLLIN | EPOLLRDNORM))
@@ -113,8 +113,8 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	mask = mp_poll_mask_locked(ch);
 	if (!(mask & EPOLLOUT))
 		mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
-	mp_channel_settle(ch, edge);
+	spin_unlock_irq(&ch->link.lock);
+	mp_link_settle(&ch->link, edge);
 	return mask;
 }
 
@@ -122,10 +122,10 @@ static int mp_file_fasync(int fd, struct file *file, int on)
 {
 	struct mp_channel *ch = file->private_data;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
 	mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return fasync_helper(fd, file, on, &ch->fasync);
 }
 
@@ -154,7 +154,7 @@ static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __use
 	struct manyport_connect *connect;
 	long ret;
 
-	if (ch->port->is_fixed)
+	if (ch->link.port->is_fixed)
 		return -EOPNOTSUPP;
 	connect = memdup_user(arg, sizeof(*connect));
 	if (IS_ERR(connect))
@@ -185,7 +185,7 @@ static long ioctl_connect_as(struct mp_channel *ch, bool nonblock, const void __
 	struct mp_user user;
 	long ret;
 
-	if (ch->port->is_fixed)
+	if (ch->link.port->is_fixed)
 		return -EOPNOTSUPP;
 	connect = memdup_user(arg, sizeof(*connect));
 	if (IS_ERR(connect))
@@ -208,39 +208,39 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 		[MP_PHASE_CONNECTED]	= MANYPORT_CONNECTED,
 		[MP_PHASE_REFUSED]	= MANYPORT_REFUSED,
 	};
-	const u16 ends = MP_ST_IN_END | MP_ST_OUT_END;
+	const u16 ends = MP_ST_IN_END | MP_ST_OUT_END, bits = ch->link.bits;
 
-	info->state = states[ch->phase];
-	if (ch->phase == MP_PHASE_REFUSED) {
-		info->error = -mp_reason_to_errno(ch->reason);
-	} else if (ch->bits & MP_ST_FAILED) {
+	info->state = states[ch->link.phase];
+	if (ch->link.phase == MP_PHASE_REFUSED) {
+		info->error = -mp_reason_to_errno(ch->link.reason);
+	} else if (bits & MP_ST_FAILED) {
 		info->state = MANYPORT_FAILED;
 		info->error = ECONNRESET;
-		info->exit = mp_reason_is_exit(ch->reason) ? ch->reason : 0;
-	} else if ((ch->bits & ends) == ends) {
+		info->exit = mp_reason_is_exit(ch->link.reason) ? ch->link.reason : 0;
+	} else if ((bits & ends) == ends) {
 		info->state = MANYPORT_ENDED;
 	}
-	if (ch->error) {
-		info->state = ch->is_aborted && ch->error != -ENODEV ? MANYPORT_ABORTED :
+	if (ch->link.error) {
+		info->state = ch->link.is_aborted && ch->link.error != -ENODEV ? MANYPORT_ABORTED :
 								       MANYPORT_GONE;
-		info->error = -ch->error;
+		info->error = -ch->link.error;
 	}
-	info->channel = ch->slot;
-	info->generation = ch->generation;
+	info->channel = ch->link.slot;
+	info->generation = ch->link.generation;
 	info->readable = mp_read_buffered_locked(ch);
 	info->unsent = ch->out_bytes;
-	info->flags = (ch->bits & MP_ST_IN_END || ch->shut_in ? MANYPORT_INFO_IN_ENDED : 0) |
-		      (ch->bits & MP_ST_OUT_END || ch->shut_out ? MANYPORT_INFO_OUT_ENDED : 0) |
-		      (ch->port->is_fixed ? MANYPORT_INFO_FIXED : 0);
+	info->flags = (bits & MP_ST_IN_END || ch->shut_in ? MANYPORT_INFO_IN_ENDED : 0) |
+		      (bits & MP_ST_OUT_END || ch->shut_out ? MANYPORT_INFO_OUT_ENDED : 0) |
+		      (ch->link.port->is_fixed ? MANYPORT_INFO_FIXED : 0);
 	info->bytes_in = ch->bytes_in;
 	info->bytes_out = ch->bytes_out;
 	info->zero_copy_in = ch->zero_copy_in;
 	info->zero_copy_out = ch->zero_copy_out;
-	info->requests = ch->requests;
-	info->kicks = ch->kicks;
-	info->events = ch->events;
-	info->waits = ch->waits;
-	info->polled = ch->polled;
+	info->requests = ch->link.requests;
+	info->kicks = ch->link.kicks;
+	info->events = ch->link.events;
+	info->waits = ch->link.waits;
+	info->polled = ch->link.polled;
 	if (ch->name)
 		strscpy(info->service, ch->name, sizeof(info->service));
 }
@@ -254,9 +254,9 @@ static long ioctl_info(struct mp_channel *ch, void __user *arg, u32 size)
 	if (!info)
 		return -ENOMEM;
 	mp_wait_look(ch);	/* answers that nobody waited for may lie in the rings */
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	fill_info_locked(ch, info);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	info->size = size;
 	if (copy_to_user(arg, info, size))
 		ret = -EFAULT;
@@ -269,9 +269,9 @@ static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 	u32 bytes;
 
 	mp_wait_look(ch);	/* answers that nobody waited for may lie in the rings */
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	bytes = is_out ? ch->out_bytes : mp_read_buffered_locked(ch);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return put_user((int)min_t(u32, bytes, INT_MAX), arg);
 }
 

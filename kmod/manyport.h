@@ -51,6 +51,7 @@
 
 #include "account.h"
 #include "dma.h"
+#include "link.h"
 #include "pair.h"
 #include "port.h"
 #include "queue.h"
@@ -61,15 +62,8 @@ struct pipe_inode_info;
 struct mp_port;
 struct mp_channel;
 
-/* ---- channels (channel.c, event.c) ---- */
+/* ---- channels (channel.c) ---- */
 
-/* What the process asked for and has been told; the device's view is ->bits. */
-enum mp_phase {
-	MP_PHASE_UNNAMED,
-	MP_PHASE_NAMING,	/* CONNECT sent; a first write or ioctl collects the answer */
-	MP_PHASE_CONNECTED,
-	MP_PHASE_REFUSED,
-};
 
 /* A piece of small writes, in driver memory until the service has it (chunk.c). */
 struct mp_chunk {
@@ -122,42 +116,28 @@ struct mp_user {
 };
 
 struct mp_channel {
-	struct kref ref;
-	struct mp_port *port;		/* a reference */
-	struct mp_account *account;
+	struct mp_link link;
 	const struct cred *cred;	/* the opener's */
 	struct mem_cgroup *memcg;	/* likewise, a reference: pays for interrupts */
 	u32 pid;
 	char comm[TASK_COMM_LEN];
-	u32 slot;
 	struct work_struct free_work;
 
 	struct mutex read_mutex;	/* one call moves bytes to a process */
 	struct mutex write_mutex;	/* one write at a time, so that none interleave */
-	wait_queue_head_t wait;
 	struct fasync_struct *fasync;
 
-	spinlock_t lock;		/* guards all below */
-	enum mp_phase phase;
+	/* Guarded by link.lock from here on. */
 	bool is_collected;		/* the naming call has given the answer */
 	bool is_polled;			/* IN makes the driver fetch [protocol.md 7.4] */
-	bool is_released;		/* the file is gone */
-	bool is_aborted;		/* a holder ended it: error is set */
-	bool close_sent;		/* for good, after release or abort */
-	bool close_busy, connect_busy, cancel_busy; /* that request is at the device */
-	bool is_closed;			/* the device has forgotten the channel */
+	bool connect_busy;		/* CONNECT is at the device */
 	bool was_connected;		/* fixed port: the service has been there before */
 	bool is_readable;		/* the file may be read from */
 	__poll_t contended;		/* a call that may not wait found the mutex taken */
 	struct mp_end end;		/* fixed port: of this generation */
 	bool end_owed;			/* and of the one before: no reader was told it */
-	u32 generation;
-	int error;			/* -ENODEV, -ECONNRESET, -EIO, -ENOMEM: the end of all */
 	char *name;			/* name[+argument], NULL before naming */
 	struct mp_user user;		/* for whom @name was given */
-
-	u32 seq;			/* newest state of the device [protocol.md 7.1] */
-	u16 bits, reason;
 
 	/* in: from the service */
 	u64 in_offset;			/* end of what has come, without a gap */
@@ -193,7 +173,6 @@ struct mp_channel {
 	unsigned int out_sent;		/* chunks at the device */
 	bool out_stopped;		/* one came back short: wait for the others */
 	bool out_wanted;		/* somebody found no room */
-	bool out_calls, out_held;	/* counted in tx->wanted, in tx->held */
 	struct mp_spin out_spin;
 	bool shut_out;
 	int out_error;			/* of bytes taken early, to be reported once */
@@ -201,13 +180,8 @@ struct mp_channel {
 	struct mp_batch *out_batch;	/* a WRITE from user pages */
 
 	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
-	bool cancel_again;		/* another is due when this one is back */
 
 	u64 bytes_in, bytes_out, zero_copy_in, zero_copy_out;
-	u64 requests, events, kicks;
-	u64 waits, polled;		/* times a caller slept; did not need to, since it polled */
-
-	struct mp_req urgent_req;	/* CLOSE or CANCEL, one at a time [protocol.md 8.4] */
 };
 
 int mp_channel_init_cache(void);
@@ -216,33 +190,14 @@ struct mp_channel *mp_channel_open(struct mp_port *port);
 void mp_channel_release(struct mp_channel *ch);
 int mp_channel_abort(struct mp_channel *ch);
 void mp_channel_fail_all(struct mp_port *port, int error);
-void mp_channel_get(struct mp_channel *ch);
-void mp_channel_put(struct mp_channel *ch);
-struct mp_channel *mp_channel_find(struct mp_port *port, u32 slot, u32 generation);
 
-/*
- * A _locked function that returns __poll_t says which directions changed (EPOLLIN,
- * EPOLLOUT); the caller hands that to mp_channel_settle() after unlocking.
- */
-__poll_t mp_channel_apply_locked(struct mp_channel *ch, const struct mp_state *state);
-__poll_t mp_channel_fail_locked(struct mp_channel *ch, int error);
-__poll_t mp_channel_protocol_error_locked(struct mp_channel *ch, const char *what);
-__poll_t mp_channel_fault_locked(struct mp_channel *ch);
+/* A _locked function that returns __poll_t: as those of struct mp_link_ops. */
 int mp_channel_lock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction, bool nonblock);
 void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t direction);
-int mp_channel_send_close_locked(struct mp_channel *ch, bool abort);
-void mp_channel_settle(struct mp_channel *ch, __poll_t wake);
-__poll_t mp_channel_progress_locked(struct mp_channel *ch);
-int mp_channel_send_locked(struct mp_channel *ch, struct mp_queue *queue, struct mp_req *req,
-			   u16 op, u16 flags, u64 offset);
-void mp_event_received(struct mp_port *port, const struct mp_event *event, u32 used);
-int mp_reason_to_errno(u16 reason);
 
-/* Is @req of the generation that the channel is in? Else its answer says nothing. */
-static inline bool mp_channel_is_current_locked(const struct mp_channel *ch,
-						const struct mp_req *req)
+static inline struct mp_channel *mp_channel_of(struct mp_link *link)
 {
-	return le32_to_cpu(req->header.generation) == ch->generation;
+	return container_of(link, struct mp_channel, link);
 }
 
 /* ---- naming and half-close (connect.c, shutdown.c) ---- */
@@ -297,7 +252,6 @@ void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader);
 void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock);
 void mp_fetch_park_locked(struct mp_channel *ch);
 void mp_fetch_cancel_locked(struct mp_channel *ch);
-void mp_fetch_cancel_again_locked(struct mp_channel *ch);
 void mp_fetch_urge_locked(struct mp_channel *ch);
 void mp_fetch_expect(struct mp_channel *ch);
 bool mp_fetch_may_ask_locked(const struct mp_channel *ch);
@@ -320,14 +274,13 @@ int mp_write_flush(struct mp_channel *ch);
 static inline bool mp_write_is_busy_locked(const struct mp_channel *ch)
 {
 	return !list_empty(&ch->out_chunks) || ch->out_sent || ch->out_wanted ||
-	       ch->out_calls || ch->out_held;
+	       ch->link.is_wanted || ch->link.is_held;
 }
 
 ssize_t mp_chunk_copy_locked(struct mp_channel *ch, struct iov_iter *from)
-	__releases(&ch->lock);
+	__releases(&ch->link.lock);
 bool mp_write_has_room_locked(const struct mp_channel *ch);
 void mp_write_want_locked(struct mp_channel *ch, bool wanted);
-void mp_write_uncount_locked(struct mp_channel *ch);
 __poll_t mp_write_pump_locked(struct mp_channel *ch);
 void mp_write_drop_locked(struct mp_channel *ch);
 
@@ -365,12 +318,6 @@ struct mp_batch {
 	struct work_struct free_work;
 	struct mp_batch_req reqs[MP_BATCH_MAX];
 };
-
-/* The file is gone, or a holder gave the channel up: the device is to hear of it. */
-static inline bool mp_channel_is_ending_locked(const struct mp_channel *ch)
-{
-	return ch->is_released || ch->is_aborted;
-}
 
 /* Nothing of this channel is at the device on the transmit queue [protocol.md 8.3]. */
 static inline bool mp_channel_is_idle_locked(const struct mp_channel *ch)

@@ -64,9 +64,9 @@ static void batch_free(struct mp_batch *batch)
 
 	for (i = 0; i < batch->count; i++)
 		part_unpin(&batch->reqs[i], batch->is_read && batch->reqs[i].count);
-	mp_account_uncharge(ch->account, batch->charged);
+	mp_account_uncharge(ch->link.account, batch->charged);
 	kfree(batch);
-	mp_channel_put(ch);
+	mp_link_put(&ch->link);
 }
 
 static void batch_free_work(struct work_struct *work)
@@ -160,7 +160,7 @@ static struct mp_batch *batch_alloc(struct mp_channel *ch, bool is_read, size_t 
 
 	if (!batch)
 		return NULL;
-	mp_channel_get(ch);
+	mp_link_get(&ch->link);
 	batch->channel = ch;
 	batch->is_read = is_read;
 	batch->charged = charge;
@@ -179,7 +179,7 @@ static __poll_t batch_settle_locked(struct mp_channel *ch, struct mp_batch *batc
 
 	for (i = 0; i < batch->count; i++) {
 		if (gap && batch->reqs[i].count)
-			wake |= mp_channel_protocol_error_locked(ch, "bytes behind a gap");
+			wake |= mp_link_break_locked(&ch->link, "bytes behind a gap");
 		if (!gap)
 			batch->total += batch->reqs[i].count;
 		gap |= batch->reqs[i].count < batch->reqs[i].len;
@@ -200,7 +200,7 @@ static __poll_t batch_settle_locked(struct mp_channel *ch, struct mp_batch *batc
 	batch->is_done = true;
 	if (!batch->is_orphan) {
 		*slot = NULL;
-	} else if (!batch->is_read || !batch->total || mp_channel_is_ending_locked(ch) ||
+	} else if (!batch->is_read || !batch->total || mp_link_is_ending_locked(&ch->link) ||
 		   ch->shut_in) {
 		*slot = NULL;
 		mp_pages_free_later(batch);
@@ -221,23 +221,23 @@ static __poll_t part_answer_locked(struct mp_channel *ch, struct mp_batch_req *p
 		fallthrough;
 	case MP_OK:
 		if (le64_to_cpu(answer->offset) != offset + count)
-			return mp_channel_protocol_error_locked(ch, "offset");
+			return mp_link_break_locked(&ch->link, "offset");
 		part->count = count;
 		return 0;
 	case MP_ORDER:
 		/* Only behind a part that came back short: else it would be so for ever. */
 		if (le64_to_cpu(answer->offset) >= offset ||
 		    le64_to_cpu(answer->offset) < part->batch->offset)
-			return mp_channel_protocol_error_locked(ch, "order");
+			return mp_link_break_locked(&ch->link, "order");
 		return 0;
 	case MP_AGAIN:
 		if (!mp_again_is_valid(answer, part->batch->is_read ? MP_ST_IN : MP_ST_OUT))
-			return mp_channel_protocol_error_locked(ch, "again");
+			return mp_link_break_locked(&ch->link, "again");
 		return 0;
 	case MP_ENDED:
 		return 0;	/* nothing moved; the state says what next */
 	default:
-		return mp_channel_protocol_error_locked(ch, "status");
+		return mp_link_break_locked(&ch->link, "status");
 	}
 }
 
@@ -250,7 +250,7 @@ static __poll_t part_taken(struct mp_req *req, int ret, const struct mp_result *
 {
 	struct mp_batch_req *part = container_of(req, struct mp_batch_req, req);
 	struct mp_batch *batch = part->batch;
-	struct mp_channel *ch = req->channel;
+	struct mp_channel *ch = mp_channel_of(req->link);
 	__poll_t wake = 0;
 
 	if (!ret)
@@ -266,13 +266,14 @@ static __poll_t part_taken(struct mp_req *req, int ret, const struct mp_result *
 /* May a batch go out in that direction now? The callers hold the direction's mutex. */
 static bool may_move_locked(const struct mp_channel *ch, bool is_read)
 {
-	if (ch->phase != MP_PHASE_CONNECTED || ch->error || (ch->bits & MP_ST_FAILED))
+	if (ch->link.phase != MP_PHASE_CONNECTED || ch->link.error ||
+	    (ch->link.bits & MP_ST_FAILED))
 		return false;
 	if (is_read)
 		return !ch->in_batch && !ch->in_busy && !mp_read_buffered_locked(ch) &&
-		       !ch->shut_in && !ch->end_owed && (ch->bits & MP_ST_IN);
-	return ch->write_generation == ch->generation && !ch->out_batch && !ch->out_sent &&
-	       list_empty(&ch->out_chunks) && !ch->shut_out && (ch->bits & MP_ST_OUT);
+		       !ch->shut_in && !ch->end_owed && (ch->link.bits & MP_ST_IN);
+	return ch->write_generation == ch->link.generation && !ch->out_batch && !ch->out_sent &&
+	       list_empty(&ch->out_chunks) && !ch->shut_out && (ch->link.bits & MP_ST_OUT);
 }
 
 /* Sends the part behind those that were sent. Returns false when it cannot go out. */
@@ -281,16 +282,16 @@ static bool part_submit(struct mp_channel *ch, struct mp_batch *batch, struct mp
 	struct mp_batch **slot = batch->is_read ? &ch->in_batch : &ch->out_batch;
 	bool sent = false;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	if (!batch->count) {
 		if (!may_move_locked(ch, batch->is_read))
 			goto out;
 		batch->offset = batch->is_read ? ch->in_offset : ch->out_offset;
 		batch->next = batch->offset;
-	} else if (batch->is_short || ch->error) {
+	} else if (batch->is_short || ch->link.error) {
 		goto out;
 	}
-	if (mp_channel_send_locked(ch, ch->port->tx, &part->req,
+	if (mp_link_send_locked(&ch->link, ch->link.port->tx, &part->req,
 				   batch->is_read ? MP_OP_READ : MP_OP_WRITE, 0, batch->next))
 		goto out;
 	batch->next += part->len;
@@ -299,7 +300,7 @@ static bool part_submit(struct mp_channel *ch, struct mp_batch *batch, struct mp
 	*slot = batch;
 	sent = true;
 out:
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return sent;
 }
 
@@ -320,11 +321,11 @@ static int batch_send(struct mp_channel *ch, struct mp_batch *batch, unsigned lo
 	step = round_up(step, PAGE_SIZE);
 	while (left && batch->count < parts) {
 		struct mp_batch_req *part = &batch->reqs[batch->count];
-		size_t bytes = min3(left, step, part_limit(ch->port, pages, addr));
+		size_t bytes = min3(left, step, part_limit(ch->link.port, pages, addr));
 
 		mp_req_init(&part->req, part_taken);
 		part->batch = batch;
-		ret = part_pin(part, addr, bytes, batch->is_read, ch->port->max_entry);
+		ret = part_pin(part, addr, bytes, batch->is_read, ch->link.port->max_entry);
 		if (ret <= 0)
 			break;
 		part->req.payload_in = batch->is_read;
@@ -349,11 +350,11 @@ static bool is_batch_done(struct mp_channel *ch, bool is_read)
 
 	/* The caller's own, or none: nobody else frees it before this says so. */
 	batch = READ_ONCE(*slot);
-	if (batch && !READ_ONCE(batch->is_done) && !READ_ONCE(ch->port->is_broken))
+	if (batch && !READ_ONCE(batch->is_done) && !READ_ONCE(ch->link.port->is_broken))
 		return false;
-	spin_lock_irq(&ch->lock);
-	ret = !*slot || (*slot)->is_done || READ_ONCE(ch->port->is_broken);
-	spin_unlock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
+	ret = !*slot || (*slot)->is_done || READ_ONCE(ch->link.port->is_broken);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -369,22 +370,22 @@ static int batch_wait(struct mp_channel *ch, struct mp_batch *batch)
 	__poll_t wake = 0;
 	int ret = 0;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	batch->is_sending = false;
 	if (!batch->pending)
-		wake = batch_settle_locked(ch, batch) | mp_channel_progress_locked(ch);
-	spin_unlock_irq(&ch->lock);
+		wake = batch_settle_locked(ch, batch) | mp_link_progress_locked(&ch->link);
+	spin_unlock_irq(&ch->link.lock);
 	if (wake) {
-		mp_channel_settle(ch, wake);
+		mp_link_settle(&ch->link, wake);
 		return 0;
 	}
 	mp_wait_pages(ch, spin, is_batch_done, batch->is_read, batch->count);
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	if (!batch->is_done) {
 		batch->is_orphan = true;
-		ret = READ_ONCE(ch->port->is_broken) ? -EIO : -EINTR;
+		ret = READ_ONCE(ch->link.port->is_broken) ? -EIO : -EINTR;
 	}
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	if (ret)
 		mp_debug_stretch();
 	return ret;
@@ -416,16 +417,16 @@ ssize_t mp_pages_move(struct mp_channel *ch, struct iov_iter *iter, bool is_read
 
 	bytes = min_t(size_t, bytes, MP_BATCH_MAX * MP_PART_MAX);
 	cost = pinned_max(addr, bytes);
-	if (!mp_account_charge(ch->account, cost, false))
+	if (!mp_account_charge(ch->link.account, cost, false))
 		return -ENOBUFS;
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	may_move = may_move_locked(ch, is_read);
 	if (may_move)
-		pages = part_pages(ch->port);
-	spin_unlock_irq(&ch->lock);
+		pages = part_pages(ch->link.port);
+	spin_unlock_irq(&ch->link.lock);
 	batch = may_move ? batch_alloc(ch, is_read, cost) : NULL;
 	if (!batch) {
-		mp_account_uncharge(ch->account, cost);
+		mp_account_uncharge(ch->link.account, cost);
 		return may_move ? -ENOBUFS : -EAGAIN;
 	}
 	ret = batch_send(ch, batch, addr, bytes, pages);

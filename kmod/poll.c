@@ -17,21 +17,21 @@
 /* The service takes no more: would a write do something other than wait? */
 static bool out_end_is_ready_locked(const struct mp_channel *ch)
 {
-	return !ch->port->is_fixed || ch->shut_out || mp_end_may_lose_locked(ch) ||
+	return !ch->link.port->is_fixed || ch->shut_out || mp_end_may_lose_locked(ch) ||
 	       mp_end_is_over_locked(ch);
 }
 
 static __poll_t connected_mask_locked(const struct mp_channel *ch)
 {
-	bool failed = ch->bits & MP_ST_FAILED;
+	bool failed = ch->link.bits & MP_ST_FAILED;
 	bool in_end = ch->shut_in || failed ||
-		      ((ch->bits & MP_ST_IN_END) && !ch->in_busy && !ch->in_batch);
+		      ((ch->link.bits & MP_ST_IN_END) && !ch->in_busy && !ch->in_batch);
 	/*
 	 * As of a stream socket: before its last bytes are read. With none there it would be a
 	 * read that says EAGAIN: the end itself is on its way then.
 	 */
-	bool in_hup = in_end || ((ch->bits & MP_ST_IN_HUP) && mp_read_buffered_locked(ch));
-	bool out_end = ch->shut_out || failed || (ch->bits & MP_ST_OUT_END);
+	bool in_hup = in_end || ((ch->link.bits & MP_ST_IN_HUP) && mp_read_buffered_locked(ch));
+	bool out_end = ch->shut_out || failed || (ch->link.bits & MP_ST_OUT_END);
 	__poll_t mask = 0;
 
 	if (mp_end_is_met_locked(ch))
@@ -47,7 +47,7 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 	if (out_end ? out_end_is_ready_locked(ch) : mp_write_has_room_locked(ch) && !ch->out_batch)
 		mask |= MP_POLL_OUT;
 	/* On a fixed port an end is no failure, and HUP comes when all was read. */
-	if (ch->port->is_fixed)
+	if (ch->link.port->is_fixed)
 		return mask;
 	if (in_hup && out_end)
 		mask |= EPOLLHUP;
@@ -59,10 +59,10 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 /* The table of [protocol.md 7.5]. */
 __poll_t mp_poll_mask_locked(const struct mp_channel *ch)
 {
-	lockdep_assert_held(&ch->lock);
-	if (ch->error)
+	lockdep_assert_held(&ch->link.lock);
+	if (ch->link.error)
 		return MP_POLL_IN | MP_POLL_OUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-	switch (ch->phase) {
+	switch (ch->link.phase) {
 	case MP_PHASE_UNNAMED:
 		return MP_POLL_OUT;
 	case MP_PHASE_NAMING:

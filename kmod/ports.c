@@ -27,7 +27,7 @@ void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 	rcu_read_lock();	/* pairs with synchronize_rcu() here: the port stays meanwhile */
 	port = READ_ONCE(pair->device->ports[pair->id]);
 	if (port)
-		mp_event_received(port, event, used);
+		mp_link_event(port, event, used);
 	rcu_read_unlock();
 }
 

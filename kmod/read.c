@@ -49,15 +49,15 @@ void mp_read_forget_locked(struct mp_channel *ch)
  */
 int mp_read_state_locked(const struct mp_channel *ch)
 {
-	if (ch->error)
-		return ch->error;
+	if (ch->link.error)
+		return ch->link.error;
 	if (ch->end_owed)
 		return 0;
-	if (ch->phase == MP_PHASE_NAMING)
+	if (ch->link.phase == MP_PHASE_NAMING)
 		return !ch->was_connected;
-	if (ch->phase == MP_PHASE_REFUSED && ch->port->is_fixed)
-		return mp_reason_to_errno(ch->reason);
-	if (ch->phase != MP_PHASE_CONNECTED)
+	if (ch->link.phase == MP_PHASE_REFUSED && ch->link.port->is_fixed)
+		return mp_reason_to_errno(ch->link.reason);
+	if (ch->link.phase != MP_PHASE_CONNECTED)
 		return -ENOTCONN;
 	if (ch->shut_in)
 		return 0;
@@ -65,11 +65,11 @@ int mp_read_state_locked(const struct mp_channel *ch)
 		return -ENOMEM;
 	if (ch->in_busy || ch->in_batch)
 		return 1;
-	if (!(ch->bits & (MP_ST_IN_END | MP_ST_FAILED)))
+	if (!(ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED)))
 		return 1;
-	if (ch->port->is_fixed)
+	if (ch->link.port->is_fixed)
 		return 0;
-	return ch->bits & MP_ST_FAILED ? -ECONNRESET : 0;
+	return ch->link.bits & MP_ST_FAILED ? -ECONNRESET : 0;
 }
 
 /* Would a read now do something other than wait? */
@@ -89,10 +89,10 @@ static bool is_worth_waking(struct mp_channel *ch, bool large)
 {
 	bool ret;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ret = mp_read_is_ready_locked(ch) ||
-	      (may_ask_locked(ch) && ((ch->bits & MP_ST_IN) || (ch->in_retry && !large)));
-	spin_unlock_irq(&ch->lock);
+	      (may_ask_locked(ch) && ((ch->link.bits & MP_ST_IN) || (ch->in_retry && !large)));
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -112,7 +112,7 @@ static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
 	if (ch->in_forget)
 		mp_read_forget_locked(ch);
 	ch->in_forget = false;
-	wake = mp_channel_progress_locked(ch);
+	wake = mp_link_progress_locked(&ch->link);
 	if (ch->is_polled && !mp_read_buffered_locked(ch) && mp_read_state_locked(ch) <= 0)
 		wake |= EPOLLIN;
 	return wake;
@@ -121,7 +121,7 @@ static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
 /* From what was fetched: all of it that @to has room for. Drops the lock. */
 static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, bool nonblock,
 				   bool large)
-	__releases(&ch->lock)
+	__releases(&ch->link.lock)
 {
 	struct mp_fetch *fetch;
 	size_t bytes, copied, total = 0;
@@ -131,11 +131,11 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 	ch->in_copying = true;
 	while (iov_iter_count(to) && (fetch = mp_fetch_first_locked(ch)) && !ch->in_forget) {
 		/* We hold the read mutex, and in_copying keeps it: nobody else touches it. */
-		spin_unlock_irq(&ch->lock);
+		spin_unlock_irq(&ch->link.lock);
 		bytes = min_t(size_t, fetch->end - fetch->start, iov_iter_count(to));
 		copied = copy_to_iter(fetch->data + fetch->start, bytes, to);
 		total += copied;
-		spin_lock_irq(&ch->lock);
+		spin_lock_irq(&ch->link.lock);
 		rest = copied < fetch->end - fetch->start;
 		mp_fetch_consume_locked(ch, fetch, copied);
 		if (!large && !rest)
@@ -145,9 +145,9 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 			break;
 	}
 	wake = copy_end_locked(ch, rest);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	if (wake)
-		mp_channel_settle(ch, wake);
+		mp_link_settle(&ch->link, wake);
 	/* Else it was shut down meanwhile: the caller looks again. */
 	return total ? total : fault ? -EFAULT : nonblock ? 0 : -EAGAIN;
 }
@@ -158,14 +158,14 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 	size_t bytes = mp_pages_copy_orphan(batch, to);
 	__poll_t wake;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	if (batch->eaten == batch->total) {
 		ch->in_batch = NULL;
 		mp_pages_free_later(batch);
 	}
 	wake = copy_end_locked(ch, false);
-	spin_unlock_irq(&ch->lock);
-	mp_channel_settle(ch, wake);
+	spin_unlock_irq(&ch->link.lock);
+	mp_link_settle(&ch->link, wake);
 	return bytes ? bytes : -EFAULT;
 }
 
@@ -177,7 +177,7 @@ static ssize_t copy_head(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 {
 	ssize_t head, rest;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	head = copy_fetches_locked(ch, to, nonblock, large);
 	if (head < 0 || !large || !mp_pages_want(to))
 		return head;
@@ -194,7 +194,7 @@ static enum read_source read_ask_locked(struct mp_channel *ch, bool nonblock, bo
 	if (!may_ask_locked(ch))
 		return FROM_NOWHERE;
 	if (large)
-		return ch->bits & MP_ST_IN ? FROM_PAGES : FROM_NOWHERE;
+		return ch->link.bits & MP_ST_IN ? FROM_PAGES : FROM_NOWHERE;
 	if (nonblock)
 		mp_fetch_ahead_locked(ch, false);
 	else
@@ -212,9 +212,9 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 	__poll_t edge = 0;
 	int state = 1;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ch->end.is_read = true;
-	if (ch->end_owed && !ch->error) {
+	if (ch->end_owed && !ch->link.error) {
 		ch->end_owed = false;
 		state = 0;
 		goto out;
@@ -223,10 +223,10 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 		ch->in_want = min_t(size_t, iov_iter_count(to), U32_MAX);
 		if (ch->in_full && !batch_has_bytes_locked(ch))
 			return copy_fetches_locked(ch, to, nonblock, false);
-		if (!ch->in_busy || (ch->bits & MP_ST_IN)) {
-			spin_unlock_irq(&ch->lock);
+		if (!ch->in_busy || (ch->link.bits & MP_ST_IN)) {
+			spin_unlock_irq(&ch->link.lock);
 			mp_fetch_prepare(ch, iov_iter_count(to), nonblock);
-			spin_lock_irq(&ch->lock);
+			spin_lock_irq(&ch->link.lock);
 		}
 	}
 	if (batch_has_bytes_locked(ch))
@@ -241,9 +241,9 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 out:
 	if (!state && mp_end_is_met_locked(ch))
 		edge = mp_end_read_locked(ch);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	if (edge)
-		mp_channel_settle(ch, edge);
+		mp_link_settle(&ch->link, edge);
 
 	switch (source) {
 	case FROM_ORPHAN:
@@ -265,18 +265,18 @@ static int wait_for_bytes(struct mp_channel *ch, bool large)
 {
 	int ret;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ch->in_waiters++;
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	ret = mp_wait(ch, &ch->in_spin, is_worth_waking, large);
 	if (!ret && signal_pending(current))
 		ret = -ERESTARTSYS;
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ch->in_waiters--;
 	if (ret)
 		mp_fetch_cancel_locked(ch);
 	mp_fetch_trim_locked(ch);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -286,11 +286,11 @@ static int wait_for_bytes(struct mp_channel *ch, bool large)
  */
 static void large_begin(struct mp_channel *ch)
 {
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ch->in_large++;
 	ch->in_depth = 1;
 	ch->in_size = 0;
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 }
 
 /* What was not fetched meanwhile, and the edge that comes with it. */
@@ -298,12 +298,12 @@ static void large_end(struct mp_channel *ch)
 {
 	__poll_t wake;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ch->in_large--;
 	ch->in_turn = false;	/* the answer is for the caller's pages */
-	wake = mp_channel_progress_locked(ch);
-	spin_unlock_irq(&ch->lock);
-	mp_channel_settle(ch, wake);
+	wake = mp_link_progress_locked(&ch->link);
+	spin_unlock_irq(&ch->link.lock);
+	mp_link_settle(&ch->link, wake);
 }
 
 static ssize_t read_blocking(struct mp_channel *ch, struct iov_iter *to, bool large)
@@ -316,7 +316,7 @@ static ssize_t read_blocking(struct mp_channel *ch, struct iov_iter *to, bool la
 			return ret;
 		ret = read_some(ch, to, false, large);
 		mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
-		if (ret < 0 && ret != -EAGAIN && large && !READ_ONCE(ch->error) &&
+		if (ret < 0 && ret != -EAGAIN && large && !READ_ONCE(ch->link.error) &&
 		    !fatal_signal_pending(current)) {
 			large = false;	/* those pages cannot be used: copy */
 			continue;
@@ -343,11 +343,11 @@ int mp_read_wait(struct mp_channel *ch)
 	mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
 	for (;;) {
 		mp_fetch_prepare(ch, 0, false);
-		spin_lock_irq(&ch->lock);
+		spin_lock_irq(&ch->link.lock);
 		ready = mp_read_is_ready_locked(ch);
 		if (!ready)
 			read_ask_locked(ch, false, false);
-		spin_unlock_irq(&ch->lock);
+		spin_unlock_irq(&ch->link.lock);
 		if (ready || ret)
 			return ret;
 		ret = wait_for_bytes(ch, false);
@@ -376,7 +376,7 @@ ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 
 	if (!iov_iter_count(to))
 		return 0;
-	if (READ_ONCE(ch->out_held))
+	if (READ_ONCE(ch->link.is_held))
 		mp_wait_look(ch);	/* what was written goes before the answer is waited for */
 	if (nonblock)
 		return read_now(ch, to);

@@ -14,11 +14,12 @@
  * Some processes wait without a call: on an edge of epoll, or for SIGIO. So each call that
  * tells the end makes one more edge. A process that goes on answers it with a call.
  *
- * All of ch->end is guarded by ch->lock and belongs to the generation: a new one begins with
+ * All of ch->end is guarded by ch->link.lock and belongs to the generation: a new one begins with
  * nothing told. What a reader has not been told goes along as ch->end_owed, so that bytes of
  * two clients are never read without an end between them.
  */
 #include "manyport.h"
+#include "urgent.h"
 
 /*
  * So many polls have said HUP before one more asks: epoll makes one of its own in
@@ -29,9 +30,9 @@
 /* The service takes no more, and has announced at least that it says no more. */
 bool mp_end_is_over_locked(const struct mp_channel *ch)
 {
-	return ch->port->is_fixed && ch->phase == MP_PHASE_CONNECTED &&
-	       (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED)) &&
-	       (ch->bits & (MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED));
+	return ch->link.port->is_fixed && ch->link.phase == MP_PHASE_CONNECTED &&
+	       (ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED)) &&
+	       (ch->link.bits & (MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED));
 }
 
 /* It is over, and nothing is left to read: on a file that cannot be read that is so at once. */
@@ -42,7 +43,7 @@ bool mp_end_is_met_locked(const struct mp_channel *ch)
 	if (!ch->is_readable || ch->shut_in)
 		return true;
 	return !mp_read_buffered_locked(ch) && !ch->in_busy && !ch->in_batch &&
-	       (ch->bits & (MP_ST_IN_END | MP_ST_FAILED));
+	       (ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED));
 }
 
 /*
@@ -72,7 +73,7 @@ static void ask_locked(struct mp_channel *ch)
 /* A read has met the end and returns 0. Returns what to wake. */
 __poll_t mp_end_read_locked(struct mp_channel *ch)
 {
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&ch->link.lock);
 	if (ch->end.told) {
 		ask_locked(ch);
 		return 0;
@@ -88,7 +89,7 @@ __poll_t mp_end_read_locked(struct mp_channel *ch)
  */
 __poll_t mp_end_write_locked(struct mp_channel *ch, bool nonblock)
 {
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&ch->link.lock);
 	if (!mp_end_is_over_locked(ch))
 		return 0;	/* it may still say something */
 	if (!nonblock || ch->end.told || ch->end.told_writer) {
@@ -105,7 +106,7 @@ __poll_t mp_end_write_locked(struct mp_channel *ch, bool nonblock)
  */
 __poll_t mp_end_poll_locked(struct mp_channel *ch, __poll_t events)
 {
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&ch->link.lock);
 	if (ch->end.told || ch->end.polls == MP_POLLS_TOLD ||
 	    !(events & mp_poll_mask_locked(ch))) {
 		ask_locked(ch);
@@ -126,11 +127,11 @@ __poll_t mp_connect_again_locked(struct mp_channel *ch)
 {
 	const struct mp_end *end = &ch->end;
 
-	lockdep_assert_held(&ch->lock);
-	if (!end->asked || ch->error || ch->is_released || !mp_end_is_over_locked(ch) ||
+	lockdep_assert_held(&ch->link.lock);
+	if (!end->asked || ch->link.error || ch->link.is_released || !mp_end_is_over_locked(ch) ||
 	    !mp_channel_is_idle_locked(ch) || ch->in_copying)
 		return 0;
-	if (mp_channel_send_close_locked(ch, true))
+	if (mp_urgent_close_locked(&ch->link, ch->out_offset, true))
 		return 0;	/* the last one is not back */
 	mp_write_drop_locked(ch);
 	mp_read_forget_locked(ch);
@@ -141,9 +142,9 @@ __poll_t mp_connect_again_locked(struct mp_channel *ch)
 	ch->in_offset = 0;
 	ch->in_asked = 0;
 	ch->out_offset = 0;
-	ch->bits = 0;
-	ch->seq = 0;
-	WRITE_ONCE(ch->generation, mp_port_next_generation(ch->port));
+	ch->link.bits = 0;
+	ch->link.seq = 0;
+	WRITE_ONCE(ch->link.generation, mp_port_next_generation(ch->link.port));
 	mp_connect_send_locked(ch, ch->connect_req);
 	return 0;
 }

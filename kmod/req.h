@@ -16,7 +16,7 @@
 
 #include "dma.h"
 
-struct mp_channel;
+struct mp_link;
 
 /* What the virtqueue gives back: first in requests and in event buffers. */
 struct mp_token {
@@ -28,14 +28,14 @@ struct mp_req;
 /*
  * What becomes of one kind of request: its maker has it back, with the channel's lock held.
  * @ret: 0, or why @answer holds nothing that counts: -ESHUTDOWN, -ENOMEM, -ESTALE, -EPROTO, as
- * answer_locked() in channel.c says. May free or send the request. Returns what to wake.
+ * answer_locked() in link.c says. May free or send the request. Returns what to wake.
  */
 typedef __poll_t mp_taken(struct mp_req *req, int ret, const struct mp_result *answer);
 
 struct mp_req {
 	struct mp_token token;
 	struct list_head node;		/* the queue's */
-	struct mp_channel *channel;	/* a reference, dropped at the end of done() */
+	struct mp_link *link;		/* a reference, dropped at the end of done() */
 	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
 	mp_taken *taken;		/* what done() calls, with the channel's lock */
 	struct scatterlist *sg;		/* the payload, or NULL */

@@ -14,16 +14,16 @@
  */
 static __poll_t shutdown_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
-	struct mp_channel *ch = req->channel;
+	struct mp_channel *ch = mp_channel_of(req->link);
 	u32 status = ret ? 0 : le32_to_cpu(answer->status);
 
 	kfree(req);
 	if (ret == -ENOMEM)
-		return mp_channel_fail_locked(ch, -ENOMEM);
+		return mp_link_fail_locked(&ch->link, -ENOMEM);
 	/* A CLOSE may have overtaken it: urgent requests do [protocol.md 8.1, 8.4]. */
 	if (ret || status == MP_OK || status == MP_BAD_STATE)
 		return 0;
-	return mp_channel_protocol_error_locked(ch, "shutdown");
+	return mp_link_break_locked(&ch->link, "shutdown");
 }
 
 /* Hands @req to the device. Returns 0 or -errno: then it is still the caller's. */
@@ -32,15 +32,15 @@ static int shutdown_send_locked(struct mp_channel *ch, u16 flags, struct mp_req 
 	u64 final = flags & MP_SHUT_WRITE ? ch->out_offset : 0;
 
 	mp_req_init(req, shutdown_taken);
-	return mp_channel_send_locked(ch, ch->port->tx, req, MP_OP_SHUTDOWN, flags, final) ?
-		-ENODEV : 0;
+	return mp_link_send_locked(&ch->link, ch->link.port->tx, req, MP_OP_SHUTDOWN, flags,
+				   final) ? -ENODEV : 0;
 }
 
 static int state_locked(const struct mp_channel *ch)
 {
-	if (ch->error)
-		return ch->error;
-	return ch->phase == MP_PHASE_CONNECTED ? 0 : -ENOTCONN;
+	if (ch->link.error)
+		return ch->link.error;
+	return ch->link.phase == MP_PHASE_CONNECTED ? 0 : -ENOTCONN;
 }
 
 /*
@@ -54,7 +54,7 @@ static int shutdown_read(struct mp_channel *ch)
 
 	if (!req)
 		return -ENOMEM;
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ret = state_locked(ch);
 	if (!ret && !ch->shut_in) {
 		ret = shutdown_send_locked(ch, MP_SHUT_READ, req);
@@ -64,9 +64,9 @@ static int shutdown_read(struct mp_channel *ch)
 			mp_read_forget_locked(ch);
 		}
 	}
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	kfree(req);
-	mp_channel_settle(ch, EPOLLIN | EPOLLOUT);
+	mp_link_settle(&ch->link, EPOLLIN | EPOLLOUT);
 	return ret;
 }
 
@@ -81,7 +81,8 @@ static int final_offset_wait(struct mp_channel *ch)
 
 	if (ret)
 		return ret;
-	ret = wait_event_killable(ch->wait, !READ_ONCE(ch->out_batch) || READ_ONCE(ch->error));
+	ret = wait_event_killable(ch->link.wait, !READ_ONCE(ch->out_batch) ||
+						 READ_ONCE(ch->link.error));
 	mutex_unlock(&ch->write_mutex);
 	return ret;
 }
@@ -91,15 +92,15 @@ static int mark_write(struct mp_channel *ch, u32 *generation)
 {
 	int ret;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ret = state_locked(ch);
 	if (!ret && !ch->shut_out) {
 		ch->shut_out = true;
-		*generation = ch->generation;
+		*generation = ch->link.generation;
 		ret = 1;
 	}
-	spin_unlock_irq(&ch->lock);
-	mp_channel_settle(ch, EPOLLIN | EPOLLOUT);
+	spin_unlock_irq(&ch->link.lock);
+	mp_link_settle(&ch->link, EPOLLIN | EPOLLOUT);
 	return ret;
 }
 
@@ -119,18 +120,18 @@ static int shutdown_write(struct mp_channel *ch)
 	if (ret <= 0)
 		goto out;
 	ret = final_offset_wait(ch);
-	spin_lock_irq(&ch->lock);
-	if (ch->generation != generation) {
+	spin_lock_irq(&ch->link.lock);
+	if (ch->link.generation != generation) {
 		ret = 0;	/* that stream is over */
-	} else if (ret || ch->error) {
+	} else if (ret || ch->link.error) {
 		ch->shut_out = false;
-		ret = ret ? ret : ch->error;
+		ret = ret ? ret : ch->link.error;
 	} else {
 		ret = shutdown_send_locked(ch, MP_SHUT_WRITE, req);
 		if (!ret)
 			req = NULL;	/* the queue's, until shutdown_taken() */
 	}
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 out:
 	kfree(req);
 	return ret;

@@ -38,7 +38,7 @@ static u64 now_us(void)
 /* Looks until @end. Returns true when the condition holds. */
 static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, bool arg)
 {
-	struct mp_pair *pair = ch->port->pair;
+	struct mp_pair *pair = ch->link.port->pair;
 	unsigned int looks = 0;
 	bool over;
 
@@ -63,7 +63,7 @@ static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_ove
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !window || !single_task_running())
 		return false;
 	rcu_read_lock();
-	if (!READ_ONCE(ch->error))
+	if (!READ_ONCE(ch->link.error))
 		over = look_until(ch, now_us() + window, is_over, arg);
 	rcu_read_unlock();
 	return over;
@@ -88,8 +88,8 @@ static void look_once(struct mp_pair *pair)
 void mp_wait_look(struct mp_channel *ch)
 {
 	rcu_read_lock();
-	if (!READ_ONCE(ch->error))
-		look_once(ch->port->pair);
+	if (!READ_ONCE(ch->link.error))
+		look_once(ch->link.port->pair);
 	rcu_read_unlock();
 }
 
@@ -110,7 +110,7 @@ static bool wait_awake(struct mp_channel *ch, struct mp_spin *spin, unsigned int
 	if (!look(ch, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over, arg))
 		return false;
 	mp_spin_found(spin);
-	WRITE_ONCE(ch->polled, ch->polled + 1);
+	WRITE_ONCE(ch->link.polled, ch->link.polled + 1);
 	return true;
 }
 
@@ -122,10 +122,10 @@ static unsigned int window_max(void)
 /* The READs of a caller that goes to sleep are to make interrupts. */
 static void urge(struct mp_channel *ch)
 {
-	spin_lock_irq(&ch->lock);
-	ch->waits++;
-	mp_fetch_urge_locked(ch);
-	spin_unlock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
+	ch->link.waits++;
+	ch->link.ops->sleep_locked(&ch->link);
+	spin_unlock_irq(&ch->link.lock);
 }
 
 /*
@@ -141,7 +141,7 @@ int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, b
 	if (wait_awake(ch, spin, limit, is_over, arg))
 		return 0;
 	urge(ch);
-	ret = wait_event_interruptible(ch->wait, is_over(ch, arg));
+	ret = wait_event_interruptible(ch->link.wait, is_over(ch, arg));
 	if (limit)
 		mp_spin_slept(spin, limit, us_since(start));
 	return ret;
@@ -161,7 +161,7 @@ int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_o
 	if (wait_awake(ch, spin, limit, is_over, arg))
 		return 0;
 	urge(ch);
-	ret = wait_event_killable(ch->wait, is_over(ch, arg));
+	ret = wait_event_killable(ch->link.wait, is_over(ch, arg));
 	if (limit)
 		mp_spin_slept(spin, limit, us_since(start));
 	return ret;

@@ -16,26 +16,29 @@
  */
 static int write_state_locked(struct mp_channel *ch)
 {
-	if (ch->error == -ENODEV)
+	if (ch->link.error == -ENODEV)
 		return -ENODEV;
-	if (ch->out_error && !ch->port->is_fixed)
+	if (ch->out_error && !ch->link.port->is_fixed)
 		return ch->out_error;
-	if (ch->error)
-		return ch->error;
+	if (ch->link.error)
+		return ch->link.error;
 	if (ch->shut_out)
 		return -EPIPE;
-	if (ch->phase == MP_PHASE_REFUSED)
-		return mp_reason_to_errno(ch->reason);
-	if (ch->phase != MP_PHASE_CONNECTED)
-		return ch->port->is_fixed ? -EAGAIN : -ENOTCONN;
-	if (!(ch->bits & (MP_ST_OUT_END | MP_ST_FAILED)))
+	if (ch->link.phase == MP_PHASE_REFUSED)
+		return mp_reason_to_errno(ch->link.reason);
+	if (ch->link.phase != MP_PHASE_CONNECTED)
+		return ch->link.port->is_fixed ? -EAGAIN : -ENOTCONN;
+	if (!(ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED)))
 		return 0;
-	return ch->port->is_fixed ? -EAGAIN : ch->bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
+	if (ch->link.port->is_fixed)
+		return -EAGAIN;
+	return ch->link.bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
 }
 
 static bool is_ended_locked(const struct mp_channel *ch)
 {
-	return ch->phase == MP_PHASE_CONNECTED && (ch->bits & (MP_ST_OUT_END | MP_ST_FAILED));
+	return ch->link.phase == MP_PHASE_CONNECTED &&
+	       (ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED));
 }
 
 /*
@@ -65,23 +68,23 @@ static bool can_go_on(struct mp_channel *ch, bool large)
 {
 	bool ret;
 
-	spin_lock_irq(&ch->lock);
-	if (ch->error || ch->shut_out || ch->write_generation != ch->generation ||
-	    (ch->out_error && !ch->port->is_fixed))
+	spin_lock_irq(&ch->link.lock);
+	if (ch->link.error || ch->shut_out || ch->write_generation != ch->link.generation ||
+	    (ch->out_error && !ch->link.port->is_fixed))
 		ret = true;
-	else if (ch->phase != MP_PHASE_CONNECTED)
-		ret = ch->phase == MP_PHASE_REFUSED;
+	else if (ch->link.phase != MP_PHASE_CONNECTED)
+		ret = ch->link.phase == MP_PHASE_REFUSED;
 	else if (is_ended_locked(ch))
-		ret = !ch->port->is_fixed || mp_end_may_lose_locked(ch) ||
+		ret = !ch->link.port->is_fixed || mp_end_may_lose_locked(ch) ||
 		      (mp_end_is_over_locked(ch) && !ch->end.asked);
 	else if (large)
 		ret = list_empty(&ch->out_chunks) && !ch->out_sent && !ch->out_batch &&
-		      (ch->bits & MP_ST_OUT);
+		      (ch->link.bits & MP_ST_OUT);
 	else
 		ret = mp_write_has_room_locked(ch) && !ch->out_batch;
 	if (!ret)
 		mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -109,11 +112,11 @@ static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool lar
 	__poll_t edge = 0;
 	ssize_t ret;
 
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	if (!begun)
-		ch->write_generation = ch->generation;
+		ch->write_generation = ch->link.generation;
 	ret = write_state_locked(ch);
-	if (begun && ch->write_generation != ch->generation)
+	if (begun && ch->write_generation != ch->link.generation)
 		ret = -EPIPE;
 	else if (ret == -EAGAIN && is_ended_locked(ch))
 		ret = write_ended_locked(ch, from, nonblock, begun, &edge);
@@ -123,9 +126,9 @@ static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool lar
 		return mp_chunk_copy_locked(ch, from);
 	if (ret == -EAGAIN)
 		mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	if (edge)
-		mp_channel_settle(ch, edge);
+		mp_link_settle(&ch->link, edge);
 	return ret ? ret : mp_pages_move(ch, from, false);
 }
 
@@ -146,7 +149,7 @@ static ssize_t write_all(struct mp_channel *ch, struct iov_iter *from, bool nonb
 			ret = wait_for_room(ch, large);
 			if (!ret)
 				continue;
-		} else if (large && ret != -EAGAIN && !READ_ONCE(ch->error) &&
+		} else if (large && ret != -EAGAIN && !READ_ONCE(ch->link.error) &&
 			   !fatal_signal_pending(current) && ret != -EPIPE && ret != -ECONNRESET) {
 			can_pin = false;	/* those pages cannot be used: copy */
 			continue;
@@ -161,9 +164,9 @@ static ssize_t pay_error(struct mp_channel *ch, ssize_t ret)
 {
 	if (ret != -EPIPE && ret != -ECONNRESET && ret != -EIO)
 		return ret;
-	spin_lock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
 	ch->out_error = 0;
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -172,13 +175,13 @@ static bool is_naming(struct mp_channel *ch)
 	bool ret;
 
 	/* Once collected it is so for ever; a fixed port has no names. */
-	if (READ_ONCE(ch->phase) == MP_PHASE_CONNECTED && READ_ONCE(ch->is_collected))
+	if (READ_ONCE(ch->link.phase) == MP_PHASE_CONNECTED && READ_ONCE(ch->is_collected))
 		return false;
 
-	spin_lock_irq(&ch->lock);
-	ret = !ch->port->is_fixed && !ch->error &&
-	      (ch->phase != MP_PHASE_CONNECTED || !ch->is_collected);
-	spin_unlock_irq(&ch->lock);
+	spin_lock_irq(&ch->link.lock);
+	ret = !ch->link.port->is_fixed && !ch->link.error &&
+	      (ch->link.phase != MP_PHASE_CONNECTED || !ch->is_collected);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -215,11 +218,11 @@ static bool is_flushed(struct mp_channel *ch, bool unused)
 {
 	bool ret;
 
-	spin_lock_irq(&ch->lock);
-	ret = ch->error || ch->out_error || (list_empty(&ch->out_chunks) && !ch->out_batch);
+	spin_lock_irq(&ch->link.lock);
+	ret = ch->link.error || ch->out_error || (list_empty(&ch->out_chunks) && !ch->out_batch);
 	if (!ret)
 		mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -230,9 +233,9 @@ int mp_write_flush(struct mp_channel *ch)
 
 	if (ret)
 		return ret;
-	spin_lock_irq(&ch->lock);
-	ret = ch->error == -ENODEV ? -ENODEV : ch->out_error ? ch->out_error : ch->error;
+	spin_lock_irq(&ch->link.lock);
+	ret = ch->link.error == -ENODEV ? -ENODEV : ch->out_error ? ch->out_error : ch->link.error;
 	ch->out_error = 0;
-	spin_unlock_irq(&ch->lock);
+	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
