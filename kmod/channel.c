@@ -33,13 +33,11 @@ static void channel_free_work(struct work_struct *work)
 	struct mp_channel *ch = container_of(work, struct mp_channel, free_work);
 	struct mp_port *port = ch->link.port;
 
-	mp_write_drop_locked(ch);	/* nobody else is left: no lock needed */
-	mp_read_forget_locked(ch);
+	mp_chunks_drop_locked(&ch->out);	/* nobody else is left: no lock needed */
+	mp_in_forget_locked(&ch->in);
 	mp_account_close(ch->link.account);
-	put_cred(ch->cred);
-	mem_cgroup_put(ch->memcg);
-	kfree(ch->connect_req);
-	kfree(ch->name);
+	mp_naming_destroy(&ch->naming);
+	mem_cgroup_put(ch->in.memcg);
 	kmem_cache_free(channel_cache, ch);
 	put_device(&port->dev);
 }
@@ -60,8 +58,8 @@ static void linger_expired_locked(const struct mp_channel *ch)
 
 	atomic_long_inc(&port->linger_expired);
 	pr_warn_ratelimited("%s: channel %u: the host's limit cut '%s' off, %u bytes unsent\n",
-			    dev_name(&port->dev), ch->link.slot, ch->name ? ch->name : "",
-			    ch->out_bytes);
+			    dev_name(&port->dev), ch->link.slot,
+			    ch->naming.name ? ch->naming.name : "", ch->out.bytes);
 }
 
 /* There is a newer state. Returns what to wake. */
@@ -72,7 +70,7 @@ static __poll_t channel_changed_locked(struct mp_link *link, u16 old)
 	__poll_t wake = 0;
 
 	if (link->phase == MP_PHASE_NAMING && (link->bits & (MP_ST_CONNECTED | MP_ST_REFUSED)))
-		wake |= mp_connect_answered_locked(ch);
+		wake |= mp_naming_answered_locked(&ch->naming);
 	if ((fresh & MP_ST_CLOSED) && link->reason == MP_REASON_LINGER)
 		linger_expired_locked(ch);
 	if (fresh & (MP_ST_IN | MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_FAILED))
@@ -93,16 +91,16 @@ static __poll_t channel_progress_locked(struct mp_link *link)
 	__poll_t wake = 0;
 
 	lockdep_assert_held(&link->lock);
-	if (mp_write_is_busy_locked(ch))
-		wake |= mp_write_pump_locked(ch);
-	if (ch->is_polled && !ch->in_large)
-		mp_fetch_ahead_locked(ch, false);
+	if (mp_chunks_are_busy_locked(&ch->out))
+		wake |= mp_chunks_pump_locked(&ch->out);
+	if (ch->in.is_polled && !ch->in.large)
+		mp_fetch_ahead_locked(&ch->in, false);
 	if (link->urgent.cancel_again)
-		mp_urgent_again_locked(link, ch->in_busy);
+		mp_urgent_again_locked(link, ch->in.busy);
 	if (ch->end.asked)
 		wake |= mp_connect_again_locked(ch);
-	if (ch->in_spare)
-		mp_fetch_trim_locked(ch);
+	if (ch->in.spare)
+		mp_fetch_trim_locked(&ch->in);
 	return wake;
 }
 
@@ -123,7 +121,7 @@ static void close_try_locked(struct mp_channel *ch)
 
 	if (mp_link_is_ending_locked(link) && !link->is_closed && !link->close_sent &&
 	    mp_channel_is_idle_locked(ch))
-		link->close_sent = !mp_urgent_close_locked(link, ch->out_offset, abort);
+		link->close_sent = !mp_urgent_close_locked(link, ch->out.half.offset, abort);
 }
 
 /* Does anybody sleep on the channel, or ask for signals? */
@@ -153,7 +151,7 @@ static void channel_settle(struct mp_link *link, __poll_t wake)
 		key = mp_poll_key_locked(ch, wake);
 	is_over = link->is_released && (link->is_closed || link->error == -ENODEV);
 	if (is_over)
-		mp_write_drop_locked(ch);
+		mp_chunks_drop_locked(&ch->out);
 	spin_unlock_irqrestore(&link->lock, flags);
 	if (key)
 		channel_wake(ch, key);
@@ -163,7 +161,7 @@ static void channel_settle(struct mp_link *link, __poll_t wake)
 
 static void channel_sleep_locked(struct mp_link *link)
 {
-	mp_fetch_urge_locked(mp_channel_of(link));
+	mp_fetch_urge_locked(&mp_channel_of(link)->in);
 }
 
 static const struct mp_link_ops channel_link_ops = {
@@ -181,17 +179,13 @@ static struct mp_channel *channel_alloc(struct mp_port *port, struct mp_account 
 	if (!ch)
 		return NULL;
 	mp_link_init(&ch->link, &channel_link_ops, port, account);
-	ch->cred = get_current_cred();
-	ch->memcg = get_mem_cgroup_from_mm(current->mm);
-	ch->pid = task_tgid_nr_ns(current, &init_pid_ns);
-	get_task_comm(ch->comm, current);
+	mp_in_init(&ch->in, &ch->link);
+	mp_out_init(&ch->out, &ch->link);
+	mp_naming_init(&ch->naming, &ch->link, &ch->out.half.spin);
+	ch->in.memcg = get_mem_cgroup_from_mm(current->mm);
 	INIT_WORK(&ch->free_work, channel_free_work);
 	mutex_init(&ch->read_mutex);
 	mutex_init(&ch->write_mutex);
-	INIT_LIST_HEAD(&ch->in_fetches);
-	INIT_LIST_HEAD(&ch->out_chunks);
-	mp_spin_init(&ch->in_spin);
-	mp_spin_init(&ch->out_spin);
 	get_device(&port->dev);
 	return ch;
 }
@@ -279,8 +273,8 @@ void mp_channel_release(struct mp_channel *ch)
 {
 	spin_lock_irq(&ch->link.lock);
 	ch->link.is_released = true;
-	mp_read_forget_locked(ch);
-	mp_write_want_locked(ch, false);
+	mp_in_forget_locked(&ch->in);
+	mp_chunks_want_locked(&ch->out, false);
 	if (ch->link.phase == MP_PHASE_UNNAMED)
 		ch->link.is_closed = true;	/* the device never heard of it */
 	spin_unlock_irq(&ch->link.lock);
@@ -308,10 +302,10 @@ int mp_channel_abort(struct mp_channel *ch)
 	if (ch->link.phase == MP_PHASE_UNNAMED)
 		ch->link.is_closed = true;	/* the device never heard of it */
 	wake = mp_link_fail_locked(&ch->link, -ECONNRESET);
-	mp_read_forget_locked(ch);
+	mp_in_forget_locked(&ch->in);
 	wake |= mp_link_progress_locked(&ch->link);
 	/* The answers that CLOSE waits for are those of lazy requests: somebody must look. */
-	mp_write_want_locked(ch, false);
+	mp_chunks_want_locked(&ch->out, false);
 	spin_unlock_irq(&ch->link.lock);
 	mp_link_settle(&ch->link, wake);
 	return 0;

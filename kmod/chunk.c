@@ -33,122 +33,127 @@ static size_t chunk_memory(const struct mp_chunk *chunk)
 }
 
 /* @chunk is on no list and not with the device. */
-static void chunk_free(struct mp_channel *ch, struct mp_chunk *chunk)
+static void chunk_free(struct mp_out *out, struct mp_chunk *chunk)
 {
-	mp_account_uncharge(ch->link.account, chunk_memory(chunk));
+	struct mp_link *link = out->half.link;
+
+	mp_account_uncharge(link->account, chunk_memory(chunk));
 	if (chunk->size == MP_CHUNK_MAX)
-		mp_pool_put(&ch->link.port->pool, chunk->data);
+		mp_pool_put(&link->port->pool, chunk->data);
 	else if (chunk->data != (u8 *)(chunk + 1))
 		kfree(chunk->data);
 	kfree(chunk);
 }
 
 /* Room for one small chunk: what chunk_alloc() can have then. */
-static bool has_shared_room(const struct mp_channel *ch)
+static bool has_shared_room(const struct mp_out *out)
 {
-	return mp_account_has_room(ch->link.account, MP_CHUNK_MIN);
+	return mp_account_has_room(out->half.link->account, MP_CHUNK_MIN);
 }
 
 /*
  * Room for more: the channel's own bound, and the shared ones. One chunk is
  * always allowed, so a channel whose service takes bytes never starves.
  */
-bool mp_write_has_room_locked(const struct mp_channel *ch)
+bool mp_chunks_have_room_locked(const struct mp_out *out)
 {
-	if (list_empty(&ch->out_chunks))
+	if (list_empty(&out->chunks))
 		return true;
-	return ch->out_memory < mp_send_buffer && has_shared_room(ch);
+	return out->memory < mp_send_buffer && has_shared_room(out);
 }
 
 /* Drops all that was accepted; the device's own answers free what it still has. */
-void mp_write_drop_locked(struct mp_channel *ch)
+void mp_chunks_drop_locked(struct mp_out *out)
 {
+	struct mp_link *link = out->half.link;
 	struct mp_chunk *chunk, *next;
 
-	if (ch->out_bytes && !ch->out_error && ch->link.error == -EIO)
-		ch->out_error = -EIO;
-	if (ch->out_bytes && !ch->out_error)
-		ch->out_error = ch->link.error ? ch->link.error :
-				ch->link.bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
-	list_for_each_entry_safe(chunk, next, &ch->out_chunks, node) {
+	if (out->bytes && !out->error && link->error == -EIO)
+		out->error = -EIO;
+	if (out->bytes && !out->error)
+		out->error = link->error ? link->error :
+				link->bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
+	list_for_each_entry_safe(chunk, next, &out->chunks, node) {
 		list_del_init(&chunk->node);
-		ch->out_memory -= chunk_memory(chunk);
+		out->memory -= chunk_memory(chunk);
 		if (!chunk->is_sent && !chunk->is_filling)
-			chunk_free(ch, chunk);
+			chunk_free(out, chunk);
 	}
-	ch->out_bytes = 0;
+	out->bytes = 0;
 }
 
 /*
  * Who waits for answers to WRITEs is counted in the queue, which sees to it that they come:
  * its own, or those of others that have the memory. With the service full there are none.
  */
-static void count_locked(struct mp_channel *ch)
+static void count_locked(struct mp_out *out)
 {
-	bool unsent = !list_empty(&ch->out_chunks) &&
-		      !list_last_entry(&ch->out_chunks, struct mp_chunk, node)->is_sent;
+	struct mp_link *link = out->half.link;
+	bool unsent = !list_empty(&out->chunks) &&
+		      !list_last_entry(&out->chunks, struct mp_chunk, node)->is_sent;
 	/* Something goes on when those under way are back: more bytes, or CLOSE. */
-	bool held = ch->out_sent &&
-		    (unsent || ch->out_stopped || mp_link_is_ending_locked(&ch->link));
-	bool wanted = ch->out_wanted && (ch->out_sent || !has_shared_room(ch));
+	bool held = out->sent &&
+		    (unsent || out->is_stopped || mp_link_is_ending_locked(link));
+	bool wanted = out->wanted && (out->sent || !has_shared_room(out));
 
-	mp_link_demand_locked(&ch->link, wanted, held);
+	mp_link_demand_locked(link, wanted, held);
 }
 
-void mp_write_want_locked(struct mp_channel *ch, bool wanted)
+void mp_chunks_want_locked(struct mp_out *out, bool wanted)
 {
-	lockdep_assert_held(&ch->link.lock);
-	ch->out_wanted = wanted;
-	count_locked(ch);
+	lockdep_assert_held(&out->half.link->lock);
+	out->wanted = wanted;
+	count_locked(out);
 }
 
 /*
  * ORDER is for a chunk behind one that came back short: the device expects bytes before
  * it, none that it has taken. Any other would be sent and refused for ever.
  */
-static bool order_is_possible_locked(const struct mp_channel *ch, const struct mp_chunk *chunk,
+static bool order_is_possible_locked(const struct mp_out *out, const struct mp_chunk *chunk,
 				     const struct mp_result *answer)
 {
 	u64 expected = le64_to_cpu(answer->offset);
 
 	return expected < chunk->offset &&
-	       expected >= list_first_entry(&ch->out_chunks, struct mp_chunk, node)->offset;
+	       expected >= list_first_entry(&out->chunks, struct mp_chunk, node)->offset;
 }
 
 /* Takes over one chunk's answer. Returns what to wake. */
-static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
+static __poll_t chunk_take_locked(struct mp_out *out, struct mp_chunk *chunk,
 				  const struct mp_result *answer)
 {
+	struct mp_link *link = out->half.link;
 	u32 count = le32_to_cpu(answer->count);
 
 	switch (le32_to_cpu(answer->status)) {
 	case MP_OK:
 		if (le64_to_cpu(answer->offset) != chunk->offset + count)
-			return mp_link_break_locked(&ch->link, "write offset");
+			return mp_link_break_locked(link, "write offset");
 		chunk->offset += count;
 		chunk->start += count;
-		ch->out_bytes -= count;
-		ch->bytes_out += count;
+		out->bytes -= count;
+		out->half.bytes += count;
 		break;
 	case MP_ORDER:
-		if (!order_is_possible_locked(ch, chunk, answer))
-			return mp_link_break_locked(&ch->link, "write order");
+		if (!order_is_possible_locked(out, chunk, answer))
+			return mp_link_break_locked(link, "write order");
 		break;
 	case MP_AGAIN:
 		if (!mp_again_is_valid(answer, MP_ST_OUT))
-			return mp_link_break_locked(&ch->link, "write again");
+			return mp_link_break_locked(link, "write again");
 		break;
 	case MP_ENDED:
 	case MP_BAD_STATE:
-		mp_write_drop_locked(ch);
+		mp_chunks_drop_locked(out);
 		return EPOLLOUT | EPOLLERR;
 	case MP_FAULT:
-		return mp_link_fault_locked(&ch->link);
+		return mp_link_fault_locked(link);
 	default:
-		return mp_link_break_locked(&ch->link, "write status");
+		return mp_link_break_locked(link, "write status");
 	}
 	if (chunk->start < chunk->end)
-		ch->out_stopped = true;
+		out->is_stopped = true;
 	return 0;
 }
 
@@ -156,24 +161,24 @@ static __poll_t chunk_take_locked(struct mp_channel *ch, struct mp_chunk *chunk,
  * A chunk found no memory on its way to the device: again, in pieces of a page. If there is
  * none for such a piece either the channel is over, as what follows would leave a hole.
  */
-static __poll_t chunk_given_up_locked(struct mp_channel *ch, struct mp_chunk *chunk)
+static __poll_t chunk_given_up_locked(struct mp_out *out, struct mp_chunk *chunk)
 {
 	if (le32_to_cpu(chunk->req.header.length) <= MP_CHUNK_MIN)
-		return mp_link_fail_locked(&ch->link, -ENOMEM);
+		return mp_link_fail_locked(out->half.link, -ENOMEM);
 	chunk->piece = MP_CHUNK_MIN;
-	ch->out_stopped = true;
+	out->is_stopped = true;
 	return 0;
 }
 
 /* Wakes who found no room, when there is some, or when all is with the service. */
-static __poll_t wake_writers_locked(struct mp_channel *ch)
+static __poll_t wake_writers_locked(struct mp_out *out)
 {
-	if (!ch->out_wanted || !mp_write_has_room_locked(ch))
+	if (!out->wanted || !mp_chunks_have_room_locked(out))
 		return 0;
 	/* Half of the room, so that a writer finds enough to be worth it. */
-	if (ch->out_memory > mp_send_buffer / 2)
+	if (out->memory > mp_send_buffer / 2)
 		return 0;
-	mp_write_want_locked(ch, !list_empty(&ch->out_chunks));	/* fsync waits for the last */
+	mp_chunks_want_locked(out, !list_empty(&out->chunks));	/* fsync waits for the last */
 	return EPOLLOUT;
 }
 
@@ -185,122 +190,127 @@ static __poll_t wake_writers_locked(struct mp_channel *ch)
 static __poll_t chunk_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_chunk *chunk = container_of(req, struct mp_chunk, req);
-	struct mp_channel *ch = mp_channel_of(req->link);
+	struct mp_out *out = chunk->out;
 	__poll_t wake = 0;
 
-	ch->out_sent--;
+	out->sent--;
 	if (!ret && !list_empty(&chunk->node))
-		wake |= chunk_take_locked(ch, chunk, answer);
+		wake |= chunk_take_locked(out, chunk, answer);
 	else if (ret == -ENOMEM && !list_empty(&chunk->node))
-		wake |= chunk_given_up_locked(ch, chunk);
+		wake |= chunk_given_up_locked(out, chunk);
 	chunk->is_sent = false;
 	if (!list_empty(&chunk->node) && chunk->start == chunk->end) {
 		list_del_init(&chunk->node);
-		ch->out_memory -= chunk_memory(chunk);
+		out->memory -= chunk_memory(chunk);
 	}
 	if (list_empty(&chunk->node))
-		chunk_free(ch, chunk);
-	return wake | wake_writers_locked(ch);
+		chunk_free(out, chunk);
+	return wake | wake_writers_locked(out);
 }
 
-static bool chunk_send_locked(struct mp_channel *ch, struct mp_chunk *chunk)
+static bool chunk_send_locked(struct mp_out *out, struct mp_chunk *chunk)
 {
+	struct mp_link *link = out->half.link;
+
 	mp_req_init(&chunk->req, chunk_taken);
 	mp_req_payload(&chunk->req, chunk->data + chunk->start,
-		       min3(chunk->end - chunk->start, chunk->piece, ch->link.port->max_io), false);
-	if (mp_link_send_locked(&ch->link, ch->link.port->tx, &chunk->req, MP_OP_WRITE, MP_LAZY,
+		       min3(chunk->end - chunk->start, chunk->piece, link->port->max_io), false);
+	if (mp_link_send_locked(link, link->port->tx, &chunk->req, MP_OP_WRITE, MP_LAZY,
 				   chunk->offset))
 		return false;
 	chunk->is_sent = true;
-	ch->out_sent++;
+	out->sent++;
 	/* Of what follows the rest is first: nothing goes before, and somebody waits for this. */
 	if (le32_to_cpu(chunk->req.header.length) < chunk->end - chunk->start)
-		ch->out_stopped = true;
+		out->is_stopped = true;
 	return true;
 }
 
 /* What may be filled further goes out only with nothing before it. */
-static bool may_send_locked(const struct mp_channel *ch, const struct mp_chunk *chunk)
+static bool may_send_locked(const struct mp_out *out, const struct mp_chunk *chunk)
 {
-	bool may_grow = chunk->end < chunk->size && list_is_last(&chunk->node, &ch->out_chunks);
+	bool may_grow = chunk->end < chunk->size && list_is_last(&chunk->node, &out->chunks);
 
-	return !chunk->is_filling && ch->out_sent < (may_grow ? 1 : MP_CHUNKS_IN_FLIGHT);
+	return !chunk->is_filling && out->sent < (may_grow ? 1 : MP_CHUNKS_IN_FLIGHT);
 }
 
-static void send_chunks_locked(struct mp_channel *ch)
+static void send_chunks_locked(struct mp_out *out)
 {
 	struct mp_chunk *chunk;
 
-	list_for_each_entry(chunk, &ch->out_chunks, node) {
+	list_for_each_entry(chunk, &out->chunks, node) {
 		if (chunk->is_sent)
 			continue;
-		if (!may_send_locked(ch, chunk) || !chunk_send_locked(ch, chunk) ||
-		    ch->out_stopped)
+		if (!may_send_locked(out, chunk) || !chunk_send_locked(out, chunk) ||
+		    out->is_stopped)
 			break;
 	}
 }
 
 /* The service takes no more: what was not taken is dropped. Returns what to wake. */
-static __poll_t end_chunks_locked(struct mp_channel *ch)
+static __poll_t end_chunks_locked(struct mp_out *out)
 {
 	/*
 	 * This state may have overtaken, on the other queue, the answers that say that
 	 * the service has these bytes.
 	 */
-	if (ch->out_sent) {
-		mp_write_want_locked(ch, true);
+	if (out->sent) {
+		mp_chunks_want_locked(out, true);
 		return 0;
 	}
-	mp_write_drop_locked(ch);
-	ch->out_wanted = false;		/* nothing is waited for any more */
+	mp_chunks_drop_locked(out);
+	out->wanted = false;		/* nothing is waited for any more */
 	return EPOLLOUT | EPOLLERR;
 }
 
 /* Sends what may be sent. Returns what to wake. */
-__poll_t mp_write_pump_locked(struct mp_channel *ch)
+__poll_t mp_chunks_pump_locked(struct mp_out *out)
 {
+	struct mp_link *link = out->half.link;
 	__poll_t wake = 0;
 
-	lockdep_assert_held(&ch->link.lock);
-	if (ch->link.error) {
-		mp_write_drop_locked(ch);
-		count_locked(ch);
+	lockdep_assert_held(&link->lock);
+	if (link->error) {
+		mp_chunks_drop_locked(out);
+		count_locked(out);
 		return 0;
 	}
-	if (ch->link.phase != MP_PHASE_CONNECTED)
+	if (link->phase != MP_PHASE_CONNECTED)
 		return 0;
-	if (!ch->out_sent)
-		ch->out_stopped = false;
-	if (list_empty(&ch->out_chunks))
+	if (!out->sent)
+		out->is_stopped = false;
+	if (list_empty(&out->chunks))
 		;
-	else if (ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED | MP_ST_CLOSED))
-		wake = end_chunks_locked(ch);
-	else if (!ch->out_stopped && (ch->link.bits & MP_ST_OUT))
-		send_chunks_locked(ch);
-	count_locked(ch);
+	else if (link->bits & (MP_ST_OUT_END | MP_ST_FAILED | MP_ST_CLOSED))
+		wake = end_chunks_locked(out);
+	else if (!out->is_stopped && (link->bits & MP_ST_OUT))
+		send_chunks_locked(out);
+	count_locked(out);
 	return wake;
 }
 
 /* A chunk with room for @size bytes; @force: outside every bound. NULL: none to be had. */
-static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool force)
+static struct mp_chunk *chunk_alloc(struct mp_out *out, size_t size, bool force)
 {
+	struct mp_link *link = out->half.link;
 	size_t inlined = size <= MP_CHUNK_MIN - sizeof(struct mp_chunk) ? size : 0;
 	size_t memory = size + sizeof(struct mp_chunk);
 	struct mp_chunk *chunk;
 
-	if (!mp_account_charge(ch->link.account, memory, force))
+	if (!mp_account_charge(link->account, memory, force))
 		return NULL;
 	chunk = kmalloc(sizeof(*chunk) + inlined, GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		goto err_charge;
 	chunk->data = (u8 *)(chunk + 1);
 	if (size == MP_CHUNK_MAX)
-		chunk->data = mp_pool_get(&ch->link.port->pool);
+		chunk->data = mp_pool_get(&link->port->pool);
 	else if (!inlined)
 		chunk->data = kmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!chunk->data)
 		goto err_chunk;
 	INIT_LIST_HEAD(&chunk->node);
+	chunk->out = out;
 	chunk->size = size;
 	chunk->piece = size;
 	chunk->start = 0;
@@ -312,7 +322,7 @@ static struct mp_chunk *chunk_alloc(struct mp_channel *ch, size_t size, bool for
 err_chunk:
 	kfree(chunk);
 err_charge:
-	mp_account_uncharge(ch->link.account, memory);
+	mp_account_uncharge(link->account, memory);
 	return NULL;
 }
 
@@ -320,29 +330,29 @@ err_charge:
  * For @want bytes more; larger than that where it will wait for others and be filled
  * further. The one chunk outside the bounds is a page [protocol.md 9.3].
  */
-static struct mp_chunk *chunk_make(struct mp_channel *ch, size_t want, bool is_first, bool waits)
+static struct mp_chunk *chunk_make(struct mp_out *out, size_t want, bool is_first, bool waits)
 {
 	size_t size = clamp_t(size_t, want, MP_CHUNK_MIN - sizeof(struct mp_chunk), MP_CHUNK_MAX);
 	struct mp_chunk *chunk;
 
 	if (size > MP_POOL_MIN)
 		waits = true;
-	chunk = chunk_alloc(ch, waits ? MP_CHUNK_MAX : size, false);
+	chunk = chunk_alloc(out, waits ? MP_CHUNK_MAX : size, false);
 	if (!chunk && size < MP_CHUNK_MAX && waits)
-		chunk = chunk_alloc(ch, size, false);
+		chunk = chunk_alloc(out, size, false);
 	if (!chunk)
-		chunk = chunk_alloc(ch, MP_CHUNK_MIN - sizeof(struct mp_chunk), is_first);
+		chunk = chunk_alloc(out, MP_CHUNK_MIN - sizeof(struct mp_chunk), is_first);
 	return chunk;
 }
 
 /* The last chunk, if more fits in; it is not sent while it is being filled. */
-static struct mp_chunk *chunk_reopen_locked(struct mp_channel *ch)
+static struct mp_chunk *chunk_reopen_locked(struct mp_out *out)
 {
 	struct mp_chunk *chunk;
 
-	if (list_empty(&ch->out_chunks))
+	if (list_empty(&out->chunks))
 		return NULL;
-	chunk = list_last_entry(&ch->out_chunks, struct mp_chunk, node);
+	chunk = list_last_entry(&out->chunks, struct mp_chunk, node);
 	if (chunk->is_sent || chunk->end == chunk->size)
 		return NULL;
 	chunk->is_filling = true;
@@ -350,20 +360,20 @@ static struct mp_chunk *chunk_reopen_locked(struct mp_channel *ch)
 }
 
 /* It ended meanwhile: the caller looks again. */
-static bool is_over_locked(const struct mp_channel *ch)
+static bool is_over_locked(const struct mp_out *out)
 {
-	return ch->link.error || ch->link.phase != MP_PHASE_CONNECTED || ch->shut_out ||
-	       ch->write_generation != ch->link.generation ||
-	       (ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED));
+	return mp_half_state_locked(&out->half) != MP_HALF_OPEN ||
+	       out->generation != out->half.link->generation;
 }
 
 /*
  * Copies into @chunk, which is on the list (@is_old) or new, and sends it when it is its
  * turn. Returns bytes, -EFAULT, -EAGAIN (over).
  */
-static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is_old,
+static ssize_t chunk_fill(struct mp_out *out, struct mp_chunk *chunk, bool is_old,
 			  struct iov_iter *from)
 {
+	struct mp_link *link = out->half.link;
 	size_t copied = copy_from_iter(chunk->data + chunk->end,
 				       min_t(size_t, chunk->size - chunk->end,
 					     iov_iter_count(from)), from);
@@ -371,31 +381,31 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
 	__poll_t wake = 0;
 	bool dropped;
 
-	spin_lock_irq(&ch->link.lock);
+	spin_lock_irq(&link->lock);
 	chunk->is_filling = false;
 	dropped = is_old && list_empty(&chunk->node);
-	if (copied && (dropped || is_over_locked(ch))) {
+	if (copied && (dropped || is_over_locked(out))) {
 		iov_iter_revert(from, copied);
 		ret = -EAGAIN;
 	}
 	if (ret > 0) {
 		if (!is_old) {
-			chunk->offset = ch->out_offset;
-			list_add_tail(&chunk->node, &ch->out_chunks);
-			ch->out_memory += chunk_memory(chunk);
+			chunk->offset = out->half.offset;
+			list_add_tail(&chunk->node, &out->chunks);
+			out->memory += chunk_memory(chunk);
 		}
 		chunk->end += copied;
-		ch->out_offset += copied;
-		ch->out_bytes += copied;
+		out->half.offset += copied;
+		out->bytes += copied;
 	}
 	/* What may grow further goes when that which is under way has been answered. */
-	if (ret < 0 || !is_old || !ch->out_sent || chunk->end == chunk->size)
-		wake = mp_link_progress_locked(&ch->link);
-	spin_unlock_irq(&ch->link.lock);
+	if (ret < 0 || !is_old || !out->sent || chunk->end == chunk->size)
+		wake = mp_link_progress_locked(link);
+	spin_unlock_irq(&link->lock);
 	if (dropped || (!is_old && ret < 0))
-		chunk_free(ch, chunk);
+		chunk_free(out, chunk);
 	if (wake)
-		mp_link_settle(&ch->link, wake);
+		mp_link_settle(link, wake);
 	return ret;
 }
 
@@ -403,28 +413,29 @@ static ssize_t chunk_fill(struct mp_channel *ch, struct mp_chunk *chunk, bool is
  * Copies the head of @from and sends it, under the write mutex; drops the lock. Returns
  * bytes, -EAGAIN (no room), -EFAULT, -ENOMEM.
  */
-ssize_t mp_chunk_copy_locked(struct mp_channel *ch, struct iov_iter *from)
-	__releases(&ch->link.lock)
+ssize_t mp_chunks_copy_locked(struct mp_out *out, struct iov_iter *from)
+	__releases(&out->half.link->lock)
 {
+	struct mp_link *link = out->half.link;
 	struct mp_chunk *chunk;
 	bool is_first, room, waits;
 
-	chunk = chunk_reopen_locked(ch);
-	is_first = list_empty(&ch->out_chunks);
-	waits = ch->out_sent;
-	room = chunk || mp_write_has_room_locked(ch);
+	chunk = chunk_reopen_locked(out);
+	is_first = list_empty(&out->chunks);
+	waits = out->sent;
+	room = chunk || mp_chunks_have_room_locked(out);
 	if (!room)
-		mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->link.lock);
+		mp_chunks_want_locked(out, true);
+	spin_unlock_irq(&link->lock);
 	if (!room)
 		return -EAGAIN;
 	if (chunk)
-		return chunk_fill(ch, chunk, true, from);
-	chunk = chunk_make(ch, iov_iter_count(from), is_first, waits);
+		return chunk_fill(out, chunk, true, from);
+	chunk = chunk_make(out, iov_iter_count(from), is_first, waits);
 	if (chunk)
-		return chunk_fill(ch, chunk, false, from);
-	spin_lock_irq(&ch->link.lock);
-	mp_write_want_locked(ch, true);
-	spin_unlock_irq(&ch->link.lock);
+		return chunk_fill(out, chunk, false, from);
+	spin_lock_irq(&link->lock);
+	mp_chunks_want_locked(out, true);
+	spin_unlock_irq(&link->lock);
 	return is_first ? -ENOMEM : -EAGAIN;
 }

@@ -31,11 +31,11 @@ MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (2621
 #define MP_FETCH_MAX	65536U	/* likewise */
 #define MP_DEPTH_MAX	8U
 
-static void fetch_free(struct mp_channel *ch, struct mp_fetch *fetch)
+static void fetch_free(struct mp_in *in, struct mp_fetch *fetch)
 {
 	if (!fetch)
 		return;
-	mp_account_uncharge(ch->link.account, fetch->size + sizeof(*fetch));
+	mp_account_uncharge(in->half.link->account, fetch->size + sizeof(*fetch));
 	kfree(fetch);
 }
 
@@ -44,16 +44,17 @@ static void fetch_free(struct mp_channel *ch, struct mp_fetch *fetch)
  * this memory held before. @size counts the header; the first page of a channel lies
  * outside every bound [protocol.md 9.3].
  */
-static struct mp_fetch *fetch_alloc(struct mp_channel *ch, size_t size, gfp_t gfp)
+static struct mp_fetch *fetch_alloc(struct mp_in *in, size_t size, gfp_t gfp)
 {
-	bool force = size <= MP_FETCH_MIN && list_empty(&ch->in_fetches);
+	struct mp_link *link = in->half.link;
+	bool force = size <= MP_FETCH_MIN && list_empty(&in->fetches);
 	struct mp_fetch *fetch;
 
-	if (!mp_account_charge(ch->link.account, size, force))
+	if (!mp_account_charge(link->account, size, force))
 		return NULL;
 	fetch = kzalloc(size, gfp | __GFP_NOWARN | __GFP_NORETRY);
 	if (!fetch) {
-		mp_account_uncharge(ch->link.account, size);
+		mp_account_uncharge(link->account, size);
 		return NULL;
 	}
 	fetch->size = size - sizeof(*fetch);
@@ -67,30 +68,30 @@ static u32 buffer_max(void)
 
 /* --- What is learned ------------------------------------------------------ */
 
-static u32 size_wanted_locked(const struct mp_channel *ch)
+static u32 size_wanted_locked(const struct mp_in *in)
 {
-	return clamp(ch->in_size, MP_FETCH_MIN, min(buffer_max(), MP_FETCH_MAX));
+	return clamp(in->size, MP_FETCH_MIN, min(buffer_max(), MP_FETCH_MAX));
 }
 
-static u32 depth_wanted_locked(const struct mp_channel *ch)
+static u32 depth_wanted_locked(const struct mp_in *in)
 {
-	return clamp(buffer_max() / size_wanted_locked(ch), 1U, max_t(u32, ch->in_depth, 1));
+	return clamp(buffer_max() / size_wanted_locked(in), 1U, max_t(u32, in->depth, 1));
 }
 
-static void learn_full_locked(struct mp_channel *ch)
+static void learn_full_locked(struct mp_in *in)
 {
-	if (ch->in_size < MP_FETCH_MAX)
-		ch->in_size = min(max(ch->in_size, MP_FETCH_MIN) * 4, MP_FETCH_MAX);
+	if (in->size < MP_FETCH_MAX)
+		in->size = min(max(in->size, MP_FETCH_MIN) * 4, MP_FETCH_MAX);
 	else
-		ch->in_depth = min(max_t(u32, ch->in_depth, 1) * 2, MP_DEPTH_MAX);
+		in->depth = min(max_t(u32, in->depth, 1) * 2, MP_DEPTH_MAX);
 }
 
-static void learn_short_locked(struct mp_channel *ch, u32 count)
+static void learn_short_locked(struct mp_in *in, u32 count)
 {
-	if (ch->in_depth > 1)
-		ch->in_depth /= 2;
-	else if (count < ch->in_size / 8)
-		ch->in_size = max(ch->in_size / 2, MP_FETCH_MIN);
+	if (in->depth > 1)
+		in->depth /= 2;
+	else if (count < in->size / 8)
+		in->size = max(in->size / 2, MP_FETCH_MIN);
 }
 
 /* --- Answers -------------------------------------------------------------- */
@@ -99,61 +100,60 @@ static void learn_short_locked(struct mp_channel *ch, u32 count)
  * What the fetches at the head of the list brought, as far as they are back. Bytes
  * behind a gap are the device's mistake. Returns what to wake.
  */
-static __poll_t fetch_settle_locked(struct mp_channel *ch)
+static __poll_t fetch_settle_locked(struct mp_in *in)
 {
 	struct mp_fetch *fetch, *next;
 
-	list_for_each_entry_safe(fetch, next, &ch->in_fetches, node) {
+	list_for_each_entry_safe(fetch, next, &in->fetches, node) {
 		if (fetch->is_busy)
 			break;
-		if (fetch->offset < ch->in_offset)
+		if (fetch->offset < in->half.offset)
 			continue;	/* settled before */
-		if (fetch->end && fetch->offset != ch->in_offset)
-			return mp_link_break_locked(&ch->link, "bytes behind a gap");
+		if (fetch->end && fetch->offset != in->half.offset)
+			return mp_link_break_locked(in->half.link, "bytes behind a gap");
 		if (!fetch->end) {
 			list_del_init(&fetch->node);
-			swap(ch->in_spare, fetch);
-			fetch_free(ch, fetch);
+			swap(in->spare, fetch);
+			fetch_free(in, fetch);
 			continue;
 		}
-		ch->in_full++;
-		ch->in_ready += fetch->end;
-		ch->in_offset += fetch->end;
-		ch->bytes_in += fetch->end;
+		in->full++;
+		in->ready += fetch->end;
+		in->half.offset += fetch->end;
+		in->half.bytes += fetch->end;
 	}
-	if (!ch->in_busy) {
-		ch->in_asked = ch->in_offset;
-		ch->in_stopped = false;
-	}
+	if (!in->busy)
+		in->is_stopped = false;
 	return 0;
 }
 
 /* Takes over what a READ brought. Returns what to wake. */
-static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
+static __poll_t fetch_take_locked(struct mp_in *in, struct mp_fetch *fetch,
 				  const struct mp_result *answer)
 {
+	struct mp_link *link = in->half.link;
 	u64 expected = le64_to_cpu(answer->offset);
 	u32 count = le32_to_cpu(answer->count);
 
 	switch (le32_to_cpu(answer->status)) {
 	case MP_OK:
 		if (expected != fetch->offset + count)
-			return mp_link_break_locked(&ch->link, "read offset");
+			return mp_link_break_locked(link, "read offset");
 		if (!count && !(le16_to_cpu(answer->state.bits) & MP_ST_IN_END))
-			return mp_link_break_locked(&ch->link, "empty read");
+			return mp_link_break_locked(link, "empty read");
 		fetch->end = count;
 		if (count == le32_to_cpu(fetch->req.header.length))
-			learn_full_locked(ch);
+			learn_full_locked(in);
 		else
-			learn_short_locked(ch, count);
+			learn_short_locked(in, count);
 		break;
 	case MP_ORDER:
 		/* Only behind one that came back short: else it would be so for ever. */
-		if (expected >= fetch->offset || expected < ch->in_offset)
-			return mp_link_break_locked(&ch->link, "read order");
+		if (expected >= fetch->offset || expected < in->half.offset)
+			return mp_link_break_locked(link, "read order");
 		break;
 	case MP_CANCELLED:
-		ch->in_retry = true;
+		in->retry = true;
 		break;
 	case MP_AGAIN:
 		/*
@@ -161,18 +161,18 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
 		 * on the other queue.
 		 */
 		if (!mp_again_is_valid(answer, MP_ST_IN))
-			return mp_link_break_locked(&ch->link, "read again");
+			return mp_link_break_locked(link, "read again");
 		break;
 	case MP_ENDED:
 	case MP_BAD_STATE:
 		break;	/* the state says why */
 	case MP_FAULT:
-		return mp_link_fault_locked(&ch->link);
+		return mp_link_fault_locked(link);
 	default:
-		return mp_link_break_locked(&ch->link, "read status");
+		return mp_link_break_locked(link, "read status");
 	}
 	if (fetch->end < le32_to_cpu(fetch->req.header.length))
-		ch->in_stopped = true;
+		in->is_stopped = true;
 	return 0;
 }
 
@@ -180,14 +180,14 @@ static __poll_t fetch_take_locked(struct mp_channel *ch, struct mp_fetch *fetch,
  * A READ found no memory on its way to the device, and no byte is lost by that. The next one
  * asks for a page at most; a blocking reader who had no more from that hears of it.
  */
-static void fetch_given_up_locked(struct mp_channel *ch)
+static void fetch_given_up_locked(struct mp_in *in)
 {
-	if (ch->in_small && ch->in_waiters)
-		ch->in_failed = true;
+	if (in->is_small && in->waiters)
+		in->is_failed = true;
 	else
-		ch->in_retry = true;
-	ch->in_small = true;
-	ch->in_stopped = true;
+		in->retry = true;
+	in->is_small = true;
+	in->is_stopped = true;
 }
 
 /*
@@ -200,22 +200,22 @@ static void fetch_given_up_locked(struct mp_channel *ch)
 static __poll_t fetch_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_fetch *fetch = container_of(req, struct mp_fetch, req);
-	struct mp_channel *ch = mp_channel_of(req->link);
+	struct mp_in *in = fetch->in;
 	__poll_t wake = EPOLLIN;
 
 	fetch->is_busy = false;
 	if (!ret)
-		ch->in_small = false;
+		in->is_small = false;
 	if (list_empty(&fetch->node)) {
-		fetch_free(ch, fetch);	/* forgotten meanwhile */
+		fetch_free(in, fetch);	/* forgotten meanwhile */
 		return wake;
 	}
-	ch->in_busy--;
+	in->busy--;
 	if (!ret)
-		wake |= fetch_take_locked(ch, fetch, answer);
+		wake |= fetch_take_locked(in, fetch, answer);
 	else if (ret == -ENOMEM)
-		fetch_given_up_locked(ch);
-	return wake | fetch_settle_locked(ch);
+		fetch_given_up_locked(in);
+	return wake | fetch_settle_locked(in);
 }
 
 /* --- Asking --------------------------------------------------------------- */
@@ -225,65 +225,77 @@ static __poll_t fetch_taken(struct mp_req *req, int ret, const struct mp_result 
  * has no error yet: a reader that is refused again and again would keep the processor from the
  * work item that ends the channel.
  */
-bool mp_fetch_may_ask_locked(const struct mp_channel *ch)
+bool mp_fetch_may_ask_locked(const struct mp_in *in)
 {
-	return ch->link.phase == MP_PHASE_CONNECTED && !ch->link.error && !ch->shut_in &&
-	       !ch->link.is_released && !ch->in_batch && !ch->in_stopped &&
-	       !READ_ONCE(ch->link.port->rx->is_broken) &&
-	       !(ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED));
+	const struct mp_link *link = in->half.link;
+
+	return mp_half_state_locked(&in->half) == MP_HALF_OPEN && !link->is_released &&
+	       !in->half.batch && !in->is_stopped && !READ_ONCE(link->port->rx->is_broken);
 }
 
-static bool wants_more_locked(const struct mp_channel *ch)
+static bool wants_more_locked(const struct mp_in *in)
 {
-	return (ch->link.bits & MP_ST_IN) && mp_fetch_may_ask_locked(ch) &&
-	       ch->in_busy + ch->in_full < depth_wanted_locked(ch);
+	return (in->half.link->bits & MP_ST_IN) && mp_fetch_may_ask_locked(in) &&
+	       in->busy + in->full < depth_wanted_locked(in);
 }
 
-static bool fetch_send_locked(struct mp_channel *ch, struct mp_fetch *fetch, u16 flags)
+/* Where the next READ begins, if those at the device come back full. */
+static u64 asked_locked(const struct mp_in *in)
 {
-	u32 len = min(fetch->size, ch->link.port->max_io);
+	const struct mp_fetch *last;
 
-	if (ch->in_small)
+	if (!in->busy)
+		return in->half.offset;
+	last = list_last_entry(&in->fetches, struct mp_fetch, node);
+	return last->offset + le32_to_cpu(last->req.header.length);
+}
+
+static bool fetch_send_locked(struct mp_in *in, struct mp_fetch *fetch, u16 flags)
+{
+	struct mp_link *link = in->half.link;
+	u32 len = min(fetch->size, link->port->max_io);
+
+	if (in->is_small)
 		len = min_t(u32, len, MP_FETCH_MIN - sizeof(*fetch));
 	fetch->start = 0;
 	fetch->end = 0;
-	fetch->offset = ch->in_asked;
+	fetch->offset = asked_locked(in);
+	fetch->in = in;
 	mp_req_init(&fetch->req, fetch_taken);
 	mp_req_payload(&fetch->req, fetch->data, len, true);
-	if (mp_link_send_locked(&ch->link, ch->link.port->rx, &fetch->req, MP_OP_READ, flags,
+	if (mp_link_send_locked(link, link->port->rx, &fetch->req, MP_OP_READ, flags,
 				   fetch->offset)) {
-		fetch_free(ch, fetch);
+		fetch_free(in, fetch);
 		return false;
 	}
 	fetch->is_busy = true;
-	list_add_tail(&fetch->node, &ch->in_fetches);
-	ch->in_busy++;
-	ch->in_asked += len;
-	ch->in_retry = false;
-	ch->in_failed = false;
+	list_add_tail(&fetch->node, &in->fetches);
+	in->busy++;
+	in->retry = false;
+	in->is_failed = false;
 	return true;
 }
 
 /* A page or less, from where we may not wait. In an interrupt, too, the opener's group pays. */
-static struct mp_fetch *fetch_alloc_page_locked(struct mp_channel *ch)
+static struct mp_fetch *fetch_alloc_page_locked(struct mp_in *in)
 {
-	struct mem_cgroup *old = set_active_memcg(ch->memcg);
+	struct mem_cgroup *old = set_active_memcg(in->memcg);
 	/* Not GFP_ATOMIC: that would pass the group's limit, and take what interrupts need. */
-	struct mp_fetch *fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_NOWAIT | __GFP_ACCOUNT);
+	struct mp_fetch *fetch = fetch_alloc(in, MP_FETCH_MIN, GFP_NOWAIT | __GFP_ACCOUNT);
 
 	set_active_memcg(old);
 	return fetch;
 }
 
 /* A fetch for the next READ: the spare one, else a new one if there is memory. */
-static struct mp_fetch *fetch_get_locked(struct mp_channel *ch)
+static struct mp_fetch *fetch_get_locked(struct mp_in *in)
 {
-	struct mp_fetch *fetch = ch->in_spare;
+	struct mp_fetch *fetch = in->spare;
 
-	ch->in_spare = NULL;
+	in->spare = NULL;
 	if (!fetch)
-		fetch = fetch_alloc_page_locked(ch);
-	ch->fetch_failed = !fetch;
+		fetch = fetch_alloc_page_locked(in);
+	in->fetch_failed = !fetch;
 	return fetch;
 }
 
@@ -293,44 +305,45 @@ static struct mp_fetch *fetch_get_locked(struct mp_channel *ch)
  * (mp_fetch_urge_locked()). A polled channel that gets no memory here shows IN, and
  * the read that follows tries again where it may wait for memory.
  */
-void mp_fetch_ahead_locked(struct mp_channel *ch, bool is_reader)
+void mp_fetch_ahead_locked(struct mp_in *in, bool is_reader)
 {
 	struct mp_fetch *fetch;
 	bool lazy;
 
-	lockdep_assert_held(&ch->link.lock);
-	while (wants_more_locked(ch)) {
+	lockdep_assert_held(&in->half.link->lock);
+	while (wants_more_locked(in)) {
 		/* Beyond the first only in memory that is there already. */
-		if (!ch->in_spare && (ch->in_busy || ch->in_full))
+		if (!in->spare && (in->busy || in->full))
 			return;
-		fetch = fetch_get_locked(ch);
+		fetch = fetch_get_locked(in);
 		if (!fetch)
 			return;
-		lazy = is_reader && !ch->is_polled && !ch->in_waiters &&
-		       mp_spin_is_on(&ch->in_spin);
-		if (!fetch_send_locked(ch, fetch, MP_READ_NOW | (lazy ? MP_LAZY : 0)))
+		lazy = is_reader && !in->is_polled && !in->waiters &&
+		       mp_spin_is_on(&in->half.spin);
+		if (!fetch_send_locked(in, fetch, MP_READ_NOW | (lazy ? MP_LAZY : 0)))
 			return;
 	}
 }
 
-static void park_locked(struct mp_channel *ch, u16 flags)
+static void park_locked(struct mp_in *in, u16 flags)
 {
+	struct mp_link *link = in->half.link;
 	struct mp_fetch *fetch;
 
-	lockdep_assert_held(&ch->link.lock);
-	if (ch->in_busy || ch->in_full || !mp_fetch_may_ask_locked(ch))
+	lockdep_assert_held(&link->lock);
+	if (in->busy || in->full || !mp_fetch_may_ask_locked(in))
 		return;
-	fetch = fetch_get_locked(ch);
+	fetch = fetch_get_locked(in);
 	if (fetch)
-		fetch_send_locked(ch, fetch, flags);
+		fetch_send_locked(in, fetch, flags);
 	else	/* without IN there is nothing to be readable for: an event comes */
-		ch->fetch_failed = ch->link.bits & MP_ST_IN;
+		in->fetch_failed = link->bits & MP_ST_IN;
 }
 
 /* For a caller that waits: one READ may wait at the device with him. */
-void mp_fetch_park_locked(struct mp_channel *ch)
+void mp_fetch_park_locked(struct mp_in *in)
 {
-	park_locked(ch, 0);
+	park_locked(in, 0);
 }
 
 /* Enough for a read of @want bytes, and no more than one READ may bring. */
@@ -341,17 +354,18 @@ static u32 size_for(size_t want)
 }
 
 /* Is there a READ to be sent for which there is no memory yet? */
-static bool needs_spare(struct mp_channel *ch, size_t want, bool nonblock, u32 *size)
+static bool needs_spare(struct mp_in *in, size_t want, bool nonblock, u32 *size)
 {
+	struct mp_link *link = in->half.link;
 	bool ret;
 
-	spin_lock_irq(&ch->link.lock);
-	mp_fetch_ahead_locked(ch, !nonblock);
-	ret = !ch->in_spare &&
-	      (wants_more_locked(ch) || (!nonblock && !ch->in_busy && !ch->in_full &&
-					 mp_fetch_may_ask_locked(ch)));
-	*size = max(size_wanted_locked(ch), size_for(want));
-	spin_unlock_irq(&ch->link.lock);
+	spin_lock_irq(&link->lock);
+	mp_fetch_ahead_locked(in, !nonblock);
+	ret = !in->spare &&
+	      (wants_more_locked(in) || (!nonblock && !in->busy && !in->full &&
+					 mp_fetch_may_ask_locked(in)));
+	*size = max(size_wanted_locked(in), size_for(want));
+	spin_unlock_irq(&link->lock);
 	return ret;
 }
 
@@ -359,21 +373,22 @@ static bool needs_spare(struct mp_channel *ch, size_t want, bool nonblock, u32 *
  * Before a read of @want bytes, where memory may be waited for: sends what is worth
  * sending, and has a spare for a call that will wait.
  */
-void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock)
+void mp_fetch_prepare(struct mp_in *in, size_t want, bool nonblock)
 {
+	struct mp_link *link = in->half.link;
 	struct mp_fetch *fetch;
 	u32 size;
 
-	while (needs_spare(ch, want, nonblock, &size)) {
-		fetch = fetch_alloc(ch, size, GFP_KERNEL_ACCOUNT);
+	while (needs_spare(in, want, nonblock, &size)) {
+		fetch = fetch_alloc(in, size, GFP_KERNEL_ACCOUNT);
 		if (!fetch)
-			fetch = fetch_alloc(ch, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);
+			fetch = fetch_alloc(in, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);
 		if (!fetch)
 			return;
-		spin_lock_irq(&ch->link.lock);
-		swap(ch->in_spare, fetch);
-		spin_unlock_irq(&ch->link.lock);
-		fetch_free(ch, fetch);
+		spin_lock_irq(&link->lock);
+		swap(in->spare, fetch);
+		spin_unlock_irq(&link->lock);
+		fetch_free(in, fetch);
 	}
 }
 
@@ -382,32 +397,33 @@ void mp_fetch_prepare(struct mp_channel *ch, size_t want, bool nonblock)
  * of it, since a fast answer would come as an event before one that goes behind it. A reader who
  * polls finds the answer in the ring, so no interrupt is made, unless somebody sleeps.
  */
-void mp_fetch_expect(struct mp_channel *ch)
+void mp_fetch_expect(struct mp_in *in)
 {
+	struct mp_link *link = in->half.link;
 	struct mp_fetch *fetch = NULL;
-	bool lazy = !READ_ONCE(ch->is_polled);
+	bool lazy = !READ_ONCE(in->is_polled);
 
-	if (!READ_ONCE(ch->in_turn) || (lazy && !mp_spin_is_on(&ch->in_spin)))
+	if (!READ_ONCE(in->turn) || (lazy && !mp_spin_is_on(&in->half.spin)))
 		return;
-	if (!READ_ONCE(ch->in_spare))
-		fetch = fetch_alloc(ch, size_for(READ_ONCE(ch->in_want)), GFP_KERNEL_ACCOUNT);
-	spin_lock_irq(&ch->link.lock);
-	ch->in_turn = false;
-	if (!ch->in_spare)
-		swap(ch->in_spare, fetch);
-	lazy = !ch->is_polled;
-	if (!(ch->link.bits & MP_ST_IN) && !(lazy && ch->in_waiters))
-		park_locked(ch, lazy ? MP_LAZY : 0);
-	mp_fetch_trim_locked(ch);
-	spin_unlock_irq(&ch->link.lock);
-	fetch_free(ch, fetch);
+	if (!READ_ONCE(in->spare))
+		fetch = fetch_alloc(in, size_for(READ_ONCE(in->want)), GFP_KERNEL_ACCOUNT);
+	spin_lock_irq(&link->lock);
+	in->turn = false;
+	if (!in->spare)
+		swap(in->spare, fetch);
+	lazy = !in->is_polled;
+	if (!(link->bits & MP_ST_IN) && !(lazy && in->waiters))
+		park_locked(in, lazy ? MP_LAZY : 0);
+	mp_fetch_trim_locked(in);
+	spin_unlock_irq(&link->lock);
+	fetch_free(in, fetch);
 }
 
 /* Nobody waits any more: the device need not keep the READ. */
-void mp_fetch_cancel_locked(struct mp_channel *ch)
+void mp_fetch_cancel_locked(struct mp_in *in)
 {
-	if (!ch->in_waiters && ch->in_busy)
-		mp_urgent_cancel_locked(&ch->link);
+	if (!in->waiters && in->busy)
+		mp_urgent_cancel_locked(in->half.link);
 }
 
 /*
@@ -416,60 +432,61 @@ void mp_fetch_cancel_locked(struct mp_channel *ch)
  * waits for room or memory would be overtaken by the CANCEL and then be parked, lazy: it is
  * made to say what is so now.
  */
-void mp_fetch_urge_locked(struct mp_channel *ch)
+void mp_fetch_urge_locked(struct mp_in *in)
 {
+	struct mp_link *link = in->half.link;
 	struct mp_fetch *fetch;
 	bool cancel = false;
 
-	if (!ch->in_busy || ch->link.error)
+	if (!in->busy || link->error)
 		return;
-	list_for_each_entry(fetch, &ch->in_fetches, node)
+	list_for_each_entry(fetch, &in->fetches, node)
 		if (fetch->is_busy && (fetch->req.header.flags & cpu_to_le16(MP_LAZY)))
-			cancel |= !mp_queue_hurry(ch->link.port->rx, &fetch->req);
+			cancel |= !mp_queue_hurry(link->port->rx, &fetch->req);
 	if (cancel)
-		mp_urgent_cancel_locked(&ch->link);
+		mp_urgent_cancel_locked(link);
 }
 
 /* --- What was fetched ------------------------------------------------------ */
 
 /* @bytes of the first were read. */
-void mp_fetch_consume_locked(struct mp_channel *ch, struct mp_fetch *fetch, u32 bytes)
+void mp_fetch_consume_locked(struct mp_in *in, struct mp_fetch *fetch, u32 bytes)
 {
 	fetch->start += bytes;
-	ch->in_ready -= bytes;
+	in->ready -= bytes;
 	if (fetch->start < fetch->end)
 		return;
 	list_del_init(&fetch->node);
-	ch->in_full--;
+	in->full--;
 	/* The size that the next should have decides which one is kept. */
-	if (!ch->in_spare || ch->in_spare->size < fetch->size)
-		swap(ch->in_spare, fetch);
-	fetch_free(ch, fetch);
+	if (!in->spare || in->spare->size < fetch->size)
+		swap(in->spare, fetch);
+	fetch_free(in, fetch);
 }
 
 /* A channel that has nothing under way keeps no memory. */
-void mp_fetch_trim_locked(struct mp_channel *ch)
+void mp_fetch_trim_locked(struct mp_in *in)
 {
-	if (ch->in_busy || ch->in_waiters || ch->in_copying || wants_more_locked(ch))
+	if (in->busy || in->waiters || in->copying || wants_more_locked(in))
 		return;
-	fetch_free(ch, ch->in_spare);
-	ch->in_spare = NULL;
+	fetch_free(in, in->spare);
+	in->spare = NULL;
 }
 
 /* Drops everything; what the device still has is freed when it comes back. */
-void mp_fetch_forget_locked(struct mp_channel *ch)
+void mp_fetch_forget_locked(struct mp_in *in)
 {
 	struct mp_fetch *fetch, *next;
 
-	list_for_each_entry_safe(fetch, next, &ch->in_fetches, node) {
+	list_for_each_entry_safe(fetch, next, &in->fetches, node) {
 		list_del_init(&fetch->node);
 		if (!fetch->is_busy)
-			fetch_free(ch, fetch);
+			fetch_free(in, fetch);
 	}
-	ch->in_busy = 0;
-	ch->in_full = 0;
-	ch->in_ready = 0;
-	ch->in_stopped = false;
-	fetch_free(ch, ch->in_spare);
-	ch->in_spare = NULL;
+	in->busy = 0;
+	in->full = 0;
+	in->ready = 0;
+	in->is_stopped = false;
+	fetch_free(in, in->spare);
+	in->spare = NULL;
 }

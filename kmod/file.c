@@ -25,7 +25,7 @@ static int mp_file_open(struct inode *inode, struct file *file)
 		return PTR_ERR(ch);
 	ch->is_readable = file->f_mode & FMODE_READ;
 	if (port->is_fixed) {
-		ret = mp_connect_fixed(ch);
+		ret = mp_naming_fixed(&ch->naming);
 		if (ret) {
 			mp_channel_release(ch);
 			return ret;
@@ -45,15 +45,15 @@ static int mp_file_release(struct inode *inode, struct file *file)
 /* From here on the driver fetches for it, and each answer makes an interrupt. */
 static void set_polled_locked(struct mp_channel *ch)
 {
-	if (ch->is_polled)
+	if (ch->in.is_polled)
 		return;
-	ch->is_polled = true;
-	mp_fetch_urge_locked(ch);
+	ch->in.is_polled = true;
+	mp_fetch_urge_locked(&ch->in);
 }
 
 static void set_polled(struct mp_channel *ch)
 {
-	if (READ_ONCE(ch->is_polled))
+	if (READ_ONCE(ch->in.is_polled))
 		return;
 	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
@@ -102,17 +102,17 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &ch->link.wait, wait);
 	if (READ_ONCE(ch->link.is_held))
-		mp_wait_look(ch);
+		mp_wait_look(&ch->link);
 	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
-	mp_fetch_ahead_locked(ch, false);
+	mp_fetch_ahead_locked(&ch->in, false);
 	if (events & (EPOLLIN | EPOLLRDNORM))
 		ch->end.is_read = true;
 	if (mp_end_is_met_locked(ch))
 		edge = mp_end_poll_locked(ch, events);
 	mask = mp_poll_mask_locked(ch);
 	if (!(mask & EPOLLOUT))
-		mp_write_want_locked(ch, true);
+		mp_chunks_want_locked(&ch->out, true);
 	spin_unlock_irq(&ch->link.lock);
 	mp_link_settle(&ch->link, edge);
 	return mask;
@@ -124,7 +124,7 @@ static int mp_file_fasync(int fd, struct file *file, int on)
 
 	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
-	mp_write_want_locked(ch, true);
+	mp_chunks_want_locked(&ch->out, true);
 	spin_unlock_irq(&ch->link.lock);
 	return fasync_helper(fd, file, on, &ch->fasync);
 }
@@ -145,7 +145,7 @@ static long connect_to(struct mp_channel *ch, const struct mp_user *user, const 
 		return -ENAMETOOLONG;
 	if (!mp_name_is_valid(name, len))
 		return -EINVAL;
-	ret = mp_connect_name(ch, user, name, len, nonblock, true);
+	ret = mp_naming_connect(&ch->naming, user, name, len, nonblock, true);
 	return ret == -EAGAIN ? -EINPROGRESS : ret;
 }
 
@@ -227,22 +227,22 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 	}
 	info->channel = ch->link.slot;
 	info->generation = ch->link.generation;
-	info->readable = mp_read_buffered_locked(ch);
-	info->unsent = ch->out_bytes;
-	info->flags = (bits & MP_ST_IN_END || ch->shut_in ? MANYPORT_INFO_IN_ENDED : 0) |
-		      (bits & MP_ST_OUT_END || ch->shut_out ? MANYPORT_INFO_OUT_ENDED : 0) |
+	info->readable = mp_in_buffered_locked(&ch->in);
+	info->unsent = ch->out.bytes;
+	info->flags = (bits & MP_ST_IN_END || ch->in.half.is_shut ? MANYPORT_INFO_IN_ENDED : 0) |
+		      (bits & MP_ST_OUT_END || ch->out.half.is_shut ? MANYPORT_INFO_OUT_ENDED : 0) |
 		      (ch->link.port->is_fixed ? MANYPORT_INFO_FIXED : 0);
-	info->bytes_in = ch->bytes_in;
-	info->bytes_out = ch->bytes_out;
-	info->zero_copy_in = ch->zero_copy_in;
-	info->zero_copy_out = ch->zero_copy_out;
+	info->bytes_in = ch->in.half.bytes;
+	info->bytes_out = ch->out.half.bytes;
+	info->zero_copy_in = ch->in.half.zero_copy;
+	info->zero_copy_out = ch->out.half.zero_copy;
 	info->requests = ch->link.requests;
 	info->kicks = ch->link.kicks;
 	info->events = ch->link.events;
 	info->waits = ch->link.waits;
 	info->polled = ch->link.polled;
-	if (ch->name)
-		strscpy(info->service, ch->name, sizeof(info->service));
+	if (ch->naming.name)
+		strscpy(info->service, ch->naming.name, sizeof(info->service));
 }
 
 /* @size: what the caller's header knows of the structure. */
@@ -253,7 +253,7 @@ static long ioctl_info(struct mp_channel *ch, void __user *arg, u32 size)
 
 	if (!info)
 		return -ENOMEM;
-	mp_wait_look(ch);	/* answers that nobody waited for may lie in the rings */
+	mp_wait_look(&ch->link);	/* answers that nobody waited for may lie in the rings */
 	spin_lock_irq(&ch->link.lock);
 	fill_info_locked(ch, info);
 	spin_unlock_irq(&ch->link.lock);
@@ -268,9 +268,9 @@ static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 {
 	u32 bytes;
 
-	mp_wait_look(ch);	/* answers that nobody waited for may lie in the rings */
+	mp_wait_look(&ch->link);	/* answers that nobody waited for may lie in the rings */
 	spin_lock_irq(&ch->link.lock);
-	bytes = is_out ? ch->out_bytes : mp_read_buffered_locked(ch);
+	bytes = is_out ? ch->out.bytes : mp_in_buffered_locked(&ch->in);
 	spin_unlock_irq(&ch->link.lock);
 	return put_user((int)min_t(u32, bytes, INT_MAX), arg);
 }

@@ -88,6 +88,15 @@ static struct mp_link *link_find(struct mp_port *port, u32 slot, u32 generation)
 	return link;
 }
 
+/* The next generation: the device has said nothing of it, and answers to the last count no more. */
+void mp_link_renew_locked(struct mp_link *link)
+{
+	lockdep_assert_held(&link->lock);
+	link->bits = 0;
+	link->seq = 0;
+	WRITE_ONCE(link->generation, mp_port_next_generation(link->port));
+}
+
 /* --- Ends ------------------------------------------------------------------ */
 
 int mp_reason_to_errno(u16 reason)

@@ -24,7 +24,7 @@ struct mp_port;
 struct mp_queue;
 struct mp_link;
 
-/* How far the naming of a channel is; connect.c moves it on. */
+/* How far the naming of a channel is; naming.c moves it on. */
 enum mp_phase {
 	MP_PHASE_UNNAMED,
 	MP_PHASE_NAMING,	/* CONNECT sent; a first write or ioctl collects the answer */
@@ -73,6 +73,7 @@ struct mp_link {
 	bool is_aborted;		/* a holder ended it: error is set */
 	bool close_sent;		/* for good, after release or abort */
 	bool is_closed;			/* the device has forgotten the channel */
+	bool was_connected;		/* fixed port: the service has been there before */
 	bool is_wanted, is_held;	/* counted in tx->wanted, in tx->held */
 	u16 bits, reason;		/* of the device's newest state [protocol.md 7.1] */
 	u32 seq;			/* its number */
@@ -88,6 +89,7 @@ void mp_link_init(struct mp_link *link, const struct mp_link_ops *ops, struct mp
 int mp_link_take_slot(struct mp_link *link);
 void mp_link_free_slot(struct mp_link *link);
 void mp_link_put(struct mp_link *link);
+void mp_link_renew_locked(struct mp_link *link);
 
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset);

@@ -17,41 +17,42 @@
 /* The service takes no more: would a write do something other than wait? */
 static bool out_end_is_ready_locked(const struct mp_channel *ch)
 {
-	return !ch->link.port->is_fixed || ch->shut_out || mp_end_may_lose_locked(ch) ||
+	return !ch->link.port->is_fixed || ch->out.half.is_shut || mp_end_may_lose_locked(ch) ||
 	       mp_end_is_over_locked(ch);
 }
 
 static __poll_t connected_mask_locked(const struct mp_channel *ch)
 {
 	bool failed = ch->link.bits & MP_ST_FAILED;
-	bool in_end = ch->shut_in || failed ||
-		      ((ch->link.bits & MP_ST_IN_END) && !ch->in_busy && !ch->in_batch);
+	bool in_end = ch->in.half.is_shut || failed ||
+		      ((ch->link.bits & MP_ST_IN_END) && !ch->in.busy && !ch->in.half.batch);
 	/*
 	 * As of a stream socket: before its last bytes are read. With none there it would be a
 	 * read that says EAGAIN: the end itself is on its way then.
 	 */
-	bool in_hup = in_end || ((ch->link.bits & MP_ST_IN_HUP) && mp_read_buffered_locked(ch));
-	bool out_end = ch->shut_out || failed || (ch->link.bits & MP_ST_OUT_END);
+	bool in_hup = in_end || ((ch->link.bits & MP_ST_IN_HUP) && mp_in_buffered_locked(&ch->in));
+	bool out_end = ch->out.half.is_shut || failed || (ch->link.bits & MP_ST_OUT_END);
 	__poll_t mask = 0;
 
 	if (mp_end_is_met_locked(ch))
 		return MP_POLL_IN | EPOLLHUP;
 
 	/* Without memory to fetch into, the read that follows may wait for some. */
-	if (mp_read_is_ready_locked(ch) || ch->fetch_failed)
+	if (mp_in_is_ready_locked(&ch->in) || ch->in.fetch_failed)
 		mask |= MP_POLL_IN;
 	if (in_end)
 		mask |= MP_POLL_IN;
 	if (in_hup)
 		mask |= EPOLLRDHUP;
-	if (out_end ? out_end_is_ready_locked(ch) : mp_write_has_room_locked(ch) && !ch->out_batch)
+	if (out_end ? out_end_is_ready_locked(ch) :
+		      mp_chunks_have_room_locked(&ch->out) && !ch->out.half.batch)
 		mask |= MP_POLL_OUT;
 	/* On a fixed port an end is no failure, and HUP comes when all was read. */
 	if (ch->link.port->is_fixed)
 		return mask;
 	if (in_hup && out_end)
 		mask |= EPOLLHUP;
-	if (failed || ch->out_error)
+	if (failed || ch->out.error)
 		mask |= EPOLLERR;
 	return mask;
 }
@@ -66,13 +67,13 @@ __poll_t mp_poll_mask_locked(const struct mp_channel *ch)
 	case MP_PHASE_UNNAMED:
 		return MP_POLL_OUT;
 	case MP_PHASE_NAMING:
-		return ch->was_connected ? MP_POLL_IN | EPOLLHUP : 0;
+		return ch->link.was_connected ? MP_POLL_IN | EPOLLHUP : 0;
 	case MP_PHASE_REFUSED:
 		return MP_POLL_OUT | EPOLLERR;
 	case MP_PHASE_CONNECTED:
 		break;
 	}
-	return ch->is_collected ? connected_mask_locked(ch) : MP_POLL_OUT;
+	return ch->naming.is_collected ? connected_mask_locked(ch) : MP_POLL_OUT;
 }
 
 /* The key of a wake-up after @change (EPOLLIN, EPOLLOUT): as much of it as is true now. */

@@ -3,7 +3,7 @@
  * From the service to a process.
  *
  * Bytes come in one of two ways: by READs into driver memory (fetch.c), or, for a large
- * blocking read, into the caller's own pages (pages.c). Only one of the two is under way
+ * blocking read, into the caller's own pages (batch.c). Only one of the two is under way
  * at a time.
  *
  * What waits at the device belongs to the driver: a reader that leaves
@@ -11,87 +11,16 @@
  */
 #include "manyport.h"
 
-static bool batch_has_bytes_locked(const struct mp_channel *ch)
-{
-	return ch->in_batch && ch->in_batch->is_done;
-}
-
-/* Bytes that a read would get without the device. */
-u32 mp_read_buffered_locked(const struct mp_channel *ch)
-{
-	u32 bytes = ch->in_ready;
-
-	if (batch_has_bytes_locked(ch))
-		bytes += ch->in_batch->total - ch->in_batch->eaten;
-	return bytes;
-}
-
-/*
- * Drops what was received. What the device still fills is freed when it comes back, what
- * a reader copies at the moment when it has done so.
- */
-void mp_read_forget_locked(struct mp_channel *ch)
-{
-	if (ch->in_copying) {
-		ch->in_forget = true;
-		return;
-	}
-	if (batch_has_bytes_locked(ch)) {
-		mp_pages_free_later(ch->in_batch);
-		ch->in_batch = NULL;
-	}
-	mp_fetch_forget_locked(ch);
-}
-
-/*
- * With nothing buffered: 1 (bytes may come), 0 (the end), -errno. On a fixed
- * port the end is met again and again until the service is back.
- */
-int mp_read_state_locked(const struct mp_channel *ch)
-{
-	if (ch->link.error)
-		return ch->link.error;
-	if (ch->end_owed)
-		return 0;
-	if (ch->link.phase == MP_PHASE_NAMING)
-		return !ch->was_connected;
-	if (ch->link.phase == MP_PHASE_REFUSED && ch->link.port->is_fixed)
-		return mp_reason_to_errno(ch->link.reason);
-	if (ch->link.phase != MP_PHASE_CONNECTED)
-		return -ENOTCONN;
-	if (ch->shut_in)
-		return 0;
-	if (ch->in_failed)
-		return -ENOMEM;
-	if (ch->in_busy || ch->in_batch)
-		return 1;
-	if (!(ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED)))
-		return 1;
-	if (ch->link.port->is_fixed)
-		return 0;
-	return ch->link.bits & MP_ST_FAILED ? -ECONNRESET : 0;
-}
-
-/* Would a read now do something other than wait? */
-bool mp_read_is_ready_locked(const struct mp_channel *ch)
-{
-	return mp_read_buffered_locked(ch) || mp_read_state_locked(ch) <= 0;
-}
-
-/* Nothing is under way or was left behind: a READ may be made for this call. */
-static bool may_ask_locked(const struct mp_channel *ch)
-{
-	return mp_fetch_may_ask_locked(ch) && !ch->in_busy && !mp_read_buffered_locked(ch);
-}
-
 /* A READ into a call's own pages is made only with IN; to be asked again is for a fetch. */
-static bool is_worth_waking(struct mp_channel *ch, bool large)
+static bool is_worth_waking(void *of, bool large)
 {
+	struct mp_channel *ch = of;
 	bool ret;
 
 	spin_lock_irq(&ch->link.lock);
-	ret = mp_read_is_ready_locked(ch) ||
-	      (may_ask_locked(ch) && ((ch->link.bits & MP_ST_IN) || (ch->in_retry && !large)));
+	ret = mp_in_is_ready_locked(&ch->in) ||
+	      (mp_in_may_ask_locked(&ch->in) &&
+	       ((ch->link.bits & MP_ST_IN) || (ch->in.retry && !large)));
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
@@ -105,15 +34,15 @@ static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
 {
 	__poll_t wake;
 
-	ch->in_copying = false;
-	ch->in_turn = true;
-	if (rest && !ch->in_forget && !ch->in_spare)
+	ch->in.copying = false;
+	ch->in.turn = true;
+	if (rest && !ch->in.forget && !ch->in.spare)
 		return 0;
-	if (ch->in_forget)
-		mp_read_forget_locked(ch);
-	ch->in_forget = false;
+	if (ch->in.forget)
+		mp_in_forget_locked(&ch->in);
+	ch->in.forget = false;
 	wake = mp_link_progress_locked(&ch->link);
-	if (ch->is_polled && !mp_read_buffered_locked(ch) && mp_read_state_locked(ch) <= 0)
+	if (ch->in.is_polled && !mp_in_buffered_locked(&ch->in) && mp_in_state_locked(&ch->in) <= 0)
 		wake |= EPOLLIN;
 	return wake;
 }
@@ -128,18 +57,18 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 	bool fault = false, rest = false;
 	__poll_t wake;
 
-	ch->in_copying = true;
-	while (iov_iter_count(to) && (fetch = mp_fetch_first_locked(ch)) && !ch->in_forget) {
-		/* We hold the read mutex, and in_copying keeps it: nobody else touches it. */
+	ch->in.copying = true;
+	while (iov_iter_count(to) && (fetch = mp_fetch_first_locked(&ch->in)) && !ch->in.forget) {
+		/* We hold the read mutex, and in->copying keeps it: nobody else touches it. */
 		spin_unlock_irq(&ch->link.lock);
 		bytes = min_t(size_t, fetch->end - fetch->start, iov_iter_count(to));
 		copied = copy_to_iter(fetch->data + fetch->start, bytes, to);
 		total += copied;
 		spin_lock_irq(&ch->link.lock);
 		rest = copied < fetch->end - fetch->start;
-		mp_fetch_consume_locked(ch, fetch, copied);
+		mp_fetch_consume_locked(&ch->in, fetch, copied);
 		if (!large && !rest)
-			mp_fetch_ahead_locked(ch, !nonblock);
+			mp_fetch_ahead_locked(&ch->in, !nonblock);
 		fault = copied < bytes;
 		if (fault)
 			break;
@@ -154,14 +83,14 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 
 static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 {
-	struct mp_batch *batch = ch->in_batch;
-	size_t bytes = mp_pages_copy_orphan(batch, to);
+	struct mp_batch *batch = ch->in.half.batch;
+	size_t bytes = mp_batch_copy(batch, to);
 	__poll_t wake;
 
 	spin_lock_irq(&ch->link.lock);
 	if (batch->eaten == batch->total) {
-		ch->in_batch = NULL;
-		mp_pages_free_later(batch);
+		ch->in.half.batch = NULL;
+		mp_batch_free_later(batch);
 	}
 	wake = copy_end_locked(ch, false);
 	spin_unlock_irq(&ch->link.lock);
@@ -179,9 +108,9 @@ static ssize_t copy_head(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 
 	spin_lock_irq(&ch->link.lock);
 	head = copy_fetches_locked(ch, to, nonblock, large);
-	if (head < 0 || !large || !mp_pages_want(to))
+	if (head < 0 || !large || !mp_batch_is_worth(to))
 		return head;
-	rest = mp_pages_move(ch, to, true);
+	rest = mp_batch_move(&ch->in.half, to, mp_in_may_move_locked);
 	return rest > 0 ? head + rest : head;
 }
 
@@ -191,14 +120,14 @@ enum read_source { FROM_NOWHERE, FROM_ORPHAN, FROM_FETCHES, FROM_PAGES };
 /* With nothing there and bytes to come: asks for them as this call may. */
 static enum read_source read_ask_locked(struct mp_channel *ch, bool nonblock, bool large)
 {
-	if (!may_ask_locked(ch))
+	if (!mp_in_may_ask_locked(&ch->in))
 		return FROM_NOWHERE;
 	if (large)
 		return ch->link.bits & MP_ST_IN ? FROM_PAGES : FROM_NOWHERE;
 	if (nonblock)
-		mp_fetch_ahead_locked(ch, false);
+		mp_fetch_ahead_locked(&ch->in, false);
 	else
-		mp_fetch_park_locked(ch);
+		mp_fetch_park_locked(&ch->in);
 	return FROM_NOWHERE;
 }
 
@@ -214,28 +143,28 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 
 	spin_lock_irq(&ch->link.lock);
 	ch->end.is_read = true;
-	if (ch->end_owed && !ch->link.error) {
-		ch->end_owed = false;
+	if (ch->in.end_owed && !ch->link.error) {
+		ch->in.end_owed = false;
 		state = 0;
 		goto out;
 	}
 	if (!large) {
-		ch->in_want = min_t(size_t, iov_iter_count(to), U32_MAX);
-		if (ch->in_full && !batch_has_bytes_locked(ch))
+		ch->in.want = min_t(size_t, iov_iter_count(to), U32_MAX);
+		if (ch->in.full && !mp_in_has_orphan_locked(&ch->in))
 			return copy_fetches_locked(ch, to, nonblock, false);
-		if (!ch->in_busy || (ch->link.bits & MP_ST_IN)) {
+		if (!ch->in.busy || (ch->link.bits & MP_ST_IN)) {
 			spin_unlock_irq(&ch->link.lock);
-			mp_fetch_prepare(ch, iov_iter_count(to), nonblock);
+			mp_fetch_prepare(&ch->in, iov_iter_count(to), nonblock);
 			spin_lock_irq(&ch->link.lock);
 		}
 	}
-	if (batch_has_bytes_locked(ch))
+	if (mp_in_has_orphan_locked(&ch->in))
 		source = FROM_ORPHAN;
-	else if (ch->in_full)
+	else if (ch->in.full)
 		source = FROM_FETCHES;
 	else
-		state = mp_read_state_locked(ch);
-	ch->in_copying = source != FROM_NOWHERE;
+		state = mp_in_state_locked(&ch->in);
+	ch->in.copying = source != FROM_NOWHERE;
 	if (source == FROM_NOWHERE && state == 1)
 		source = read_ask_locked(ch, nonblock, large);
 out:
@@ -251,7 +180,7 @@ out:
 	case FROM_FETCHES:
 		return copy_head(ch, to, nonblock, large);
 	case FROM_PAGES:
-		return mp_pages_move(ch, to, true);
+		return mp_batch_move(&ch->in.half, to, mp_in_may_move_locked);
 	default:
 		return state == 1 ? -EAGAIN : state;
 	}
@@ -263,19 +192,20 @@ out:
  */
 static int wait_for_bytes(struct mp_channel *ch, bool large)
 {
+	const struct mp_condition is_worth = { is_worth_waking, ch, large };
 	int ret;
 
 	spin_lock_irq(&ch->link.lock);
-	ch->in_waiters++;
+	ch->in.waiters++;
 	spin_unlock_irq(&ch->link.lock);
-	ret = mp_wait(ch, &ch->in_spin, is_worth_waking, large);
+	ret = mp_wait(&ch->link, &ch->in.half.spin, &is_worth);
 	if (!ret && signal_pending(current))
 		ret = -ERESTARTSYS;
 	spin_lock_irq(&ch->link.lock);
-	ch->in_waiters--;
+	ch->in.waiters--;
 	if (ret)
-		mp_fetch_cancel_locked(ch);
-	mp_fetch_trim_locked(ch);
+		mp_fetch_cancel_locked(&ch->in);
+	mp_fetch_trim_locked(&ch->in);
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
@@ -287,9 +217,9 @@ static int wait_for_bytes(struct mp_channel *ch, bool large)
 static void large_begin(struct mp_channel *ch)
 {
 	spin_lock_irq(&ch->link.lock);
-	ch->in_large++;
-	ch->in_depth = 1;
-	ch->in_size = 0;
+	ch->in.large++;
+	ch->in.depth = 1;
+	ch->in.size = 0;
 	spin_unlock_irq(&ch->link.lock);
 }
 
@@ -299,8 +229,8 @@ static void large_end(struct mp_channel *ch)
 	__poll_t wake;
 
 	spin_lock_irq(&ch->link.lock);
-	ch->in_large--;
-	ch->in_turn = false;	/* the answer is for the caller's pages */
+	ch->in.large--;
+	ch->in.turn = false;	/* the answer is for the caller's pages */
 	wake = mp_link_progress_locked(&ch->link);
 	spin_unlock_irq(&ch->link.lock);
 	mp_link_settle(&ch->link, wake);
@@ -342,9 +272,9 @@ int mp_read_wait(struct mp_channel *ch)
 		return ret;
 	mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
 	for (;;) {
-		mp_fetch_prepare(ch, 0, false);
+		mp_fetch_prepare(&ch->in, 0, false);
 		spin_lock_irq(&ch->link.lock);
-		ready = mp_read_is_ready_locked(ch);
+		ready = mp_in_is_ready_locked(&ch->in);
 		if (!ready)
 			read_ask_locked(ch, false, false);
 		spin_unlock_irq(&ch->link.lock);
@@ -377,10 +307,10 @@ ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 	if (!iov_iter_count(to))
 		return 0;
 	if (READ_ONCE(ch->link.is_held))
-		mp_wait_look(ch);	/* what was written goes before the answer is waited for */
+		mp_wait_look(&ch->link);	/* what was written goes before the wait */
 	if (nonblock)
 		return read_now(ch, to);
-	if (!mp_pages_want(to))
+	if (!mp_batch_is_worth(to))
 		return read_blocking(ch, to, false);
 	large_begin(ch);
 	ret = read_blocking(ch, to, true);

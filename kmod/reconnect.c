@@ -15,7 +15,7 @@
  * tells the end makes one more edge. A process that goes on answers it with a call.
  *
  * All of ch->end is guarded by ch->link.lock and belongs to the generation: a new one begins with
- * nothing told. What a reader has not been told goes along as ch->end_owed, so that bytes of
+ * nothing told. What a reader has not been told goes along as ch->in.end_owed, so that bytes of
  * two clients are never read without an end between them.
  */
 #include "manyport.h"
@@ -40,9 +40,9 @@ bool mp_end_is_met_locked(const struct mp_channel *ch)
 {
 	if (!mp_end_is_over_locked(ch))
 		return false;
-	if (!ch->is_readable || ch->shut_in)
+	if (!ch->is_readable || ch->in.half.is_shut)
 		return true;
-	return !mp_read_buffered_locked(ch) && !ch->in_busy && !ch->in_batch &&
+	return !mp_in_buffered_locked(&ch->in) && !ch->in.busy && !ch->in.half.batch &&
 	       (ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED));
 }
 
@@ -58,7 +58,7 @@ bool mp_end_may_lose_locked(const struct mp_channel *ch)
 
 	if (!ch->is_readable || end->told || end->asked)
 		return false;
-	return end->is_read || ch->in_waiters ? end->lost < mp_send_buffer : !end->lost;
+	return end->is_read || ch->in.waiters ? end->lost < mp_send_buffer : !end->lost;
 }
 
 static void ask_locked(struct mp_channel *ch)
@@ -67,7 +67,7 @@ static void ask_locked(struct mp_channel *ch)
 	mp_connect_again_locked(ch);
 	/* The answers to WRITEs of the old one may be in the way: they are lazy, and wanted now. */
 	if (ch->end.asked)
-		mp_write_want_locked(ch, true);
+		mp_chunks_want_locked(&ch->out, true);
 }
 
 /* A read has met the end and returns 0. Returns what to wake. */
@@ -129,22 +129,14 @@ __poll_t mp_connect_again_locked(struct mp_channel *ch)
 
 	lockdep_assert_held(&ch->link.lock);
 	if (!end->asked || ch->link.error || ch->link.is_released || !mp_end_is_over_locked(ch) ||
-	    !mp_channel_is_idle_locked(ch) || ch->in_copying)
+	    !mp_channel_is_idle_locked(ch) || ch->in.copying)
 		return 0;
-	if (mp_urgent_close_locked(&ch->link, ch->out_offset, true))
+	if (mp_urgent_close_locked(&ch->link, ch->out.half.offset, true))
 		return 0;	/* the last one is not back */
-	mp_write_drop_locked(ch);
-	mp_read_forget_locked(ch);
-	ch->end_owed = ch->is_readable && !end->told && !end->told_poller;
+	mp_out_reset_locked(&ch->out);
+	mp_in_reset_locked(&ch->in, ch->is_readable && !end->told && !end->told_poller);
 	ch->end = (struct mp_end){ };
-	ch->shut_in = false;
-	ch->shut_out = false;
-	ch->in_offset = 0;
-	ch->in_asked = 0;
-	ch->out_offset = 0;
-	ch->link.bits = 0;
-	ch->link.seq = 0;
-	WRITE_ONCE(ch->link.generation, mp_port_next_generation(ch->link.port));
-	mp_connect_send_locked(ch, ch->connect_req);
+	mp_link_renew_locked(&ch->link);
+	mp_naming_send_locked(&ch->naming, ch->naming.connect_req);
 	return 0;
 }

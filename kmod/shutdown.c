@@ -14,22 +14,22 @@
  */
 static __poll_t shutdown_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
-	struct mp_channel *ch = mp_channel_of(req->link);
+	struct mp_link *link = req->link;
 	u32 status = ret ? 0 : le32_to_cpu(answer->status);
 
 	kfree(req);
 	if (ret == -ENOMEM)
-		return mp_link_fail_locked(&ch->link, -ENOMEM);
+		return mp_link_fail_locked(link, -ENOMEM);
 	/* A CLOSE may have overtaken it: urgent requests do [protocol.md 8.1, 8.4]. */
 	if (ret || status == MP_OK || status == MP_BAD_STATE)
 		return 0;
-	return mp_link_break_locked(&ch->link, "shutdown");
+	return mp_link_break_locked(link, "shutdown");
 }
 
 /* Hands @req to the device. Returns 0 or -errno: then it is still the caller's. */
 static int shutdown_send_locked(struct mp_channel *ch, u16 flags, struct mp_req *req)
 {
-	u64 final = flags & MP_SHUT_WRITE ? ch->out_offset : 0;
+	u64 final = flags & MP_SHUT_WRITE ? ch->out.half.offset : 0;
 
 	mp_req_init(req, shutdown_taken);
 	return mp_link_send_locked(&ch->link, ch->link.port->tx, req, MP_OP_SHUTDOWN, flags,
@@ -56,12 +56,12 @@ static int shutdown_read(struct mp_channel *ch)
 		return -ENOMEM;
 	spin_lock_irq(&ch->link.lock);
 	ret = state_locked(ch);
-	if (!ret && !ch->shut_in) {
+	if (!ret && !ch->in.half.is_shut) {
 		ret = shutdown_send_locked(ch, MP_SHUT_READ, req);
 		if (!ret) {
 			req = NULL;	/* the queue's, until shutdown_taken() */
-			ch->shut_in = true;
-			mp_read_forget_locked(ch);
+			ch->in.half.is_shut = true;
+			mp_in_forget_locked(&ch->in);
 		}
 	}
 	spin_unlock_irq(&ch->link.lock);
@@ -81,7 +81,7 @@ static int final_offset_wait(struct mp_channel *ch)
 
 	if (ret)
 		return ret;
-	ret = wait_event_killable(ch->link.wait, !READ_ONCE(ch->out_batch) ||
+	ret = wait_event_killable(ch->link.wait, !READ_ONCE(ch->out.half.batch) ||
 						 READ_ONCE(ch->link.error));
 	mutex_unlock(&ch->write_mutex);
 	return ret;
@@ -94,8 +94,8 @@ static int mark_write(struct mp_channel *ch, u32 *generation)
 
 	spin_lock_irq(&ch->link.lock);
 	ret = state_locked(ch);
-	if (!ret && !ch->shut_out) {
-		ch->shut_out = true;
+	if (!ret && !ch->out.half.is_shut) {
+		ch->out.half.is_shut = true;
 		*generation = ch->link.generation;
 		ret = 1;
 	}
@@ -124,7 +124,7 @@ static int shutdown_write(struct mp_channel *ch)
 	if (ch->link.generation != generation) {
 		ret = 0;	/* that stream is over */
 	} else if (ret || ch->link.error) {
-		ch->shut_out = false;
+		ch->out.half.is_shut = false;
 		ret = ret ? ret : ch->link.error;
 	} else {
 		ret = shutdown_send_locked(ch, MP_SHUT_WRITE, req);

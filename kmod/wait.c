@@ -35,10 +35,15 @@ static u64 now_us(void)
 	return local_clock() >> 10;	/* near enough */
 }
 
-/* Looks until @end. Returns true when the condition holds. */
-static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, bool arg)
+static bool holds(const struct mp_condition *condition)
 {
-	struct mp_pair *pair = ch->link.port->pair;
+	return condition->holds(condition->of, condition->arg);
+}
+
+/* Looks until @end. Returns true when the condition holds. */
+static bool look_until(struct mp_link *link, u64 end, const struct mp_condition *is_over)
+{
+	struct mp_pair *pair = link->port->pair;
 	unsigned int looks = 0;
 	bool over;
 
@@ -46,7 +51,7 @@ static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, boo
 	mp_pair_spin_begin(pair);
 	do {
 		mp_pair_look(pair);
-		over = is_over(ch, arg);
+		over = holds(is_over);
 		cpu_relax();
 	} while (!over && single_task_running() && !need_resched() && !signal_pending(current) &&
 		 ++looks < MP_LOOKS_MAX && now_us() < end);
@@ -55,7 +60,7 @@ static bool look_until(struct mp_channel *ch, u64 end, mp_condition is_over, boo
 	return over;
 }
 
-static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_over, bool arg)
+static bool look(struct mp_link *link, unsigned int window, const struct mp_condition *is_over)
 {
 	bool over = false;
 
@@ -63,8 +68,8 @@ static bool look(struct mp_channel *ch, unsigned int window, mp_condition is_ove
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !window || !single_task_running())
 		return false;
 	rcu_read_lock();
-	if (!READ_ONCE(ch->link.error))
-		over = look_until(ch, now_us() + window, is_over, arg);
+	if (!READ_ONCE(link->error))
+		over = look_until(link, now_us() + window, is_over);
 	rcu_read_unlock();
 	return over;
 }
@@ -85,11 +90,11 @@ static void look_once(struct mp_pair *pair)
 }
 
 /* Handles the answers that are there already. */
-void mp_wait_look(struct mp_channel *ch)
+void mp_wait_look(struct mp_link *link)
 {
 	rcu_read_lock();
-	if (!READ_ONCE(ch->link.error))
-		look_once(ch->link.port->pair);
+	if (!READ_ONCE(link->error))
+		look_once(link->port->pair);
 	rcu_read_unlock();
 }
 
@@ -102,15 +107,15 @@ static u64 us_since(u64 start)
 }
 
 /* Looks for up to @limit microseconds. Returns true when the condition holds. */
-static bool wait_awake(struct mp_channel *ch, struct mp_spin *spin, unsigned int limit,
-		       mp_condition is_over, bool arg)
+static bool wait_awake(struct mp_link *link, struct mp_spin *spin, unsigned int limit,
+		       const struct mp_condition *is_over)
 {
-	if (is_over(ch, arg))
+	if (holds(is_over))
 		return true;
-	if (!look(ch, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over, arg))
+	if (!look(link, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over))
 		return false;
 	mp_spin_found(spin);
-	WRITE_ONCE(ch->link.polled, ch->link.polled + 1);
+	WRITE_ONCE(link->polled, link->polled + 1);
 	return true;
 }
 
@@ -120,28 +125,28 @@ static unsigned int window_max(void)
 }
 
 /* The READs of a caller that goes to sleep are to make interrupts. */
-static void urge(struct mp_channel *ch)
+static void urge(struct mp_link *link)
 {
-	spin_lock_irq(&ch->link.lock);
-	ch->link.waits++;
-	ch->link.ops->sleep_locked(&ch->link);
-	spin_unlock_irq(&ch->link.lock);
+	spin_lock_irq(&link->lock);
+	link->waits++;
+	link->ops->sleep_locked(link);
+	spin_unlock_irq(&link->lock);
 }
 
 /*
- * Waits until @is_over(@ch, @arg) holds, which is called without locks. Returns 0, or
+ * Waits until @is_over holds, which is called without locks. Returns 0, or
  * -ERESTARTSYS after a signal.
  */
-int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg)
+int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over)
 {
 	unsigned int limit = window_max();
 	u64 start = now_us();
 	int ret;
 
-	if (wait_awake(ch, spin, limit, is_over, arg))
+	if (wait_awake(link, spin, limit, is_over))
 		return 0;
-	urge(ch);
-	ret = wait_event_interruptible(ch->link.wait, is_over(ch, arg));
+	urge(link);
+	ret = wait_event_interruptible(link->wait, holds(is_over));
 	if (limit)
 		mp_spin_slept(spin, limit, us_since(start));
 	return ret;
@@ -151,17 +156,17 @@ int mp_wait(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, b
  * As mp_wait(), for the answers to @parts requests on the caller's pages, which the device
  * owes at once: each may take a window. Returns 0, or -ERESTARTSYS when killed.
  */
-int mp_wait_pages(struct mp_channel *ch, struct mp_spin *spin, mp_condition is_over, bool arg,
+int mp_wait_pages(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
 		  unsigned int parts)
 {
 	unsigned int limit = window_max() * (1 + parts);
 	u64 start = now_us();
 	int ret;
 
-	if (wait_awake(ch, spin, limit, is_over, arg))
+	if (wait_awake(link, spin, limit, is_over))
 		return 0;
-	urge(ch);
-	ret = wait_event_killable(ch->link.wait, is_over(ch, arg));
+	urge(link);
+	ret = wait_event_killable(link->wait, holds(is_over));
 	if (limit)
 		mp_spin_slept(spin, limit, us_since(start));
 	return ret;

@@ -3,37 +3,11 @@
  * From a process to the service.
  *
  * Small and non-blocking writes are copied (chunk.c) and sent without waiting, within
- * a bound per channel. Large blocking writes go on the caller's own pages (pages.c),
+ * a bound per channel. Large blocking writes go on the caller's own pages (batch.c),
  * once all that was copied is with the service. The write mutex keeps writes of one
  * channel apart.
  */
 #include "manyport.h"
-
-/*
- * What a write gets before it moves anything: 0 (go on), -EAGAIN (a fixed port whose
- * service is away), or the error, one that was owed first. To a fixed port fsync alone
- * reports bytes that were lost with their client: its processes meet the end.
- */
-static int write_state_locked(struct mp_channel *ch)
-{
-	if (ch->link.error == -ENODEV)
-		return -ENODEV;
-	if (ch->out_error && !ch->link.port->is_fixed)
-		return ch->out_error;
-	if (ch->link.error)
-		return ch->link.error;
-	if (ch->shut_out)
-		return -EPIPE;
-	if (ch->link.phase == MP_PHASE_REFUSED)
-		return mp_reason_to_errno(ch->link.reason);
-	if (ch->link.phase != MP_PHASE_CONNECTED)
-		return ch->link.port->is_fixed ? -EAGAIN : -ENOTCONN;
-	if (!(ch->link.bits & (MP_ST_OUT_END | MP_ST_FAILED)))
-		return 0;
-	if (ch->link.port->is_fixed)
-		return -EAGAIN;
-	return ch->link.bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
-}
 
 static bool is_ended_locked(const struct mp_channel *ch)
 {
@@ -59,18 +33,19 @@ static ssize_t write_ended_locked(struct mp_channel *ch, struct iov_iter *from, 
 	}
 	bytes = min_t(size_t, bytes, max(mp_send_buffer, 1U));
 	ch->end.lost += bytes;
-	ch->out_error = -EPIPE;
+	ch->out.error = -EPIPE;
 	iov_iter_advance(from, bytes);
 	return bytes;
 }
 
-static bool can_go_on(struct mp_channel *ch, bool large)
+static bool can_go_on(void *of, bool large)
 {
+	struct mp_channel *ch = of;
 	bool ret;
 
 	spin_lock_irq(&ch->link.lock);
-	if (ch->link.error || ch->shut_out || ch->write_generation != ch->link.generation ||
-	    (ch->out_error && !ch->link.port->is_fixed))
+	if (ch->link.error || ch->out.half.is_shut || ch->out.generation != ch->link.generation ||
+	    (ch->out.error && !ch->link.port->is_fixed))
 		ret = true;
 	else if (ch->link.phase != MP_PHASE_CONNECTED)
 		ret = ch->link.phase == MP_PHASE_REFUSED;
@@ -78,12 +53,11 @@ static bool can_go_on(struct mp_channel *ch, bool large)
 		ret = !ch->link.port->is_fixed || mp_end_may_lose_locked(ch) ||
 		      (mp_end_is_over_locked(ch) && !ch->end.asked);
 	else if (large)
-		ret = list_empty(&ch->out_chunks) && !ch->out_sent && !ch->out_batch &&
-		      (ch->link.bits & MP_ST_OUT);
+		ret = mp_out_is_empty_locked(&ch->out) && (ch->link.bits & MP_ST_OUT);
 	else
-		ret = mp_write_has_room_locked(ch) && !ch->out_batch;
+		ret = mp_chunks_have_room_locked(&ch->out) && !ch->out.half.batch;
 	if (!ret)
-		mp_write_want_locked(ch, true);
+		mp_chunks_want_locked(&ch->out, true);
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
@@ -94,7 +68,8 @@ static bool can_go_on(struct mp_channel *ch, bool large)
  */
 static int wait_for_room(struct mp_channel *ch, bool large)
 {
-	int ret = mp_wait(ch, &ch->out_spin, can_go_on, large);
+	const struct mp_condition goes_on = { can_go_on, ch, large };
+	int ret = mp_wait(&ch->link, &ch->out.half.spin, &goes_on);
 
 	if (!ret && signal_pending(current))
 		ret = -ERESTARTSYS;
@@ -114,22 +89,22 @@ static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool lar
 
 	spin_lock_irq(&ch->link.lock);
 	if (!begun)
-		ch->write_generation = ch->link.generation;
-	ret = write_state_locked(ch);
-	if (begun && ch->write_generation != ch->link.generation)
+		ch->out.generation = ch->link.generation;
+	ret = mp_out_state_locked(&ch->out);
+	if (begun && ch->out.generation != ch->link.generation)
 		ret = -EPIPE;
 	else if (ret == -EAGAIN && is_ended_locked(ch))
 		ret = write_ended_locked(ch, from, nonblock, begun, &edge);
-	if (!ret && ch->out_batch)
+	if (!ret && ch->out.half.batch)
 		ret = -EAGAIN;	/* of a killed writer: where it ended is not known yet */
 	if (!ret && !large)
-		return mp_chunk_copy_locked(ch, from);
+		return mp_chunks_copy_locked(&ch->out, from);
 	if (ret == -EAGAIN)
-		mp_write_want_locked(ch, true);
+		mp_chunks_want_locked(&ch->out, true);
 	spin_unlock_irq(&ch->link.lock);
 	if (edge)
 		mp_link_settle(&ch->link, edge);
-	return ret ? ret : mp_pages_move(ch, from, false);
+	return ret ? ret : mp_batch_move(&ch->out.half, from, mp_out_may_move_locked);
 }
 
 /* All of @from, or as much as can be without waiting. Returns bytes or -errno. */
@@ -139,7 +114,7 @@ static ssize_t write_all(struct mp_channel *ch, struct iov_iter *from, bool nonb
 	ssize_t done = 0, ret = 0;
 
 	while (iov_iter_count(from)) {
-		large = can_pin && mp_pages_want(from);
+		large = can_pin && mp_batch_is_worth(from);
 		ret = write_some(ch, from, large, nonblock, done);
 		if (ret > 0) {
 			done += ret;
@@ -165,7 +140,7 @@ static ssize_t pay_error(struct mp_channel *ch, ssize_t ret)
 	if (ret != -EPIPE && ret != -ECONNRESET && ret != -EIO)
 		return ret;
 	spin_lock_irq(&ch->link.lock);
-	ch->out_error = 0;
+	ch->out.error = 0;
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
@@ -175,12 +150,12 @@ static bool is_naming(struct mp_channel *ch)
 	bool ret;
 
 	/* Once collected it is so for ever; a fixed port has no names. */
-	if (READ_ONCE(ch->link.phase) == MP_PHASE_CONNECTED && READ_ONCE(ch->is_collected))
+	if (READ_ONCE(ch->link.phase) == MP_PHASE_CONNECTED && READ_ONCE(ch->naming.is_collected))
 		return false;
 
 	spin_lock_irq(&ch->link.lock);
 	ret = !ch->link.port->is_fixed && !ch->link.error &&
-	      (ch->link.phase != MP_PHASE_CONNECTED || !ch->is_collected);
+	      (ch->link.phase != MP_PHASE_CONNECTED || !ch->naming.is_collected);
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
@@ -199,13 +174,13 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 	ret = mp_channel_lock(ch, &ch->write_mutex, EPOLLOUT, nonblock);
 	if (ret)
 		return ret;
-	if (READ_ONCE(ch->out_sent) >= MP_CHUNKS_IN_FLIGHT)
-		mp_wait_look(ch);	/* answers may lie in the ring */
+	if (READ_ONCE(ch->out.sent) >= MP_CHUNKS_IN_FLIGHT)
+		mp_wait_look(&ch->link);	/* answers may lie in the ring */
 	if (is_naming(ch))
-		named = mp_connect_first_write(ch, from, nonblock);
+		named = mp_naming_first_write(&ch->naming, from, nonblock);
 	ret = named;
 	if (named >= 0) {
-		mp_fetch_expect(ch);
+		mp_fetch_expect(&ch->in);
 		ret = write_all(ch, from, nonblock);
 	}
 	mp_channel_unlock(ch, &ch->write_mutex, EPOLLOUT);
@@ -214,14 +189,16 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 	return ret > 0 ? named + ret : named;
 }
 
-static bool is_flushed(struct mp_channel *ch, bool unused)
+static bool is_flushed(void *of, bool unused)
 {
+	struct mp_channel *ch = of;
 	bool ret;
 
 	spin_lock_irq(&ch->link.lock);
-	ret = ch->link.error || ch->out_error || (list_empty(&ch->out_chunks) && !ch->out_batch);
+	ret = ch->link.error || ch->out.error ||
+	      (list_empty(&ch->out.chunks) && !ch->out.half.batch);
 	if (!ret)
-		mp_write_want_locked(ch, true);
+		mp_chunks_want_locked(&ch->out, true);
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
@@ -229,13 +206,14 @@ static bool is_flushed(struct mp_channel *ch, bool unused)
 /* Waits until the service has all that was written. Returns 0 or the error owed. */
 int mp_write_flush(struct mp_channel *ch)
 {
-	int ret = mp_wait(ch, &ch->out_spin, is_flushed, false);
+	const struct mp_condition flushed = { is_flushed, ch };
+	int ret = mp_wait(&ch->link, &ch->out.half.spin, &flushed);
 
 	if (ret)
 		return ret;
 	spin_lock_irq(&ch->link.lock);
-	ret = ch->link.error == -ENODEV ? -ENODEV : ch->out_error ? ch->out_error : ch->link.error;
-	ch->out_error = 0;
+	ret = ch->link.error == -ENODEV ? -ENODEV : ch->out.error ? ch->out.error : ch->link.error;
+	ch->out.error = 0;
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }

@@ -18,28 +18,31 @@
  * CONNECT found no memory. A fixed port serves for ever: once more, behind what else waits. Any
  * other channel is over; if the device knows it (refused before), the CLOSE says so.
  */
-static __poll_t connect_given_up_locked(struct mp_channel *ch)
+static __poll_t connect_given_up_locked(struct mp_naming *naming)
 {
-	if (ch->link.port->is_fixed && !ch->link.is_released && !ch->link.error &&
-	    !mp_connect_send_locked(ch, ch->connect_req))
+	struct mp_link *link = naming->link;
+
+	if (link->port->is_fixed && !link->is_released && !link->error &&
+	    !mp_naming_send_locked(naming, naming->connect_req))
 		return 0;
-	return mp_link_fail_locked(&ch->link, -ENOMEM);
+	return mp_link_fail_locked(link, -ENOMEM);
 }
 
 /* Returns what to wake. */
-static __poll_t connect_take_locked(struct mp_channel *ch, const struct mp_result *answer)
+static __poll_t connect_take_locked(struct mp_naming *naming, const struct mp_result *answer)
 {
+	struct mp_link *link = naming->link;
 	u32 status = le32_to_cpu(answer->status);
 
 	if (status == MP_OK)
 		return 0;
 	if (status == MP_FAULT)
-		return mp_link_fault_locked(&ch->link);
-	if (status != MP_BUSY || ch->link.phase != MP_PHASE_NAMING)
-		return mp_link_break_locked(&ch->link, "connect");
-	ch->link.phase = MP_PHASE_REFUSED;
-	ch->link.reason = MP_REASON_BUSY;
-	ch->link.is_closed = true;	/* the device made no channel */
+		return mp_link_fault_locked(link);
+	if (status != MP_BUSY || link->phase != MP_PHASE_NAMING)
+		return mp_link_break_locked(link, "connect");
+	link->phase = MP_PHASE_REFUSED;
+	link->reason = MP_REASON_BUSY;
+	link->is_closed = true;	/* the device made no channel */
 	return EPOLLIN | EPOLLOUT | EPOLLERR;
 }
 
@@ -51,70 +54,90 @@ static __poll_t connect_take_locked(struct mp_channel *ch, const struct mp_resul
 static __poll_t connect_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
 	struct mp_connect_req *connect = container_of(req, struct mp_connect_req, req);
-	struct mp_channel *ch = mp_channel_of(req->link);
+	struct mp_naming *naming = connect->naming;
 	__poll_t wake = EPOLLOUT;
 
-	ch->connect_busy = false;
-	if (connect != ch->connect_req)
+	naming->connect_busy = false;
+	if (connect != naming->connect_req)
 		kfree(connect);
 	if (ret == -ENOMEM)
-		return wake | connect_given_up_locked(ch);
-	return ret ? wake : wake | connect_take_locked(ch, answer);
+		return wake | connect_given_up_locked(naming);
+	return ret ? wake : wake | connect_take_locked(naming, answer);
 }
 
-static struct mp_user opener_of(const struct mp_channel *ch)
+void mp_naming_init(struct mp_naming *naming, struct mp_link *link, struct mp_spin *spin)
 {
-	return (struct mp_user){ ch->cred->fsuid, ch->cred->fsgid };
+	naming->link = link;
+	naming->spin = spin;
+	naming->cred = get_current_cred();
+	naming->pid = task_tgid_nr_ns(current, &init_pid_ns);
+	get_task_comm(naming->comm, current);
 }
 
-static struct mp_connect_req *connect_alloc(struct mp_channel *ch, const struct mp_user *user,
+void mp_naming_destroy(struct mp_naming *naming)
+{
+	put_cred(naming->cred);
+	kfree(naming->connect_req);
+	kfree(naming->name);
+}
+
+static struct mp_user opener_of(const struct mp_naming *naming)
+{
+	return (struct mp_user){ naming->cred->fsuid, naming->cred->fsgid };
+}
+
+static struct mp_connect_req *connect_alloc(struct mp_naming *naming, const struct mp_user *user,
 					    const char *name, size_t len)
 {
 	struct mp_connect_req *connect = kzalloc(sizeof(*connect), GFP_KERNEL_ACCOUNT);
 
 	if (!connect)
 		return NULL;
+	connect->naming = naming;
 	connect->connect.uid = cpu_to_le32(from_kuid(&init_user_ns, user->uid));
 	connect->connect.gid = cpu_to_le32(from_kgid(&init_user_ns, user->gid));
-	connect->connect.pid = cpu_to_le32(ch->pid);
+	connect->connect.pid = cpu_to_le32(naming->pid);
 	connect->connect.name_len = cpu_to_le32(len);
-	memcpy(connect->connect.comm, ch->comm,
-	       min(sizeof(connect->connect.comm), sizeof(ch->comm)));
+	memcpy(connect->connect.comm, naming->comm,
+	       min(sizeof(connect->connect.comm), sizeof(naming->comm)));
 	memcpy(connect->name, name, len);
 	return connect;
 }
 
 /* Sends CONNECT for the current generation. Returns 0, -ESHUTDOWN, -EIO (a broken queue). */
-int mp_connect_send_locked(struct mp_channel *ch, struct mp_connect_req *connect)
+int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *connect)
 {
+	struct mp_link *link = naming->link;
 	u32 name_len = le32_to_cpu(connect->connect.name_len);
 	int ret;
 
-	lockdep_assert_held(&ch->link.lock);
+	lockdep_assert_held(&link->lock);
 	mp_req_init(&connect->req, connect_taken);
 	mp_req_payload(&connect->req, &connect->connect, sizeof(connect->connect) + name_len,
 		       false);
-	ch->link.bits &= ~MP_ST_REFUSED;
-	ch->link.reason = MP_REASON_NONE;
-	ch->link.phase = MP_PHASE_NAMING;
-	ch->is_collected = false;
-	ret = mp_link_send_locked(&ch->link, ch->link.port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
-	ch->connect_busy = !ret;
+	link->bits &= ~MP_ST_REFUSED;
+	link->reason = MP_REASON_NONE;
+	link->phase = MP_PHASE_NAMING;
+	naming->is_collected = false;
+	ret = mp_link_send_locked(link, link->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
+	naming->connect_busy = !ret;
 	return ret;
 }
 
 /* The device's state says how it went. Returns what to wake. */
-__poll_t mp_connect_answered_locked(struct mp_channel *ch)
+__poll_t mp_naming_answered_locked(struct mp_naming *naming)
 {
-	lockdep_assert_held(&ch->link.lock);
-	if (ch->link.bits & MP_ST_REFUSED) {
-		ch->link.phase = MP_PHASE_REFUSED;
+	struct mp_link *link = naming->link;
+
+	lockdep_assert_held(&link->lock);
+	if (link->bits & MP_ST_REFUSED) {
+		link->phase = MP_PHASE_REFUSED;
 		return EPOLLIN | EPOLLOUT | EPOLLERR;
 	}
-	ch->link.phase = MP_PHASE_CONNECTED;
-	if (ch->link.port->is_fixed) {
-		ch->is_collected = true;
-		ch->was_connected = true;
+	link->phase = MP_PHASE_CONNECTED;
+	if (link->port->is_fixed) {
+		naming->is_collected = true;
+		link->was_connected = true;
 	}
 	return EPOLLOUT;
 }
@@ -126,85 +149,94 @@ static int submit_error(int error)
 }
 
 /* A fixed port's channel is connected from the start. Never waits. */
-int mp_connect_fixed(struct mp_channel *ch)
+int mp_naming_fixed(struct mp_naming *naming)
 {
-	const struct mp_user opener = opener_of(ch);
+	struct mp_link *link = naming->link;
+	const struct mp_user opener = opener_of(naming);
 	int ret;
 
-	ch->connect_req = connect_alloc(ch, &opener, "", 0);
-	if (!ch->connect_req)
+	naming->connect_req = connect_alloc(naming, &opener, "", 0);
+	if (!naming->connect_req)
 		return -ENOMEM;
-	spin_lock_irq(&ch->link.lock);
+	spin_lock_irq(&link->lock);
 	/* The port may have gone since the open: then its queues are not there any more. */
-	ret = ch->link.error ? ch->link.error : mp_connect_send_locked(ch, ch->connect_req);
+	ret = link->error ? link->error : mp_naming_send_locked(naming, naming->connect_req);
 	if (ret) {
 		ret = submit_error(ret);
-		ch->link.error = ret;
-		ch->link.is_closed = true;	/* so that the release gives the slot back */
+		link->error = ret;
+		link->is_closed = true;	/* so that the release gives the slot back */
 	}
-	spin_unlock_irq(&ch->link.lock);
+	spin_unlock_irq(&link->lock);
 	return ret;
 }
 
 /* What a naming call gets now that the channel is in this phase; 1: wait. */
-static int naming_outcome_locked(struct mp_channel *ch, bool same)
+static int naming_outcome_locked(struct mp_naming *naming, bool same)
 {
-	if (ch->link.error)
-		return ch->link.error;
-	switch (ch->link.phase) {
+	struct mp_link *link = naming->link;
+
+	if (link->error)
+		return link->error;
+	switch (link->phase) {
 	case MP_PHASE_NAMING:
 		return same ? 1 : -EALREADY;
 	case MP_PHASE_CONNECTED:
-		if (ch->is_collected)
+		if (naming->is_collected)
 			return -EISCONN;
 		if (!same)
 			return -EALREADY;
-		ch->is_collected = true;
+		naming->is_collected = true;
 		return 0;
 	case MP_PHASE_REFUSED:
 		/* The state may overtake the answer to CONNECT: then that is waited for. */
-		if (ch->connect_busy)
+		if (naming->connect_busy)
 			return same ? 1 : -EALREADY;
-		ch->is_collected = true;
-		return mp_reason_to_errno(ch->link.reason);
+		naming->is_collected = true;
+		return mp_reason_to_errno(link->reason);
 	default:
 		return -ENOTCONN;
 	}
 }
 
-static bool is_answered(struct mp_channel *ch, bool unused)
+static bool is_answered(void *of, bool unused)
 {
+	struct mp_naming *naming = of;
+	struct mp_link *link = naming->link;
 	bool ret;
 
-	spin_lock_irq(&ch->link.lock);
-	ret = ch->link.error || (ch->link.phase != MP_PHASE_NAMING &&
-			    !(ch->link.phase == MP_PHASE_REFUSED && ch->connect_busy));
-	spin_unlock_irq(&ch->link.lock);
+	spin_lock_irq(&link->lock);
+	ret = link->error || (link->phase != MP_PHASE_NAMING &&
+			    !(link->phase == MP_PHASE_REFUSED && naming->connect_busy));
+	spin_unlock_irq(&link->lock);
 	return ret;
 }
 
 /* May this call begin an attempt, rather than collect the outcome of the last? */
-static bool may_start_locked(const struct mp_channel *ch, bool same, bool may_retry)
+static bool may_start_locked(const struct mp_naming *naming, bool same, bool may_retry)
 {
-	if (ch->link.error)
+	const struct mp_link *link = naming->link;
+
+	if (link->error)
 		return false;
-	if (ch->link.phase == MP_PHASE_UNNAMED)
+	if (link->phase == MP_PHASE_UNNAMED)
 		return true;
-	return ch->link.phase == MP_PHASE_REFUSED && may_retry && !ch->connect_busy &&
-	       (ch->is_collected || !same);
+	return link->phase == MP_PHASE_REFUSED && may_retry && !naming->connect_busy &&
+	       (naming->is_collected || !same);
 }
 
 /*
- * Connects @ch to the service @name (valid, @len bytes) for @user (NULL: the opener). @may_retry:
- * a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and
+ * Connects the channel to the service @name (valid, @len bytes) for @user (NULL: the opener).
+ * @may_retry: a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and
  * @nonblock), -EALREADY (another name, or the same for another user, is under way), -EISCONN,
  * -ERESTARTSYS, -ENOMEM.
  */
-int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const char *name,
-		    size_t len, bool nonblock, bool may_retry)
+int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, const char *name,
+		      size_t len, bool nonblock, bool may_retry)
 {
-	const struct mp_user who = user ? *user : opener_of(ch);
-	struct mp_connect_req *connect = connect_alloc(ch, &who, name, len);
+	struct mp_link *link = naming->link;
+	const struct mp_condition answered = { is_answered, naming };
+	const struct mp_user who = user ? *user : opener_of(naming);
+	struct mp_connect_req *connect = connect_alloc(naming, &who, name, len);
 	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
 	bool same;
 	int ret;
@@ -214,22 +246,22 @@ int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const cha
 		kfree(copy);
 		return -ENOMEM;
 	}
-	spin_lock_irq(&ch->link.lock);
-	same = ch->name && strlen(ch->name) == len && !memcmp(ch->name, name, len) &&
-	       uid_eq(ch->user.uid, who.uid) && gid_eq(ch->user.gid, who.gid);
-	if (may_start_locked(ch, same, may_retry)) {
-		swap(ch->name, copy);
-		ch->user = who;
-		ch->link.is_closed = false;
+	spin_lock_irq(&link->lock);
+	same = naming->name && strlen(naming->name) == len && !memcmp(naming->name, name, len) &&
+	       uid_eq(naming->user.uid, who.uid) && gid_eq(naming->user.gid, who.gid);
+	if (may_start_locked(naming, same, may_retry)) {
+		swap(naming->name, copy);
+		naming->user = who;
+		link->is_closed = false;
 		same = true;
-		ret = mp_connect_send_locked(ch, connect);
+		ret = mp_naming_send_locked(naming, connect);
 		if (ret)
-			ch->link.error = submit_error(ret);
+			link->error = submit_error(ret);
 		else
 			connect = NULL;
 	}
-	ret = naming_outcome_locked(ch, same);
-	spin_unlock_irq(&ch->link.lock);
+	ret = naming_outcome_locked(naming, same);
+	spin_unlock_irq(&link->lock);
 	kfree(connect);
 	kfree(copy);
 	if (ret <= 0)
@@ -238,12 +270,12 @@ int mp_connect_name(struct mp_channel *ch, const struct mp_user *user, const cha
 		return -EAGAIN;
 	/* Again, when another holder has collected a refusal and begun the next attempt. */
 	while (ret > 0) {
-		ret = mp_wait(ch, &ch->out_spin, is_answered, false);
+		ret = mp_wait(link, naming->spin, &answered);
 		if (ret)
 			return ret;
-		spin_lock_irq(&ch->link.lock);
-		ret = naming_outcome_locked(ch, true);
-		spin_unlock_irq(&ch->link.lock);
+		spin_lock_irq(&link->lock);
+		ret = naming_outcome_locked(naming, true);
+		spin_unlock_irq(&link->lock);
 	}
 	/* Another holder of the channel has collected it: it is ours as well. */
 	return ret == -EISCONN ? 0 : ret;
@@ -281,21 +313,22 @@ static ssize_t find_name(const char *buf, size_t have, size_t total, const char 
  * The first write of a channel. Returns how many bytes the name took, and
  * @from is behind them; or -errno and @from is untouched.
  */
-ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
+ssize_t mp_naming_first_write(struct mp_naming *naming, struct iov_iter *from, bool nonblock)
 {
+	struct mp_link *link = naming->link;
 	size_t total = iov_iter_count(from), have, len;
 	char buf[MP_NAMING_MAX];
 	ssize_t consumed;
 	const char *name;
 	int ret;
 
-	spin_lock_irq(&ch->link.lock);
+	spin_lock_irq(&link->lock);
 	ret = 0;
-	if (ch->link.phase == MP_PHASE_REFUSED && !ch->connect_busy) {
-		ch->is_collected = true;	/* a payload never becomes a name */
-		ret = mp_reason_to_errno(ch->link.reason);
+	if (link->phase == MP_PHASE_REFUSED && !naming->connect_busy) {
+		naming->is_collected = true;	/* a payload never becomes a name */
+		ret = mp_reason_to_errno(link->reason);
 	}
-	spin_unlock_irq(&ch->link.lock);
+	spin_unlock_irq(&link->lock);
 	if (ret)
 		return ret;
 	have = copy_from_iter(buf, min(total, sizeof(buf)), from);
@@ -305,7 +338,7 @@ ssize_t mp_connect_first_write(struct mp_channel *ch, struct iov_iter *from, boo
 	consumed = find_name(buf, have, total, &name, &len);
 	if (consumed < 0)
 		return consumed;
-	ret = mp_connect_name(ch, NULL, name, len, nonblock, false);
+	ret = mp_naming_connect(naming, NULL, name, len, nonblock, false);
 	/* Another holder's ioctl has collected the answer meanwhile: it is ours as well. */
 	if (ret && ret != -EISCONN)
 		return ret;

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Large transfers on the caller's own pages: no copy between the process and
+ * the service's socket.
+ *
+ * A batch is up to MP_BATCH_MAX requests in flight together, in order by offset; each is
+ * sent as soon as its pages are pinned. The device
+ * answers each at once (all, part or nothing), so pages are pinned for a
+ * moment only. The caller waits for all answers, and only SIGKILL ends that wait: then
+ * the batch is an orphan, and what it brought stays as the head of the
+ * channel's data for its other holders. Pages are unpinned when every request has come
+ * back or the virtqueue is deleted, never before.
+ *
+ * Who may touch what, and until when:
+ *
+ * - A part and its pages are the caller's while the caller pins them. part_send() gives the
+ *   part to the queue and the device; part_taken() gets the part back and returns it to the
+ *   batch. When link->lock is dropped behind the last part, somebody else may free the batch
+ *   at once, so nothing behind part_taken() touches part or batch.
+ * - A batch is the caller's, who frees it (batch_free()) once it is settled. Until then
+ *   half->batch points at it, and link->lock guards what part_taken()
+ *   writes. A killed caller sets is_orphan under the lock, and so gives the batch to the
+ *   channel: from that unlock on the caller touches nothing of the batch, and returns. An orphan
+ *   that brought bytes is then the reader's who holds the read mutex and has set
+ *   in->copying, or whoever finds copying clear under the lock; every other orphan
+ *   goes from batch_settle_locked() to the work item.
+ * - The channel outlives all of this: the caller has the file's reference, each part in flight
+ *   its request's, and the batch its own, which batch_free() drops last.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "debug.h"
+#include "manyport.h"
+
+static uint zero_copy_min = 65536;
+module_param(zero_copy_min, uint, 0644);
+MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages are used (65536)");
+
+/* Bytes of one request: enough to be worth its cost, little enough that several overlap. */
+#define MP_PART_MIN	(64U << 10)
+#define MP_PART_MAX	(256U << 10)
+
+/* Is the next piece of @iter user memory and large enough? */
+bool mp_batch_is_worth(const struct iov_iter *iter)
+{
+	return user_backed_iter(iter) && zero_copy_min &&
+	       iov_iter_single_seg_count(iter) >= zero_copy_min;
+}
+
+static void batch_free(struct mp_batch *batch)
+{
+	struct mp_half *half = batch->half;
+	struct mp_link *link = half->link;
+	unsigned int i;
+
+	for (i = 0; i < batch->count; i++)
+		mp_unpin(&batch->parts[i].pinned, half->is_read && batch->parts[i].count);
+	mp_account_uncharge(link->account, batch->charged);
+	kfree(batch);
+	mp_link_put(link);
+}
+
+static void batch_free_work(struct work_struct *work)
+{
+	batch_free(container_of(work, struct mp_batch, free_work));
+}
+
+/* From where pages may not be unpinned. */
+void mp_batch_free_later(struct mp_batch *batch)
+{
+	queue_work(mp_workqueue, &batch->free_work);
+}
+
+/*
+ * How many pages one request may carry, beside its header and result [protocol.md 9.2]. Also
+ * without indirect descriptors they fit in when the queue is empty.
+ */
+static unsigned int part_pages(const struct mp_port *port)
+{
+	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
+
+	return min(port->max_segments, entries - MP_RESERVED_DESCS) - 2;
+}
+
+/*
+ * The most bytes at @addr that one request of at most @pages pages may carry: of each part of
+ * its own, since max_io need not be a multiple of a page, nor @addr.
+ */
+static size_t part_limit(const struct mp_port *port, unsigned int pages, unsigned long addr)
+{
+	size_t bytes = port->max_io;
+
+	if (bytes > PAGE_SIZE)
+		bytes = round_down(bytes, PAGE_SIZE);
+	return min(bytes, pages * PAGE_SIZE - offset_in_page(addr));
+}
+
+static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge,
+				    bool (*may_move_locked)(const struct mp_half *half))
+{
+	struct mp_batch *batch = kzalloc(sizeof(*batch), GFP_KERNEL_ACCOUNT);
+
+	if (!batch)
+		return NULL;
+	mp_link_get(half->link);
+	batch->half = half;
+	batch->may_move_locked = may_move_locked;
+	batch->charged = charge;
+	batch->is_sending = true;
+	INIT_WORK(&batch->free_work, batch_free_work);
+	return batch;
+}
+
+/* How many parts the next batch of READs should have: those behind a short one are in vain. */
+static void learn_locked(struct mp_half *half, const struct mp_batch *batch)
+{
+	half->parts = batch->is_short ? (half->parts + 1) / 2 :
+					min(2 * batch->count, MP_BATCH_MAX + 0U);
+}
+
+/* All parts are back: what moved without a gap. Returns what to wake. */
+static __poll_t batch_settle_locked(struct mp_half *half, struct mp_batch *batch)
+{
+	bool gap = false;
+	unsigned int i;
+	__poll_t wake = 0;
+
+	for (i = 0; i < batch->count; i++) {
+		struct mp_part *part = &batch->parts[i];
+
+		if (gap && part->count)
+			wake |= mp_link_break_locked(half->link, "bytes behind a gap");
+		if (!gap)
+			batch->total += part->count;
+		gap |= part->count < part->pinned.len;
+	}
+	learn_locked(half, batch);
+	half->offset += batch->total;
+	half->bytes += batch->total;
+	half->zero_copy += batch->total;
+	batch->is_done = true;
+	if (!batch->is_orphan) {
+		half->batch = NULL;
+	} else if (!half->is_read || !batch->total || mp_link_is_ending_locked(half->link) ||
+		   half->is_shut) {
+		half->batch = NULL;
+		mp_batch_free_later(batch);
+	}
+	return wake | EPOLLIN | EPOLLOUT;
+}
+
+/* Looks at one answer. Returns what to wake. */
+static __poll_t part_answer_locked(struct mp_link *link, struct mp_part *part,
+				   const struct mp_result *answer)
+{
+	u64 offset = le64_to_cpu(part->req.header.offset);
+	u32 count = le32_to_cpu(answer->count);
+
+	switch (le32_to_cpu(answer->status)) {
+	case MP_FAULT:
+		part->batch->is_faulty = true;	/* the caller copies what is left */
+		fallthrough;
+	case MP_OK:
+		if (le64_to_cpu(answer->offset) != offset + count)
+			return mp_link_break_locked(link, "offset");
+		part->count = count;
+		return 0;
+	case MP_ORDER:
+		/* Only behind a part that came back short: else it would be so for ever. */
+		if (le64_to_cpu(answer->offset) >= offset ||
+		    le64_to_cpu(answer->offset) < part->batch->offset)
+			return mp_link_break_locked(link, "order");
+		return 0;
+	case MP_AGAIN:
+		if (!mp_again_is_valid(answer, mp_half_ready_bit(part->batch->half)))
+			return mp_link_break_locked(link, "again");
+		return 0;
+	case MP_ENDED:
+		return 0;	/* nothing moved; the state says what next */
+	default:
+		return mp_link_break_locked(link, "status");
+	}
+}
+
+/*
+ * The answer to a READ or WRITE on the caller's pages. Alone among its kind this one leaves the
+ * channel as it was until the last part is back: only then is known what moved without a gap.
+ * Settling gives the batch away, and with it @req.
+ */
+static __poll_t part_taken(struct mp_req *req, int ret, const struct mp_result *answer)
+{
+	struct mp_part *part = container_of(req, struct mp_part, req);
+	struct mp_batch *batch = part->batch;
+	__poll_t wake = 0;
+
+	if (!ret)
+		wake = part_answer_locked(batch->half->link, part, answer);
+	batch->is_given_up |= ret == -ENOMEM;
+	batch->is_short |= part->count < part->pinned.len;
+	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */
+	if (!--batch->pending && !batch->is_sending)
+		wake |= batch_settle_locked(batch->half, batch);
+	return wake;
+}
+
+static int part_send_locked(struct mp_half *half, struct mp_batch *batch, struct mp_part *part)
+{
+	if (!batch->count) {
+		if (!batch->may_move_locked(half))
+			return -EAGAIN;
+		batch->offset = half->offset;
+		batch->next = half->offset;
+	} else if (batch->is_short || half->link->error) {
+		return -EAGAIN;
+	}
+	return mp_link_send_locked(half->link, half->link->port->tx, &part->req,
+				   half->is_read ? MP_OP_READ : MP_OP_WRITE, 0, batch->next);
+}
+
+/* Sends the part behind those that were sent. Returns false when it cannot go out. */
+static bool part_send(struct mp_half *half, struct mp_batch *batch, struct mp_part *part)
+{
+	bool sent;
+
+	mp_req_init(&part->req, part_taken);
+	part->req.payload_in = half->is_read;
+	part->req.sg = part->pinned.sg;
+	part->req.sg_count = part->pinned.sg_count;
+	part->req.header.length = cpu_to_le32(part->pinned.len);
+	spin_lock_irq(&half->link->lock);
+	sent = !part_send_locked(half, batch, part);
+	if (sent) {
+		batch->next += part->pinned.len;
+		batch->count++;
+		batch->pending++;
+		half->batch = batch;
+	}
+	spin_unlock_irq(&half->link->lock);
+	return sent;
+}
+
+/*
+ * Pins and sends part after part, so that the device works on one while the next is
+ * pinned. Returns 0 when at least one was sent, or -errno.
+ */
+static int batch_send(struct mp_half *half, struct mp_batch *batch, unsigned long addr,
+		      size_t left, unsigned int pages)
+{
+	const struct mp_port *port = half->link->port;
+	unsigned int parts = half->is_read ? clamp_t(u8, half->parts, 1, MP_BATCH_MAX) :
+					     MP_BATCH_MAX;
+	/* A write's parts overlap; a read's first part takes what the service has. */
+	size_t step = half->is_read ? MP_PART_MAX :
+		      clamp_t(size_t, left / MP_BATCH_MAX, MP_PART_MIN, MP_PART_MAX);
+	ssize_t ret = 0;
+
+	step = round_up(step, PAGE_SIZE);
+	while (left && batch->count < parts) {
+		struct mp_part *part = &batch->parts[batch->count];
+		size_t bytes = min3(left, step, part_limit(port, pages, addr));
+
+		part->batch = batch;
+		ret = mp_pin(&part->pinned, addr, bytes, half->is_read, port->max_entry);
+		if (ret <= 0)
+			break;
+		if (!part_send(half, batch, part)) {
+			mp_unpin(&part->pinned, false);
+			ret = -EAGAIN;
+			break;
+		}
+		addr += ret;
+		left -= ret;
+		if (ret < bytes)
+			break;
+	}
+	return batch->count ? 0 : ret;
+}
+
+static bool is_batch_done(void *of, bool unused)
+{
+	struct mp_half *half = of;
+	struct mp_port *port = half->link->port;
+	/* The caller's own, or none: nobody else frees it before this says so. */
+	struct mp_batch *batch = READ_ONCE(half->batch);
+	bool ret;
+
+	if (batch && !READ_ONCE(batch->is_done) && !READ_ONCE(port->is_broken))
+		return false;
+	spin_lock_irq(&half->link->lock);
+	ret = !mp_batch_is_out_locked(half) || READ_ONCE(port->is_broken);
+	spin_unlock_irq(&half->link->lock);
+	return ret;
+}
+
+/*
+ * Waits for the answers. Returns 0 (the batch is settled, and the caller's to free), or -EINTR
+ * (the caller was killed first) or -EIO (the queue broke first: the pages stay with the device,
+ * which may never answer); then the batch is not the caller's any more. While the caller
+ * waits its batch is the one of that direction: a batch that is settled is in no slot.
+ */
+static int batch_wait(struct mp_half *half, struct mp_batch *batch)
+{
+	const struct mp_condition is_done = { is_batch_done, half };
+	struct mp_link *link = half->link;
+	__poll_t wake = 0;
+	int ret = 0;
+
+	spin_lock_irq(&link->lock);
+	batch->is_sending = false;
+	if (!batch->pending)
+		wake = batch_settle_locked(half, batch) | mp_link_progress_locked(link);
+	spin_unlock_irq(&link->lock);
+	if (wake) {
+		mp_link_settle(link, wake);
+		return 0;
+	}
+	mp_wait_pages(link, &half->spin, &is_done, batch->count);
+	spin_lock_irq(&link->lock);
+	if (!batch->is_done) {
+		batch->is_orphan = true;
+		ret = READ_ONCE(link->port->is_broken) ? -EIO : -EINTR;
+	}
+	spin_unlock_irq(&link->lock);
+	if (ret)
+		mp_debug_stretch();
+	return ret;
+}
+
+/* What pins @bytes at @addr at most: where parts meet in the middle of a page both have it. */
+static size_t pinned_max(unsigned long addr, size_t bytes)
+{
+	size_t offset = offset_in_page(addr);
+
+	return round_up(offset + bytes, PAGE_SIZE) + (offset ? (MP_BATCH_MAX - 1) * PAGE_SIZE : 0);
+}
+
+/* How many pages a request of the half may carry, or 0: none may go out now. */
+static unsigned int pages_now(struct mp_half *half,
+			      bool (*may_move_locked)(const struct mp_half *half))
+{
+	unsigned int pages = 0;
+
+	spin_lock_irq(&half->link->lock);
+	if (may_move_locked(half))
+		pages = part_pages(half->link->port);
+	spin_unlock_irq(&half->link->lock);
+	return pages;
+}
+
+/* Sends @batch, waits, and frees it unless it was given away. Returns bytes or -errno. */
+static ssize_t batch_move(struct mp_half *half, struct mp_batch *batch, unsigned long addr,
+			  size_t bytes, unsigned int pages)
+{
+	ssize_t ret = batch_send(half, batch, addr, bytes, pages);
+
+	if (!ret) {
+		ret = batch_wait(half, batch);
+		if (ret)
+			return ret;	/* the batch was given away */
+		ret = batch->total;
+		if (!ret)
+			ret = batch->is_faulty ? -EFAULT : batch->is_given_up ? -ENOBUFS : -EAGAIN;
+	}
+	batch_free(batch);
+	return ret;
+}
+
+/*
+ * Moves the head of @iter on its own pages. Returns bytes, -EAGAIN (nothing
+ * moved: the state says what to wait for), -EINTR (killed), -EIO (a broken queue), or another
+ * error (no memory, a bound is reached, pages that cannot be pinned or that the device cannot
+ * reach): copy instead.
+ */
+ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter,
+		      bool (*may_move_locked)(const struct mp_half *half))
+{
+	unsigned long addr = (unsigned long)mp_iter_address(iter);
+	size_t bytes = min_t(size_t, iov_iter_single_seg_count(iter), MP_BATCH_MAX * MP_PART_MAX);
+	size_t cost = pinned_max(addr, bytes);
+	struct mp_batch *batch;
+	unsigned int pages;
+	ssize_t ret;
+
+	if (!mp_account_charge(half->link->account, cost, false))
+		return -ENOBUFS;
+	pages = pages_now(half, may_move_locked);
+	batch = pages ? batch_alloc(half, cost, may_move_locked) : NULL;
+	if (!batch) {
+		mp_account_uncharge(half->link->account, cost);
+		return pages ? -ENOBUFS : -EAGAIN;
+	}
+	ret = batch_move(half, batch, addr, bytes, pages);
+	if (ret > 0)
+		iov_iter_advance(iter, ret);
+	return ret;
+}
+
+/*
+ * Gives what a killed reader's pages hold to another reader, from where the last one
+ * stopped. Returns bytes.
+ */
+size_t mp_batch_copy(struct mp_batch *batch, struct iov_iter *to)
+{
+	size_t skip = batch->eaten, copied = 0, bytes, done;
+	unsigned int i;
+
+	for (i = 0; i < batch->count; i++) {
+		struct mp_part *part = &batch->parts[i];
+
+		if (skip >= part->count) {
+			skip -= part->count;
+			continue;
+		}
+		bytes = min_t(size_t, part->count - skip, batch->total - batch->eaten - copied);
+		done = mp_pinned_copy(&part->pinned, skip, bytes, to);
+		skip = 0;
+		copied += done;
+		if (done < bytes)
+			break;
+	}
+	batch->eaten += copied;
+	return copied;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Naming: from an open to a connected channel. */
+#ifndef KMOD_NAMING_H
+#define KMOD_NAMING_H
+
+#include <linux/cred.h>
+#include <linux/sched.h>
+#include <linux/uio.h>
+
+#include <manyport/spin.h>
+#include <manyport/wire.h>
+
+#include "link.h"
+#include "req.h"
+
+struct mp_naming;
+
+/* CONNECT and its payload. */
+struct mp_connect_req {
+	struct mp_req req;
+	struct mp_naming *naming;
+	struct mp_connect connect;
+	char name[MP_NAME_MAX];
+};
+
+/* For whom a channel is named. */
+struct mp_user {
+	kuid_t uid;
+	kgid_t gid;
+};
+
+/* Written by naming.c, with the link's lock; what comes first is constant. */
+struct mp_naming {
+	struct mp_link *link;
+	struct mp_spin *spin;		/* the out half's: a naming call waits as a write does */
+	const struct cred *cred;	/* the opener's */
+	u32 pid;
+	char comm[TASK_COMM_LEN];
+	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
+
+	bool is_collected;		/* the naming call has given the answer */
+	bool connect_busy;		/* CONNECT is at the device */
+	char *name;			/* name[+argument], NULL before naming */
+	struct mp_user user;		/* for whom @name was given */
+};
+
+void mp_naming_init(struct mp_naming *naming, struct mp_link *link, struct mp_spin *spin);
+void mp_naming_destroy(struct mp_naming *naming);
+int mp_naming_fixed(struct mp_naming *naming);
+int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, const char *name,
+		      size_t len, bool nonblock, bool may_retry);
+ssize_t mp_naming_first_write(struct mp_naming *naming, struct iov_iter *from, bool nonblock);
+int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *connect);
+__poll_t mp_naming_answered_locked(struct mp_naming *naming);
+
+#endif
