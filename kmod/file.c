@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "manyport.h"
+#include "state.h"
 
 static int mp_file_open(struct inode *inode, struct file *file)
 {
@@ -109,7 +110,7 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	if (events & (EPOLLIN | EPOLLRDNORM))
 		ch->end.is_read = true;
 	if (mp_end_is_met_locked(ch))
-		edge = mp_end_poll_locked(ch, events);
+		edge = mp_end_poll_locked(ch, events, mp_poll_mask_locked(ch));
 	mask = mp_poll_mask_locked(ch);
 	if (!(mask & EPOLLOUT))
 		mp_chunks_want_locked(&ch->out, true);
@@ -203,28 +204,28 @@ static_assert(offsetofend(struct manyport_info, service) == MANYPORT_INFO_SIZE_1
 static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *info)
 {
 	static const u8 states[] = {
-		[MP_PHASE_UNNAMED]	= MANYPORT_UNNAMED,
-		[MP_PHASE_NAMING]	= MANYPORT_CONNECTING,
-		[MP_PHASE_CONNECTED]	= MANYPORT_CONNECTED,
-		[MP_PHASE_REFUSED]	= MANYPORT_REFUSED,
+		[MP_CH_UNNAMED]	= MANYPORT_UNNAMED,
+		[MP_CH_CONNECTING]	= MANYPORT_CONNECTING,
+		[MP_CH_ANSWERED]	= MANYPORT_CONNECTED,
+		[MP_CH_CONNECTED]	= MANYPORT_CONNECTED,
+		[MP_CH_REFUSED]	= MANYPORT_REFUSED,
+		[MP_CH_ENDED]	= MANYPORT_ENDED,
+		[MP_CH_FAILED]	= MANYPORT_FAILED,
+		[MP_CH_ABORTED]	= MANYPORT_ABORTED,
+		[MP_CH_CLOSING]	= MANYPORT_GONE,	/* there is no file to ask with */
+		[MP_CH_GONE]	= MANYPORT_GONE,
 	};
-	const u16 ends = MP_ST_IN_END | MP_ST_OUT_END, bits = ch->link.bits;
+	enum mp_channel_state state = mp_channel_state_locked(ch);
+	u16 bits = ch->link.bits, reason = ch->link.reason;
 
-	info->state = states[ch->link.phase];
-	if (ch->link.phase == MP_PHASE_REFUSED) {
-		info->error = -mp_reason_to_errno(ch->link.reason);
-	} else if (bits & MP_ST_FAILED) {
-		info->state = MANYPORT_FAILED;
+	info->state = states[state];
+	info->error = -ch->link.error;
+	if (state == MP_CH_REFUSED)
+		info->error = -mp_reason_to_errno(reason);
+	if (state == MP_CH_FAILED)
 		info->error = ECONNRESET;
-		info->exit = mp_reason_is_exit(ch->link.reason) ? ch->link.reason : 0;
-	} else if ((bits & ends) == ends) {
-		info->state = MANYPORT_ENDED;
-	}
-	if (ch->link.error) {
-		info->state = ch->link.is_aborted && ch->link.error != -ENODEV ? MANYPORT_ABORTED :
-								       MANYPORT_GONE;
-		info->error = -ch->link.error;
-	}
+	if (state == MP_CH_FAILED && mp_reason_is_exit(reason))
+		info->exit = reason;
 	info->channel = ch->link.slot;
 	info->generation = ch->link.generation;
 	info->readable = mp_in_buffered_locked(&ch->in);

@@ -9,6 +9,7 @@
  * the other queue is ignored [protocol.md 7.1]. Bits that say "for ever" cannot be taken back by
  * a device that changes its mind.
  */
+#include "debug.h"
 #include "link.h"
 #include "manyport.h"
 
@@ -86,6 +87,23 @@ static struct mp_link *link_find(struct mp_port *port, u32 slot, u32 generation)
 		link = NULL;
 	xa_unlock_irqrestore(&port->channels, flags);
 	return link;
+}
+
+/* Naming goes on to @phase. */
+void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
+{
+	static const bool may[][4] __maybe_unused = {
+		[MP_PHASE_UNNAMED] = { [MP_PHASE_NAMING] = true },
+		[MP_PHASE_NAMING] = { [MP_PHASE_NAMING] = true, [MP_PHASE_CONNECTED] = true,
+				      [MP_PHASE_REFUSED] = true },
+		[MP_PHASE_CONNECTED] = { [MP_PHASE_NAMING] = true },
+		[MP_PHASE_REFUSED] = { [MP_PHASE_NAMING] = true },
+	};
+
+	lockdep_assert_held(&link->lock);
+	mp_assert(may[link->phase][phase]);
+	mp_assert(link->phase != MP_PHASE_CONNECTED || !link->seq);	/* renewed */
+	link->phase = phase;
 }
 
 /* The next generation: the device has said nothing of it, and answers to the last count no more. */

@@ -24,10 +24,28 @@ struct mp_port;
 struct mp_queue;
 struct mp_link;
 
-/* How far the naming of a channel is; naming.c moves it on. */
+/*
+ * How far the naming of a channel is. naming.c moves it on, by mp_link_become_locked().
+ *
+ * MP_PHASE_UNNAMED	Operations: name, which sends CONNECT. Caveats: the device has never heard
+ *			of the channel, so nothing it says about the slot is about this one.
+ *			Next: NAMING.
+ * MP_PHASE_NAMING	CONNECT is out, or its answer came and the state did not.
+ *			Operations: wait, or come again with the same name. Caveats: the state may
+ *			overtake the answer to CONNECT. Next: CONNECTED, REFUSED; NAMING once
+ *			more on a fixed port, when CONNECT found no memory.
+ * MP_PHASE_CONNECTED	Operations: READ, WRITE, SHUTDOWN. Caveats: until the call that named has
+ *			collected the answer (naming.is_collected) no other call may count on it.
+ *			Next: NAMING, of the next generation of a fixed port.
+ * MP_PHASE_REFUSED	Operations: name again, in the same generation. Caveats: as in NAMING.
+ *			Next: NAMING.
+ *
+ * An end of the service is no phase, but bits of the device's state; link->error is the end of
+ * all, in each phase.
+ */
 enum mp_phase {
 	MP_PHASE_UNNAMED,
-	MP_PHASE_NAMING,	/* CONNECT sent; a first write or ioctl collects the answer */
+	MP_PHASE_NAMING,
 	MP_PHASE_CONNECTED,
 	MP_PHASE_REFUSED,
 };
@@ -90,6 +108,7 @@ int mp_link_take_slot(struct mp_link *link);
 void mp_link_free_slot(struct mp_link *link);
 void mp_link_put(struct mp_link *link);
 void mp_link_renew_locked(struct mp_link *link);
+void mp_link_become_locked(struct mp_link *link, enum mp_phase phase);
 
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset);

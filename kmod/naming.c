@@ -40,7 +40,7 @@ static __poll_t connect_take_locked(struct mp_naming *naming, const struct mp_re
 		return mp_link_fault_locked(link);
 	if (status != MP_BUSY || link->phase != MP_PHASE_NAMING)
 		return mp_link_break_locked(link, "connect");
-	link->phase = MP_PHASE_REFUSED;
+	mp_link_become_locked(link, MP_PHASE_REFUSED);
 	link->reason = MP_REASON_BUSY;
 	link->is_closed = true;	/* the device made no channel */
 	return EPOLLIN | EPOLLOUT | EPOLLERR;
@@ -117,7 +117,7 @@ int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *conne
 		       false);
 	link->bits &= ~MP_ST_REFUSED;
 	link->reason = MP_REASON_NONE;
-	link->phase = MP_PHASE_NAMING;
+	mp_link_become_locked(link, MP_PHASE_NAMING);
 	naming->is_collected = false;
 	ret = mp_link_send_locked(link, link->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
 	naming->connect_busy = !ret;
@@ -131,10 +131,10 @@ __poll_t mp_naming_answered_locked(struct mp_naming *naming)
 
 	lockdep_assert_held(&link->lock);
 	if (link->bits & MP_ST_REFUSED) {
-		link->phase = MP_PHASE_REFUSED;
+		mp_link_become_locked(link, MP_PHASE_REFUSED);
 		return EPOLLIN | EPOLLOUT | EPOLLERR;
 	}
-	link->phase = MP_PHASE_CONNECTED;
+	mp_link_become_locked(link, MP_PHASE_CONNECTED);
 	if (link->port->is_fixed) {
 		naming->is_collected = true;
 		link->was_connected = true;
@@ -226,9 +226,9 @@ static bool may_start_locked(const struct mp_naming *naming, bool same, bool may
 
 /*
  * Connects the channel to the service @name (valid, @len bytes) for @user (NULL: the opener).
- * @may_retry: a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under way and
- * @nonblock), -EALREADY (another name, or the same for another user, is under way), -EISCONN,
- * -ERESTARTSYS, -ENOMEM.
+ * @may_retry: a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under
+ * way and @nonblock), -EALREADY (another name, or the same for another user, is under way),
+ * -EISCONN, -ERESTARTSYS, -ENOMEM.
  */
 int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, const char *name,
 		      size_t len, bool nonblock, bool may_retry)

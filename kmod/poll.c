@@ -8,6 +8,7 @@
  * any mask.
  */
 #include "manyport.h"
+#include "state.h"
 
 #define MP_POLL_IN	(EPOLLIN | EPOLLRDNORM)
 #define MP_POLL_OUT	(EPOLLOUT | EPOLLWRNORM)
@@ -61,19 +62,21 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 __poll_t mp_poll_mask_locked(const struct mp_channel *ch)
 {
 	lockdep_assert_held(&ch->link.lock);
-	if (ch->link.error)
-		return MP_POLL_IN | MP_POLL_OUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-	switch (ch->link.phase) {
-	case MP_PHASE_UNNAMED:
+	switch (mp_channel_state_locked(ch)) {
+	case MP_CH_UNNAMED:
+	case MP_CH_ANSWERED:
 		return MP_POLL_OUT;
-	case MP_PHASE_NAMING:
+	case MP_CH_CONNECTING:
 		return ch->link.was_connected ? MP_POLL_IN | EPOLLHUP : 0;
-	case MP_PHASE_REFUSED:
+	case MP_CH_REFUSED:
 		return MP_POLL_OUT | EPOLLERR;
-	case MP_PHASE_CONNECTED:
-		break;
+	case MP_CH_CONNECTED:
+	case MP_CH_ENDED:
+	case MP_CH_FAILED:
+		return connected_mask_locked(ch);
+	default:
+		return MP_POLL_IN | MP_POLL_OUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 	}
-	return ch->naming.is_collected ? connected_mask_locked(ch) : MP_POLL_OUT;
 }
 
 /* The key of a wake-up after @change (EPOLLIN, EPOLLOUT): as much of it as is true now. */

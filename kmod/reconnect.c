@@ -101,14 +101,13 @@ __poll_t mp_end_write_locked(struct mp_channel *ch, bool nonblock)
 }
 
 /*
- * A poll for @events has met the end. One that does not report it (select() for writing)
- * waits for the next client, and so asks. Returns what to wake.
+ * A poll for @events has met the end. One that does not report it (select() for writing: none of
+ * @events is in @mask) waits for the next client, and so asks. Returns what to wake.
  */
-__poll_t mp_end_poll_locked(struct mp_channel *ch, __poll_t events)
+__poll_t mp_end_poll_locked(struct mp_channel *ch, __poll_t events, __poll_t mask)
 {
 	lockdep_assert_held(&ch->link.lock);
-	if (ch->end.told || ch->end.polls == MP_POLLS_TOLD ||
-	    !(events & mp_poll_mask_locked(ch))) {
+	if (ch->end.told || ch->end.polls == MP_POLLS_TOLD || !(events & mask)) {
 		ask_locked(ch);
 		return 0;
 	}
