@@ -27,22 +27,23 @@
  * Handles what is there, transmit first, until the receive queue brings nothing [protocol.md
  * 6.8]: an answer to CANCEL says that others lie in the receive queue, and an event there may
  * mean that an answer which nobody waits for lies in the transmit queue. A pass costs one of the
- * @budget, too: a device may promise answers and give none. Returns true when the budget is used
- * up: the caller sees to it that what is left is handled. Else an interrupt comes for what comes
- * next, where anybody needs it.
+ * @budget, too: a device may promise answers and give none. The transmit queue gets half of what is
+ * left, or a device that answers WRITEs as fast as they come would keep the readers waiting.
+ * Returns true when the budget is used up: the caller sees to it that what is left is handled.
+ * Else an interrupt comes for what comes next, where it is needed.
  */
 static bool pair_poll(struct mp_pair *pair, unsigned int budget)
 {
-	unsigned int left;
-	bool more;
-
 	while (budget) {
-		budget--;
-		more = mp_queue_poll(&pair->tx, &budget);
-		left = budget;
-		more |= mp_queue_poll(&pair->rx, &budget);
-		if (budget && budget == left && !more)
+		unsigned int half = --budget / 2, tx_left = budget - half, rx_left;
+		bool more = mp_queue_poll(&pair->tx, &tx_left);
+
+		more |= !tx_left;
+		rx_left = half + tx_left;
+		more |= mp_queue_poll(&pair->rx, &rx_left);
+		if (rx_left == half + tx_left && !more)
 			return false;
+		budget = rx_left;
 	}
 	return true;
 }

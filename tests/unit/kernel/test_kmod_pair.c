@@ -120,6 +120,26 @@ static void an_interrupt_handles_a_budget_and_the_work_item_the_rest(void **stat
 	assert_int_equal(reqs[0].done, 1);
 }
 
+/* A device that answers WRITEs as fast as they come keeps no reader waiting. */
+static void a_full_transmit_queue_leaves_a_part_to_the_receive_queue(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	submit(&pair.rx, &reqs[0], false);
+	for (i = 1; i < COUNT; i++)
+		submit(&pair.tx, &reqs[i], false);
+	rx.interrupt = NULL;
+	tx.interrupt = NULL;
+	answer_all(&tx, 0);
+	fake_vq_answer(&rx, fake_vq_find(&rx, &reqs[0].req.token), sizeof(struct mp_result));
+	interrupt();
+	assert_int_equal(reqs[0].done, 1);
+	while (kernel_run_work())
+		;
+	assert_int_equal(done(), COUNT);
+}
+
 static void answer_first(void *fake)
 {
 	fake_vq_answer(fake, 0, sizeof(struct mp_result));
@@ -295,6 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		CASE(an_interrupt_handles_a_budget_and_the_work_item_the_rest),
+		CASE(a_full_transmit_queue_leaves_a_part_to_the_receive_queue),
 		CASE(the_work_item_looks_once_more),
 		CASE(what_the_receive_queue_brings_makes_another_pass),
 		CASE(lazy_answers_make_no_interrupt_until_a_channel_waits),
