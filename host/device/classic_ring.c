@@ -115,7 +115,7 @@ static size_t send_bytes(struct classic_open *open, struct iovec *iov, int count
 {
 	size_t size = iov_size(iov, count);
 	struct classic_channel *channel = open->channel;
-	/* A chain may describe more bytes than anybody has: some at a time. */
+	/* A chain may describe more bytes than a driver has: some at a time. */
 	struct bytes bytes = { .iov = iov, .count = iov_clip(iov, count, CHAIN_BYTES) };
 	enum moved result = transfer_write(&channel->channel, &bytes);
 
@@ -204,7 +204,7 @@ static void serve_tx(struct queue *queue)
 		if (ret > 0)
 			handle_chain(queue, open, chain);
 		else if (ret == 0 && open->is_ended)
-			open->chains_left = 0;	/* the ring began anew */
+			open->chains_left = 0;	/* the ring began again */
 		else if (ret == 0 && !ring_want_kick(queue->ring, true))
 			return;
 	}

@@ -128,7 +128,7 @@ void device_destroy(struct device *device)
 }
 
 /*
- * Does the start of @q say that the driver is another one, or begins anew [protocol.md 10.4]? A
+ * Does the start of @q say that the driver is another one, or begins again [protocol.md 10.4]? A
  * driver of file systems may leave the control queues alone; it has the first two.
  */
 static bool starts_anew(const struct queue *q, const struct ring *ring)

@@ -267,7 +267,7 @@ static void device_reset_ends_all(void **state)
 	end_of_life(state, reset);
 }
 
-/* A reset that nobody announces: the control transmit queue starts at 0 [protocol.md 10.4]. */
+/* A reset that is not announced: the control transmit queue starts at 0 [protocol.md 10.4]. */
 static void start_at_zero(void **state)
 {
 	(void)state;
@@ -310,7 +310,7 @@ static void stop_and_start(void **state)
 		buffers += driver->events[driver->event_seen].event.channel ==
 			   htole32(MP_CHANNEL_NONE);
 	assert_int_equal(buffers, 8);
-	/* What happens meanwhile is told afterwards; kicks of stopped queues do nothing. */
+	/* What happens while the ring is stopped is told afterwards; kicks of stopped queues do nothing. */
 	fake_say(service->last, "meanwhile", 9);
 	device_kick(driver->device, RX);
 	device_kick(driver->device, 1000);

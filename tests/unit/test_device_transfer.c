@@ -40,7 +40,7 @@ static void writes_in_order(void **state)
 		expect_result(result, MP_ORDER, 0);
 		assert_int_equal(le64toh(result.offset), 5);
 	}
-	/* Full: nobody asks the service again before it calls. */
+	/* Full: the service is not asked again before it calls. */
 	assert_int_equal(service->last->writes, 3);
 	expect_state(write_to(0, 1, 5, "fgh", 3), MP_AGAIN, MP_ST_CONNECTED, 0);
 	assert_int_equal(service->last->writes, 3);
@@ -386,7 +386,7 @@ static void late_looks(void **state)
 	unsigned int calls;
 
 	(void)state;
-	/* No room: nobody who waits depends on that. */
+	/* No room: no waiting process depends on that. */
 	service->last->out_room = 1;
 	expect_state(do_request(MP_OP_WRITE, 0, 1, 0, MP_LAZY, "ab", 2), MP_OK,
 		     MP_ST_CONNECTED, 0);
@@ -448,7 +448,7 @@ static struct fake_request *park_lazily(uint64_t offset)
 	return r;
 }
 
-/* A READ that waits for an answer which nobody waits for yet: no call, but for news. */
+/* A READ that waits for an answer that no process waits for yet: no call, but for news. */
 static void parked_lazily(void **state)
 {
 	struct fake_queue *rx = &driver->queues[RX];

@@ -171,7 +171,7 @@ static void speak(unsigned int read_us)
 
 /*
  * CANCEL takes the receive queue first [protocol.md 8.2], a turn at a time. What comes there
- * meanwhile does not make it wait longer.
+ * during these turns does not make it wait longer.
  */
 static void cancel_behind_slow_reads(void **state)
 {
@@ -200,7 +200,7 @@ static void cancel_behind_slow_reads(void **state)
 		expect_result(finish(late[i]), MP_OK, 16);
 }
 
-/* The same, for bytes; and the READ that is parked meanwhile comes back before the answer. */
+/* The same, for bytes; and the READ that is parked in these turns comes back before the answer. */
 static void cancel_behind_many_bytes(void **state)
 {
 	struct fake_request *c, *parked;

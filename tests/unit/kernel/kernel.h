@@ -31,7 +31,7 @@ void kernel_irq_exit(void);
 /* Called once, when preemption is next enabled: what comes at that moment. */
 void kernel_on_preempt_enable(void (*hook)(void *arg), void *arg);
 
-/* Who calls from now on. */
+/* The process that calls from now on. */
 void kernel_set_caller(unsigned int uid, struct user_namespace *ns, bool is_privileged);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who calls. */
+/* The calling process. */
 #ifndef STANDIN_CRED_H
 #define STANDIN_CRED_H
 
