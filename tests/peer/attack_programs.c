@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* A guest that has the host start programs. */
 
+#include <linux/virtio_console.h>
 #include <string.h>
 #include <time.h>
 
 #include "attack.h"
 
-/* As many as a ring has room for, with a write behind them. */
-#define PROGRAMS 125
+/* So many, with a write behind them, are less than a ring has room for. */
+#define PROGRAMS 180
+#define ROUND_TRIPS 1000
 
 struct connect_request {
 	struct mp_request header;
@@ -123,6 +125,83 @@ ATTACK(programs_in_one_kick, AT_CHANNEL)
 	       (unsigned long long)write_until_all_run(d, results, strlen("after")));
 	for (int i = 1; i <= PROGRAMS; i++)
 		CHECK(driver_simple(d, MP_OP_CLOSE, i, MP_CLOSE_ABORT, 0) == MP_OK);
+	driver_expect_alive(d);
+}
+
+/* A driver of the next port of @d's session, with a channel that is connected to "echo". */
+static struct driver *open_other_port(struct driver *d)
+{
+	struct driver *other = calloc(1, sizeof(*other));
+	uint32_t rx;
+
+	CHECK(other);
+	*other = *d;
+	other->port = d->port + 1;
+	rx = 4 + 2 * (other->port - 1);
+	CHECK(rx + 1 < d->peer->queue_count);
+	other->rx = &d->peer->queues[rx];
+	other->tx = &d->peer->queues[rx + 1];
+	other->request = peer_alloc(d->peer, sizeof(struct mp_request));
+	other->result = peer_alloc(d->peer, sizeof(struct mp_result));
+	memset(other->channels, 0, sizeof(other->channels));
+	memset(other->event_buffers, 0, sizeof(other->event_buffers));
+	driver_add_events(other, DRIVER_EVENTS);
+	driver_control(other, other->port, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+	driver_open_channel(other, 0, "echo");
+	return other;
+}
+
+/* A byte there and back. Returns how long it took. */
+static uint64_t round_trip_us(struct driver *d, uint64_t offset)
+{
+	uint64_t begin = now_us();
+
+	CHECK(driver_write(d, 0, offset, "x", 1) == MP_OK);
+	driver_wait(d, 0, MP_ST_IN);
+	CHECK(driver_read(d, 0, offset, 1) == MP_OK);
+	CHECK(*driver_in(d) == 'x');
+	return now_us() - begin;
+}
+
+/* The longest of the round trips until all programs run, or, without @results, of many. */
+static uint64_t longest_round_trip(struct driver *other, uint64_t *offset, struct driver *d,
+				   const uint32_t *results)
+{
+	uint64_t longest = 0, us, begin = *offset;
+
+	while (results ? count_running(d, results) < PROGRAMS : *offset < begin + ROUND_TRIPS) {
+		us = round_trip_us(other, (*offset)++);
+		if (us > longest)
+			longest = us;
+	}
+	return longest;
+}
+
+/* Nor another port: its round trips go on while they start. How long they take is only said. */
+ATTACK(programs_beside_another_port, AT_CHANNEL)
+{
+	struct driver *other = open_other_port(d);
+	uint64_t offset = 0, alone, begin, beside;
+	uint32_t results[PROGRAMS];
+	uint64_t before;
+
+	alone = longest_round_trip(other, &offset, NULL, NULL);
+	for (int i = 0; i < PROGRAMS; i++)
+		results[i] = put_connect(d, i + 1, "cat");
+	before = offset;
+	begin = now_us();
+	peer_kick(d->tx);
+	beside = longest_round_trip(other, &offset, d, results);
+	printf("# %d programs in %llu us; meanwhile %llu round trips, the longest %llu us; "
+	       "without programs %llu us\n", PROGRAMS, (unsigned long long)(now_us() - begin),
+	       (unsigned long long)(offset - before), (unsigned long long)beside,
+	       (unsigned long long)alone);
+	CHECK(offset > before + 1);
+	while (peer_take_used(d->tx, NULL) >= 0)
+		;
+	for (int i = 1; i <= PROGRAMS; i++)
+		CHECK(driver_simple(d, MP_OP_CLOSE, i, MP_CLOSE_ABORT, 0) == MP_OK);
+	free(other);
 	driver_expect_alive(d);
 }
 

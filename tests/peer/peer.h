@@ -19,7 +19,7 @@
 #include "vhost/wire.h"
 
 #define PEER_MAX_QUEUES	 64
-#define PEER_RING_SIZE	 256
+#define PEER_RING_SIZE	 512
 #define PEER_RING_STRIDE 0x10000	/* of memory, for each queue */
 #define PEER_MEM_SIZE	 (24u << 20)
 #define PEER_DATA	 (PEER_MAX_QUEUES * PEER_RING_STRIDE)	/* where buffers begin */

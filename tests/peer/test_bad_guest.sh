@@ -53,6 +53,9 @@ Id=1
 Kind=multi
 MaxChannels=1000
 
+[Port other]
+Id=2
+
 [Service echo]
 Connect=echo
 
