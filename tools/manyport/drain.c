@@ -22,7 +22,7 @@
 
 #include <linux/sockios.h>
 
-#include "forward.h"
+#include "forwarder.h"
 
 #define DRAIN_LIMIT_MS	30000	/* without an acknowledgement */
 #define LOOK_MIN_MS	1

@@ -13,7 +13,7 @@
 #include <manyport/client.h>
 
 #include "flow.h"
-#include "forward.h"
+#include "forwarder.h"
 #include "tool.h"
 
 static const char help_text[] =

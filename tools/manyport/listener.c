@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "forward.h"
+#include "forwarder.h"
 #include "tool.h"
 
 #define LOOK_MS 2000

@@ -32,7 +32,7 @@
 #include <manyport/client.h>
 
 #include "flow.h"
-#include "forward.h"
+#include "forwarder.h"
 #include "tool.h"
 
 /* How long the end of the process waits, at most, for bytes that are on their way. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "forward.h"
+#include "forwarder.h"
 
 /* Only the owner may connect, as with a socket that root makes with the usual umask. */
 #define DEFAULT_MODE 0600

@@ -7,8 +7,8 @@
  *	relay      one accepted connection and its channel: two flows (flow.h)
  *	drain      a client's socket after that, until the client has all bytes
  */
-#ifndef FORWARD_H
-#define FORWARD_H
+#ifndef FORWARDER_H
+#define FORWARDER_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
