@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "works.h"
 
 #define BULK_SIZE 65536
 

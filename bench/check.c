@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client.h"
+#include "works.h"
 
 #define BYTES (4U << 20)
 #define MESSAGES 20

@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "works.h"
 
 static const struct {
 	const char *name;

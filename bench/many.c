@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "works.h"
 
 #define EVENTS 256
 

@@ -12,7 +12,7 @@
 
 #include <manyport/ioctl.h>
 
-#include "client.h"
+#include "work.h"
 
 struct mark {
 	char host[BENCH_MARK_SIZE];

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "works.h"
 
 /* The kernel keeps its sums per processor, and adds them up when this is read. */
 static void refresh_statistics(void)

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "works.h"
 
 static double open_and_close(int fd, const struct options *options, uint64_t n)
 {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "client.h"
+#include "works.h"
 
 static float *times;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BENCH_SERVER_H
-#define BENCH_SERVER_H
+#ifndef BENCH_SERVE_H
+#define BENCH_SERVE_H
 
 #include <stdbool.h>
 

@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "server.h"
+#include "serve.h"
 
 static char take_buf[BENCH_MAX_SIZE], give_buf[BENCH_MAX_SIZE];
 static volatile sig_atomic_t must_hang_up;

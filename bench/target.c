@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <linux/vm_sockets.h>
 
-#include "client.h"
+#include "work.h"
 
 static int close_failed(int fd)
 {

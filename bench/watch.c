@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server.h"
+#include "serve.h"
 
 static const char *file;
 

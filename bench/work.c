@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "work.h"
 
 char *io_buf, *more_buf;
 static const char *step = "starting";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the measurements share. */
-#ifndef BENCH_CLIENT_H
-#define BENCH_CLIENT_H
+/* What the works share. */
+#ifndef BENCH_WORK_H
+#define BENCH_WORK_H
 
 #include "protocol.h"
 
@@ -48,14 +48,5 @@ uint64_t calibrate(run_fn *run, int fd, const struct options *options);
 
 /* Round trips, and their median and percentiles as "result ..."; rtt.c. */
 void rtt_measure(int fd, const struct options *options);
-
-/* The works, a file each. */
-void work_rtt(const struct options *options);
-void work_stream(const struct options *options);
-void work_open(const struct options *options);
-void work_many(const struct options *options);
-void work_beside(const struct options *options);
-void work_memory(const struct options *options);
-void work_check(const struct options *options);
 
 #endif
