@@ -152,15 +152,16 @@ static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 
 	if (!count_live(ch))
 		return MP_REASON_BUSY;
-	if (ch->service)
-		return MP_REASON_NONE;
-	reason = env->admit(env->context, opener, &ch->service, &ch->service_name);
-	if (reason != MP_REASON_NONE) {
-		ch->service = NULL;
-		return reason;
+	if (!ch->service) {
+		reason = env->admit(env->context, opener, &ch->service, &ch->service_name);
+		if (reason != MP_REASON_NONE) {
+			ch->service = NULL;
+			return reason;
+		}
+		if (!ch->service)
+			return MP_REASON_NO_SERVICE;
 	}
-	if (!ch->service)
-		return MP_REASON_NO_SERVICE;
+	/* Also where the policy has said yes before: there may have been no memory for them then. */
 	return close_make_timers(ch->core, ch->service) ? MP_REASON_NONE : MP_REASON_BUSY;
 }
 

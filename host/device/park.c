@@ -96,8 +96,12 @@ static enum moved fill(struct slot *slot, struct request_map *map, uint32_t *cou
 
 	*count = 0;
 	if (map_payload(slot->port->rx->ring->mem, held->segments, held->count,
-			sizeof(struct mp_result), map, iov, PARKED_IOVS) < 0)
+			sizeof(struct mp_result), map, iov, PARKED_IOVS) < 0) {
+		state_report_segments(slot->port->device, slot->port->rx->ring->mem,
+				      held->segments, held->count,
+				      "a request comes back, to be sent from other memory");
 		return MOVED_FAULT;
+	}
 	bytes.iov = map->payload;
 	bytes.count = map->payload_count;
 	result = transfer_read(&slot->channel, &bytes);

@@ -39,13 +39,14 @@ static enum mp_status connect_slot(struct request *request, const struct opener 
 
 	if (slot && slot->channel.opener.generation != opener->generation)
 		return MP_BUSY;
+	request->slot = slot;
+	if (slot && slot->channel.phase != CHANNEL_REFUSED)
+		return MP_BAD_STATE;
 	if (!slot)
 		slot = slot_create(request->port, opener, &bytes_channel_ops);
 	if (!slot)
 		return MP_BUSY;
 	request->slot = slot;
-	if (slot->seq && slot->channel.phase != CHANNEL_REFUSED)
-		return MP_BAD_STATE;
 	slot->channel.opener = *opener;
 	return MP_OK;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Channels: connecting, refusals, limits, identifiers, states and their events. */
 #include "device_world.h"
+#include "device/port.h"
+#include "device/slot.h"
+#include "device/state.h"
 
 #define MAX 8
 
@@ -76,6 +79,30 @@ static void malformed_connects(void **state)
 	expect_state(connect_raw(MP_CHANNEL_HOST, 1, payload, len), MP_INVALID, 0, 0);
 	assert_int_equal(service->opened, 0);
 	assert_int_equal(stats_now().core.channels, 0);
+}
+
+/*
+ * A guest can drive the number of a state round. A channel whose state has number 0 again is the
+ * channel that it was: a CONNECT that took it for a new one would give it a second service and
+ * leave the first with a channel that is freed.
+ */
+static void connect_at_number_zero(void **state)
+{
+	struct slot *slot;
+
+	(void)state;
+	service->answer = 0;
+	expect_state(connect_to(0, 1, "slow"), MP_OK, 0, 0);
+	slot = port_slot(driver->device->ports[PORT], 0);
+	assert_non_null(slot);
+	slot->seq = 0;
+	assert_int_equal(le32toh(connect_to(0, 1, "slow").status), MP_BAD_STATE);
+	assert_int_equal(service->opened, 1);
+	service->last->peer->ops->connected(service->last->peer);
+	fake_run(driver);
+	slot->seq = 0;
+	assert_int_equal(le32toh(connect_to(0, 1, "slow").status), MP_BAD_STATE);
+	assert_int_equal(service->opened, 1);
 }
 
 static void outcome_by_event(void **state)
@@ -438,7 +465,8 @@ static void fixed_port(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(refusals), TEST(malformed_connects), TEST(outcome_by_event),
+		TEST(refusals), TEST(malformed_connects), TEST(connect_at_number_zero),
+		TEST(outcome_by_event),
 		TEST(readable_before_connected), TEST(identifiers), TEST(closed_until_delivered),
 		TEST(limits),
 		cmocka_unit_test_setup_teardown(device_limit, setup_tight, world_destroy),
