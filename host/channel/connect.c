@@ -161,7 +161,7 @@ static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 		if (!ch->service)
 			return MP_REASON_NO_SERVICE;
 	}
-	/* Also where the policy has said yes before: there may have been no memory for them then. */
+	/* Also where the policy said yes before: memory for them may have been missing. */
 	return close_make_timers(ch->core, ch->service) ? MP_REASON_NONE : MP_REASON_BUSY;
 }
 

@@ -310,7 +310,7 @@ static void stop_and_start(void **state)
 		buffers += driver->events[driver->event_seen].event.channel ==
 			   htole32(MP_CHANNEL_NONE);
 	assert_int_equal(buffers, 8);
-	/* What happens while the ring is stopped is told afterwards; kicks of stopped queues do nothing. */
+	/* What happens while the ring is stopped is told afterwards; its kicks do nothing. */
 	fake_say(service->last, "meanwhile", 9);
 	device_kick(driver->device, RX);
 	device_kick(driver->device, 1000);
