@@ -99,7 +99,8 @@ static __poll_t channel_progress_locked(struct mp_link *link)
 		mp_urgent_again_locked(link, ch->in.busy);
 	if (ch->end.asked)
 		wake |= mp_connect_again_locked(ch);
-	if (ch->in.spare)
+	/* A reader in its call may have just made the spare, and trims before it sleeps. */
+	if (ch->in.spare && !mutex_is_locked(&ch->read_mutex))
 		mp_fetch_trim_locked(&ch->in);
 	return wake;
 }
@@ -200,6 +201,8 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 	struct mp_channel *ch;
 	int ret;
 
+	if (READ_ONCE(port->is_gone))
+		return ERR_PTR(-ENODEV);	/* rather than a limit that says nothing any more */
 	account = mp_account_open(&port->ledger, port->max_channels);
 	if (IS_ERR(account))
 		return ERR_CAST(account);

@@ -218,6 +218,8 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 	enum mp_channel_state state = mp_channel_state_locked(ch);
 	u16 bits = ch->link.bits, reason = ch->link.reason;
 
+	if (state == MP_CH_ANSWERED && (bits & MP_ST_FAILED))
+		state = MP_CH_FAILED;	/* the naming call is still to collect its answer */
 	info->state = states[state];
 	info->error = -ch->link.error;
 	if (state == MP_CH_REFUSED)

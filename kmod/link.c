@@ -102,7 +102,6 @@ void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
 
 	lockdep_assert_held(&link->lock);
 	mp_assert(may[link->phase][phase]);
-	mp_assert(link->phase != MP_PHASE_CONNECTED || !link->seq);	/* renewed */
 	link->phase = phase;
 }
 
@@ -262,7 +261,8 @@ static int answer_locked(struct mp_link *link, const struct mp_req *req,
  * What the queue calls for every request when it is over. taken() comes before the state: what
  * came is counted before progress asks for more behind it. It may give the request's memory away
  * or send it again, so @req is not touched behind it. The state of an answer that ended the
- * channel is not taken over: what that device says is believed no more.
+ * channel is not taken over: what that device says is believed no more. Nor is the one that comes
+ * with MP_BUSY: the device made no channel, so it is the state of none [protocol.md 6.1].
  */
 static void link_done(struct mp_req *req)
 {
@@ -276,7 +276,7 @@ static void link_done(struct mp_req *req)
 	ret = answer_locked(link, req, &answer, &wake);
 	error = link->error;
 	wake |= req->taken(req, ret, &answer);
-	if (!ret && link->error == error)
+	if (!ret && link->error == error && answer.status != cpu_to_le32(MP_BUSY))
 		wake |= apply_locked(link, &answer.state);
 	wake |= mp_link_progress_locked(link);
 	spin_unlock_irqrestore(&link->lock, flags);
