@@ -11,13 +11,13 @@
  * channel's data for its other holders. Pages are unpinned when every request has come
  * back or the virtqueue is deleted, never before.
  *
- * Who may touch what, and until when:
+ * What may be touched by which context, and until when:
  *
  * - A part and its pages are the caller's while the caller pins them. part_send() gives the
  *   part to the queue and the device; part_taken() gets the part back and returns it to the
- *   batch. When link->lock is dropped behind the last part, somebody else may free the batch
- *   at once, so nothing behind part_taken() touches part or batch.
- * - A batch is the caller's, who frees it (batch_free()) once it is settled. Until then
+ *   batch. When link->lock is dropped after the last part, another context may free the
+ *   batch at once, so nothing after part_taken() touches part or batch.
+ * - A batch is the caller's, which frees it (batch_free()) once it is settled. Until then
  *   half->batch points at it, and link->lock guards what part_taken()
  *   writes. A killed caller sets is_orphan under the lock, and so gives the batch to the
  *   channel: from that unlock on the caller touches nothing of the batch, and returns. An orphan
@@ -283,7 +283,7 @@ static bool is_batch_done(void *of, bool unused)
 {
 	struct mp_half *half = of;
 	struct mp_port *port = half->link->port;
-	/* The caller's own, or none: nobody else frees it before this says so. */
+	/* The caller's own batch, or none: only this caller frees it. */
 	struct mp_batch *batch = READ_ONCE(half->batch);
 	bool ret;
 

@@ -33,7 +33,7 @@ static void channel_free_work(struct work_struct *work)
 	struct mp_channel *ch = container_of(work, struct mp_channel, free_work);
 	struct mp_port *port = ch->link.port;
 
-	mp_chunks_drop_locked(&ch->out);	/* nobody else is left: no lock needed */
+	mp_chunks_drop_locked(&ch->out);	/* no other user is left: no lock needed */
 	mp_in_forget_locked(&ch->in);
 	mp_account_close(ch->link.account);
 	mp_naming_destroy(&ch->naming);
@@ -125,7 +125,7 @@ static void close_try_locked(struct mp_channel *ch)
 		link->close_sent = !mp_urgent_close_locked(link, ch->out.half.offset, abort);
 }
 
-/* Does anybody sleep on the channel, or ask for signals? */
+/* Does any process sleep on the channel, or ask for signals? */
 static bool is_watched(struct mp_channel *ch)
 {
 	return wq_has_sleeper(&ch->link.wait) || READ_ONCE(ch->fasync);
@@ -259,7 +259,7 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
 	 * contended; the contender stores contended and then loads "locked?". An unlock is only a
 	 * release, and a trylock that fails orders nothing, so without both barriers each load may
 	 * be done before the store of its own side: the contender finds the mutex taken, the
-	 * holder finds nobody, and nobody makes the edge that the contender waits for.
+	 * holder finds no contender, and the edge that the contender waits for is never made.
 	 */
 	smp_mb();
 	if (!(READ_ONCE(ch->contended) & direction))
@@ -307,7 +307,7 @@ int mp_channel_abort(struct mp_channel *ch)
 	wake = mp_link_fail_locked(&ch->link, -ECONNRESET);
 	mp_in_forget_locked(&ch->in);
 	wake |= mp_link_progress_locked(&ch->link);
-	/* The answers that CLOSE waits for are those of lazy requests: somebody must look. */
+	/* CLOSE waits for answers to lazy requests: the queue sees to it that they come. */
 	mp_chunks_want_locked(&ch->out, false);
 	spin_unlock_irq(&ch->link.lock);
 	mp_link_settle(&ch->link, wake);

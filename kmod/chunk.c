@@ -6,7 +6,7 @@
  * further writes until an answer comes or it is full: so a busy channel sends few large
  * requests, and one that is not busy does not wait.
  *
- * WRITEs are lazy [protocol.md 6.8]: nobody is interrupted for an answer that nobody
+ * WRITEs are lazy [protocol.md 6.8]: no interrupt is made for an answer that no caller
  * waits for. The channel asks for interrupts while a caller found no room. What waits behind
  * others goes when a call on the channel looks, or soon after (mp_queue_hold()).
  *
@@ -83,8 +83,8 @@ void mp_chunks_drop_locked(struct mp_out *out)
 }
 
 /*
- * Who waits for answers to WRITEs is counted in the queue, which sees to it that they come:
- * its own, or those of others that have the memory. With the service full there are none.
+ * A channel that waits for answers to WRITEs is counted in the queue, which sees to it that they
+ * come: its own, or those of others that have the memory. With the service full there are none.
  */
 static void count_locked(struct mp_out *out)
 {
@@ -220,7 +220,7 @@ static bool chunk_send_locked(struct mp_out *out, struct mp_chunk *chunk)
 		return false;
 	chunk->is_sent = true;
 	out->sent++;
-	/* Of what follows the rest is first: nothing goes before, and somebody waits for this. */
+	/* Of what follows the rest is first: nothing goes before, and it waits for this answer. */
 	if (le32_to_cpu(chunk->req.header.length) < chunk->end - chunk->start)
 		out->is_stopped = true;
 	return true;
@@ -359,7 +359,7 @@ static struct mp_chunk *chunk_reopen_locked(struct mp_out *out)
 	return chunk;
 }
 
-/* It ended meanwhile: the caller looks again. */
+/* It ended while the lock was free: the caller looks again. */
 static bool is_over_locked(const struct mp_out *out)
 {
 	return mp_half_state_locked(&out->half) != MP_HALF_OPEN ||

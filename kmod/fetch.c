@@ -207,7 +207,7 @@ static __poll_t fetch_taken(struct mp_req *req, int ret, const struct mp_result 
 	if (!ret)
 		in->is_small = false;
 	if (list_empty(&fetch->node)) {
-		fetch_free(in, fetch);	/* forgotten meanwhile */
+		fetch_free(in, fetch);	/* forgotten while it was at the device */
 		return wake;
 	}
 	in->busy--;
@@ -301,7 +301,7 @@ static struct mp_fetch *fetch_get_locked(struct mp_in *in)
 
 /*
  * Asks for bytes that are there, as many as the channel's pace is worth. A blocking reader
- * that polls needs no interrupt for the answers; before he sleeps he asks for one
+ * that spins needs no interrupt for the answers; before the reader sleeps it asks for one
  * (mp_fetch_urge_locked()). A polled channel that gets no memory here shows IN, and
  * the read that follows tries again where it may wait for memory.
  */
@@ -340,7 +340,7 @@ static void park_locked(struct mp_in *in, u16 flags)
 		in->fetch_failed = link->bits & MP_ST_IN;
 }
 
-/* For a caller that waits: one READ may wait at the device with him. */
+/* For a caller that waits: one READ may wait at the device as long as the caller does. */
 void mp_fetch_park_locked(struct mp_in *in)
 {
 	park_locked(in, 0);
@@ -394,8 +394,8 @@ void mp_fetch_prepare(struct mp_in *in, size_t want, bool nonblock)
 
 /*
  * Of a channel on which reads and writes take turns a write is about to begin: a READ goes ahead
- * of it, since a fast answer would come as an event before one that goes behind it. A reader who
- * polls finds the answer in the ring, so no interrupt is made, unless somebody sleeps.
+ * of it, since a fast answer would come as an event before one that goes after it. A reader that
+ * spins finds the answer in the ring, so no interrupt is made, unless a reader sleeps.
  */
 void mp_fetch_expect(struct mp_in *in)
 {
@@ -419,7 +419,7 @@ void mp_fetch_expect(struct mp_in *in)
 	fetch_free(in, fetch);
 }
 
-/* Nobody waits any more: the device need not keep the READ. */
+/* No reader waits any more: the device need not keep the READ. */
 void mp_fetch_cancel_locked(struct mp_in *in)
 {
 	if (!in->waiters && in->busy)
@@ -427,7 +427,7 @@ void mp_fetch_cancel_locked(struct mp_in *in)
 }
 
 /*
- * A reader goes to sleep, and for READs of his no interrupt will come: the answer to a
+ * A reader goes to sleep, and for its READs no interrupt will come: the answer to a
  * CANCEL makes one, and the device answers them before that [protocol.md 8.2]. One that still
  * waits for room or memory would be overtaken by the CANCEL and then be parked, lazy: it is
  * made to say what is so now.

@@ -26,8 +26,8 @@ static bool is_worth_waking(void *of, bool large)
 }
 
 /*
- * A reader has copied: what was to be dropped meanwhile goes now, a polled channel asks for
- * more. Who takes a short read for "drained" gets an edge for an end behind it. @rest: the
+ * A reader has copied: what was to be dropped during the copy goes now, a polled channel asks for
+ * more. A poller that takes a short read for "drained" gets an edge for an end after it. @rest: the
  * first fetch has unread bytes still, so none of that is due. Returns what to wake.
  */
 static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
@@ -59,7 +59,7 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 
 	ch->in.copying = true;
 	while (iov_iter_count(to) && (fetch = mp_fetch_first_locked(&ch->in)) && !ch->in.forget) {
-		/* We hold the read mutex, and in->copying keeps it: nobody else touches it. */
+		/* We hold the read mutex, and in->copying keeps it: no other context touches it. */
 		spin_unlock_irq(&ch->link.lock);
 		bytes = min_t(size_t, fetch->end - fetch->start, iov_iter_count(to));
 		copied = copy_to_iter(fetch->data + fetch->start, bytes, to);
@@ -77,7 +77,7 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 	spin_unlock_irq(&ch->link.lock);
 	if (wake)
 		mp_link_settle(&ch->link, wake);
-	/* Else it was shut down meanwhile: the caller looks again. */
+	/* Else it was shut down during the copy: the caller looks again. */
 	return total ? total : fault ? -EFAULT : nonblock ? 0 : -EAGAIN;
 }
 
@@ -223,7 +223,7 @@ static void large_begin(struct mp_channel *ch)
 	spin_unlock_irq(&ch->link.lock);
 }
 
-/* What was not fetched meanwhile, and the edge that comes with it. */
+/* What was not fetched during the large read, and the edge that comes with it. */
 static void large_end(struct mp_channel *ch)
 {
 	__poll_t wake;
