@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupts of one virtqueue: asked for while somebody needs them.
+ * Interrupts of one virtqueue: asked for while a user needs them.
  *
  * A user is a request under way that is not lazy, or a channel that waits for the answers to its
  * lazy ones; a receive queue has one for ever. Without users answers lie in the ring until
@@ -8,7 +8,7 @@
  *
  * A holder can wait for a short time: a channel with bytes that go out when what is under way has
  * been answered, a CLOSE. The first one starts the timer. What is answered until then was
- * handled by somebody who came by, and lets the holders go; those that are left become users, and
+ * handled by a call that looked, and lets the holders go; those that are left become users, and
  * their answers make interrupts.
  *
  * While a call spins there are no interrupts, whatever is counted.

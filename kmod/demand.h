@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who needs an interrupt of one virtqueue. All of it is guarded by the lock of its queue. */
+/* What needs an interrupt of one virtqueue. All of it is guarded by the lock of its queue. */
 #ifndef KMOD_DEMAND_H
 #define KMOD_DEMAND_H
 
@@ -10,7 +10,7 @@
 struct mp_demand {
 	unsigned int users;		/* each needs an interrupt for what is answered */
 	unsigned int held;		/* each is a user if the answers are not there soon */
-	unsigned int spinners;		/* calls that look themselves: no interrupts meanwhile */
+	unsigned int spinners;		/* while calls look themselves: no interrupts */
 	bool is_on;			/* interrupts were asked for, and none came since */
 	struct hrtimer hold_timer;	/* runs while @held is not 0, and sometimes after that */
 };

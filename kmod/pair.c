@@ -8,7 +8,7 @@
  * and interrupts leave the pair alone until it has found nothing more. So a device that answers
  * on and on costs processor time, but neither a long interrupt nor a processor.
  *
- * The answers are those of all channels, and one that was taken is in nobody's ring any more: no
+ * The answers are those of all channels, and one that was taken is in no ring any more: no
  * interrupt will come for it. So a caller must not lose the processor with an answer in its hand,
  * or other channels wait until the scheduler comes back to it. (With PREEMPT_RT only the threads
  * of interrupts and the work item handle answers.)
@@ -26,7 +26,7 @@
 /*
  * Handles what is there, transmit first, until the receive queue brings nothing [protocol.md
  * 6.8]: an answer to CANCEL says that others lie in the receive queue, and an event there may
- * mean that an answer which nobody waits for lies in the transmit queue. A pass costs one of the
+ * mean that an answer which no caller waits for lies in the transmit queue. A pass costs one of the
  * @budget, too: a device may promise answers and give none. The transmit queue gets half of what is
  * left, or a device that answers WRITEs as fast as they come would keep the readers waiting.
  * Returns true when the budget is used up: the caller sees to it that what is left is handled.
@@ -98,7 +98,7 @@ static void pair_work(struct work_struct *work)
 		 * Pairs with the load in mp_pair_interrupt(), which comes after the device has
 		 * written its answer. Either that load sees false, and the interrupt handles the
 		 * answer; or the answer is there for the look below. Without the barrier or
-		 * that look an answer could stay in the ring with nobody to handle it.
+		 * that look an answer could stay in the ring and never be handled.
 		 */
 		smp_mb();
 		more = poll_in_process(pair);

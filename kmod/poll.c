@@ -12,7 +12,7 @@
 
 #define MP_POLL_IN	(EPOLLIN | EPOLLRDNORM)
 #define MP_POLL_OUT	(EPOLLOUT | EPOLLWRNORM)
-/* Nobody polls for this: it wakes only those who look for themselves. */
+/* No process polls for this: it wakes only those that look for themselves. */
 #define MP_POLL_LOOK	EPOLLMSG
 
 /* The service takes no more: would a write do something other than wait? */

@@ -4,7 +4,7 @@
  *
  * A kernel that clears memory at allocation, as distributions' do, writes each large
  * chunk twice. So a few are kept while a port is busy. A second after the last use they
- * are freed; what they held is never shown to anybody, as a chunk only leaves the guest.
+ * are freed; what they held is never shown to any process, as a chunk only leaves the guest.
  */
 #include <linux/slab.h>
 

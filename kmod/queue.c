@@ -12,7 +12,7 @@
  * itself allocates) it is tried again by a work item, also with nothing in flight, and after
  * MP_TRIES in a row the first request that waits ends with -ENOMEM instead of an answer. CLOSE,
  * CANCEL and event buffers are tried for ever [protocol.md 8.6]. Any other failure, or an id in
- * the used ring that nobody added, breaks the queue: nothing more is added until the next life,
+ * the used ring that was not added, breaks the queue: nothing more is added until the next life,
  * and the port's channels end with -EIO [protocol.md 10.7].
  *
  * Everything that the device writes is hostile.
@@ -286,7 +286,7 @@ out:
 }
 
 /*
- * Somebody waits for the answer to @req, which said that it may be looked at late. Returns
+ * A caller waits for the answer to @req, which said that it may be looked at late. Returns
  * true when it says so no more: it still waits to be added, and the device has not seen it.
  */
 bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req)
@@ -332,7 +332,7 @@ int mp_queue_post_events(struct mp_queue *queue)
 	return ret;
 }
 
-/* @req is on no list any more, and nobody waits in this queue for its answer. */
+/* @req is on no list any more, and no user waits in this queue for its answer. */
 static void leave_locked(struct mp_queue *queue, struct mp_req *req)
 {
 	lockdep_assert_held(&queue->lock);
@@ -413,7 +413,7 @@ static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, un
 
 /*
  * Handles up to *@budget used buffers, and counts them there. The device makes no interrupts
- * meanwhile; from before the last look on one counts again, so that none is lost. Returns true
+ * during this; from before the last look on one counts again, so that none is lost. Returns true
  * when more may be there that an interrupt should have said, and did not.
  */
 bool mp_queue_poll(struct mp_queue *queue, unsigned int *budget)

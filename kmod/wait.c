@@ -47,7 +47,7 @@ static bool look_until(struct mp_link *link, u64 end, const struct mp_condition 
 	unsigned int looks = 0;
 	bool over;
 
-	preempt_disable();	/* nobody on this port gets interrupts meanwhile */
+	preempt_disable();	/* no channel of this port gets interrupts while this call spins */
 	mp_pair_spin_begin(pair);
 	do {
 		mp_pair_look(pair);
@@ -64,7 +64,7 @@ static bool look(struct mp_link *link, unsigned int window, const struct mp_cond
 {
 	bool over = false;
 
-	/* With PREEMPT_RT our spinlocks sleep, and who looks could be preempted. */
+	/* With PREEMPT_RT our spinlocks sleep, and a call that spins could be preempted. */
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !window || !single_task_running())
 		return false;
 	rcu_read_lock();
@@ -75,8 +75,8 @@ static bool look(struct mp_link *link, unsigned int window, const struct mp_cond
 }
 
 /*
- * These answers are those of all channels, so the processor is kept meanwhile. With PREEMPT_RT it
- * cannot be, and a work item handles them soon.
+ * The answers are those of all channels, so the processor is kept while they are handled. With
+ * PREEMPT_RT it cannot be, and a work item handles them soon.
  */
 static void look_once(struct mp_pair *pair)
 {
