@@ -22,8 +22,8 @@
  * device's lock to release its driver, and only later does the transport unmap the registers.
  * So as long as we hold the lock and the device is on the list, the registers are there. After
  * the unlock it is the driver core that looks at the device's state under the same lock:
- * releasing a device that nobody drives does nothing, binding one that is going is refused
- * with ENODEV, and one that another driver got meanwhile with EBUSY, so that we look again.
+ * releasing a device that has no driver does nothing, binding one that is going is refused
+ * with ENODEV, and one that another driver got after the unlock with EBUSY, so that we look again.
  *
  * A device that comes: we are told in the middle of device_add(). Newer kernels refuse to bind it
  * then, and leak the text that says why. The transport adds it in its own probe, that is under
@@ -49,7 +49,7 @@ struct claim {
 	struct work_struct work;
 	struct virtio_device *vdev;	/* with a reference to its dev */
 	struct device *parent;		/* with a reference, where device_add() may not be done */
-	int ret;			/* where somebody asked: 0 or -errno */
+	int ret;			/* where a caller asked: 0 or -errno */
 };
 
 static struct device_driver *claim_driver;
@@ -152,7 +152,7 @@ static void give_back(struct virtio_device *vdev, int error)
 		clear_failed_locked(vdev);
 	device_unlock(dev);
 	if (!is_there)
-		return;		/* pulled out meanwhile */
+		return;		/* pulled out before the lock was taken */
 	dev_notice(dev, "has our tag, and does not answer as manyport: error %d\n", error);
 	if (device_attach(dev) < 0)
 		dev_err(dev, "cannot be given back\n");
@@ -279,7 +279,7 @@ int mp_claim_start(struct device_driver *driver)
 	ret = driver_create_file(driver, &driver_attr_claim);
 	if (ret)
 		goto err_notifier;
-	/* After the notifier: a device that comes meanwhile is seen twice, not missed. */
+	/* After the notifier: a device that comes during the walk is seen twice, not missed. */
 	bus_for_each_dev(driver->bus, NULL, NULL, claim_visit);
 	flush_workqueue(claim_workqueue);
 	return 0;

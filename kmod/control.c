@@ -374,7 +374,7 @@ void mp_control_detach(struct mp_device *device)
 		;
 }
 
-/* The virtqueues are deleted: nobody touches a buffer any more. */
+/* The virtqueues are deleted: the device touches no buffer any more. */
 void mp_control_free(struct mp_device *device)
 {
 	struct control_buf *buf, *next;

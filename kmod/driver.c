@@ -151,7 +151,7 @@ static void queues_delete(struct mp_device *device)
 	for (i = 0; i < device->max_ports; i++)
 		mp_pair_kill(&device->pairs[i]);
 	cancel_work_sync(&device->broken_work);	/* queued by what was alive until now */
-	synchronize_rcu();	/* pairs with wait.c: nobody looks at a queue any more */
+	synchronize_rcu();	/* pairs with wait.c: no call looks at a queue any more */
 	virtio_reset_device(device->vdev);
 	for (i = 0; i < device->max_ports; i++)
 		mp_pair_detach(&device->pairs[i]);
@@ -203,7 +203,7 @@ static void device_free(struct mp_device *device)
 	kfree(device);
 }
 
-/* No more control messages are handled: nobody adds or removes ports but the caller. */
+/* No more control messages are handled: only the caller adds or removes ports. */
 static void control_quiesce(struct mp_device *device)
 {
 	mutex_lock(&device->ports_mutex);
@@ -255,7 +255,7 @@ err_stop:
  * in remove, which may still come. Processes that are left get ENODEV.
  *
  * This comes before the drivers' own shutdown, which virtio has not in all kernels and which
- * could not say BYE where it has. Remove does not run meanwhile: it begins by unregistering this,
+ * could not say BYE where it has. Remove does not run during this: it begins by unregistering this,
  * which waits. A resume that comes later starts nothing.
  */
 static int device_reboot(struct notifier_block *block, unsigned long action, void *unused)

@@ -2,7 +2,7 @@
 /*
  * The virtio-fs binding [protocol.md 2.6, 11.7]: a device of type 26 with our tag may be ours.
  *
- * It may also be a file system that somebody gave this tag. So the first thing that it gets is one
+ * It may also be a file system that was given this tag. So the first thing that it gets is one
  * request that both understand: a FUSE header with an opcode that no file system has. A file
  * system answers an error, manyport a HELLO; a device that answers nothing in time is none.
  * Only then come the messages that a file system's host might not survive.
@@ -72,10 +72,10 @@ static bool is_hello(const struct fs_hello *hello, unsigned int used)
 }
 
 /*
- * Asks the device, which is ready, who it is. Nobody else uses @vq, whose callback finds nothing.
- * Returns 0, -ENODEV (a file system, or nobody), -ENOMEM or another error of the queue. The caller
- * resets the device after an error, and frees *@memory: then behind the virtqueues, because a
- * device that is reset may not know it [protocol.md 10.5].
+ * Asks the device, which is ready, who it is. No other code uses @vq, whose callback finds nothing.
+ * Returns 0, -ENODEV (a file system, or no answer), -ENOMEM or another error of the queue. The
+ * caller resets the device after an error, and frees *@memory: then after the virtqueues, because
+ * a device that is reset may not know it [protocol.md 10.5].
  */
 int mp_fs_ask(struct virtqueue *vq, void **memory)
 {

@@ -108,8 +108,8 @@ int mp_port_init(void)
  * delayed release of kobjects), who then runs port_release(). A port cannot hold a reference
  * to the module against that: a bound driver could never be unloaded. So:
  *
- * The completion's lock is let go before this returns, so nobody touches our variables. The
- * stranger may still be on his way out of port_release(), and may have been preempted there.
+ * The completion's lock is let go before this returns, so no task touches our variables. The
+ * stranger may still be on the way out of port_release(), and may have been preempted there.
  * That is what synchronize_rcu_tasks() waits for: until each task has left the code that it
  * was in. Where kernels have none it is synchronize_rcu(): without preemption that is as good,
  * as nothing on that way sleeps; with it (no distribution builds that: tracing and BPF

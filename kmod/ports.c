@@ -4,7 +4,7 @@
  *
  * The table of ports, device->ports[], is written under ports_mutex. An event looks a port up
  * in an RCU section instead, so a port that has left the table is given away only a grace period
- * later. Who may still touch what, while a port goes:
+ * later. What may still touch which part, while a port goes:
  *
  *   port	once it has left the table no event finds it, after the grace period none holds it;
  *		processes keep it until their channels are freed, and use its memory only
@@ -24,7 +24,7 @@ void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 	struct mp_pair *pair = container_of(rx, struct mp_pair, rx);
 	struct mp_port *port;
 
-	rcu_read_lock();	/* pairs with synchronize_rcu() here: the port stays meanwhile */
+	rcu_read_lock();	/* pairs with synchronize_rcu() here: the port stays so long */
 	port = READ_ONCE(pair->device->ports[pair->id]);
 	if (port)
 		mp_link_event(port, event, used);
@@ -96,7 +96,7 @@ static void set_limits(struct mp_device *device, struct mp_port *port)
 /*
  * The device announces port @id, which may be there from its last life. Events find a new port
  * before its node appears, and that may be opened before this returns, also when it fails (by a
- * node that somebody else has made). Returns 0 or -errno: then there is no port. The caller
+ * node that another process has made). Returns 0 or -errno: then there is no port. The caller
  * holds ports_mutex.
  */
 int mp_ports_add(struct mp_device *device, unsigned int id)
