@@ -41,9 +41,9 @@ void mp_ledger_init(struct mp_ledger *ledger)
 }
 
 /*
- * Who pays for an open. Whoever may make a user namespace has thousands of users in it, so all of
- * them are one account: that of the user who made the outermost one. Namespaces that root
- * made are his way to give away users: there each pays for himself.
+ * The user that pays for an open. A process that may make a user namespace has thousands of users
+ * in it, so all of them are one account: that of the user who made the outermost one. Namespaces
+ * that root made give users away: there each user pays for its own opens.
  */
 static kuid_t payer(void)
 {

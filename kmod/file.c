@@ -166,8 +166,8 @@ static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __use
 }
 
 /*
- * Who may become a user may speak for him, as with SCM_CREDENTIALS. The caller is asked, not who
- * opened the port: a file that was handed on gives no rights of its own.
+ * A process that may become a user may speak for that user, as with SCM_CREDENTIALS. The caller is
+ * asked, not the opener of the port: a file that was handed on gives no rights of its own.
  */
 static int user_of(const struct manyport_connect_as *connect, struct mp_user *user)
 {
@@ -256,7 +256,7 @@ static long ioctl_info(struct mp_channel *ch, void __user *arg, u32 size)
 
 	if (!info)
 		return -ENOMEM;
-	mp_wait_look(&ch->link);	/* answers that nobody waited for may lie in the rings */
+	mp_wait_look(&ch->link);	/* answers that no caller waited for may lie in the rings */
 	spin_lock_irq(&ch->link.lock);
 	fill_info_locked(ch, info);
 	spin_unlock_irq(&ch->link.lock);
@@ -271,7 +271,7 @@ static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 {
 	u32 bytes;
 
-	mp_wait_look(&ch->link);	/* answers that nobody waited for may lie in the rings */
+	mp_wait_look(&ch->link);	/* answers that no caller waited for may lie in the rings */
 	spin_lock_irq(&ch->link.lock);
 	bytes = is_out ? ch->out.bytes : mp_in_buffered_locked(&ch->in);
 	spin_unlock_irq(&ch->link.lock);

@@ -335,7 +335,7 @@ void mp_link_event(struct mp_port *port, const struct mp_event *event, u32 used)
 	if (!link)
 		return;	/* of an earlier use of the slot [protocol.md 4.1] */
 	spin_lock_irqsave(&link->lock, flags);
-	if (link->generation == generation) {	/* a fixed port may have gone on meanwhile */
+	if (link->generation == generation) {	/* a fixed port may have moved on */
 		link->events++;
 		wake = apply_locked(link, &event->state);
 		wake |= mp_link_progress_locked(link);

@@ -339,7 +339,7 @@ ssize_t mp_naming_first_write(struct mp_naming *naming, struct iov_iter *from, b
 	if (consumed < 0)
 		return consumed;
 	ret = mp_naming_connect(naming, NULL, name, len, nonblock, false);
-	/* Another holder's ioctl has collected the answer meanwhile: it is ours as well. */
+	/* Another holder's ioctl collected the answer before this call did: it is ours as well. */
 	if (ret && ret != -EISCONN)
 		return ret;
 	iov_iter_advance(from, consumed);

@@ -8,7 +8,7 @@
  *	asked	a later call shows that the process goes on: the next generation begins
  *
  * The device never moves a fixed port on, and neither does the call that tells the end: a
- * process that ends at its end would wait in the host's queue meanwhile, be given the
+ * process that ends at its end would wait in the host's queue until it exits, be given the
  * next client, and take that client with it.
  *
  * Some processes wait without a call: on an edge of epoll, or for SIGIO. So each call that

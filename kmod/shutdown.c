@@ -105,8 +105,8 @@ static int mark_write(struct mp_channel *ch, u32 *generation)
 }
 
 /*
- * Who is killed before the device was told takes the mark back: another holder may try. A fixed
- * port may have gone on meanwhile to a generation of which nothing was asked for.
+ * A caller that is killed before the device was told takes the mark back: another holder may try.
+ * A fixed port may have moved on to a generation of which nothing was asked for.
  */
 static int shutdown_write(struct mp_channel *ch)
 {

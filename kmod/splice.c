@@ -90,8 +90,8 @@ static int wait_unlocked(struct mp_channel *ch, struct pipe_inode_info *pipe)
 
 /*
  * Moves up to @len bytes into @pipe, which the caller has locked, at least one unless @nonblock.
- * Returns bytes, 0 at the end, -EPIPE (nobody reads the pipe; nothing is taken from the channel),
- * -EAGAIN (also when others have filled the pipe meanwhile), or as mp_read().
+ * Returns bytes, 0 at the end, -EPIPE (the pipe has no reader; nothing is taken from the channel),
+ * -EAGAIN (also when others filled the pipe while it was unlocked), or as mp_read().
  */
 ssize_t mp_splice_read(struct mp_channel *ch, struct pipe_inode_info *pipe, size_t len,
 		       bool nonblock)
