@@ -42,8 +42,8 @@ void mp_ledger_init(struct mp_ledger *ledger)
 
 /*
  * The user that pays for an open. A process that may make a user namespace has thousands of users
- * in it, so all of them are one account: that of the user who made the outermost one. Namespaces
- * that root made give users away: there each user pays for its own opens.
+ * in it, so all of them are one account: that of the user who made the outermost one. In a
+ * namespace that root made the users were given by root: there each pays for its own opens.
  */
 static kuid_t payer(void)
 {

@@ -7,8 +7,8 @@
  * the queue is looked at for another reason: the other queue's interrupt, a call, the timer.
  *
  * A holder can wait for a short time: a channel with bytes that go out when what is under way has
- * been answered, a CLOSE. The first one starts the timer. What is answered until then was
- * handled by a call that looked, and lets the holders go; those that are left become users, and
+ * been answered, a CLOSE. The first one starts the timer. What is answered before it ends is
+ * handled by a look at the queue, and lets the holders go; those that are left become users, and
  * their answers make interrupts.
  *
  * While a call spins there are no interrupts, whatever is counted.
