@@ -179,7 +179,7 @@ static struct mp_channel *channel_alloc(struct mp_port *port, struct mp_account 
 
 	if (!ch)
 		return NULL;
-	mp_link_init(&ch->link, &channel_link_ops, port, account);
+	mp_link_init(&ch->link, &channel_link_ops, port, account, &ch->urgent_req);
 	mp_in_init(&ch->in, &ch->link);
 	mp_out_init(&ch->out, &ch->link);
 	mp_naming_init(&ch->naming, &ch->link, &ch->out.half.spin);

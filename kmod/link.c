@@ -18,12 +18,13 @@
 
 /* The caller's reference is the first; @port is given one by the caller. */
 void mp_link_init(struct mp_link *link, const struct mp_link_ops *ops, struct mp_port *port,
-		  struct mp_account *account)
+		  struct mp_account *account, struct mp_req *urgent_req)
 {
 	kref_init(&link->ref);
 	link->ops = ops;
 	link->port = port;
 	link->account = account;
+	link->urgent_req = urgent_req;
 	init_waitqueue_head(&link->wait);
 	spin_lock_init(&link->lock);
 	link->generation = mp_port_next_generation(port);

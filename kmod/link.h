@@ -68,11 +68,10 @@ struct mp_link_ops {
 	void (*free)(struct mp_link *link);
 };
 
-/* CANCEL and CLOSE share one request, one at a time [protocol.md 8.4] (urgent.c). */
+/* CANCEL and CLOSE share link->urgent_req, one at a time [protocol.md 8.4] (urgent.c). */
 struct mp_urgent {
 	bool close_busy, cancel_busy;	/* that one is at the device */
 	bool cancel_again;		/* a CANCEL is due when the request is back */
-	struct mp_req req;
 };
 
 struct mp_link {
@@ -80,6 +79,7 @@ struct mp_link {
 	const struct mp_link_ops *ops;
 	struct mp_port *port;		/* a reference */
 	struct mp_account *account;
+	struct mp_req *urgent_req;	/* the channel's */
 	u32 slot;
 	wait_queue_head_t wait;
 
@@ -92,18 +92,17 @@ struct mp_link {
 	bool close_sent;		/* for good, after release or abort */
 	bool is_closed;			/* the device has forgotten the channel */
 	bool was_connected;		/* fixed port: the service has been there before */
-	bool is_wanted, is_held;	/* counted in tx->wanted, in tx->held */
+	bool is_wanted, is_held;	/* the transmit queue has been told so */
+	struct mp_urgent urgent;
 	u16 bits, reason;		/* of the device's newest state [protocol.md 7.1] */
 	u32 seq;			/* its number */
 
 	u64 requests, events, kicks;
 	u64 waits, polled;		/* times a caller slept; did not need to, since it polled */
-
-	struct mp_urgent urgent;
 };
 
 void mp_link_init(struct mp_link *link, const struct mp_link_ops *ops, struct mp_port *port,
-		  struct mp_account *account);
+		  struct mp_account *account, struct mp_req *urgent_req);
 int mp_link_take_slot(struct mp_link *link);
 void mp_link_free_slot(struct mp_link *link);
 void mp_link_put(struct mp_link *link);

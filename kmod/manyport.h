@@ -98,6 +98,8 @@ struct mp_channel {
 	struct mp_naming naming;
 	struct mp_in in;
 	struct mp_out out;
+
+	struct mp_req urgent_req;	/* last, since its alignment would leave a hole */
 };
 
 int mp_channel_init_cache(void);

@@ -32,21 +32,22 @@ struct mp_req;
  */
 typedef __poll_t mp_taken(struct mp_req *req, int ret, const struct mp_result *answer);
 
+/* In this order what comes before the result fills two cache lines, and not a bit of a third. */
 struct mp_req {
 	struct mp_token token;
-	struct list_head node;		/* the queue's */
-	struct mp_link *link;		/* a reference, dropped at the end of done() */
-	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
-	mp_taken *taken;		/* what done() calls, with the channel's lock */
-	struct scatterlist *sg;		/* the payload, or NULL */
-	unsigned int sg_count;
 	bool payload_in;		/* the device writes the payload */
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
-	bool is_held;			/* but not very late (demand.c) */
+	bool is_held;			/* but not very late: (demand.c) */
 	bool is_added;			/* the device has it, or had; guarded by queue->lock */
 	s16 error;			/* why there is no answer, or 0: see mp_req_answer() */
 	u32 used;			/* bytes written, as the device says */
+	unsigned int sg_count;
+	struct scatterlist *sg;		/* the payload, or NULL */
+	struct list_head node;		/* the queue's */
+	struct mp_link *link;		/* a reference, dropped at the end of done() */
+	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
+	mp_taken *taken;		/* what done() calls, with the link's lock */
 	struct scatterlist one;		/* for a payload in one piece */
 	struct mp_request header;	/* the device reads */
 	struct mp_result result mp_dma_aligned; /* the device writes: copy before use */

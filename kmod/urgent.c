@@ -5,7 +5,7 @@
  * while the request is at the device goes when that is back: CANCEL by cancel_again, CLOSE
  * because the channel tries again behind every answer.
  *
- * link->urgent is written here only, with link->lock.
+ * link->urgent and its request are written here only, with link->lock.
  */
 #include "manyport.h"
 #include "urgent.h"
@@ -56,8 +56,8 @@ int mp_urgent_close_locked(struct mp_link *link, u64 final, bool abort)
 	lockdep_assert_held(&link->lock);
 	if (urgent->close_busy || urgent->cancel_busy)
 		return -EBUSY;
-	mp_req_init(&urgent->req, close_taken);
-	ret = mp_link_send_locked(link, link->port->tx, &urgent->req, MP_OP_CLOSE,
+	mp_req_init(link->urgent_req, close_taken);
+	ret = mp_link_send_locked(link, link->port->tx, link->urgent_req, MP_OP_CLOSE,
 				  abort ? MP_CLOSE_ABORT : 0, final);
 	urgent->close_busy = !ret;
 	return ret;
@@ -86,8 +86,8 @@ void mp_urgent_cancel_locked(struct mp_link *link)
 	urgent->cancel_again = urgent->cancel_busy || urgent->close_busy;
 	if (urgent->cancel_again || link->error)
 		return;
-	mp_req_init(&urgent->req, cancel_taken);
-	urgent->cancel_busy = !mp_link_send_locked(link, link->port->tx, &urgent->req,
+	mp_req_init(link->urgent_req, cancel_taken);
+	urgent->cancel_busy = !mp_link_send_locked(link, link->port->tx, link->urgent_req,
 						   MP_OP_CANCEL, 0, 0);
 }
 
