@@ -31,9 +31,16 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include <manyport/wire_check.h>
+
+#include "account.h"
+#include "batch.h"
 #include "compat.h"
 #include "debug.h"
-#include "manyport.h"
+#include "link.h"
+#include "port.h"
+#include "wait.h"
+#include "work.h"
 
 static uint zero_copy_min = 65536;
 module_param(zero_copy_min, uint, 0644);

@@ -17,7 +17,12 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include "manyport.h"
+#include <manyport/wire_check.h>
+
+#include "account.h"
+#include "chunk.h"
+#include "link.h"
+#include "port.h"
 
 uint mp_send_buffer = 256 << 10;
 module_param_named(send_buffer, mp_send_buffer, uint, 0644);

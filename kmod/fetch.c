@@ -20,8 +20,15 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "manyport.h"
+#include <manyport/wire_check.h>
+
+#include "account.h"
+#include "fetch.h"
+#include "link.h"
+#include "port.h"
+#include "queue.h"
 #include "urgent.h"
+#include "wait.h"
 
 static uint receive_buffer = 256 << 10;
 module_param(receive_buffer, uint, 0644);

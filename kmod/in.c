@@ -6,7 +6,10 @@
  * blocking read, into the caller's own pages (batch.c). Only one of the two is under way
  * at a time.
  */
-#include "manyport.h"
+#include "batch.h"
+#include "fetch.h"
+#include "in.h"
+#include "port.h"
 
 void mp_in_init(struct mp_in *in, struct mp_link *link)
 {

@@ -9,9 +9,12 @@
  * the other queue is ignored [protocol.md 7.1]. Bits that say "for ever" cannot be taken back by
  * a device that changes its mind.
  */
+#include <manyport/wire_check.h>
+
 #include "debug.h"
 #include "link.h"
-#include "manyport.h"
+#include "port.h"
+#include "work.h"
 
 #define MP_ST_FOR_EVER (MP_ST_CONNECTED | MP_ST_IN_HUP | MP_ST_IN_END | MP_ST_OUT_END | \
 			MP_ST_FAILED | MP_ST_CLOSED)

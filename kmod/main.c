@@ -13,8 +13,6 @@
 #include "port.h"
 #include "work.h"
 
-struct workqueue_struct *mp_workqueue;
-
 static int __init manyport_init(void)
 {
 	int ret;

@@ -9,7 +9,11 @@
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
-#include "manyport.h"
+#include <manyport/wire_check.h>
+
+#include "naming.h"
+#include "port.h"
+#include "wait.h"
 
 /* Prefix, the longest name, its end mark: what a naming write may hold of a name. */
 #define MP_NAMING_MAX (sizeof(MP_NAME_PREFIX) - 1 + MP_NAME_MAX + 2)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The out half of a channel: what a writer may do, and what it is told. */
-#include "manyport.h"
+#include "chunk.h"
+#include "out.h"
+#include "port.h"
 
 void mp_out_init(struct mp_out *out, struct mp_link *link)
 {

@@ -7,7 +7,7 @@
  *
  * link->urgent and its request are written here only, with link->lock.
  */
-#include "manyport.h"
+#include "port.h"
 #include "urgent.h"
 
 /*

@@ -16,7 +16,9 @@
 #include <linux/sched/clock.h>
 #include <linux/sched/stat.h>
 
-#include "manyport.h"
+#include "pair.h"
+#include "port.h"
+#include "wait.h"
 
 static uint poll_us = 100;
 module_param(poll_us, uint, 0644);
