@@ -52,6 +52,7 @@ struct toy {
 	struct gate gate;
 	int fd;				/* the host's end */
 	struct toy_channel *channels[TOY_CHANNELS];
+	unsigned int alive;		/* records, also of channels that are over */
 };
 
 static inline void toy_send(struct toy_channel *c, uint32_t type, uint64_t value,
@@ -135,7 +136,10 @@ static inline void toy_changed(struct channel *ch)
 
 static inline void toy_free(struct channel *ch)
 {
-	free(container_of(ch, struct toy_channel, channel));
+	struct toy_channel *c = container_of(ch, struct toy_channel, channel);
+
+	c->toy->alive--;
+	free(c);
 }
 
 static inline struct toy_channel *toy_create(struct toy *toy, uint32_t number)
@@ -150,6 +154,7 @@ static inline struct toy_channel *toy_create(struct toy *toy, uint32_t number)
 	c->number = number;
 	c->told = -1;
 	toy->channels[number] = c;
+	toy->alive++;
 	channel_init(&c->channel, &toy->core, &ops, &toy->gate, &opener);
 	return c;
 }
