@@ -32,6 +32,20 @@ static void broken_connect(struct answer *answer)
 	spoil(answer, MP_OP_CONNECT);
 }
 
+/* No channel was made, and yet a state comes with it: of one that the linger limit has closed. */
+static void busy_with_state(struct answer *answer)
+{
+	if (answer->op != MP_OP_CONNECT)
+		return;
+	answer->device->hits++;
+	answer->result = (struct mp_result){
+		.status = htole32(MP_BUSY),
+		.state = { htole32(1), htole16(MP_ST_CLOSED), htole16(MP_REASON_LINGER) },
+	};
+	answer->used = sizeof(answer->result);
+	answer->channel->generation = 0;
+}
+
 static void broken_read(struct answer *answer)
 {
 	spoil(answer, MP_OP_READ);
@@ -168,6 +182,7 @@ static void lingering_given(struct answer *answer)
 
 const struct attack attacks_answers[] = {
 	{ .name = "broken_connect", .answer = broken_connect },
+	{ .name = "busy_with_state", .answer = busy_with_state },
 	{ .name = "broken_read", .answer = broken_read },
 	{ .name = "broken_write", .answer = broken_write },
 	{ .name = "broken_cancel", .answer = broken_cancel },

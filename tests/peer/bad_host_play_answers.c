@@ -183,6 +183,22 @@ static int count_accusations(void)
 	return len < 0 ? -1 : count;
 }
 
+/* What comes with MP_BUSY is the state of no channel [protocol.md 6.1]: nothing was cut off. */
+static int busy_says_no_more(void)
+{
+	int ret = tell_attack("busy_with_state"), fd;
+
+	for (int i = 0; i < 2; i++) {
+		fd = open(VICTIM, O_RDWR);
+		if (fd < 0 || write(fd, "data", 5) >= 0 || errno != EBUSY) {
+			printf("# busy with a state: %s\n", strerror(errno));
+			ret = -1;
+		}
+		close(fd);
+	}
+	return tell_attack("none") || ret || wait_for_nothing_left("vport0p1");
+}
+
 /* A channel that is closed with bytes unsent, and that the host closes by its limit. */
 static int closed_by_the_limit(void)
 {
@@ -251,6 +267,7 @@ static int answers_swapped(void)
 
 const struct play plays_answers[] = {
 	{ "closed_by_the_limit", closed_by_the_limit },
+	{ "busy_says_no_more", busy_says_no_more },
 	{ "answers_swapped", answers_swapped },
 	{ "connect_is_broken", connect_is_broken },
 	{ "small_write_is_broken", small_write_is_broken },

@@ -60,6 +60,7 @@ enum attack_how {
 	ATTACK(silent_unbind, 5, SPOILS | WHILE_USED)					\
 	/* One kind of answer, broken or rare (bad_host_answers.c). */			\
 	ATTACK(broken_connect, 2, BY_PLAY)						\
+	ATTACK(busy_with_state, 2, BY_PLAY)						\
 	ATTACK(broken_read, 2, BY_PLAY)							\
 	ATTACK(broken_write, 2, BY_PLAY)						\
 	ATTACK(broken_cancel, 2, BY_PLAY)						\
