@@ -332,6 +332,18 @@ TEST(info_of_a_failure)
 	CHECK_EQ(manyport_exit_status(fd), 3);
 }
 
+/* The naming call that is to collect the answer has not come yet. */
+TEST(info_of_a_failure_before_the_answer)
+{
+	int fd = port_open(PORT_MULTI, O_NONBLOCK);
+
+	CHECK_EQ(manyport_connect(fd, "fail-soon"), -EINPROGRESS);
+	AWAIT_POLL(fd, POLLOUT);	/* on a polled channel the driver fetches the end */
+	await_state(fd, MANYPORT_FAILED);
+	CHECK_EQ(channel_info(fd).error, ECONNRESET);
+	CHECK_EQ(channel_info(fd).exit, MANYPORT_EXITED | 3);
+}
+
 /* Programs that were built when the structure ended with the service's name. */
 TEST(info_as_it_was_first)
 {
