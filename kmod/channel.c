@@ -10,9 +10,17 @@
 #include <linux/memcontrol.h>
 #include <linux/slab.h>
 
+#include "account.h"
+#include "channel.h"
+#include "chunk.h"
 #include "debug.h"
-#include "manyport.h"
+#include "fetch.h"
+#include "in.h"
+#include "out.h"
+#include "poll.h"
+#include "reconnect.h"
 #include "urgent.h"
+#include "work.h"
 
 /* Of their own size: a port may have tens of thousands. */
 static struct kmem_cache *channel_cache;

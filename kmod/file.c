@@ -11,9 +11,19 @@
 #include <linux/user_namespace.h>
 #include <asm/ioctls.h>
 
-#include "compat.h"
-#include "manyport.h"
-#include "state.h"
+#include <manyport/ioctl.h>
+#include <manyport/wire_check.h>
+
+#include "calls.h"
+#include "channel.h"
+#include "chunk.h"
+#include "fetch.h"
+#include "in.h"
+#include "naming.h"
+#include "poll.h"
+#include "port.h"
+#include "reconnect.h"
+#include "wait.h"
 
 static int mp_file_open(struct inode *inode, struct file *file)
 {

@@ -8,8 +8,8 @@
  */
 #include <linux/module.h>
 
+#include "channel.h"
 #include "driver.h"
-#include "manyport.h"
 #include "port.h"
 #include "work.h"
 

@@ -7,8 +7,13 @@
  * look for themselves (a read that waits for the device's IN) are woken by
  * any mask.
  */
-#include "manyport.h"
-#include "state.h"
+#include <linux/lockdep.h>
+
+#include "chunk.h"
+#include "in.h"
+#include "poll.h"
+#include "port.h"
+#include "reconnect.h"
 
 #define MP_POLL_IN	(EPOLLIN | EPOLLRDNORM)
 #define MP_POLL_OUT	(EPOLLOUT | EPOLLWRNORM)

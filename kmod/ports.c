@@ -15,8 +15,12 @@
  * So a device without ports can be freed once its queues are deleted, also where the queues were
  * gone before the ports.
  */
+#include <linux/rcupdate.h>
+
+#include "calls.h"
+#include "channel.h"
 #include "device.h"
-#include "manyport.h"
+#include "link.h"
 #include "ports.h"
 
 void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)

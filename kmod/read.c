@@ -9,7 +9,15 @@
  * What waits at the device belongs to the driver: a reader that leaves
  * loses nothing, late bytes are the head of what the next one gets.
  */
-#include "manyport.h"
+#include <linux/sched/signal.h>
+
+#include "batch.h"
+#include "calls.h"
+#include "channel.h"
+#include "fetch.h"
+#include "in.h"
+#include "reconnect.h"
+#include "wait.h"
 
 /* A READ into a call's own pages is made only with IN; to be asked again is for a fetch. */
 static bool is_worth_waking(void *of, bool large)

@@ -18,7 +18,12 @@
  * nothing told. What a reader has not been told goes along as ch->in.end_owed, so that bytes of
  * two clients are never read without an end between them.
  */
-#include "manyport.h"
+#include "chunk.h"
+#include "in.h"
+#include "naming.h"
+#include "out.h"
+#include "port.h"
+#include "reconnect.h"
 #include "urgent.h"
 
 /*

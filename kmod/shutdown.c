@@ -3,9 +3,15 @@
  * Half-close: what shutdown(2) is to a socket. A message for each direction.
  */
 #include <linux/net.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
 
-#include "manyport.h"
+#include "calls.h"
+#include "in.h"
+#include "link.h"
+#include "port.h"
+#include "req.h"
 
 /*
  * The answer to SHUTDOWN. It changes nothing here: the direction was marked when SHUTDOWN was

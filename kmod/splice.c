@@ -10,9 +10,11 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/pipe_fs_i.h>
+#include <linux/sched/signal.h>
 #include <linux/splice.h>
+#include <linux/uio.h>
 
-#include "manyport.h"
+#include "calls.h"
 
 #define MP_SPLICE_PAGES 16U	/* as many as a pipe has by default */
 

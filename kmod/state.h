@@ -1,5 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
+ * A channel: one open, made of a link, a naming, an in half and an out half; and the state that
+ * follows from them.
+ */
+#ifndef KMOD_STATE_H
+#define KMOD_STATE_H
+
+#include <linux/container_of.h>
+#include <linux/fs.h>
+#include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "half.h"
+#include "link.h"
+#include "naming.h"
+#include "req.h"
+
+/* Fixed port: how far the process knows of the end of a generation; written by reconnect.c. */
+struct mp_end {
+	bool asked;			/* a call asks for the next: it comes when nothing is out */
+	bool told;			/* a read has returned 0 */
+	bool told_writer;		/* a write has returned EAGAIN */
+	bool told_poller;		/* a poll for bytes has said HUP */
+	u8 polls;			/* that have said HUP */
+	bool is_read;			/* a call has looked for bytes */
+	u32 lost;			/* bytes that were taken behind the end */
+};
+
+/* Made and freed by channel.c. */
+struct mp_channel {
+	struct mp_link link;
+	struct work_struct free_work;
+
+	struct mutex read_mutex;	/* one call moves bytes to a process */
+	struct mutex write_mutex;	/* one write at a time, so that none interleave */
+	struct fasync_struct *fasync;
+
+	/* Guarded by link.lock from here on. */
+	bool is_readable;		/* the file may be read from */
+	__poll_t contended;		/* a call that may not wait found the mutex taken */
+	struct mp_end end;		/* fixed port: of this generation */
+	struct mp_naming naming;
+	struct mp_in in;
+	struct mp_out out;
+
+	struct mp_req urgent_req;	/* last, since its alignment would leave a hole */
+};
+
+static inline struct mp_channel *mp_channel_of(struct mp_link *link)
+{
+	return container_of(link, struct mp_channel, link);
+}
+
+/*
  * What state a channel is in: the table of [protocol.md 4.7], computed from its parts.
  *
  * MP_CH_UNNAMED	Operations: name. Caveats: the slot is taken, the device knows nothing.
@@ -17,11 +72,6 @@
  * MP_CH_CLOSING	The file is gone. Operations: CLOSE, and the wait for CLOSED.
  * MP_CH_GONE		The channel is over for another reason than the service. Operations: close.
  */
-#ifndef KMOD_STATE_H
-#define KMOD_STATE_H
-
-struct mp_channel;
-
 enum mp_channel_state {
 	MP_CH_UNNAMED,
 	MP_CH_CONNECTING,
@@ -35,6 +85,7 @@ enum mp_channel_state {
 	MP_CH_GONE,
 };
 
+bool mp_channel_is_idle_locked(const struct mp_channel *ch);
 enum mp_channel_state mp_channel_state_locked(const struct mp_channel *ch);
 
 #endif

@@ -7,7 +7,17 @@
  * once all that was copied is with the service. The write mutex keeps writes of one
  * channel apart.
  */
-#include "manyport.h"
+#include <linux/sched/signal.h>
+
+#include "batch.h"
+#include "calls.h"
+#include "channel.h"
+#include "chunk.h"
+#include "fetch.h"
+#include "naming.h"
+#include "out.h"
+#include "reconnect.h"
+#include "wait.h"
 
 static bool is_ended_locked(const struct mp_channel *ch)
 {
