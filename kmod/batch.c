@@ -286,20 +286,11 @@ static int batch_send(struct mp_half *half, struct mp_batch *batch, unsigned lon
 	return batch->count ? 0 : ret;
 }
 
-static bool is_batch_done(void *of, bool unused)
+static bool is_batch_done_locked(void *of, bool unused)
 {
-	struct mp_half *half = of;
-	struct mp_port *port = half->link->port;
-	/* The caller's own batch, or none: only this caller frees it. */
-	struct mp_batch *batch = READ_ONCE(half->batch);
-	bool ret;
+	const struct mp_half *half = of;
 
-	if (batch && !READ_ONCE(batch->is_done) && !READ_ONCE(port->is_broken))
-		return false;
-	spin_lock_irq(&half->link->lock);
-	ret = !mp_batch_is_out_locked(half) || READ_ONCE(port->is_broken);
-	spin_unlock_irq(&half->link->lock);
-	return ret;
+	return !mp_batch_is_out_locked(half) || READ_ONCE(half->link->port->is_broken);
 }
 
 /*
@@ -310,7 +301,7 @@ static bool is_batch_done(void *of, bool unused)
  */
 static int batch_wait(struct mp_half *half, struct mp_batch *batch)
 {
-	const struct mp_condition is_done = { is_batch_done, half };
+	const struct mp_condition is_done = { is_batch_done_locked, half };
 	struct mp_link *link = half->link;
 	__poll_t wake = 0;
 	int ret = 0;
@@ -324,7 +315,7 @@ static int batch_wait(struct mp_half *half, struct mp_batch *batch)
 		mp_link_settle(link, wake);
 		return 0;
 	}
-	mp_wait_pages(link, &half->spin, &is_done, batch->count);
+	mp_wait(link, &half->spin, &is_done, batch->count);
 	spin_lock_irq(&link->lock);
 	if (!batch->is_done) {
 		batch->is_orphan = true;

@@ -202,17 +202,13 @@ static int naming_outcome_locked(struct mp_naming *naming, bool same)
 	}
 }
 
-static bool is_answered(void *of, bool unused)
+static bool is_answered_locked(void *of, bool unused)
 {
-	struct mp_naming *naming = of;
-	struct mp_link *link = naming->link;
-	bool ret;
+	const struct mp_naming *naming = of;
+	const struct mp_link *link = naming->link;
 
-	spin_lock_irq(&link->lock);
-	ret = link->error || (link->phase != MP_PHASE_NAMING &&
-			    !(link->phase == MP_PHASE_REFUSED && naming->connect_busy));
-	spin_unlock_irq(&link->lock);
-	return ret;
+	return link->error || (link->phase != MP_PHASE_NAMING &&
+			       !(link->phase == MP_PHASE_REFUSED && naming->connect_busy));
 }
 
 /* May this call begin an attempt, rather than collect the outcome of the last? */
@@ -238,7 +234,7 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		      size_t len, bool nonblock, bool may_retry)
 {
 	struct mp_link *link = naming->link;
-	const struct mp_condition answered = { is_answered, naming };
+	const struct mp_condition answered = { is_answered_locked, naming };
 	const struct mp_user who = user ? *user : opener_of(naming);
 	struct mp_connect_req *connect = connect_alloc(naming, &who, name, len);
 	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
@@ -274,7 +270,7 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		return -EAGAIN;
 	/* Again, when another holder has collected a refusal and begun the next attempt. */
 	while (ret > 0) {
-		ret = mp_wait(link, naming->spin, &answered);
+		ret = mp_wait(link, naming->spin, &answered, 0);
 		if (ret)
 			return ret;
 		spin_lock_irq(&link->lock);

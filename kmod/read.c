@@ -19,18 +19,14 @@
 #include "reconnect.h"
 #include "wait.h"
 
-/* A READ into a call's own pages is made only with IN; to be asked again is for a fetch. */
-static bool is_worth_waking(void *of, bool large)
+/* A large read sends a READ only when IN is set; in.retry concerns fetches only. */
+static bool is_worth_waking_locked(void *of, bool large)
 {
-	struct mp_channel *ch = of;
-	bool ret;
+	const struct mp_channel *ch = of;
 
-	spin_lock_irq(&ch->link.lock);
-	ret = mp_in_is_ready_locked(&ch->in) ||
-	      (mp_in_may_ask_locked(&ch->in) &&
-	       ((ch->link.bits & MP_ST_IN) || (ch->in.retry && !large)));
-	spin_unlock_irq(&ch->link.lock);
-	return ret;
+	return mp_in_is_ready_locked(&ch->in) ||
+	       (mp_in_may_ask_locked(&ch->in) &&
+		((ch->link.bits & MP_ST_IN) || (ch->in.retry && !large)));
 }
 
 /*
@@ -200,13 +196,13 @@ out:
  */
 static int wait_for_bytes(struct mp_channel *ch, bool large)
 {
-	const struct mp_condition is_worth = { is_worth_waking, ch, large };
+	const struct mp_condition is_worth = { is_worth_waking_locked, ch, large };
 	int ret;
 
 	spin_lock_irq(&ch->link.lock);
 	ch->in.waiters++;
 	spin_unlock_irq(&ch->link.lock);
-	ret = mp_wait(&ch->link, &ch->in.half.spin, &is_worth);
+	ret = mp_wait(&ch->link, &ch->in.half.spin, &is_worth, 0);
 	if (!ret && signal_pending(current))
 		ret = -ERESTARTSYS;
 	spin_lock_irq(&ch->link.lock);

@@ -37,9 +37,14 @@ static u64 now_us(void)
 	return local_clock() >> 10;	/* near enough */
 }
 
-static bool holds(const struct mp_condition *condition)
+static bool holds(struct mp_link *link, const struct mp_condition *condition)
 {
-	return condition->holds(condition->of, condition->arg);
+	bool ret;
+
+	spin_lock_irq(&link->lock);
+	ret = condition->holds_locked(condition->of, condition->arg);
+	spin_unlock_irq(&link->lock);
+	return ret;
 }
 
 /* Looks until @end. Returns true when the condition holds. */
@@ -53,7 +58,7 @@ static bool look_until(struct mp_link *link, u64 end, const struct mp_condition 
 	mp_pair_spin_begin(pair);
 	do {
 		mp_pair_look(pair);
-		over = holds(is_over);
+		over = holds(link, is_over);
 		cpu_relax();
 	} while (!over && single_task_running() && !need_resched() && !signal_pending(current) &&
 		 ++looks < MP_LOOKS_MAX && now_us() < end);
@@ -112,18 +117,13 @@ static u64 us_since(u64 start)
 static bool wait_awake(struct mp_link *link, struct mp_spin *spin, unsigned int limit,
 		       const struct mp_condition *is_over)
 {
-	if (holds(is_over))
+	if (holds(link, is_over))
 		return true;
 	if (!look(link, min_t(unsigned int, READ_ONCE(spin->window_us), limit), is_over))
 		return false;
 	mp_spin_found(spin);
 	WRITE_ONCE(link->polled, link->polled + 1);
 	return true;
-}
-
-static unsigned int window_max(void)
-{
-	return min(READ_ONCE(poll_us), 10000U);
 }
 
 /* The READs of a caller that goes to sleep are to make interrupts. */
@@ -136,39 +136,24 @@ static void urge(struct mp_link *link)
 }
 
 /*
- * Waits until @is_over holds, which is called without locks. Returns 0, or
+ * Waits until @is_over holds. @parts: how many requests on the caller's pages are waited for, which
+ * the device owes at once: each may take a window, and only SIGKILL ends the wait. Returns 0, or
  * -ERESTARTSYS after a signal.
  */
-int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over)
+int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
+	    unsigned int parts)
 {
-	unsigned int limit = window_max();
+	unsigned int limit = min(READ_ONCE(poll_us), 10000U) * (1 + parts);
 	u64 start = now_us();
 	int ret;
 
 	if (wait_awake(link, spin, limit, is_over))
 		return 0;
 	urge(link);
-	ret = wait_event_interruptible(link->wait, holds(is_over));
-	if (limit)
-		mp_spin_slept(spin, limit, us_since(start));
-	return ret;
-}
-
-/*
- * As mp_wait(), for the answers to @parts requests on the caller's pages, which the device
- * owes at once: each may take a window. Returns 0, or -ERESTARTSYS when killed.
- */
-int mp_wait_pages(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
-		  unsigned int parts)
-{
-	unsigned int limit = window_max() * (1 + parts);
-	u64 start = now_us();
-	int ret;
-
-	if (wait_awake(link, spin, limit, is_over))
-		return 0;
-	urge(link);
-	ret = wait_event_killable(link->wait, holds(is_over));
+	if (parts)
+		ret = wait_event_killable(link->wait, holds(link, is_over));
+	else
+		ret = wait_event_interruptible(link->wait, holds(link, is_over));
 	if (limit)
 		mp_spin_slept(spin, limit, us_since(start));
 	return ret;

@@ -7,16 +7,15 @@
 
 #include "link.h"
 
-/* What is waited for; called without locks. */
+/* What is waited for; called with the link's lock. */
 struct mp_condition {
-	bool (*holds)(void *of, bool arg);
+	bool (*holds_locked)(void *of, bool arg);
 	void *of;
 	bool arg;
 };
 
-int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over);
-int mp_wait_pages(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
-		  unsigned int parts);
+int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
+	    unsigned int parts);
 void mp_wait_look(struct mp_link *link);
 bool mp_spin_is_on(const struct mp_spin *spin);
 

@@ -48,12 +48,11 @@ static ssize_t write_ended_locked(struct mp_channel *ch, struct iov_iter *from, 
 	return bytes;
 }
 
-static bool can_go_on(void *of, bool large)
+static bool can_go_on_locked(void *of, bool large)
 {
 	struct mp_channel *ch = of;
 	bool ret;
 
-	spin_lock_irq(&ch->link.lock);
 	if (ch->link.error || ch->out.half.is_shut || ch->out.generation != ch->link.generation ||
 	    (ch->out.error && !ch->link.port->is_fixed))
 		ret = true;
@@ -68,7 +67,6 @@ static bool can_go_on(void *of, bool large)
 		ret = mp_chunks_have_room_locked(&ch->out) && !ch->out.half.batch;
 	if (!ret)
 		mp_chunks_want_locked(&ch->out, true);
-	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
@@ -78,8 +76,8 @@ static bool can_go_on(void *of, bool large)
  */
 static int wait_for_room(struct mp_channel *ch, bool large)
 {
-	const struct mp_condition goes_on = { can_go_on, ch, large };
-	int ret = mp_wait(&ch->link, &ch->out.half.spin, &goes_on);
+	const struct mp_condition goes_on = { can_go_on_locked, ch, large };
+	int ret = mp_wait(&ch->link, &ch->out.half.spin, &goes_on, 0);
 
 	if (!ret && signal_pending(current))
 		ret = -ERESTARTSYS;
@@ -199,25 +197,22 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 	return ret > 0 ? named + ret : named;
 }
 
-static bool is_flushed(void *of, bool unused)
+static bool is_flushed_locked(void *of, bool unused)
 {
 	struct mp_channel *ch = of;
-	bool ret;
+	bool ret = ch->link.error || ch->out.error ||
+		   (list_empty(&ch->out.chunks) && !ch->out.half.batch);
 
-	spin_lock_irq(&ch->link.lock);
-	ret = ch->link.error || ch->out.error ||
-	      (list_empty(&ch->out.chunks) && !ch->out.half.batch);
 	if (!ret)
 		mp_chunks_want_locked(&ch->out, true);
-	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }
 
 /* Waits until the service has all that was written. Returns 0 or the error owed. */
 int mp_write_flush(struct mp_channel *ch)
 {
-	const struct mp_condition flushed = { is_flushed, ch };
-	int ret = mp_wait(&ch->link, &ch->out.half.spin, &flushed);
+	const struct mp_condition flushed = { is_flushed_locked, ch };
+	int ret = mp_wait(&ch->link, &ch->out.half.spin, &flushed, 0);
 
 	if (ret)
 		return ret;
