@@ -310,11 +310,9 @@ static int batch_wait(struct mp_half *half, struct mp_batch *batch)
 	batch->is_sending = false;
 	if (!batch->pending)
 		wake = batch_settle_locked(half, batch) | mp_link_progress_locked(link);
-	spin_unlock_irq(&link->lock);
-	if (wake) {
-		mp_link_settle(link, wake);
+	mp_link_unlock(link, wake);
+	if (wake)
 		return 0;
-	}
 	mp_wait(link, &half->spin, &is_done, batch->count);
 	spin_lock_irq(&link->lock);
 	if (!batch->is_done) {

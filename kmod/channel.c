@@ -275,8 +275,7 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
 	spin_lock_irq(&ch->link.lock);
 	wake = ch->contended & direction;
 	ch->contended &= ~direction;
-	spin_unlock_irq(&ch->link.lock);
-	mp_link_settle(&ch->link, wake);
+	mp_link_unlock(&ch->link, wake);
 }
 
 /* The file is gone. Never waits. */
@@ -288,8 +287,7 @@ void mp_channel_release(struct mp_channel *ch)
 	mp_chunks_want_locked(&ch->out, false);
 	if (ch->link.phase == MP_PHASE_UNNAMED)
 		ch->link.is_closed = true;	/* the device never heard of it */
-	spin_unlock_irq(&ch->link.lock);
-	mp_link_settle(&ch->link, 0);
+	mp_link_unlock(&ch->link, 0);
 	mp_link_put(&ch->link);
 }
 
@@ -317,8 +315,7 @@ int mp_channel_abort(struct mp_channel *ch)
 	wake |= mp_link_progress_locked(&ch->link);
 	/* CLOSE waits for answers to lazy requests: the queue sees to it that they come. */
 	mp_chunks_want_locked(&ch->out, false);
-	spin_unlock_irq(&ch->link.lock);
-	mp_link_settle(&ch->link, wake);
+	mp_link_unlock(&ch->link, wake);
 	return 0;
 }
 
@@ -343,8 +340,7 @@ void mp_channel_fail_all(struct mp_port *port, int error)
 		mp_link_demand_locked(link, false, false);
 		link->is_closed = true;	/* the device has forgotten it, or cannot be told */
 		wake |= mp_link_progress_locked(link);
-		spin_unlock_irq(&link->lock);
-		mp_link_settle(link, wake);
+		mp_link_unlock(link, wake);
 		mp_link_put(link);
 		slot++;
 	}

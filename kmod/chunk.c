@@ -406,11 +406,9 @@ static ssize_t chunk_fill(struct mp_out *out, struct mp_chunk *chunk, bool is_ol
 	/* What may grow further goes when that which is under way has been answered. */
 	if (ret < 0 || !is_old || !out->sent || chunk->end == chunk->size)
 		wake = mp_link_progress_locked(link);
-	spin_unlock_irq(&link->lock);
+	mp_link_unlock(link, wake);
 	if (dropped || (!is_old && ret < 0))
 		chunk_free(out, chunk);
-	if (wake)
-		mp_link_settle(link, wake);
 	return ret;
 }
 

@@ -124,8 +124,7 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	mask = mp_poll_mask_locked(ch);
 	if (!(mask & EPOLLOUT))
 		mp_chunks_want_locked(&ch->out, true);
-	spin_unlock_irq(&ch->link.lock);
-	mp_link_settle(&ch->link, edge);
+	mp_link_unlock(&ch->link, edge);
 	return mask;
 }
 

@@ -261,6 +261,16 @@ static int answer_locked(struct mp_link *link, const struct mp_req *req,
 	return ret;
 }
 
+/* The end of a handler: progress, once; what is woken; and the handler's reference goes. */
+static void link_leave(struct mp_link *link, unsigned long flags, __poll_t wake)
+	__releases(&link->lock)
+{
+	wake |= mp_link_progress_locked(link);
+	spin_unlock_irqrestore(&link->lock, flags);
+	link->ops->settle(link, wake);
+	mp_link_put(link);
+}
+
 /*
  * What the queue calls for every request when it is over. taken() comes before the state: what
  * came is counted before progress asks for more behind it. It may give the request's memory away
@@ -282,10 +292,7 @@ static void link_done(struct mp_req *req)
 	wake |= req->taken(req, ret, &answer);
 	if (!ret && link->error == error && answer.status != cpu_to_le32(MP_BUSY))
 		wake |= apply_locked(link, &answer.state);
-	wake |= mp_link_progress_locked(link);
-	spin_unlock_irqrestore(&link->lock, flags);
-	mp_link_settle(link, wake);
-	mp_link_put(link);	/* the request's */
+	link_leave(link, flags, wake);	/* the request's reference */
 }
 
 /*
@@ -342,9 +349,6 @@ void mp_link_event(struct mp_port *port, const struct mp_event *event, u32 used)
 	if (link->generation == generation) {	/* a fixed port may have moved on */
 		link->events++;
 		wake = apply_locked(link, &event->state);
-		wake |= mp_link_progress_locked(link);
 	}
-	spin_unlock_irqrestore(&link->lock, flags);
-	mp_link_settle(link, wake);
-	mp_link_put(link);
+	link_leave(link, flags, wake);
 }

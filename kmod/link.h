@@ -53,7 +53,7 @@ enum mp_phase {
 /*
  * What the channel does about news; set once, at open. The _locked ones are called with the
  * link's lock. A mask of EPOLLIN and EPOLLOUT says which directions changed: what returns one
- * leaves it to its caller to hand it to mp_link_settle() after unlocking.
+ * leaves it to its caller to hand it to mp_link_unlock().
  */
 struct mp_link_ops {
 	/* A newer state is in bits and reason; @old: the bits before. Returns what to wake. */
@@ -128,15 +128,23 @@ static inline __poll_t mp_link_progress_locked(struct mp_link *link)
 	return link->ops->progress_locked(link);
 }
 
-static inline void mp_link_settle(struct mp_link *link, __poll_t wake)
-{
-	link->ops->settle(link, wake);
-}
-
 /* The file is gone, or a holder gave the channel up: the device is to hear of it. */
 static inline bool mp_link_is_ending_locked(const struct mp_link *link)
 {
 	return link->is_released || link->is_aborted;
+}
+
+/*
+ * The end of each section of a process that changed something: drops the lock, wakes @wake, and does
+ * what an ending channel is due.
+ */
+static inline void mp_link_unlock(struct mp_link *link, __poll_t wake)
+{
+	bool is_ending = mp_link_is_ending_locked(link);
+
+	spin_unlock_irq(&link->lock);
+	if (wake || is_ending)
+		link->ops->settle(link, wake);
 }
 
 #endif

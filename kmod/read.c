@@ -59,7 +59,6 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 	struct mp_fetch *fetch;
 	size_t bytes, copied, total = 0;
 	bool fault = false, rest = false;
-	__poll_t wake;
 
 	ch->in.copying = true;
 	while (iov_iter_count(to) && (fetch = mp_fetch_first_locked(&ch->in)) && !ch->in.forget) {
@@ -77,10 +76,7 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 		if (fault)
 			break;
 	}
-	wake = copy_end_locked(ch, rest);
-	spin_unlock_irq(&ch->link.lock);
-	if (wake)
-		mp_link_settle(&ch->link, wake);
+	mp_link_unlock(&ch->link, copy_end_locked(ch, rest));
 	/* Else it was shut down during the copy: the caller looks again. */
 	return total ? total : fault ? -EFAULT : nonblock ? 0 : -EAGAIN;
 }
@@ -89,16 +85,13 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 {
 	struct mp_batch *batch = ch->in.half.batch;
 	size_t bytes = mp_batch_copy(batch, to);
-	__poll_t wake;
 
 	spin_lock_irq(&ch->link.lock);
 	if (batch->eaten == batch->total) {
 		ch->in.half.batch = NULL;
 		mp_batch_free_later(batch);
 	}
-	wake = copy_end_locked(ch, false);
-	spin_unlock_irq(&ch->link.lock);
-	mp_link_settle(&ch->link, wake);
+	mp_link_unlock(&ch->link, copy_end_locked(ch, false));
 	return bytes ? bytes : -EFAULT;
 }
 
@@ -174,9 +167,7 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 out:
 	if (!state && mp_end_is_met_locked(ch))
 		edge = mp_end_read_locked(ch);
-	spin_unlock_irq(&ch->link.lock);
-	if (edge)
-		mp_link_settle(&ch->link, edge);
+	mp_link_unlock(&ch->link, edge);
 
 	switch (source) {
 	case FROM_ORPHAN:
@@ -230,14 +221,10 @@ static void large_begin(struct mp_channel *ch)
 /* What was not fetched during the large read, and the edge that comes with it. */
 static void large_end(struct mp_channel *ch)
 {
-	__poll_t wake;
-
 	spin_lock_irq(&ch->link.lock);
 	ch->in.large--;
 	ch->in.turn = false;	/* the answer is for the caller's pages */
-	wake = mp_link_progress_locked(&ch->link);
-	spin_unlock_irq(&ch->link.lock);
-	mp_link_settle(&ch->link, wake);
+	mp_link_unlock(&ch->link, mp_link_progress_locked(&ch->link));
 }
 
 static ssize_t read_blocking(struct mp_channel *ch, struct iov_iter *to, bool large)

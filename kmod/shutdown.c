@@ -70,9 +70,8 @@ static int shutdown_read(struct mp_channel *ch)
 			mp_in_forget_locked(&ch->in);
 		}
 	}
-	spin_unlock_irq(&ch->link.lock);
+	mp_link_unlock(&ch->link, EPOLLIN | EPOLLOUT);
 	kfree(req);
-	mp_link_settle(&ch->link, EPOLLIN | EPOLLOUT);
 	return ret;
 }
 
@@ -105,8 +104,7 @@ static int mark_write(struct mp_channel *ch, u32 *generation)
 		*generation = ch->link.generation;
 		ret = 1;
 	}
-	spin_unlock_irq(&ch->link.lock);
-	mp_link_settle(&ch->link, EPOLLIN | EPOLLOUT);
+	mp_link_unlock(&ch->link, EPOLLIN | EPOLLOUT);
 	return ret;
 }
 

@@ -109,9 +109,7 @@ static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool lar
 		return mp_chunks_copy_locked(&ch->out, from);
 	if (ret == -EAGAIN)
 		mp_chunks_want_locked(&ch->out, true);
-	spin_unlock_irq(&ch->link.lock);
-	if (edge)
-		mp_link_settle(&ch->link, edge);
+	mp_link_unlock(&ch->link, edge);
 	return ret ? ret : mp_batch_move(&ch->out.half, from, mp_out_may_move_locked);
 }
 
