@@ -8,7 +8,7 @@
  *
  * WRITEs are lazy [protocol.md 6.8]: no interrupt is made for an answer that no caller
  * waits for. The channel asks for interrupts while a caller found no room. What waits behind
- * others goes when a call on the channel looks, or soon after (mp_queue_hold()).
+ * others goes when a call on the channel looks, or soon after (mp_queue_demand()).
  *
  * When one comes back short the ones behind it come back with ORDER; nothing more is
  * sent until all are back, and then they go out again from where the service

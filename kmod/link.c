@@ -155,10 +155,8 @@ void mp_link_demand_locked(struct mp_link *link, bool wanted, bool held)
 		wanted = false;
 		held = false;
 	}
-	if (wanted != link->is_wanted)
-		mp_queue_want(link->port->tx, wanted);
-	if (held != link->is_held)
-		mp_queue_hold(link->port->tx, held);
+	if (wanted != link->is_wanted || held != link->is_held)
+		mp_queue_demand(link->port->tx, wanted - link->is_wanted, held - link->is_held);
 	link->is_wanted = wanted;
 	link->is_held = held;
 }

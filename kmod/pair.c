@@ -111,16 +111,16 @@ static void pair_work(struct work_struct *work)
 /* A call looks for itself from here on, inside an RCU section that it does not sleep in. */
 void mp_pair_spin_begin(struct mp_pair *pair)
 {
-	mp_queue_spin_begin(&pair->rx);
-	mp_queue_spin_begin(&pair->tx);
+	mp_queue_spin(&pair->rx, 1);
+	mp_queue_spin(&pair->tx, 1);
 }
 
 /* From here on interrupts count again, where they are needed; what came before is handled. */
 void mp_pair_spin_end(struct mp_pair *pair)
 {
-	bool more = mp_queue_spin_end(&pair->tx);
+	bool more = mp_queue_spin(&pair->tx, -1);
 
-	if (mp_queue_spin_end(&pair->rx) || more)
+	if (mp_queue_spin(&pair->rx, -1) || more)
 		mp_pair_look(pair);
 }
 

@@ -224,32 +224,21 @@ static void update_later_locked(struct mp_queue *queue)
 }
 
 /*
- * A channel begins or ends to wait for the answers to its lazy requests. A dead queue counts
- * nothing: its channels have ended, and the next life begins with none.
+ * So many more channels (@users) wait for answers to lazy requests, so many more (@holders) hold
+ * bytes back until what is under way has been answered: 1, 0 or -1. A dead queue counts nothing:
+ * its channels have ended, and the next life begins with none.
  */
-void mp_queue_want(struct mp_queue *queue, bool wanted)
+void mp_queue_demand(struct mp_queue *queue, int users, int holders)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
-		mp_assert(wanted || queue->demand.users);
-		queue->demand.users += wanted ? 1 : -1;
-		update_later_locked(queue);
-	}
-	spin_unlock_irqrestore(&queue->lock, flags);
-}
-
-/* Likewise to hold bytes back until what is under way has been answered. */
-void mp_queue_hold(struct mp_queue *queue, bool held)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&queue->lock, flags);
-	if (!queue->is_dead) {
-		if (held)
+		mp_assert(users >= 0 || queue->demand.users);
+		queue->demand.users += users;
+		if (holders > 0)
 			mp_demand_hold(&queue->demand);
-		else
+		else if (holders < 0)
 			mp_demand_unhold(&queue->demand);
 		update_later_locked(queue);
 	}
@@ -431,25 +420,17 @@ bool mp_queue_poll(struct mp_queue *queue, unsigned int *budget)
 	return more;
 }
 
-/* A call looks for itself from here on. */
-void mp_queue_spin_begin(struct mp_queue *queue)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&queue->lock, flags);
-	queue->demand.spinners++;
-	update_locked(queue);
-	spin_unlock_irqrestore(&queue->lock, flags);
-}
-
-/* Returns as mp_queue_poll(). */
-bool mp_queue_spin_end(struct mp_queue *queue)
+/*
+ * One call more (@by is 1) or less (-1) looks for itself: no interrupts while one does. Returns as
+ * mp_queue_poll().
+ */
+bool mp_queue_spin(struct mp_queue *queue, int by)
 {
 	unsigned long flags;
 	bool more;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	queue->demand.spinners--;
+	queue->demand.spinners += by;
 	more = update_locked(queue);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return more;

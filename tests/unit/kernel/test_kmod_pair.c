@@ -193,12 +193,12 @@ static void lazy_answers_make_no_interrupt_until_a_channel_waits(void **state)
 	submit(&pair.tx, &reqs[1], true);
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	assert_int_equal(done(), 0);
-	mp_queue_want(&pair.tx, true);	/* what is there is found, what comes is announced */
+	mp_queue_demand(&pair.tx, 1, 0);	/* what is there is found, what comes is announced */
 	assert_int_equal(kernel_run_work(), 1);
 	assert_int_equal(done(), 1);
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	assert_int_equal(done(), 2);
-	mp_queue_want(&pair.tx, false);
+	mp_queue_demand(&pair.tx, -1, 0);
 	submit(&pair.tx, &reqs[2], true);
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	assert_int_equal(tx.interrupts, 1);
@@ -231,7 +231,7 @@ static void the_timer_looks_and_then_holders_are_users(void **state)
 	(void)state;
 	submit(&pair.tx, &reqs[0], true);
 	submit(&pair.tx, &reqs[1], true);
-	mp_queue_hold(&pair.tx, true);
+	mp_queue_demand(&pair.tx, 0, 1);
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	assert_int_equal(done(), 0);
 	assert_int_equal(kernel_end_timers(), 1);
@@ -239,7 +239,7 @@ static void the_timer_looks_and_then_holders_are_users(void **state)
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	assert_int_equal(tx.interrupts, 1);
 	assert_int_equal(done(), 2);
-	mp_queue_hold(&pair.tx, false);
+	mp_queue_demand(&pair.tx, 0, -1);
 	submit(&pair.tx, &reqs[2], true);
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	assert_int_equal(tx.interrupts, 1);
@@ -247,8 +247,8 @@ static void the_timer_looks_and_then_holders_are_users(void **state)
 
 static void hold_again(void)
 {
-	mp_queue_hold(&pair.tx, true);
-	mp_queue_hold(&pair.tx, false);
+	mp_queue_demand(&pair.tx, 0, 1);
+	mp_queue_demand(&pair.tx, 0, -1);
 }
 
 /* A holder that is served in time costs a timer and no interrupt. */
@@ -268,7 +268,7 @@ static void a_dead_pair_starts_no_timer_and_hands_all_back(void **state)
 	submit(&pair.tx, &reqs[0], false);
 	submit(&pair.rx, &reqs[1], true);
 	mp_pair_kill(&pair);
-	mp_queue_hold(&pair.tx, true);
+	mp_queue_demand(&pair.tx, 0, 1);
 	answer_all(&tx, 0);
 	interrupt();
 	assert_int_equal(done(), 0);

@@ -291,11 +291,11 @@ static void a_new_life_begins_with_nothing(void **state)
 {
 	(void)state;
 	begin(false, 16, true);
-	mp_queue_want(&queue, true);
+	mp_queue_demand(&queue, 1, 0);
 	submit(&reqs[0], MP_OP_WRITE, true);
 	end(NULL);
 	assert_int_equal(submit(&reqs[1], MP_OP_WRITE, true), -ESHUTDOWN);
-	mp_queue_want(&queue, false);	/* its channel has ended: too late to count */
+	mp_queue_demand(&queue, -1, 0);	/* its channel has ended: too late to count */
 	fake_vq_init(&fake, 16, true);
 	mp_queue_attach(&queue, &fake.vq);
 	fake_req_init(&reqs[2], MP_OP_WRITE, true);
