@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <stdio.h>
+#include <stdlib.h>
+
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/preempt.h>
@@ -6,10 +9,10 @@
 #include <linux/workqueue.h>
 
 #include "kernel.h"
+#include "process.h"
 #include "kmod/debug.h"
 #include "kmod/work.h"
 
-struct workqueue_struct *mp_workqueue;
 struct user_namespace init_user_ns;
 
 static LIST_HEAD(queued);	/* work items */
@@ -17,11 +20,21 @@ static LIST_HEAD(delayed);	/* delayed ones, before their time */
 static LIST_HEAD(timers);
 static unsigned int preempt_count, irq_count;
 static bool irqs_are_off;
-static void (*enable_hook)(void *arg);
-static void *enable_arg;
+static struct {
+	const void *object;
+	unsigned int skip;
+	void (*hook)(void *arg);
+	void *arg;
+} hooks[KERNEL_MOMENTS];
 static kuid_t caller_uid;
 static struct user_namespace *caller_ns;
 static bool caller_is_privileged;
+
+void standin_bug(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: WARN_ON(%s)\n", file, line, what);
+	abort();
+}
 
 static void forget(struct list_head *list)
 {
@@ -37,7 +50,8 @@ void kernel_reset(void)
 	preempt_count = 0;
 	irq_count = 0;
 	irqs_are_off = false;
-	enable_hook = NULL;
+	memset(hooks, 0, sizeof(hooks));
+	process_reset();
 	kernel_set_caller(0, &init_user_ns, true);
 }
 
@@ -162,10 +176,36 @@ void kernel_irq_exit(void)
 	irq_count--;
 }
 
-void kernel_on_preempt_enable(void (*hook)(void *arg), void *arg)
+void kernel_at(enum kernel_moment moment, const void *object, unsigned int skip,
+	       void (*hook)(void *arg), void *arg)
 {
-	enable_hook = hook;
-	enable_arg = arg;
+	hooks[moment].object = object;
+	hooks[moment].skip = skip;
+	hooks[moment].hook = hook;
+	hooks[moment].arg = arg;
+}
+
+/* The hook runs as on another processor: where this one is does not count for it. */
+void kernel_reached(enum kernel_moment moment, const void *object)
+{
+	unsigned int old_preempt = preempt_count, old_irq = irq_count;
+	void (*hook)(void *arg) = hooks[moment].hook;
+	bool old_irqs_off = irqs_are_off;
+
+	if (!hook || hooks[moment].object != object)
+		return;
+	if (hooks[moment].skip) {
+		hooks[moment].skip--;
+		return;
+	}
+	hooks[moment].hook = NULL;
+	preempt_count = 0;
+	irq_count = 0;
+	irqs_are_off = false;
+	hook(hooks[moment].arg);
+	preempt_count = old_preempt;
+	irq_count = old_irq;
+	irqs_are_off = old_irqs_off;
 }
 
 void preempt_disable(void)
@@ -175,13 +215,9 @@ void preempt_disable(void)
 
 void preempt_enable(void)
 {
-	void (*hook)(void *arg) = enable_hook;
-
 	WARN_ON_ONCE(!preempt_count);
-	if (--preempt_count || !hook)
-		return;
-	enable_hook = NULL;
-	hook(enable_arg);
+	if (!--preempt_count)
+		kernel_reached(KERNEL_PREEMPT_ENABLE, NULL);
 }
 
 bool preemptible(void)
@@ -193,6 +229,7 @@ unsigned long standin_lock_irqsave(spinlock_t *lock)
 {
 	unsigned long flags = irqs_are_off;
 
+	kernel_reached(KERNEL_LOCK, lock);
 	WARN_ON_ONCE(lock->is_locked);
 	lock->is_locked = true;
 	irqs_are_off = true;
@@ -237,6 +274,21 @@ kuid_t current_fsuid(void)
 	return caller_uid;
 }
 
+const struct cred *get_current_cred(void)
+{
+	static struct cred cred;
+
+	cred.fsuid = caller_uid;
+	kernel_ref(1);
+	return &cred;
+}
+
+void put_cred(const struct cred *cred)
+{
+	(void)cred;
+	kernel_ref(-1);
+}
+
 bool ns_capable_noaudit(struct user_namespace *ns, int capability)
 {
 	(void)capability;
@@ -248,4 +300,12 @@ bool ns_capable_noaudit(struct user_namespace *ns, int capability)
 int mp_debug_fail_add(void)
 {
 	return 0;
+}
+
+void mp_debug_stretch(void)
+{
+}
+
+void mp_debug_opened(void)
+{
 }

@@ -28,8 +28,47 @@ unsigned int kernel_end_timers(void);
 void kernel_irq_enter(void);
 void kernel_irq_exit(void);
 
-/* Called once, when preemption is next enabled: what comes at that moment. */
-void kernel_on_preempt_enable(void (*hook)(void *arg), void *arg);
+/* Where another context may come between two steps of the code under test. */
+enum kernel_moment {
+	KERNEL_PREEMPT_ENABLE,		/* preemption is enabled again; object: NULL */
+	KERNEL_LOCK,			/* a spinlock is about to be taken; object: the lock */
+	KERNEL_TRYLOCK,			/* a mutex is about to be tried; object: the mutex */
+	KERNEL_COPY,			/* bytes of a process were copied; object: NULL */
+	KERNEL_MOMENTS
+};
+
+/*
+ * Calls @hook once, at the first such moment of @object behind @skip others. It is another
+ * context: it may do what any process or, between the two calls above, any interrupt may.
+ */
+void kernel_at(enum kernel_moment moment, const void *object, unsigned int skip,
+	       void (*hook)(void *arg), void *arg);
+
+/*
+ * What all others do while a call of a process sleeps or spins: @step does one thing, and returns
+ * false when there is none. Work items and timers have their turn by themselves. A call that
+ * sleeps with nothing left that could wake it fails the test.
+ */
+void kernel_play(bool (*step)(void));
+
+/* Calls find that they have the processor for themselves, and so spin before they sleep. */
+void kernel_allow_spinning(void);
+
+/* The caller has got a signal; it is over with kernel_reset() or kernel_end_signal(). */
+void kernel_send_signal(bool is_fatal);
+void kernel_end_signal(void);
+
+/* The next @count allocations fail. */
+void kernel_fail_allocs(unsigned int count);
+
+/* Lines of the log since kernel_reset(), and the last one. */
+unsigned int kernel_warnings(void);
+const char *kernel_last_warning(void);
+
+/* Pages that are pinned; pages that were unpinned as written; references to creds and groups. */
+unsigned int kernel_pinned(void);
+unsigned int kernel_dirtied(void);
+int kernel_refs(void);
 
 /* The process that calls from now on. */
 void kernel_set_caller(unsigned int uid, struct user_namespace *ns, bool is_privileged);

@@ -161,7 +161,7 @@ static void the_work_item_looks_once_more(void **state)
 		fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	tx.interrupt = on_interrupt;
 	interrupt();
-	kernel_on_preempt_enable(answer_first, &tx);
+	kernel_at(KERNEL_PREEMPT_ENABLE, NULL, 0, answer_first, &tx);
 	while (kernel_run_work())
 		;
 	assert_int_equal(tx.added_count, 0);

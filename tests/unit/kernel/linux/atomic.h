@@ -6,8 +6,17 @@
 #include <linux/types.h>
 
 typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
 	long counter;
 } atomic_long_t;
+
+static inline int atomic_inc_return(atomic_t *v)
+{
+	return ++v->counter;
+}
 
 static inline void atomic_long_set(atomic_long_t *v, long value)
 {
@@ -17,6 +26,11 @@ static inline void atomic_long_set(atomic_long_t *v, long value)
 static inline long atomic_long_read(const atomic_long_t *v)
 {
 	return v->counter;
+}
+
+static inline void atomic_long_inc(atomic_long_t *v)
+{
+	v->counter++;
 }
 
 static inline void atomic_long_sub(long value, atomic_long_t *v)

@@ -8,6 +8,8 @@
 #define barrier()	__asm__ __volatile__("" ::: "memory")
 #define smp_mb()	__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define __aligned(n)	__attribute__((aligned(n)))
+#define __maybe_unused	__attribute__((unused))
+#define fallthrough	__attribute__((fallthrough))
 #define __must_hold(lock)
 #define __releases(lock)
 #define __acquires(lock)

@@ -6,4 +6,6 @@
 #include_next <linux/errno.h>
 #include <errno.h>
 
+#define ERESTARTSYS 512
+
 #endif

@@ -62,6 +62,16 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 		list_move_tail(list->next, head);
 }
 
+static inline void list_splice_init(struct list_head *list, struct list_head *head)
+{
+	while (!list_empty(list)) {
+		struct list_head *last = list->prev;
+
+		list_del(last);
+		list_add(last, head);
+	}
+}
+
 static inline bool list_is_last(const struct list_head *node, const struct list_head *head)
 {
 	return node->next == head;
@@ -70,6 +80,8 @@ static inline bool list_is_last(const struct list_head *node, const struct list_
 #define list_entry(node, type, member)	container_of(node, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
 #define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
+#define list_first_entry_or_null(head, type, member) \
+	(list_empty(head) ? NULL : list_first_entry(head, type, member))
 #define list_next_entry(pos, member) list_entry((pos)->member.next, __typeof__(*(pos)), member)
 #define list_for_each_entry(pos, head, member)					\
 	for (pos = list_first_entry(head, __typeof__(*pos), member);		\

@@ -11,18 +11,37 @@
 #define GFP_KERNEL		0U
 #define GFP_ATOMIC		1U
 #define GFP_KERNEL_ACCOUNT	2U
+#define GFP_NOWAIT		4U
+#define __GFP_ACCOUNT		8U
+#define __GFP_NOWARN		16U
+#define __GFP_NORETRY		32U
+#define SLAB_ACCOUNT		0U
 
-/* Aligned to a cache line, as large sizes are in the kernel. */
-static inline void *standin_zalloc(size_t size)
+/* Aligned to a cache line, as large sizes are in the kernel; or NULL, as the test says. */
+void *standin_alloc(size_t size, bool is_zeroed);
+char *kstrndup(const char *text, size_t len, gfp_t gfp);
+
+#define kzalloc(size, gfp)	standin_alloc(size, true)
+#define kcalloc(n, size, gfp)	standin_alloc((n) * (size), true)
+#define kmalloc(size, gfp)	standin_alloc(size, false)
+#define kmalloc_array(n, size, gfp) standin_alloc((n) * (size), false)
+#define kfree(ptr)		free((void *)(ptr))
+
+struct kmem_cache {
+	size_t size;
+};
+
+static inline struct kmem_cache *standin_cache(size_t size)
 {
-	void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
+	struct kmem_cache *cache = malloc(sizeof(*cache));
 
-	return memory ? memset(memory, 0, size) : NULL;
+	cache->size = size;
+	return cache;
 }
 
-#define kzalloc(size, gfp)	standin_zalloc(size)
-#define kcalloc(n, size, gfp)	standin_zalloc((n) * (size))
-#define kmalloc(size, gfp)	standin_zalloc(size)
-#define kfree(ptr)		free((void *)(ptr))
+#define KMEM_CACHE(type, flags)		standin_cache(sizeof(struct type))
+#define kmem_cache_destroy(cache)	free(cache)
+#define kmem_cache_zalloc(cache, gfp)	standin_alloc((cache)->size, true)
+#define kmem_cache_free(cache, object)	free(object)
 
 #endif

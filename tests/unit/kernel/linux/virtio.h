@@ -6,7 +6,13 @@
 #include <linux/scatterlist.h>
 #include <linux/types.h>
 
+struct virtio_device;
+struct virtio_config_ops {
+	u64 (*get_features)(struct virtio_device *vdev);
+};
+
 struct virtio_device {
+	const struct virtio_config_ops *config;
 	u64 features;
 	void *priv;
 };

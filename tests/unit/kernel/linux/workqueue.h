@@ -35,5 +35,6 @@ bool cancel_delayed_work_sync(struct delayed_work *work);
 #define INIT_DELAYED_WORK(dwork, function) INIT_WORK(&(dwork)->work, function)
 #define to_delayed_work(item)	container_of(item, struct delayed_work, work)
 #define msecs_to_jiffies(ms)	(ms)
+#define HZ			1000
 
 #endif

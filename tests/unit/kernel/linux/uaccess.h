@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* A process's memory: the test's own. */
+#ifndef STANDIN_UACCESS_H
+#define STANDIN_UACCESS_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include <linux/err.h>
+#include <linux/slab.h>
+
+static inline unsigned long copy_to_user(void *to, const void *from, unsigned long bytes)
+{
+	memcpy(to, from, bytes);
+	return 0;
+}
+
+static inline void *memdup_user(const void *from, size_t bytes)
+{
+	void *copy = kmalloc(bytes, GFP_KERNEL);
+
+	return copy ? memcpy(copy, from, bytes) : ERR_PTR(-ENOMEM);
+}
+
+#define strscpy(to, from, size) snprintf(to, size, "%s", from)
+#define put_user(value, to) (*(to) = (value), 0)
+
+#endif

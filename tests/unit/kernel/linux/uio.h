@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* What a call reads from or writes to: one piece of the test's memory. */
+#ifndef STANDIN_UIO_H
+#define STANDIN_UIO_H
+
+#include <sys/uio.h>
+
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+struct page;
+
+struct iov_iter {
+	void *ubuf;
+	size_t iov_offset, count;
+	size_t fault_at;		/* the process's memory ends here */
+	bool is_user;
+	const struct iovec *iov;	/* unused */
+};
+
+/* What comes during the copy is the test's (kernel.h). */
+size_t copy_from_iter(void *to, size_t bytes, struct iov_iter *from);
+size_t copy_to_iter(const void *from, size_t bytes, struct iov_iter *to);
+size_t copy_page_to_iter(struct page *page, size_t offset, size_t bytes, struct iov_iter *to);
+
+static inline size_t iov_iter_count(const struct iov_iter *iter)
+{
+	return iter->count;
+}
+
+static inline size_t iov_iter_single_seg_count(const struct iov_iter *iter)
+{
+	return iter->count;
+}
+
+static inline void iov_iter_advance(struct iov_iter *iter, size_t bytes)
+{
+	iter->iov_offset += bytes;
+	iter->count -= bytes;
+}
+
+static inline void iov_iter_revert(struct iov_iter *iter, size_t bytes)
+{
+	iter->iov_offset -= bytes;
+	iter->count += bytes;
+}
+
+static inline bool user_backed_iter(const struct iov_iter *iter)
+{
+	return iter->is_user;
+}
+
+static inline bool iter_is_ubuf(const struct iov_iter *iter)
+{
+	return true;
+}
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting: while a caller sleeps the test plays all others (kernel.h). */
+#ifndef STANDIN_WAIT_H
+#define STANDIN_WAIT_H
+
+#include <linux/sched/signal.h>
+#include <linux/types.h>
+
+typedef struct {
+	unsigned int sleepers;		/* callers, and what the test has polling */
+	unsigned int wakes;		/* that came while one was there */
+	__poll_t key;			/* of the last */
+} wait_queue_head_t;
+
+#define init_waitqueue_head(head) (*(head) = (wait_queue_head_t){ 0 })
+
+static inline bool wq_has_sleeper(const wait_queue_head_t *head)
+{
+	return head->sleepers;
+}
+
+void wake_up_poll(wait_queue_head_t *head, __poll_t key);
+
+/*
+ * Sleeps until a wake-up behind the first @seen. Returns 0, or -ERESTARTSYS after a signal. The
+ * caller looks at its condition behind a wake-up, and at no other time.
+ */
+int standin_sleep(wait_queue_head_t *head, unsigned int seen, bool killable_only);
+
+#define standin_wait(head, condition, killable_only) ({				\
+	int wait_ = 0;								\
+	if (!(condition)) {							\
+		unsigned int seen_;						\
+		for ((head).sleepers++; !wait_;) {				\
+			seen_ = (head).wakes;					\
+			if (condition)						\
+				break;						\
+			wait_ = standin_sleep(&(head), seen_, killable_only);	\
+		}								\
+		(head).sleepers--;						\
+	}									\
+	wait_; })
+#define wait_event_interruptible(head, condition) standin_wait(head, condition, false)
+#define wait_event_killable(head, condition) standin_wait(head, condition, true)
+
+#endif

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+/* The kernel as a calling process meets it: copies, sleeps, signals, mutexes, memory. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <linux/errno.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "process.h"
+
+struct task_struct standin_current;
+struct pid_namespace init_pid_ns;
+
+static bool (*play)(void);
+static bool may_spin, has_signal, is_killed;
+static unsigned int allocs_to_fail, warnings, pinned, dirtied;
+static char last_warning[256];
+static int refs;
+static u64 now_ns;
+
+void process_reset(void)
+{
+	play = NULL;
+	may_spin = false;
+	kernel_end_signal();
+	allocs_to_fail = 0;
+	warnings = 0;
+	last_warning[0] = '\0';
+	dirtied = 0;
+}
+
+/* --- Sleeping and spinning ------------------------------------------------ */
+
+void kernel_play(bool (*step)(void))
+{
+	play = step;
+}
+
+void kernel_allow_spinning(void)
+{
+	may_spin = true;
+}
+
+bool single_task_running(void)
+{
+	return may_spin;
+}
+
+u64 local_clock(void)
+{
+	return now_ns += 2000;
+}
+
+void cpu_relax(void)
+{
+	if (play)
+		play();
+}
+
+void wake_up_poll(wait_queue_head_t *head, __poll_t key)
+{
+	if (!head->sleepers)
+		return;
+	head->wakes++;
+	head->key = key;
+}
+
+int standin_sleep(wait_queue_head_t *head, unsigned int seen, bool killable_only)
+{
+	while (head->wakes == seen) {
+		if (is_killed || (has_signal && !killable_only))
+			return -ERESTARTSYS;
+		if (kernel_run_work() || (play && play()) || kernel_end_timers())
+			continue;
+		fprintf(stderr, "a call sleeps for ever: nothing is left that could wake it\n");
+		abort();
+	}
+	return 0;
+}
+
+void kernel_send_signal(bool is_fatal)
+{
+	has_signal = true;
+	is_killed = is_fatal;
+}
+
+void kernel_end_signal(void)
+{
+	has_signal = false;
+	is_killed = false;
+}
+
+bool signal_pending(struct task_struct *task)
+{
+	(void)task;
+	return has_signal;
+}
+
+bool fatal_signal_pending(struct task_struct *task)
+{
+	(void)task;
+	return is_killed;
+}
+
+void mutex_lock(struct mutex *mutex)
+{
+	WARN_ON_ONCE(mutex->is_locked);
+	mutex->is_locked = true;
+}
+
+bool mutex_trylock(struct mutex *mutex)
+{
+	bool was_locked;
+
+	kernel_reached(KERNEL_TRYLOCK, mutex);
+	was_locked = mutex->is_locked;
+	mutex->is_locked = true;
+	return !was_locked;
+}
+
+void mutex_unlock(struct mutex *mutex)
+{
+	WARN_ON_ONCE(!mutex->is_locked);
+	mutex->is_locked = false;
+}
+
+/* --- Copies --------------------------------------------------------------- */
+
+/* How many of @bytes are in memory that the process has. */
+static size_t reachable(const struct iov_iter *iter, size_t bytes)
+{
+	size_t have = iter->fault_at > iter->iov_offset ? iter->fault_at - iter->iov_offset : 0;
+
+	bytes = bytes < iter->count ? bytes : iter->count;
+	return bytes < have ? bytes : have;
+}
+
+size_t copy_from_iter(void *to, size_t bytes, struct iov_iter *from)
+{
+	bytes = reachable(from, bytes);
+	memcpy(to, (char *)from->ubuf + from->iov_offset, bytes);
+	iov_iter_advance(from, bytes);
+	kernel_reached(KERNEL_COPY, NULL);
+	return bytes;
+}
+
+/* The hook comes first: what it frees must not be what is copied. */
+size_t copy_to_iter(const void *from, size_t bytes, struct iov_iter *to)
+{
+	kernel_reached(KERNEL_COPY, NULL);
+	bytes = reachable(to, bytes);
+	memcpy((char *)to->ubuf + to->iov_offset, from, bytes);
+	iov_iter_advance(to, bytes);
+	return bytes;
+}
+
+size_t copy_page_to_iter(struct page *page, size_t offset, size_t bytes, struct iov_iter *to)
+{
+	return copy_to_iter((char *)page + offset, bytes, to);
+}
+
+int pin_user_pages_fast(unsigned long start, int count, unsigned int flags, struct page **pages)
+{
+	int i;
+
+	(void)flags;
+	for (i = 0; i < count; i++)
+		pages[i] = (struct page *)(start + i * PAGE_SIZE);
+	pinned += count;
+	return count;
+}
+
+void unpin_user_pages_dirty_lock(struct page **pages, unsigned long count, bool is_dirty)
+{
+	(void)pages;
+	WARN_ON_ONCE(pinned < count);
+	pinned -= count;
+	dirtied += is_dirty ? count : 0;
+}
+
+unsigned int kernel_pinned(void)
+{
+	return pinned;
+}
+
+unsigned int kernel_dirtied(void)
+{
+	return dirtied;
+}
+
+/* --- Memory and references ------------------------------------------------ */
+
+void kernel_fail_allocs(unsigned int count)
+{
+	allocs_to_fail = count;
+}
+
+void *standin_alloc(size_t size, bool is_zeroed)
+{
+	void *memory;
+
+	if (allocs_to_fail) {
+		allocs_to_fail--;
+		return NULL;
+	}
+	memory = aligned_alloc(64, (size + 63) / 64 * 64);
+	return memset(memory, is_zeroed ? 0 : 0xa5, size);
+}
+
+char *kstrndup(const char *text, size_t len, gfp_t gfp)
+{
+	char *copy = kzalloc(len + 1, gfp);
+
+	return copy ? memcpy(copy, text, len) : NULL;
+}
+
+void kernel_ref(int change)
+{
+	refs += change;
+}
+
+int kernel_refs(void)
+{
+	return refs;
+}
+
+struct mem_cgroup *get_mem_cgroup_from_mm(struct mm_struct *mm)
+{
+	(void)mm;
+	kernel_ref(1);
+	return NULL;
+}
+
+void mem_cgroup_put(struct mem_cgroup *group)
+{
+	(void)group;
+	kernel_ref(-1);
+}
+
+int xa_alloc_cyclic_irq(struct xarray *xa, u32 *index, void *entry, struct xa_limit limit,
+			u32 *next, gfp_t gfp)
+{
+	u32 i;
+
+	(void)next;
+	(void)gfp;
+	for (i = limit.min; i <= limit.max && i < XARRAY_SLOTS; i++) {
+		if (xa->slots[i])
+			continue;
+		xa->slots[i] = entry;
+		*index = i;
+		return 0;
+	}
+	return -EBUSY;
+}
+
+void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, int filter)
+{
+	(void)filter;
+	for (; *index < XARRAY_SLOTS && *index <= max; ++*index)
+		if (xa->slots[*index])
+			return xa->slots[*index];
+	return NULL;
+}
+
+/* --- The log -------------------------------------------------------------- */
+
+void standin_warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(last_warning, sizeof(last_warning), format, args);
+	va_end(args);
+	warnings++;
+}
+
+unsigned int kernel_warnings(void)
+{
+	return warnings;
+}
+
+const char *kernel_last_warning(void)
+{
+	return last_warning;
+}
