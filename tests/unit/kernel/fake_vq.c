@@ -71,8 +71,10 @@ int virtqueue_add_sgs(struct virtqueue *vq, struct scatterlist *sgs[], unsigned 
 		return -EIO;
 	if (vq->num_free < added.descs)
 		return -ENOSPC;
-	for (i = 0; i < out + in && i < ARRAY_SIZE(added.sgs); i++)
+	for (i = 0; i < out + in && i < ARRAY_SIZE(added.sgs); i++) {
 		added.sgs[i] = *sgs[i];
+		added.lists[i] = sgs[i];
+	}
 	vq->num_free -= added.descs;
 	fake->added[fake->added_count++] = added;
 	return 0;

@@ -16,7 +16,8 @@
 struct fake_added {
 	void *token;
 	unsigned int descs;
-	struct scatterlist sgs[4];
+	struct scatterlist sgs[4];	/* the first piece of each */
+	const struct scatterlist *lists[4]; /* payloads outlive their addition */
 	unsigned int out, in;
 };
 
