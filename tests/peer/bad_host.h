@@ -78,6 +78,7 @@ struct attack {
 	void (*given)(struct answer *answer);		/* it was made visible */
 	void (*tick)(struct device *device);		/* about once a millisecond */
 	void (*events)(struct device *device, struct port *port);	/* there are buffers */
+	bool (*kick)(struct device *device, unsigned int queue);	/* true: not heard */
 	bool (*message)(struct device *device, uint16_t head);	/* from the driver: true: kept */
 	void (*start)(struct device *device);		/* in place of HELLO */
 	void (*hello)(struct device *device);		/* in place of the ports, after HELLO */
@@ -111,6 +112,7 @@ struct device {
 	bool lie_about_ports;
 	unsigned int hits, wanted;
 	uint64_t random;
+	unsigned int unheard;		/* the victim's queue whose kick was not heard; 0: none */
 	struct held_answer held[HELD];
 	unsigned int held_count;
 	unsigned int step;		/* of the attack, for its own use */

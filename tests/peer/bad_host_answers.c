@@ -180,6 +180,19 @@ static void lingering_given(struct answer *answer)
 	device_publish(answer->device, 2 * answer->port->id + 2);
 }
 
+/*
+ * The victim's transmit queue is not looked at until the host is honest again. So a request stays
+ * whole with the device, and its bytes move late, too.
+ */
+static bool deaf(struct device *device, unsigned int queue)
+{
+	if (queue != 2 * VICTIM + 3)
+		return false;
+	device->hits++;
+	device->unheard = queue;
+	return true;
+}
+
 const struct attack attacks_answers[] = {
 	{ .name = "broken_connect", .answer = broken_connect },
 	{ .name = "busy_with_state", .answer = busy_with_state },
@@ -191,5 +204,6 @@ const struct attack attacks_answers[] = {
 	{ .name = "broken_abort", .answer = broken_abort },
 	{ .name = "swapped", .answer = swapped, .given = swapped_given, .tick = swapped_tick },
 	{ .name = "lingering", .answer = lingering, .given = lingering_given },
+	{ .name = "deaf", .kick = deaf },
 	{ .name = NULL },
 };

@@ -60,6 +60,9 @@ static void tell_the_truth(struct device *device)
 		for (int slot = 0; slot < SLOTS; slot++)
 			device->ports[i].channels[slot].state.seq++;
 	device_give_held(device);
+	if (device->unheard)
+		device_kick(device, device->unheard);
+	device->unheard = 0;
 }
 
 static enum mp_reason begin_attack(struct device *device, const char *name)
@@ -388,6 +391,8 @@ void device_kick(struct device *device, unsigned int queue)
 	unsigned int id = queue < 2 ? 0 : queue / 2 - 1;
 
 	if (!device->rings[queue])
+		return;
+	if (device->attack && device->attack->kick && device->attack->kick(device, queue))
 		return;
 	do {
 		ring_want_kick(device->rings[queue], false);

@@ -69,6 +69,7 @@ enum attack_how {
 	ATTACK(broken_abort, 4, BY_PLAY)						\
 	ATTACK(swapped, 3, BY_PLAY)							\
 	ATTACK(lingering, 5, BY_PLAY)							\
+	ATTACK(deaf, 1, BY_PLAY)							\
 	/* Memory that cannot be reached (bad_host_fault.c). */				\
 	ATTACK(fault_pages, 2, AT_ONCE)							\
 	ATTACK(fault_half, 2, AT_ONCE)							\
