@@ -349,7 +349,8 @@ static int run_plays(const struct play *play, char **names)
 
 static int run_all(char **names)
 {
-	int failed = run_plays(plays_answers, names) + run_plays(plays, names);
+	int failed = run_plays(plays_answers, names) + run_plays(plays_file, names) +
+		     run_plays(plays, names);
 
 	for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
 		uint64_t begin = now_ms();

@@ -35,11 +35,11 @@ void start_users(void);
 int kill_users(void);	/* returns how many do not die */
 void show_stack(pid_t pid);
 
-/* bad_host_plays.c, bad_host_play_answers.c */
+/* bad_host_plays.c, bad_host_play_answers.c, bad_host_play_file.c */
 extern const struct play {
 	const char *name;
 	int (*run)(void);	/* returns 0 when it went well */
-} plays[], plays_answers[];	/* ended by a NULL name */
+} plays[], plays_answers[], plays_file[];	/* ended by a NULL name */
 void wait_until_asleep(pid_t pid);
 pid_t in_child(int fd, void (*run)(int fd));
 

@@ -81,8 +81,8 @@ run_guest()
 	start_host
 	"$project/tests/world/boot" --world "$world" --socket "$dir/socket" --module "$module" \
 		--files "$dir/files" --wait-for /dev/vport0p2 --timeout "$limit" \
-		${log:+--log "$log"} "${allow[@]}" -- bad_host_guest -t "$factor" "$@" ||
-		status=$?
+		--env "FOLDER=$dir/folder" ${log:+--log "$log"} "${allow[@]}" \
+		-- bad_host_guest -t "$factor" "$@" || status=$?
 	kill "$pid" 2>/dev/null || true
 	wait "$pid" || ended=$?
 	pid=''
@@ -94,7 +94,7 @@ run_guest()
 	return $status
 }
 
-mkdir "$dir/files"
+mkdir "$dir/files" "$dir/folder"
 cp "$build/tests/peer/bad_host_guest" "$dir/files"
 # This host does break it. User Mode Linux itself warns when the queues of a dead device are
 # taken down.
