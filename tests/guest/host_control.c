@@ -5,7 +5,7 @@
  * One line each way: the answer is "ok ..." or "error ...". A command that waits for
  * something is tried again after every round of events, until it has an answer.
  *
- *	begin			forget all puppets; numbers start from 0
+ *	begin			forget all puppets; numbers start from 0; the daemon is not late
  *	count			how many puppets there are
  *	accepted N		wait until there are at least N
  *	dial NAME		connect to DIR/NAME.sock as a client: a new puppet
@@ -26,6 +26,7 @@
  *	eof K			wait for the end: ok TOTAL end|reset good|bad AT
  *	hup K			wait until the other side is gone, without reading
  *	state K			ok RECEIVED SENT open|end|reset
+ *	stutter on|off		the daemon is late, until then
  *	stress begin|go|count|idle  count from 0; end the stall; ok ACTIVE FINISHED BAD; the same
  *				when none is active any more
  */
@@ -87,6 +88,7 @@ static bool run_begin(struct call *call)
 {
 	forget_pending();
 	puppet_forget_all();
+	stutter_end();
 	return answer(call, "ok");
 }
 
@@ -273,6 +275,17 @@ static bool run_stress(struct call *call)
 	return answer(call, "ok %u %u %u", active, finished, bad);
 }
 
+static bool run_stutter(struct call *call)
+{
+	bool ok = true;
+
+	if (strcmp(call->word, "on"))
+		stutter_end();
+	else
+		ok = stutter_begin(call->control->watch.fd);
+	return answer(call, ok ? "ok" : "error cannot stop the daemon");
+}
+
 static const struct command {
 	const char *name;
 	bool (*run)(struct call *call);
@@ -290,6 +303,7 @@ static const struct command {
 	{ "got", run_got, true, 2 },		{ "eof", run_eof, true, 1 },
 	{ "hup", run_hup, true, 1 },		{ "state", run_state, true, 1 },
 	{ "stress", run_stress, false, 1 },	{ "finish", run_finish, true, 3 },
+	{ "stutter", run_stutter, false, 1 },
 };
 
 static const struct command *find_command(const char *name)

@@ -6,9 +6,11 @@
  *	host_puppet.c	puppets: connections that do only what they are told
  *	host_control.c	the commands, one line each
  *	host_stress.c	the service of the stress program
+ *	host_stutter.c	a daemon that is late
  *
  * A test in the guest opens a channel to the service "control" and tells the host's
- * side of its other channels what to do and what to report. Nothing here waits for time.
+ * side of its other channels what to do and what to report. Nothing here waits for time, but
+ * the process that makes the daemon late.
  * Puppets are numbered from 0 in order of their connection since "begin".
  */
 #ifndef HOST_PUPPET_H
@@ -86,5 +88,9 @@ bool stress_round(void);		/* true: a stress program waits for the next round */
 void stress_go(void);
 void stress_counts(unsigned int *active, unsigned int *finished, unsigned int *bad);
 void stress_forget(void);		/* counts from 0 again */
+
+/* The daemon is stopped again and again (host_stutter.c), from begin to end. */
+bool stutter_begin(int fd);		/* @fd: a connection that it has made */
+void stutter_end(void);
 
 #endif
