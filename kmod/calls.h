@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The calls of a process on a channel: read.c, splice.c, write.c, shutdown.c, and file.c above all. */
+/* The calls of a process on a channel: read.c, splice.c, write.c, shutdown.c; file.c uses all. */
 #ifndef KMOD_CALLS_H
 #define KMOD_CALLS_H
 

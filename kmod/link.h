@@ -135,8 +135,8 @@ static inline bool mp_link_is_ending_locked(const struct mp_link *link)
 }
 
 /*
- * The end of each section of a process that changed something: drops the lock, wakes @wake, and does
- * what an ending channel is due.
+ * The end of each section of a process that changed something: drops the lock, wakes @wake, and
+ * does what an ending channel is due.
  */
 static inline void mp_link_unlock(struct mp_link *link, __poll_t wake)
 {

@@ -193,7 +193,7 @@ static void lazy_answers_make_no_interrupt_until_a_channel_waits(void **state)
 	submit(&pair.tx, &reqs[1], true);
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
 	assert_int_equal(done(), 0);
-	mp_queue_demand(&pair.tx, 1, 0);	/* what is there is found, what comes is announced */
+	mp_queue_demand(&pair.tx, 1, 0);	/* what is there is found, what comes makes one */
 	assert_int_equal(kernel_run_work(), 1);
 	assert_int_equal(done(), 1);
 	fake_vq_answer(&tx, 0, sizeof(struct mp_result));
