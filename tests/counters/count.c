@@ -185,6 +185,53 @@ unsigned long long count_interrupts(void)
 	return sum;
 }
 
+/* --- Which answers an interrupt handles ------------------------------------- */
+
+#define ANSWER	TRACING "/events/manyport/answer/"
+#define IRQ	TRACING "/events/irq/irq_handler_"
+
+static void trace_answers(const char *on)
+{
+	put(ANSWER "enable", on);
+	put(IRQ "entry/enable", on);
+	put(IRQ "exit/enable", on);
+}
+
+/* Each buffer that a driver takes from a virtqueue is a line of the trace; there is one driver. */
+void count_answers_begin(void)
+{
+	put(TRACING "/kprobe_events", "r:manyport/answer virtqueue_get_buf used=$retval");
+	put(ANSWER "filter", "used != 0");
+	put(TRACING "/trace", "");
+	trace_answers("1");
+}
+
+/* An interrupt's lines lie between its entry and its exit: the guest has one processor. */
+void count_answers_end(struct answers *answers)
+{
+	char *line, *rest;
+	unsigned int inside = 0;
+	bool in_interrupt = false;
+
+	trace_answers("0");
+	*answers = (struct answers){ 0 };
+	rest = get(TRACING "/trace");
+	while ((line = strsep(&rest, "\n"))) {
+		if (*line == '#')
+			continue;
+		if (strstr(line, "irq_handler_")) {
+			in_interrupt = strstr(line, "irq_handler_entry");
+			inside = 0;
+		} else if (strstr(line, "answer:")) {
+			answers->all++;
+			inside += in_interrupt;
+		}
+		if (inside > answers->most)
+			answers->most = inside;
+	}
+	put(TRACING "/kprobe_events", "-:manyport/answer");
+}
+
 /* The caches that a channel and its file are from; all others only make noise. */
 static const char *const caches[] = {
 	"mp_channel", "filp", "lsm_file_cache", "radix_tree_node", "kmalloc-cg-8",

@@ -15,6 +15,13 @@ void count_print_sites(const char *name);
 /* Interrupts of virtio devices. */
 unsigned long long count_interrupts(void);
 
+/* Used buffers that the drivers took, and the most that one interrupt took. */
+struct answers {
+	unsigned int all, most;
+};
+void count_answers_begin(void);
+void count_answers_end(struct answers *answers);
+
 /* Bytes in the objects that a channel and its file may be made of. */
 unsigned long long count_slab_bytes(void);
 

@@ -10,9 +10,11 @@
  */
 #include <err.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <manyport/client.h>
 
@@ -23,6 +25,8 @@
 #define ROUNDS		16
 #define IDLE_CHANNELS	100
 #define IDLE_ROUNDS	3
+#define BURST		200	/* fewer than the ring has room for */
+#define BURST_ROUNDS	3
 #define OUTPUT_MAX	(1 << 20)
 
 static char *buf;
@@ -54,12 +58,19 @@ static void exchange(int fd, size_t gives, size_t wants)
 	move(fd, wants, read);
 }
 
-static int channel_open(struct work work)
+static int service_open(const char *service)
 {
-	int fd = manyport_open(port, "work", O_CLOEXEC);
+	int fd = manyport_open(port, service, O_CLOEXEC);
 
 	if (fd < 0)
 		errx(1, "open: %s", manyport_explain(fd));
+	return fd;
+}
+
+static int channel_open(struct work work)
+{
+	int fd = service_open("work");
+
 	if (!write_all(fd, &work, sizeof(work)))
 		err(1, "first write");
 	return fd;
@@ -192,6 +203,57 @@ static void work_idle(bool is_last)
 	work_close();
 }
 
+/* Until a process sleeps in its call. */
+static void await_sleep(pid_t pid)
+{
+	char path[64], stat[64] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	while (!strstr(stat, ") S ")) {
+		sched_yield();
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, stat, sizeof(stat) - 1) < 0)
+			err(1, "%s", path);
+		close(fd);
+	}
+}
+
+/*
+ * Answers that need no interrupt lie in the ring until one comes for another reason: for the byte
+ * that a reader sleeps for. That interrupt may handle some of them, and leaves the rest to a work
+ * item.
+ */
+static void work_burst(void)
+{
+	int fds[BURST], echo = service_open("echo"), status;
+	struct answers answers;
+	char byte;
+	pid_t pid;
+
+	for (int i = 0; i < BURST; i++)
+		fds[i] = service_open("null");
+	pid = fork();
+	if (!pid)
+		_exit(read(echo, &byte, 1) != 1);
+	await_sleep(pid);
+	count_answers_begin();
+	for (int i = 0; i < BURST; i++)
+		if (write(fds[i], "x", 1) != 1)
+			err(1, "a write of the burst");
+	if (write(echo, "x", 1) != 1 || waitpid(pid, &status, 0) != pid || status)
+		errx(1, "no echo");
+	for (int i = 0; i < BURST; i++)
+		fsync(fds[i]);
+	count_answers_end(&answers);
+	printf("burst ops=1 interrupt_answers=%u interrupt_finds_few=%d unanswered=%d\n",
+	       answers.most, answers.most < BURST / 8,
+	       answers.all < BURST ? BURST - answers.all : 0);
+	for (int i = 0; i < BURST; i++)
+		close(fds[i]);
+	close(echo);
+}
+
 int main(void)
 {
 	int ret;
@@ -211,5 +273,7 @@ int main(void)
 	work_exchanges("read1m", 10, (struct work){ 1, 1 << 20 });
 	for (int round = 1; round <= IDLE_ROUNDS; round++)
 		work_idle(round == IDLE_ROUNDS);
+	for (int round = 0; round < BURST_ROUNDS; round++)
+		work_burst();
 	return fflush(stdout) ? 1 : 0;
 }
