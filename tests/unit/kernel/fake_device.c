@@ -78,7 +78,8 @@ static void answer(const struct place *place, u32 status, u32 count, u64 offset)
 	u16 op = le16_to_cpu(header_of(place)->op);
 
 	if (count && (op == MP_OP_READ || op == MP_OP_WRITE))
-		move_payload(added, le64_to_cpu(header_of(place)->offset), count);
+		move_payload(added, le64_to_cpu(header_of(place)->offset),
+			     min(count, le32_to_cpu(header_of(place)->length)));
 	*result = (struct mp_result){
 		.status = cpu_to_le32(status),
 		.count = cpu_to_le32(count),
@@ -87,8 +88,11 @@ static void answer(const struct place *place, u32 status, u32 count, u64 offset)
 		.state.bits = cpu_to_le16(host.bits),
 		.state.reason = cpu_to_le16(host.reason),
 	};
-	fake_vq_answer(place->vq, place->index,
-		       sizeof(*result) + (op == MP_OP_READ ? count : 0));
+	if (op == MP_OP_READ && (header_of(place)->flags & cpu_to_le16(MP_LAZY)))
+		fake_vq_answer_lazily(place->vq, place->index, sizeof(*result) + count);
+	else
+		fake_vq_answer(place->vq, place->index,
+			       sizeof(*result) + (op == MP_OP_READ ? count : 0));
 }
 
 static void answer_honestly(const struct place *place, u32 status, u32 count)

@@ -38,11 +38,16 @@ static void remove_at(struct fake_added *array, unsigned int *count, unsigned in
 	memmove(array + index, array + index + 1, (*count - index) * sizeof(*array));
 }
 
-void fake_vq_answer(struct fake_vq *fake, unsigned int index, u32 len)
+void fake_vq_answer_lazily(struct fake_vq *fake, unsigned int index, u32 len)
 {
 	fake->used[fake->used_count] = fake->added[index];
 	fake->used_len[fake->used_count++] = len;
 	remove_at(fake->added, &fake->added_count, index);
+}
+
+void fake_vq_answer(struct fake_vq *fake, unsigned int index, u32 len)
+{
+	fake_vq_answer_lazily(fake, index, len);
 	if (!fake->wants_interrupts)
 		return;
 	fake->interrupts++;

@@ -47,5 +47,7 @@ int fake_vq_find(const struct fake_vq *fake, const void *token);
 
 /* The device answers the chain at @index, of which it wrote @len bytes. */
 void fake_vq_answer(struct fake_vq *fake, unsigned int index, u32 len);
+/* Likewise, and it makes no interrupt whatever the driver asked for [protocol.md 6.8]. */
+void fake_vq_answer_lazily(struct fake_vq *fake, unsigned int index, u32 len);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The kernel as a calling process meets it: copies, sleeps, signals, mutexes, memory. */
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -214,6 +215,13 @@ void *standin_alloc(size_t size, bool is_zeroed)
 	}
 	memory = aligned_alloc(64, (size + 63) / 64 * 64);
 	return memset(memory, is_zeroed ? 0 : 0xa5, size);
+}
+
+void standin_free(void *memory)
+{
+	if (memory)
+		memset(memory, 0x5a, malloc_usable_size(memory));
+	free(memory);
 }
 
 char *kstrndup(const char *text, size_t len, gfp_t gfp)

@@ -19,13 +19,15 @@
 
 /* Aligned to a cache line, as large sizes are in the kernel; or NULL, as the test says. */
 void *standin_alloc(size_t size, bool is_zeroed);
+/* What is freed is overwritten first. */
+void standin_free(void *memory);
 char *kstrndup(const char *text, size_t len, gfp_t gfp);
 
 #define kzalloc(size, gfp)	standin_alloc(size, true)
 #define kcalloc(n, size, gfp)	standin_alloc((n) * (size), true)
 #define kmalloc(size, gfp)	standin_alloc(size, false)
 #define kmalloc_array(n, size, gfp) standin_alloc((n) * (size), false)
-#define kfree(ptr)		free((void *)(ptr))
+#define kfree(ptr)		standin_free((void *)(ptr))
 
 struct kmem_cache {
 	size_t size;
@@ -42,6 +44,6 @@ static inline struct kmem_cache *standin_cache(size_t size)
 #define KMEM_CACHE(type, flags)		standin_cache(sizeof(struct type))
 #define kmem_cache_destroy(cache)	free(cache)
 #define kmem_cache_zalloc(cache, gfp)	standin_alloc((cache)->size, true)
-#define kmem_cache_free(cache, object)	free(object)
+#define kmem_cache_free(cache, object)	standin_free(object)
 
 #endif
