@@ -195,16 +195,17 @@ static bool do_read(const struct place *place)
 	return true;
 }
 
+/* READs that went before it are served first [protocol.md 8.2]. */
 static void do_cancel(const struct place *cancel)
 {
 	struct place place;
 	unsigned int nth = 0;
 
 	while (find(MP_OP_READ, nth, &place))
-		if (place.vq == &host.rx)
-			answer_honestly(&place, MP_CANCELLED, 0);
-		else
+		if (place.vq != &host.rx)
 			nth++;
+		else if (!do_read(&place))
+			answer_honestly(&place, MP_CANCELLED, 0);
 	assert_true(find(MP_OP_CANCEL, 0, &place) && place.vq == cancel->vq);
 	answer_honestly(&place, MP_OK, 0);
 }
