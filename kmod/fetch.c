@@ -400,8 +400,8 @@ void mp_fetch_prepare(struct mp_in *in, size_t want, bool nonblock)
 }
 
 /*
- * Of a channel on which reads and writes take turns a write is about to begin: a READ goes ahead
- * of it, since a fast answer would come as an event before one that goes after it. A reader that
+ * Of a channel on which reads and writes take turns (in->turn) a write is about to begin: a READ
+ * goes ahead of it, since a fast answer would come as an event before one that goes after it. A reader that
  * spins finds the answer in the ring, so no interrupt is made, unless a reader sleeps.
  */
 void mp_fetch_expect(struct mp_in *in)
@@ -410,7 +410,7 @@ void mp_fetch_expect(struct mp_in *in)
 	struct mp_fetch *fetch = NULL;
 	bool lazy = !READ_ONCE(in->is_polled);
 
-	if (!READ_ONCE(in->turn) || (lazy && !mp_spin_is_on(&in->half.spin)))
+	if (lazy && !mp_spin_is_on(&in->half.spin))
 		return;
 	if (!READ_ONCE(in->spare))
 		fetch = fetch_alloc(in, size_for(READ_ONCE(in->want)), GFP_KERNEL_ACCOUNT);

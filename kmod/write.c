@@ -186,7 +186,8 @@ ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock)
 		named = mp_naming_first_write(&ch->naming, from, nonblock);
 	ret = named;
 	if (named >= 0) {
-		mp_fetch_expect(&ch->in);
+		if (READ_ONCE(ch->in.turn))
+			mp_fetch_expect(&ch->in);
 		ret = write_all(ch, from, nonblock);
 	}
 	mp_channel_unlock(ch, &ch->write_mutex, EPOLLOUT);
