@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From the service to a process, by copy: what is asked for, what is kept, what a reader is told. */
+/* From the service to a process, by copy: what is asked for, kept and told. */
 
 #include <linux/atomic.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* CANCEL and CLOSE, which share one request: each goes when it is due, or when the other is back. */
+/* CANCEL and CLOSE share one request: each goes when it is due, or when the other is back. */
 
 #include <manyport/ioctl.h>
 
