@@ -401,8 +401,8 @@ void mp_fetch_prepare(struct mp_in *in, size_t want, bool nonblock)
 
 /*
  * Of a channel on which reads and writes take turns (in->turn) a write is about to begin: a READ
- * goes ahead of it, since a fast answer would come as an event before one that goes after it. A reader that
- * spins finds the answer in the ring, so no interrupt is made, unless a reader sleeps.
+ * goes ahead of it, since a fast answer would come as an event before one that goes after it. A
+ * reader that spins finds the answer in the ring, so no interrupt is made, unless a reader sleeps.
  */
 void mp_fetch_expect(struct mp_in *in)
 {

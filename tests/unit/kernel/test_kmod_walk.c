@@ -149,7 +149,8 @@ static unsigned int end_walk(const char *title, unsigned int added)
 		if (!strcmp(from->file, to->file))
 			continue;
 		is_up = !is_irq && layer_of(to->file) >= layer_of(from->file);
-		printf("# %3u %9s -> %s: %s%s\n", ++total, is_irq ? "interrupt" : from->file, to->file, to->name,
+		printf("# %3u %9s -> %s: %s%s\n", ++total,
+		       is_irq ? "interrupt" : from->file, to->file, to->name,
 		       is_up ? ", by an operation table" : "");
 		/* Exported functions begin with mp_: the others only a pointer reaches. */
 		if (is_up && !strncmp(to->name, "mp_", 3))
