@@ -5,16 +5,33 @@
 #include "base/iov.h"
 #include "device/answer.h"
 
-void answer_result(struct queue *queue, uint16_t head, const struct request_map *map,
-		   const struct slot *slot, const struct mp_result *result, uint32_t payload)
+void answer_request(const struct request *request, enum mp_status status)
 {
-	struct mp_result copy = *result;
+	struct queue *queue = request->queue;
+	struct slot *slot = request->slot;
+	bool is_read = request->header.op == MP_OP_READ;
+	bool is_write = request->header.op == MP_OP_WRITE;
+	bool is_lazy = (is_read || is_write) && (request->header.flags & MP_LAZY);
+	struct mp_result result = {
+		.status = htole32(status),
+		.count = htole32(request->payload.moved),
+	};
 
 	if (slot)
-		slot_get_state(slot, &copy.state);
-	iov_copy_in(map->result, map->result_count, 0, &copy, sizeof(copy));
-	queue_give(queue, head, sizeof(copy) + payload);
+		slot_get_state(slot, &result.state);
+	if (slot && is_read)
+		result.offset = htole64(slot->channel.in.offset);
+	if (slot && is_write)
+		result.offset = htole64(slot->channel.out.offset);
+	iov_copy_in(request->result, request->result_count, 0, &result, sizeof(result));
+	if (is_read && is_lazy)
+		queue_give_quietly(queue);
+	queue_give(queue, request->head, sizeof(result) + (is_read ? request->payload.moved : 0));
 	queue->device->stats.results++;
+	if (slot && is_lazy)
+		slot_delivered_lazily(slot);
+	else if (slot)
+		slot_delivered(slot);
 }
 
 /* Writes @event into the oldest buffer, which the driver gets back. */

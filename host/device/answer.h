@@ -3,12 +3,10 @@
 #ifndef HOST_DEVICE_ANSWER_H
 #define HOST_DEVICE_ANSWER_H
 
-#include "device/map.h"
-#include "device/slot.h"
+#include "device/message.h"
 
-/* Writes a result and gives the chain back; the state of @slot (or NULL) goes along. */
-void answer_result(struct queue *queue, uint16_t head, const struct request_map *map,
-		   const struct slot *slot, const struct mp_result *result, uint32_t payload);
+/* Writes the result and gives the chain back; the state of the slot, if it has one, goes along. */
+void answer_request(const struct request *request, enum mp_status status);
 /* Delivers owed events as far as there are buffers. */
 void answer_events(struct port *port);
 /* The receive queue stops: event buffers go back empty [protocol.md 10.3]. */

@@ -9,22 +9,86 @@
 #include "device/bytes.h"
 #include "device/park.h"
 
-/* The state, as it is now; a broken channel has no more bytes to wait for. */
-static void note_state(struct slot *slot)
+/*
+ * The kernel could not reach memory that the front end has shared, what is left of the payload: a
+ * page is bad. Where the memory's file became shorter the session ends after this entry, and says
+ * so.
+ */
+static void report_fault(const struct request *request)
 {
-	slot_refresh(slot);
+	struct device *device = request->port->device;
+	const struct ring_segment *segments = request->segments;
+	unsigned int count = request->segment_count;
+	uint64_t done = request->skip + request->payload.moved;
+
+	mem_guard_probe(request->payload.iov, request->payload.count);
+	for (; count && done >= segments->len; count--)
+		done -= segments++->len;
+	if (count && !mem_guard_is_tripped())
+		log_limited(&device->missing, LOG_LEVEL_WARNING,
+			    "%s: the kernel cannot access guest memory behind 0x%llx: "
+			    "a request comes back, to be sent from other memory",
+			    device->config.guest,
+			    (unsigned long long)(segments->addr.value + done));
+}
+
+/* Moves the payload by @transfer, as far as it goes. */
+static enum moved move(struct request *request,
+		       enum moved (*transfer)(struct channel *ch, struct bytes *bytes))
+{
+	enum moved result = MOVED_FAULT;
+
+	if (message_map_payload(request) == MP_OK) {
+		result = transfer(&request->slot->channel, &request->payload);
+		if (result == MOVED_FAULT)
+			report_fault(request);
+	}
+	slot_refresh(request->slot);
+	return result;
+}
+
+/* A broken channel has no more bytes to wait for. */
+static void note_failure(struct slot *slot)
+{
 	if (slot->channel.phase == CHANNEL_FAILED)
 		park_return(slot, MP_ENDED);
+}
+
+/* Fills @request with bytes of the service. Returns a status; MP_AGAIN: there are none. */
+static enum mp_status fill(struct request *request)
+{
+	enum moved result = move(request, transfer_read);
+
+	if (result == MOVED_FAULT)
+		return MP_FAULT;
+	if (request->payload.moved || request->slot->channel.in.has_ended)
+		return MP_OK;
+	return result == MOVED_FAILED ? MP_ENDED : MP_AGAIN;
+}
+
+/* There are bytes, or an end. A report for nothing leaves the READ parked. */
+static void serve_parked(struct slot *slot)
+{
+	struct request request;
+	enum mp_status status;
+
+	if (!slot->port->rx->ring || !message_get_parked(&request, slot))
+		return;
+	status = fill(&request);
+	if (status != MP_AGAIN)
+		park_answer(&request, status);
 }
 
 static void changed(struct channel *ch)
 {
 	struct slot *slot = slot_of(ch);
 
-	if (slot->parked && ch->phase == CHANNEL_CONNECTED && !ch->in.is_armed)
-		park_serve(slot);
-	else
-		note_state(slot);
+	if (slot->parked && ch->phase == CHANNEL_CONNECTED && !ch->in.is_armed) {
+		serve_parked(slot);
+		return;
+	}
+	slot_refresh(slot);
+	note_failure(slot);
 }
 
 const struct channel_ops bytes_channel_ops = { .changed = changed, .free = slot_free };
@@ -32,11 +96,9 @@ const struct channel_ops bytes_channel_ops = { .changed = changed, .free = slot_
 int bytes_read(struct request *request)
 {
 	struct channel *ch = &request->slot->channel;
-	const struct ring_chain *chain = request->chain;
 	bool may_park = request->queue->kind == QUEUE_RX &&
 			!(request->header.flags & MP_READ_NOW);
-	struct bytes bytes;
-	enum moved result;
+	enum mp_status status;
 
 	if (ch->phase != CHANNEL_CONNECTED && ch->phase != CHANNEL_FAILED)
 		return MP_BAD_STATE;
@@ -48,22 +110,9 @@ int bytes_read(struct request *request)
 		return MP_BUSY;
 	if (ch->in.has_ended)
 		return MP_OK;
-	if (message_map_payload(request) != MP_OK)
-		return MP_FAULT;
-	bytes = message_bytes(request);
-	result = transfer_read(ch, &bytes);
-	request->count = bytes.moved;
-	note_state(request->slot);
-	if (result == MOVED_FAULT) {
-		state_report_fault(request->port->device, &bytes, message_writable(chain),
-				   chain->writable, sizeof(struct mp_result) + bytes.moved);
-		return MP_FAULT;
-	}
-	if (request->count || ch->in.has_ended)
-		return MP_OK;
-	if (result == MOVED_FAILED)
-		return MP_ENDED;
-	return may_park ? park_request(request) : MP_AGAIN;
+	status = fill(request);
+	note_failure(request->slot);
+	return status == MP_AGAIN && may_park ? park_request(request) : (int)status;
 }
 
 /* Not connected, or beyond the end that the driver set itself [protocol.md 6.3]. */
@@ -84,8 +133,6 @@ static bool may_write(const struct channel *ch, const struct request_header *hea
 int bytes_write(struct request *request)
 {
 	struct channel *ch = &request->slot->channel;
-	const struct ring_chain *chain = request->chain;
-	struct bytes bytes;
 	enum moved result;
 
 	if (!may_write(ch, &request->header))
@@ -94,18 +141,11 @@ int bytes_write(struct request *request)
 		return MP_ORDER;
 	if (ch->phase == CHANNEL_FAILED || ch->out.has_ended)
 		return MP_ENDED;
-	if (message_map_payload(request) != MP_OK)
+	result = move(request, transfer_write);
+	note_failure(request->slot);
+	if (result == MOVED_FAULT)
 		return MP_FAULT;
-	bytes = message_bytes(request);
-	result = transfer_write(ch, &bytes);
-	request->count = bytes.moved;
-	note_state(request->slot);
-	if (result == MOVED_FAULT) {
-		state_report_fault(request->port->device, &bytes, chain->segments,
-				   chain->readable, sizeof(struct mp_request) + bytes.moved);
-		return MP_FAULT;
-	}
-	if (request->count)
+	if (request->payload.moved)
 		return MP_OK;
 	return result == MOVED_EMPTY ? MP_AGAIN : MP_ENDED;
 }

@@ -37,26 +37,6 @@ int map_range(const struct mem *mem, const struct ring_segment *segments, unsign
 	return total;
 }
 
-int map_result(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-	       struct request_map *map)
-{
-	int n = map_range(mem, segments, count, 0, sizeof(struct mp_result), map->result,
-			  RESULT_IOVS);
-
-	map->result_count = n < 0 ? 0 : n;
-	return n < 0 ? n : 0;
-}
-
-int map_payload(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-		uint64_t skip, struct request_map *map, struct iovec *iov, int max)
-{
-	int n = map_range(mem, segments, count, skip, UINT64_MAX, iov, max);
-
-	map->payload = iov;
-	map->payload_count = n < 0 ? 0 : n;
-	return n < 0 ? n : 0;
-}
-
 /* For messages, however they are cut: the longest is a header and a name. */
 #define FRONT_IOVS (8 + 256)
 

@@ -15,22 +15,31 @@
 /* A header may be split into single bytes. */
 #define HEADER_IOVS ((int)sizeof(struct mp_request))
 
+/* Describes the result in front of @count writable @segments. False: not guest memory. */
+static bool map_result(struct request *request, const struct ring_segment *segments,
+		       unsigned int count)
+{
+	request->result_count = map_range(request->queue->ring->mem, segments, count, 0,
+					  sizeof(struct mp_result), request->result, RESULT_IOVS);
+	return request->result_count >= 0;
+}
+
 /*
  * Copies the header and describes the result. Returns MP_OK, MP_INVALID (no whole header; the
  * result can be written) or -EPROTO (10.7).
  */
-static int parse(struct request *request, struct mp_request *wire)
+static int parse(struct request *request, const struct ring_chain *chain, struct mp_request *wire)
 {
 	const struct mem *mem = request->queue->ring->mem;
-	const struct ring_chain *chain = request->chain;
+	const struct ring_segment *writable = chain->segments + chain->readable;
 	struct iovec header[HEADER_IOVS];
 	int count;
 
 	if (chain->writable_len < sizeof(struct mp_result))
 		return -EPROTO;
-	if (map_result(mem, message_writable(chain), chain->writable, &request->map) < 0) {
-		state_report_segments(request->port->device, mem, message_writable(chain),
-				      chain->writable, "a result cannot be written");
+	if (!map_result(request, writable, chain->writable)) {
+		state_report_segments(request->port->device, mem, writable, chain->writable,
+				      "a result cannot be written");
 		return -EPROTO;
 	}
 	count = map_range(mem, chain->segments, chain->readable, 0, sizeof(*wire), header,
@@ -47,9 +56,9 @@ static int parse(struct request *request, struct mp_request *wire)
 	return MP_OK;
 }
 
-static enum mp_status check(const struct request *request, const struct mp_request *wire)
+static enum mp_status check(const struct request *request, const struct ring_chain *chain,
+			    const struct mp_request *wire)
 {
-	const struct ring_chain *chain = request->chain;
 	enum mp_status status;
 
 	status = mp_request_check(wire, chain->readable_len - sizeof(*wire),
@@ -64,8 +73,20 @@ static enum mp_status check(const struct request *request, const struct mp_reque
 	return MP_OK;
 }
 
+/* check() has seen that only one of the two parts holds more than header and result. */
+static void find_payload(struct request *request, const struct ring_chain *chain)
+{
+	bool is_read = request->header.op == MP_OP_READ;
+
+	request->segments = chain->segments + (is_read ? chain->readable : 0);
+	request->segment_count = is_read ? chain->writable : chain->readable;
+	request->skip = is_read ? sizeof(struct mp_result) : sizeof(struct mp_request);
+	request->payload = (struct bytes){ 0 };
+}
+
 int message_get(struct request *request, struct queue *queue)
 {
+	const struct ring_chain *chain = &queue->scratch->chain;
 	struct request_header *header = &request->header;
 	struct mp_request wire;
 	int status;
@@ -73,9 +94,8 @@ int message_get(struct request *request, struct queue *queue)
 	request->queue = queue;
 	request->port = queue->port;
 	request->slot = NULL;
-	request->chain = &queue->scratch->chain;
-	request->count = 0;
-	status = parse(request, &wire);
+	request->head = chain->head;
+	status = parse(request, chain, &wire);
 	if (status < 0)
 		return status;
 	header->op = le16toh(wire.op);
@@ -84,27 +104,43 @@ int message_get(struct request *request, struct queue *queue)
 	header->slot = le32toh(wire.channel);
 	header->generation = le32toh(wire.generation);
 	header->offset = le64toh(wire.offset);
-	return status == MP_OK ? (int)check(request, &wire) : status;
+	find_payload(request, chain);
+	return status == MP_OK ? (int)check(request, chain, &wire) : status;
 }
 
-/* check() has seen that only one of the two parts holds more than header and result. */
+bool message_get_parked(struct request *request, struct slot *slot)
+{
+	const struct held *held = slot->parked;
+
+	request->queue = slot->port->rx;
+	request->port = slot->port;
+	request->slot = slot;
+	request->head = held->head;
+	request->header.op = MP_OP_READ;
+	request->header.flags = held->flags;
+	request->segments = held->segments;
+	request->segment_count = held->count;
+	request->skip = sizeof(struct mp_result);
+	request->payload = (struct bytes){ 0 };
+	if (map_result(request, held->segments, held->count))
+		return true;
+	state_break(slot->port->device, "a parked read is not in guest memory any more");
+	return false;
+}
+
 enum mp_status message_map_payload(struct request *request)
 {
 	const struct mem *mem = request->queue->ring->mem;
-	const struct ring_chain *chain = request->chain;
-	const struct ring_segment *segments = chain->segments;
-	unsigned int count = chain->readable;
-	uint64_t skip = sizeof(struct mp_request);
+	struct iovec *iov = request->queue->scratch->iov;
+	int count = map_range(mem, request->segments, request->segment_count, request->skip,
+			      UINT64_MAX, iov, CHAIN_IOVS);
 
-	if (request->header.op == MP_OP_READ) {
-		segments = message_writable(chain);
-		count = chain->writable;
-		skip = sizeof(struct mp_result);
+	if (count < 0) {
+		state_report_segments(request->port->device, mem, request->segments,
+				      request->segment_count,
+				      "a request comes back, to be sent from other memory");
+		return MP_FAULT;
 	}
-	if (!map_payload(mem, segments, count, skip, &request->map, request->queue->scratch->iov,
-			 CHAIN_IOVS))
-		return MP_OK;
-	state_report_segments(request->port->device, mem, segments, count,
-			      "a request comes back, to be sent from other memory");
-	return MP_FAULT;
+	request->payload = (struct bytes){ .iov = iov, .count = count };
+	return MP_OK;
 }

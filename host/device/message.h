@@ -9,6 +9,9 @@
 #include "device/map.h"
 #include "device/slot.h"
 
+/* A result may be split into single bytes. */
+#define RESULT_IOVS ((int)sizeof(struct mp_result))
+
 /* In host byte order. */
 struct request_header {
 	uint16_t op, flags;
@@ -16,34 +19,30 @@ struct request_header {
 	uint64_t offset;
 };
 
+/* Valid in one entry. */
 struct request {
 	struct queue *queue;
 	struct port *port;
 	struct slot *slot;		/* the one it names, or NULL */
-	struct ring_chain *chain;	/* in queue->scratch */
+	uint16_t head;			/* of its chain */
 	struct request_header header;
-	uint32_t count;			/* payload bytes moved */
-	struct request_map map;
+	/* Where the payload lies: behind @skip bytes of these, which are header or result. */
+	const struct ring_segment *segments;
+	unsigned int segment_count;
+	size_t skip;
+	struct bytes payload;		/* described only when its bytes are about to move */
+	struct iovec result[RESULT_IOVS];
+	int result_count;
 };
-
-static inline const struct ring_segment *message_writable(const struct ring_chain *chain)
-{
-	return chain->segments + chain->readable;
-}
 
 /*
  * Parses and checks the chain in @queue->scratch. Returns a status (the result can be written) or
  * -EPROTO [protocol.md 10.7].
  */
 int message_get(struct request *request, struct queue *queue);
+/* The parked READ of @slot as a request again. False when its memory is gone: the device breaks. */
+bool message_get_parked(struct request *request, struct slot *slot);
 /* Describes the payload. Returns MP_OK, or MP_FAULT: the device cannot reach it. */
 enum mp_status message_map_payload(struct request *request);
-/* The payload as the core takes it. */
-static inline struct bytes message_bytes(const struct request *request)
-{
-	return (struct bytes){
-		.iov = request->map.payload, .count = request->map.payload_count,
-	};
-}
 
 #endif

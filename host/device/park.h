@@ -6,9 +6,9 @@
 #include "device/message.h"
 
 /* Keeps @request until there are bytes: -EINPROGRESS, or MP_AGAIN when it cannot be kept. */
-int park_request(struct request *request);
-/* There are bytes, or an end: the parked READ of @slot gets them. */
-void park_serve(struct slot *slot);
+int park_request(const struct request *request);
+/* Answers @request, which message_get_parked() has made: it waits no longer. */
+void park_answer(const struct request *request, enum mp_status status);
 /* Gives the parked READ, if there is one, back with @status and nothing moved. */
 void park_return(struct slot *slot, enum mp_status status);
 

@@ -12,7 +12,7 @@ struct held {
 	uint16_t head;
 	uint16_t descriptors;		/* of the ring: what it counts for */
 	uint16_t count;			/* segments, all writable */
-	bool is_lazy;			/* a parked READ whose result is looked at late */
+	uint16_t flags;			/* of a parked READ */
 	struct ring_segment segments[];
 };
 

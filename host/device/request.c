@@ -74,7 +74,7 @@ static int act_connect(struct request *request)
 		request->slot = find_slot(request);
 		return status;
 	}
-	iov_copy_out(request->map.payload, request->map.payload_count, 0, &connect, len);
+	iov_copy_out(request->payload.iov, request->payload.count, 0, &connect, len);
 	if (!mp_connect_is_valid(&connect.fixed, len))
 		return MP_INVALID;
 	name_len = le32toh(connect.fixed.name_len);
@@ -187,32 +187,7 @@ static int act(struct request *request)
 	}
 }
 
-/* --- Answer -------------------------------------------------------------- */
-
-static void answer(struct request *request, enum mp_status status)
-{
-	struct slot *slot = request->slot;
-	bool is_read = request->header.op == MP_OP_READ;
-	bool is_write = request->header.op == MP_OP_WRITE;
-	bool is_lazy = (is_read || is_write) && (request->header.flags & MP_LAZY);
-	struct mp_result result = {
-		.status = htole32(status),
-		.count = htole32(request->count),
-	};
-
-	if (slot && is_read)
-		result.offset = htole64(slot->channel.in.offset);
-	if (slot && is_write)
-		result.offset = htole64(slot->channel.out.offset);
-	if (is_read && is_lazy)
-		queue_give_quietly(request->queue);
-	answer_result(request->queue, request->chain->head, &request->map, slot, &result,
-		      is_read ? request->count : 0);
-	if (slot && is_lazy)
-		slot_delivered_lazily(slot);
-	else if (slot)
-		slot_delivered(slot);
-}
+/* --- Take and answer ----------------------------------------------------- */
 
 static bool is_event_buffer(const struct queue *queue)
 {
@@ -243,7 +218,7 @@ static int handle(struct queue *queue)
 		return status;
 	queue->device->stats.requests++;
 	if (status != -EINPROGRESS)
-		answer(&request, status);
+		answer_request(&request, status);
 	return 0;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* A device that breaks, and guest memory that is not there; see state.h. */
-#include "channel/stream.h"
 #include "device/state.h"
 
 void state_break(struct device *device, const char *why)
@@ -33,19 +32,4 @@ void state_report_segments(struct device *device, const struct mem *mem,
 		state_report_missing(device, gpa(segments[i].addr.value + reach), cost);
 		return;
 	}
-}
-
-/* Where the memory's file became shorter the session ends after this entry, and says so. */
-void state_report_fault(struct device *device, const struct bytes *bytes,
-			const struct ring_segment *segments, unsigned int count, uint64_t done)
-{
-	mem_guard_probe(bytes->iov, bytes->count);
-	for (; count && done >= segments->len; count--)
-		done -= segments++->len;
-	if (count && !mem_guard_is_tripped())
-		log_limited(&device->missing, LOG_LEVEL_WARNING,
-			    "%s: the kernel cannot access guest memory behind 0x%llx: "
-			    "a request comes back, to be sent from other memory",
-			    device->config.guest,
-			    (unsigned long long)(segments->addr.value + done));
 }

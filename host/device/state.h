@@ -46,7 +46,6 @@ struct scratch {
 	struct iovec iov[CHAIN_IOVS];
 };
 
-struct bytes;
 struct port;
 struct queue;
 
@@ -95,11 +94,5 @@ void state_report_missing(struct device *device, gpa_t addr, const char *cost);
 void state_report_segments(struct device *device, const struct mem *mem,
 			   const struct ring_segment *segments, unsigned int count,
 			   const char *cost);
-/*
- * The kernel could not reach memory that the front end has shared, what is left of @bytes: a page
- * is bad. @done bytes of @segments, header or result included, were reached.
- */
-void state_report_fault(struct device *device, const struct bytes *bytes,
-			const struct ring_segment *segments, unsigned int count, uint64_t done);
 
 #endif
