@@ -183,38 +183,31 @@ static void handle_chain(struct queue *queue, struct classic_open *open,
 		open->chains_left--;
 }
 
-static void serve_tx(struct queue *queue)
+int classic_ring_take_tx(struct queue *queue)
 {
 	struct ring_chain *chain = &queue->scratch->chain;
 	struct list *opens = &queue->port->classic.opens;
-	unsigned int chains = 0;
-	int ret = 0;
+	struct classic_open *open = list_first(opens, struct classic_open, link);
+	int ret;
 
-	ring_want_kick(queue->ring, false);
-	while (ret >= 0 && queue_has_budget(queue, &chains)) {
-		struct classic_open *open = list_first(opens, struct classic_open, link);
-
-		if (open && open->is_ended && !open->chains_left) {
-			classic_retire(open);
-			continue;
-		}
-		if (!open || !may_take(open))
-			return;
-		ret = ring_take(queue->ring, chain);
-		if (ret > 0)
-			handle_chain(queue, open, chain);
-		else if (ret == 0 && open->is_ended)
-			open->chains_left = 0;	/* the ring began again */
-		else if (ret == 0 && !ring_want_kick(queue->ring, true))
-			return;
+	if (open && open->is_ended && !open->chains_left) {
+		classic_retire(open);
+		return 1;
 	}
-	if (ret < 0)
-		state_break(queue->device, "a transmit queue breaks the rules");
+	if (!open || !may_take(open))
+		return -EAGAIN;
+	ret = ring_take(queue->ring, chain);
+	if (ret > 0)
+		handle_chain(queue, open, chain);
+	if (ret || !open->is_ended)
+		return ret;
+	open->chains_left = 0;	/* the ring began again */
+	return 1;
 }
 
 /* --- Receive: to the guest ------------------------------------------------- */
 
-/* Reads once into the chain, which comes back only with bytes. Returns 0 or -errno. */
+/* Reads once into the chain, which comes back only with bytes. Returns 1 or -EPROTO. */
 static int fill_chain(struct queue *queue, struct classic_channel *channel,
 		      const struct ring_chain *chain)
 {
@@ -234,7 +227,7 @@ static int fill_chain(struct queue *queue, struct classic_channel *channel,
 	result = transfer_read_once(&channel->channel, &bytes);
 	if (result == MOVED_ALL) {
 		queue_give(queue, chain->head, bytes.moved);
-		return 0;
+		return 1;
 	}
 	ring_untake(queue->ring, chain->head);
 	if (result == MOVED_FAULT) {
@@ -244,7 +237,7 @@ static int fill_chain(struct queue *queue, struct classic_channel *channel,
 	if (result == MOVED_END)
 		classic_lose_service(channel->port);
 	classic_look(channel);
-	return 0;
+	return 1;
 }
 
 /* The channel whose bytes the guest may read now, or NULL. */
@@ -262,30 +255,14 @@ static struct classic_channel *reading_channel(const struct port *port)
 	return channel;
 }
 
-static void serve_rx(struct queue *queue)
+int classic_ring_take_rx(struct queue *queue)
 {
 	struct ring_chain *chain = &queue->scratch->chain;
-	unsigned int chains = 0;
-	struct classic_channel *channel;
-	int ret = 0;
+	struct classic_channel *channel = reading_channel(queue->port);
+	int ret;
 
-	ring_want_kick(queue->ring, false);
-	while (ret >= 0 && (channel = reading_channel(queue->port)) &&
-	       queue_has_budget(queue, &chains)) {
-		ret = ring_take(queue->ring, chain);
-		if (ret > 0)
-			ret = fill_chain(queue, channel, chain);
-		else if (ret == 0 && !ring_want_kick(queue->ring, true))
-			return;
-	}
-	if (ret < 0)
-		state_break(queue->device, "a receive queue breaks the rules");
-}
-
-void classic_ring_serve(struct queue *queue)
-{
-	if (queue->kind == QUEUE_RX)
-		serve_rx(queue);
-	else
-		serve_tx(queue);
+	if (!channel)
+		return -EAGAIN;
+	ret = ring_take(queue->ring, chain);
+	return ret > 0 ? fill_chain(queue, channel, chain) : ret;
 }

@@ -5,6 +5,8 @@
 
 #include "device/queue.h"
 
-void classic_ring_serve(struct queue *queue);
+/* The queue_take of each of the two queues. */
+int classic_ring_take_tx(struct queue *queue);
+int classic_ring_take_rx(struct queue *queue);
 
 #endif

@@ -260,7 +260,7 @@ static void receive_port_message(struct device *device, uint32_t id, uint16_t ev
 		classic_set_guest_open(port, value);
 }
 
-void control_receive(struct queue *queue)
+int control_receive(struct queue *queue)
 {
 	const struct ring_chain *chain = &queue->scratch->chain;
 	struct device *device = queue->device;
@@ -273,14 +273,13 @@ void control_receive(struct queue *queue)
 
 	if (len < 0) {
 		state_report_segments(device, queue->ring->mem, chain->segments,
-				       chain->readable, "a control message cannot be read");
-		state_break(device, "a control message is not in guest memory");
-		return;
+				      chain->readable, "a control message cannot be read");
+		return -EPROTO;
 	}
 	/* At once, whatever it holds: a driver may be spinning on it [protocol.md 3.6]. */
 	queue_give(queue, chain->head, 0);
 	if (len < (ssize_t)sizeof(message.header))
-		return;
+		return 1;
 	event = le16toh(message.header.event);
 	switch (event) {
 	case VIRTIO_CONSOLE_DEVICE_READY:
@@ -298,13 +297,12 @@ void control_receive(struct queue *queue)
 		receive_port_message(device, le32toh(message.header.id), event,
 				     le16toh(message.header.value));
 	}
+	return 1;
 }
 
 int control_take(struct queue *queue)
 {
 	int ret = ring_take(queue->ring, &queue->scratch->chain);
 
-	if (ret > 0)
-		control_receive(queue);
-	return ret;
+	return ret > 0 ? control_receive(queue) : ret;
 }

@@ -5,10 +5,10 @@
 
 #include "device/queue.h"
 
-/* The take() of the control transmit queue: one message. */
+/* The queue_take of the control transmit queue: one message. */
 int control_take(struct queue *queue);
-/* Deals with the message in @queue->scratch. */
-void control_receive(struct queue *queue);
+/* Deals with the message in @queue->scratch. Returns 1 or -EPROTO. */
+int control_receive(struct queue *queue);
 /* Sends what is due as far as there are buffers. */
 void control_send(struct device *device);
 /* Fills @hello with what this device has [protocol.md 3.1]. */

@@ -13,7 +13,6 @@
 #include "device/device.h"
 #include "device/life.h"
 #include "device/port.h"
-#include "device/request.h"
 #include "device/serve.h"
 #include "device/settle.h"
 
@@ -36,17 +35,12 @@ static void create_queue(struct device *device, unsigned int index)
 {
 	struct queue *queue = &device->queues[index];
 	unsigned int id = MP_QUEUE_PORT(index);
+	bool is_control = index == MP_QUEUE_CONTROL_RX || index == MP_QUEUE_CONTROL_TX;
 
-	if (index == MP_QUEUE_CONTROL_RX || index == MP_QUEUE_CONTROL_TX) {
-		queue_init(queue, device, index, index == MP_QUEUE_CONTROL_RX ?
-			   QUEUE_CONTROL_RX : QUEUE_CONTROL_TX, serve_queue, control_take);
+	queue_init(queue, device, index, serve_queue);
+	if (is_control || id >= device->port_count || !device->ports[id])
 		return;
-	}
-	queue_init(queue, device, index, index & 1 ? QUEUE_TX : QUEUE_RX, serve_queue,
-		   request_take);
-	queue->port = id < device->port_count ? device->ports[id] : NULL;
-	if (!queue->port)
-		return;
+	queue->port = device->ports[id];
 	if (queue->kind == QUEUE_RX)
 		queue->port->rx = queue;
 	else

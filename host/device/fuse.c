@@ -40,8 +40,11 @@ static size_t make_answer(const struct device *device, const struct fuse_in_head
 	return len;
 }
 
-/* Gives @chain back with an answer, if it has room for one: FORGET has none. */
-static void answer_request(struct queue *queue, const struct ring_chain *chain)
+/*
+ * Gives @chain back with an answer, if it has room for one: FORGET has none. Returns 1 or -EPROTO:
+ * the chain is not in guest memory.
+ */
+static int answer_request(struct queue *queue, const struct ring_chain *chain)
 {
 	const struct mem *mem = queue->ring->mem;
 	struct fuse_in_header request;
@@ -51,66 +54,41 @@ static void answer_request(struct queue *queue, const struct ring_chain *chain)
 	if (map_read(mem, chain, &request, sizeof(request)) < 0)
 		goto out_of_reach;
 	len = make_answer(queue->device, &request, &answer);
-	if (len > chain->writable_len) {
-		queue_give(queue, chain->head, 0);
-		return;
-	}
+	if (len > chain->writable_len)
+		len = 0;
 	if (map_write(mem, chain->segments + chain->readable, chain->writable, &answer, len) < 0)
 		goto out_of_reach;
 	queue_give(queue, chain->head, len);
-	return;
+	return 1;
 
 out_of_reach:
 	state_report_segments(queue->device, mem, chain->segments,
-			       chain->readable + chain->writable,
-			       "a FUSE request cannot be answered");
-	state_break(queue->device, "a FUSE request is not in guest memory");
+			      chain->readable + chain->writable,
+			      "a FUSE request cannot be answered");
+	return -EPROTO;
 }
 
-/* Takes one chain and deals with it. Returns 1, 0 (none), -EAGAIN (not now) or -EPROTO. */
-static int serve_one(struct queue *queue)
+int fuse_take(struct queue *queue)
 {
 	struct ring_chain *chain = &queue->scratch->chain;
-	int ret = ring_take(queue->ring, chain);
+	int ret;
 
+	if (!device_is_fuse(queue->device)) {
+		queue_defer(queue);	/* HELLO has come: the rest is no file system's */
+		return -EAGAIN;
+	}
+	ret = ring_take(queue->ring, chain);
 	if (ret <= 0)
 		return ret;
-	if (chain->readable_len >= sizeof(struct fuse_in_header)) {
-		answer_request(queue, chain);
-	} else if (queue->kind == QUEUE_CONTROL_TX) {
-		control_receive(queue);
-	} else if (queue->kind == QUEUE_CONTROL_RX) {
+	if (chain->readable_len >= sizeof(struct fuse_in_header))
+		return answer_request(queue, chain);
+	if (queue->kind == QUEUE_CONTROL_TX)
+		return control_receive(queue);
+	if (queue->kind == QUEUE_CONTROL_RX) {
 		/* Our driver's: for what there will be to say. */
 		ring_untake(queue->ring, chain->head);
 		return -EAGAIN;
-	} else {
-		queue_give(queue, chain->head, 0);
 	}
+	queue_give(queue, chain->head, 0);
 	return 1;
-}
-
-void fuse_serve(struct queue *queue)
-{
-	struct device *device = queue->device;
-	unsigned int chains = 0;
-	int ret;
-
-	do {
-		ret = 1;
-		while (ret > 0 && device_is_fuse(device) && !device->is_broken) {
-			if (!queue_has_budget(queue, &chains))
-				return;
-			ret = serve_one(queue);
-			if (ret == -EAGAIN)
-				return;
-			if (ret < 0)
-				state_break(device, "a queue or a request breaks the rules");
-		}
-		if (device->is_broken)
-			return;
-		if (!device_is_fuse(device)) {
-			queue_defer(queue);	/* the rest is no file system's */
-			return;
-		}
-	} while (ring_want_kick(queue->ring, true));
 }

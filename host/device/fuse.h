@@ -5,7 +5,7 @@
 
 #include "device/queue.h"
 
-/* Serves @queue of such a device. */
-void fuse_serve(struct queue *queue);
+/* The queue_take of every queue of such a device. */
+int fuse_take(struct queue *queue);
 
 #endif

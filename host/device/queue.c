@@ -18,16 +18,22 @@
 #define PASS_BYTES	(4U << 20)	/* then the others get their turn */
 #define PUBLISH_BYTES	(128U << 10)	/* then the driver gets to work */
 
+static enum queue_kind kind_of(unsigned int index)
+{
+	if (index == MP_QUEUE_CONTROL_RX)
+		return QUEUE_CONTROL_RX;
+	if (index == MP_QUEUE_CONTROL_TX)
+		return QUEUE_CONTROL_TX;
+	return index & 1 ? QUEUE_TX : QUEUE_RX;
+}
+
 void queue_init(struct queue *queue, struct device *device, unsigned int index,
-		enum queue_kind kind, void (*run)(struct work *work),
-		int (*take)(struct queue *queue))
+		void (*run)(struct work *work))
 {
 	queue->device = device;
 	queue->index = index;
-	queue->kind = kind;
-	queue->scratch = kind == QUEUE_RX || kind == QUEUE_CONTROL_RX ? &device->rx_scratch :
-									&device->tx_scratch;
-	queue->take = take;
+	queue->kind = kind_of(index);
+	queue->scratch = index & 1 ? &device->tx_scratch : &device->rx_scratch;
 	work_init(&queue->work, run);
 	list_init(&queue->dirty);
 	list_init(&queue->warm);
@@ -52,7 +58,8 @@ bool queue_is_spent(const struct queue *queue)
 	return core->moved >= PASS_BYTES || turn_is_over(&core->turn);
 }
 
-bool queue_has_budget(struct queue *queue, unsigned int *chains)
+/* May @queue go on in this pass? Counts one chain; defers the queue when not. */
+static bool has_budget(struct queue *queue, unsigned int *chains)
 {
 	if (++*chains <= queue->ring->size && !queue_is_spent(queue))
 		return true;
@@ -111,62 +118,62 @@ void queue_publish_all(struct device *device)
 	}
 }
 
-/* Until @queue is empty, the budget is spent (then it is pending), or the device broke. */
-static void serve_some(struct queue *queue, unsigned int *chains)
+/* Until @queue is empty (true), or is to go on later, or the device broke. */
+static bool take_some(struct queue *queue, queue_take *take, unsigned int *chains)
 {
 	struct device *device = queue->device;
 	uint64_t published = device->core.moved;
-	int ret = 1;
 
-	while (queue_has_budget(queue, chains)) {
-		ret = queue->take(queue);
-		if (ret == -EAGAIN) {
-			queue_defer(queue);
-			return;
-		}
-		if (ret < 0 && queue->ring->has_missing)
+	while (has_budget(queue, chains)) {
+		int ret = take(queue);
+
+		if (ret == -EPROTO && queue->ring->has_missing)
 			state_report_missing(device, queue->ring->missing,
-					      "a request cannot be read");
-		if (ret < 0)
+					     "a request cannot be read");
+		if (ret == -EPROTO)
 			state_break(device, "a queue or a request breaks the rules");
 		if (ret <= 0 || device->is_broken)
-			break;
+			return !ret;
 		if (device->core.moved - published < PUBLISH_BYTES)
 			continue;
 		queue_publish_all(device);
 		published = device->core.moved;
 	}
+	return false;
 }
 
 /* No kicks for @queue, which is served. */
-static void queue_warm(struct queue *queue)
+static void stop_kicks(struct queue *queue, bool stays_warm)
 {
 	if (list_is_linked(&queue->warm))
 		return;
 	ring_want_kick(queue->ring, false);
-	if (queue->device->is_polled)
+	if (stays_warm)
 		list_add_tail(&queue->device->warm, &queue->warm);
 }
 
 /* A kick is expensive, and what was put into the other queue in the same time needs none. */
-void queue_take_all(struct queue *first, struct queue *second)
+void queue_take_all(struct queue *first, struct queue *second, queue_take *take)
 {
+	struct device *device = first->device;
 	struct queue *queues[] = { first, second };
 	unsigned int chains[2] = { 0 };
-	bool again;
+	bool is_empty[2] = { false }, again;
+	/* Else the queue may wait with chains in it, and to look at those leads to nothing. */
+	bool stays_warm = device->is_polled && device->life == LIFE_MULTI;
 
 	do {
 		for (int i = 0; i < 2; i++)
 			if (queues[i] && queue_is_served(queues[i]))
-				queue_warm(queues[i]);
+				stop_kicks(queues[i], stays_warm);
 		for (int i = 0; i < 2; i++)
 			if (queues[i] && queue_is_served(queues[i]))
-				serve_some(queues[i], &chains[i]);
-		if (first->device->is_broken || first->device->is_polled)
+				is_empty[i] = take_some(queues[i], take, &chains[i]);
+		if (device->is_broken || stays_warm)
 			return;
 		again = false;
 		for (int i = 0; i < 2; i++)
-			if (queues[i] && queue_is_served(queues[i]))
+			if (is_empty[i] && queue_is_served(queues[i]))
 				again |= ring_want_kick(queues[i]->ring, true);
 	} while (again);
 }

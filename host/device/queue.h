@@ -12,11 +12,6 @@ struct queue {
 	struct port *port;		/* NULL: control, or no such port */
 	struct ring *ring;		/* NULL: does not run */
 	struct scratch *scratch;	/* the device's, of this direction */
-	/*
-	 * Takes one chain and deals with it. Returns 1, 0 (none), -EAGAIN (the queue's turn is
-	 * over, and the chain comes again) or -EPROTO.
-	 */
-	int (*take)(struct queue *queue);
 	unsigned int index;
 	enum queue_kind kind;
 	struct work work;		/* serves it; linked: pending, so that it wants no kicks */
@@ -30,20 +25,23 @@ static inline bool queue_is_served(const struct queue *queue)
 	return queue->ring && !list_is_linked(&queue->work.link);
 }
 
-/* @run serves the queue, @take one chain of it. */
+/*
+ * Takes one chain and deals with it. Returns 1, 0 (none), -EPROTO (the driver broke a rule) or
+ * -EAGAIN: not now. The queue is then pending, or what the function waits for serves it again.
+ */
+typedef int queue_take(struct queue *queue);
+
+/* @run serves the queue. */
 void queue_init(struct queue *queue, struct device *device, unsigned int index,
-		enum queue_kind kind, void (*run)(struct work *work),
-		int (*take)(struct queue *queue));
+		void (*run)(struct work *work));
 /* Serves @queue within bounds, unless it is pending; what is left becomes pending. */
 void queue_serve(struct queue *queue);
 void queue_defer(struct queue *queue);
 /*
- * Takes chains of @first, and of @second (or NULL) along with it, within bounds. What is pending
- * when this returns, or warm, wants no kicks.
+ * Takes chains of @first, and of @second (or NULL) along with it, within bounds. An empty queue
+ * wants kicks when this returns, unless it is warm; one that is pending, or waits, does not.
  */
-void queue_take_all(struct queue *first, struct queue *second);
-/* May @queue go on in this pass? Counts one chain; defers it when not. */
-bool queue_has_budget(struct queue *queue, unsigned int *chains);
+void queue_take_all(struct queue *first, struct queue *second, queue_take *take);
 /* Has this pass moved enough, or lasted long enough? To be asked for each chain. */
 bool queue_is_spent(const struct queue *queue);
 void queue_give(struct queue *queue, uint16_t head, uint32_t written);

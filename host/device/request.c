@@ -232,7 +232,9 @@ int request_take(struct queue *queue)
 	if (queue->kind == QUEUE_RX && queue->port->rx_first)
 		queue->port->rx_first--;
 	ret = handle(queue);
-	if (ret == -EAGAIN)
+	if (ret == -EAGAIN) {
 		ring_untake(queue->ring, chain->head);
+		queue_defer(queue);
+	}
 	return ret < 0 ? ret : 1;
 }

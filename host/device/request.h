@@ -5,7 +5,7 @@
 
 #include "device/queue.h"
 
-/* The take() of a port's queues: one chain. */
+/* The queue_take of a port's queues: one request, or event buffer. */
 int request_take(struct queue *queue);
 
 #endif

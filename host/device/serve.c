@@ -7,8 +7,10 @@
  * it sleeps. They are no work: there may be nothing in them.
  */
 #include "device/classic_ring.h"
+#include "device/control.h"
 #include "device/fuse.h"
 #include "device/port.h"
+#include "device/request.h"
 #include "device/serve.h"
 
 static void serve(struct queue *queue)
@@ -17,15 +19,17 @@ static void serve(struct queue *queue)
 	struct device *device = queue->device;
 
 	if (device_is_fuse(device))
-		fuse_serve(queue);
+		queue_take_all(queue, NULL, fuse_take);
 	else if (queue->kind == QUEUE_CONTROL_TX)
-		queue_take_all(queue, NULL);
+		queue_take_all(queue, NULL, control_take);
 	else if (queue->kind == QUEUE_CONTROL_RX || !port || !port->is_ready)
 		return;		/* control: only taken from when there is something to say */
 	else if (device->life == LIFE_MULTI)
-		queue_take_all(queue, queue->kind == QUEUE_TX ? port->rx : port->tx);
+		queue_take_all(queue, queue->kind == QUEUE_TX ? port->rx : port->tx, request_take);
+	else if (queue->kind == QUEUE_TX)
+		queue_take_all(queue, NULL, classic_ring_take_tx);
 	else
-		classic_ring_serve(queue);
+		queue_take_all(queue, NULL, classic_ring_take_rx);
 }
 
 void serve_queue(struct work *work)
