@@ -28,7 +28,6 @@ void channel_init(struct channel *ch, struct core *core, const struct channel_op
 	ch->ops = ops;
 	ch->gate = gate;
 	ch->opener = *opener;
-	ch->out.final = OFFSET_NONE;
 	work_init(&ch->work, NULL);
 	list_init(&ch->timer.link);
 	core->stats.channels++;

@@ -19,14 +19,6 @@
 #define LOOKS	       4	/* in a limit, for a stream with a backlog */
 #define BACKLOG_UNKNOWN UINT64_MAX
 
-void close_reach_final(struct channel *ch)
-{
-	if (ch->out.has_ended || ch->out.offset != ch->out.final)
-		return;
-	ch->out.has_ended = true;
-	ch->stream->ops->shutdown(ch->stream, MP_SHUT_WRITE);
-}
-
 static void finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
 {
 	list_del(&ch->timer.link);
@@ -209,7 +201,6 @@ void close_advance(struct channel *ch)
 {
 	if (ch->phase != CHANNEL_CLOSING)
 		return;
-	close_reach_final(ch);
 	note_handed_over(ch);
 	discard(ch);
 	if (ch->phase == CHANNEL_CLOSING && ch->in.is_drained && ch->out.has_ended)
@@ -219,7 +210,7 @@ void close_advance(struct channel *ch)
 void close_linger(struct channel *ch, uint64_t final)
 {
 	channel_become(ch, CHANNEL_CLOSING, MP_REASON_NONE);
-	ch->out.final = final;
+	stream_end_at(ch->stream, &ch->out, final);
 	close_took(ch);
 	close_advance(ch);
 }
@@ -228,7 +219,7 @@ void close_at_offset(struct channel *ch)
 {
 	if (ch->phase != CHANNEL_CLOSING)
 		return;
-	ch->out.final = ch->out.offset;
+	stream_end_at(ch->stream, &ch->out, ch->out.offset);
 	close_advance(ch);
 }
 
@@ -244,14 +235,10 @@ bool close_shut(struct channel *ch, uint16_t how, uint64_t final)
 {
 	if ((how & MP_SHUT_WRITE) && !final_is_possible(ch, final))
 		return false;
-	if (how & MP_SHUT_WRITE) {
-		ch->out.final = final;
-		close_reach_final(ch);
-	}
-	if ((how & MP_SHUT_READ) && !ch->in.has_ended) {
-		ch->in.has_ended = true;
-		ch->stream->ops->shutdown(ch->stream, MP_SHUT_READ);
-	}
+	if (how & MP_SHUT_WRITE)
+		stream_end_at(ch->stream, &ch->out, final);
+	if (how & MP_SHUT_READ)
+		stream_end_in(ch->stream, &ch->in);
 	return true;
 }
 

@@ -30,8 +30,6 @@ void close_fail(struct channel *ch);
 bool close_make_timers(struct core *core, const struct mp_service *service);
 /* Goes on with a closing channel; nothing for others. */
 void close_advance(struct channel *ch);
-/* The out stream of a connected or closing channel may have reached its end. */
-void close_reach_final(struct channel *ch);
 /* The service of a closing channel has taken bytes. */
 void close_took(struct channel *ch);
 

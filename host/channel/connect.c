@@ -97,9 +97,7 @@ static void open_stream(struct channel *ch, struct mp_service *service,
 {
 	int ret;
 
-	/* Connecting arms IN, and the stream knows it; OUT starts set [protocol.md 7.2]. */
-	ch->in.is_armed = true;
-	ch->out.is_armed = false;
+	stream_begin(&ch->in, &ch->out);
 	ch->peer.ops = &peer_ops;
 	turn_expect_delay(&ch->core->turn);
 	ret = service->ops->open(service, &ch->peer, opener, &ch->stream);
@@ -255,7 +253,7 @@ static void peer_readable(struct mp_peer *peer)
 {
 	struct channel *ch = peer_channel(peer);
 
-	ch->in.is_armed = false;	/* also before connected(): then IN is set from the start */
+	stream_readable(&ch->in);	/* also before connected(): then IN is set from the start */
 	close_advance(ch);
 	report(ch);
 }
@@ -264,20 +262,17 @@ static void peer_writable(struct mp_peer *peer)
 {
 	struct channel *ch = peer_channel(peer);
 
-	ch->out.is_armed = false;
+	stream_writable(&ch->out);
 	report(ch);
 }
 
-/* Said before connected() it is said again by the first write. */
 static void peer_hung_up(struct mp_peer *peer, uint16_t how)
 {
 	struct channel *ch = peer_channel(peer);
 
-	if (how & MP_SHUT_READ)
-		ch->in.has_hung_up = true;
-	if ((how & MP_SHUT_WRITE) &&
-	    (ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING))
-		ch->out.has_ended = true;
+	if (ch->phase == CHANNEL_CONNECTING)
+		how &= ~MP_SHUT_WRITE;	/* the first write says so again */
+	stream_hung_up(&ch->in, &ch->out, how);
 	close_advance(ch);
 	report(ch);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bytes between a channel's owner and its stream: the one place where readv() and writev() of a
- * service are called, and the two halves that say what came of it.
+ * service are called, and the two halves that say what came of it. Only stream.c writes the fields
+ * of the halves.
  *
  * is_armed says that the stream has returned -EAGAIN and owes a call: until the call comes, the
  * stream is not asked again.
@@ -43,14 +44,26 @@ struct bytes {
 	struct iovec *iov;
 	int count;
 	uint64_t moved;
+	bool is_once;			/* one call of the service is enough */
 };
 
-/* Until all is moved or the stream says why not. */
+/* A stream begins: IN is armed, and the stream knows it; OUT is set [protocol.md 7.2]. */
+void stream_begin(struct inflow *in, struct outflow *out);
+
+/* Until all is moved or the stream says why not. MOVED_ALL with is_once: some bytes were moved. */
 enum moved stream_read(struct mp_stream *stream, struct inflow *in, struct bytes *bytes);
 enum moved stream_write(struct mp_stream *stream, struct outflow *out, struct bytes *bytes);
-/* One call of the service: MOVED_ALL when any byte was moved. */
-enum moved stream_read_once(struct mp_stream *stream, struct inflow *in, struct bytes *bytes);
 /* Reads @len bytes at most that nothing else wants; returns MOVED_ALL and how many in *@len. */
 enum moved stream_discard(struct mp_stream *stream, struct inflow *in, void *buf, uint32_t *len);
+
+/* The out half ends at @final, now or when stream_write() gets there; OFFSET_NONE: not known yet. */
+void stream_end_at(struct mp_stream *stream, struct outflow *out, uint64_t final);
+/* The guest reads no more. */
+void stream_end_in(struct mp_stream *stream, struct inflow *in);
+
+/* What the stream reports. @how: MP_SHUT_*. */
+void stream_readable(struct inflow *in);
+void stream_writable(struct outflow *out);
+void stream_hung_up(struct inflow *in, struct outflow *out, uint16_t how);
 
 #endif

@@ -3,9 +3,7 @@
 #include "channel/close.h"
 #include "channel/transfer.h"
 
-static enum moved read_bytes(struct channel *ch, struct bytes *bytes,
-			     enum moved (*move)(struct mp_stream *stream, struct inflow *in,
-						struct bytes *bytes))
+enum moved transfer_read(struct channel *ch, struct bytes *bytes)
 {
 	const uint64_t before = bytes->moved;
 	enum moved result;
@@ -14,22 +12,12 @@ static enum moved read_bytes(struct channel *ch, struct bytes *bytes,
 		return MOVED_END;
 	if (ch->in.is_armed)
 		return MOVED_EMPTY;
-	result = move(ch->stream, &ch->in, bytes);
+	result = stream_read(ch->stream, &ch->in, bytes);
 	ch->core->moved += bytes->moved - before;
 	ch->core->stats.bytes_in += bytes->moved - before;
 	if (result == MOVED_FAILED)
 		close_fail(ch);
 	return result;
-}
-
-enum moved transfer_read(struct channel *ch, struct bytes *bytes)
-{
-	return read_bytes(ch, bytes, stream_read);
-}
-
-enum moved transfer_read_once(struct channel *ch, struct bytes *bytes)
-{
-	return read_bytes(ch, bytes, stream_read_once);
 }
 
 enum moved transfer_write(struct channel *ch, struct bytes *bytes)
@@ -48,9 +36,7 @@ enum moved transfer_write(struct channel *ch, struct bytes *bytes)
 		close_took(ch);
 	if (result == MOVED_FAILED)
 		close_fail(ch);
-	else if (ch->phase == CHANNEL_CLOSING)
-		close_advance(ch);
 	else
-		close_reach_final(ch);
+		close_advance(ch);
 	return result;
 }

@@ -10,8 +10,6 @@
  * is connected; after MOVED_EMPTY changed() says when there is more.
  */
 enum moved transfer_read(struct channel *ch, struct bytes *bytes);
-/* The same with one call of the service: MOVED_ALL when any byte was moved. */
-enum moved transfer_read_once(struct channel *ch, struct bytes *bytes);
 /* Bytes of bytes->iov to the service of a connected or closing channel. */
 enum moved transfer_write(struct channel *ch, struct bytes *bytes);
 

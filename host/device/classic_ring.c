@@ -212,7 +212,7 @@ static int fill_chain(struct queue *queue, struct classic_channel *channel,
 		      const struct ring_chain *chain)
 {
 	const struct ring_segment *writable = chain->segments + chain->readable;
-	struct bytes bytes = { .iov = queue->scratch->iov };
+	struct bytes bytes = { .iov = queue->scratch->iov, .is_once = true };
 	int count = map_range(queue->ring->mem, writable, chain->writable, 0, UINT64_MAX,
 			      bytes.iov, CHAIN_IOVS);
 	enum moved result;
@@ -224,7 +224,7 @@ static int fill_chain(struct queue *queue, struct classic_channel *channel,
 		return -EPROTO;
 	/* A chain may name the same memory again and again: more bytes than a u32 can count. */
 	bytes.count = iov_clip(bytes.iov, count, CHAIN_BYTES);
-	result = transfer_read_once(&channel->channel, &bytes);
+	result = transfer_read(&channel->channel, &bytes);
 	if (result == MOVED_ALL) {
 		queue_give(queue, chain->head, bytes.moved);
 		return 1;
