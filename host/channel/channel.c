@@ -42,6 +42,18 @@ void channel_end_stream(struct channel *ch, enum mp_end how)
 		stream->ops->close(stream, how, NULL);
 }
 
+bool channel_count(struct channel *ch)
+{
+	struct core *core = ch->core;
+
+	if (!ch->is_counted && core->live >= core->config.max_channels)
+		return false;
+	if (!ch->is_counted)
+		core->live++;
+	ch->is_counted = true;
+	return true;
+}
+
 void channel_release(struct channel *ch)
 {
 	struct core *core = ch->core;

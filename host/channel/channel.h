@@ -162,6 +162,8 @@ uint16_t channel_bits(const struct channel *ch, uint16_t before);
 void channel_become(struct channel *ch, enum channel_phase phase, uint16_t cause);
 /* Ends the stream, if there is one. */
 void channel_end_stream(struct channel *ch, enum mp_end how);
+/* Takes a place among the channels of the guest. False when there are too many. */
+bool channel_count(struct channel *ch);
 /* The place that it had in the limits is free again. */
 void channel_release(struct channel *ch);
 /* The limit of the phase begins; core_make_timers() has made the list for @ms. */

@@ -180,7 +180,7 @@ static void discard(struct channel *ch)
 		if (!left)
 			break;
 		result = stream_discard(ch->stream, &ch->in, core->scratch, &len);
-		core->discard_left -= len;
+		core_discarded(core, len);
 		if (len)
 			note_heard(ch);
 		if (result == MOVED_FAULT || result == MOVED_FAILED) {

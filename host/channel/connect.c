@@ -129,26 +129,13 @@ static void fill_opener(const struct channel *ch, struct mp_opener *opener)
 	opener->generation = from->generation;
 }
 
-/* Counts the channel, or says that there are too many. */
-static bool count_live(struct channel *ch)
-{
-	struct core *core = ch->core;
-
-	if (!ch->is_counted && core->live >= core->config.max_channels)
-		return false;
-	if (!ch->is_counted)
-		core->live++;
-	ch->is_counted = true;
-	return true;
-}
-
 /* Asks the policy, unless it has said yes before: a fixed gate tries more than once. */
 static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 {
 	const struct core_env *env = &ch->core->env;
 	enum mp_reason reason;
 
-	if (!count_live(ch))
+	if (!channel_count(ch))
 		return MP_REASON_BUSY;
 	if (!ch->service) {
 		reason = env->admit(env->context, opener, &ch->service, &ch->service_name);

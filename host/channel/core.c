@@ -88,6 +88,11 @@ uint32_t core_may_discard(struct core *core)
 	return core->discard_left;
 }
 
+void core_discarded(struct core *core, uint32_t len)
+{
+	core->discard_left -= len;
+}
+
 void core_run(struct core *core)
 {
 	struct list items, *link;

@@ -78,7 +78,6 @@ struct core {
 	struct list dead;		/* channels whose memory goes when the entry settles */
 	struct list timers;		/* struct timer_list: one for each length of a limit */
 	uint32_t live;			/* channels that count against max_channels */
-	uint64_t moved;			/* payload bytes; the binding bounds its passes by it */
 	uint64_t discard_ms;		/* the millisecond of discard_left */
 	uint32_t discard_left;		/* bytes that may still be discarded in discard_ms */
 	struct turn turn;
@@ -98,6 +97,18 @@ static inline uint64_t core_now(const struct core *core)
 	return core->env.now(core->env.context);
 }
 
+/* Payload bytes, both ways. */
+static inline uint64_t core_moved(const struct core *core)
+{
+	return core->stats.bytes_in + core->stats.bytes_out;
+}
+
+/* An open was refused that has no channel yet. */
+static inline void core_count_refused(struct core *core)
+{
+	core->stats.refused++;
+}
+
 static inline void work_init(struct work *work, void (*run)(struct work *work))
 {
 	list_init(&work->link);
@@ -111,8 +122,9 @@ void core_pause(struct core *core, struct work *work);
 /* @work, whose run() frees, is run once by core_settle(). */
 void core_bury(struct core *core, struct work *work);
 
-/* How many bytes may be discarded in this millisecond. */
+/* How many bytes may be discarded in this millisecond; @len of them were. */
 uint32_t core_may_discard(struct core *core);
+void core_discarded(struct core *core, uint32_t len);
 
 /* Makes the list for limits of @ms, which core_start_timer() needs. False without memory. */
 bool core_make_timers(struct core *core, uint32_t ms);

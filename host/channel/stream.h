@@ -56,7 +56,7 @@ enum moved stream_write(struct mp_stream *stream, struct outflow *out, struct by
 /* Reads @len bytes at most that nothing else wants; returns MOVED_ALL and how many in *@len. */
 enum moved stream_discard(struct mp_stream *stream, struct inflow *in, void *buf, uint32_t *len);
 
-/* The out half ends at @final, now or when stream_write() gets there; OFFSET_NONE: not known yet. */
+/* The out half ends at @final, now or when stream_write() gets there. OFFSET_NONE: unknown yet. */
 void stream_end_at(struct mp_stream *stream, struct outflow *out, uint64_t final);
 /* The guest reads no more. */
 void stream_end_in(struct mp_stream *stream, struct inflow *in);

@@ -13,7 +13,6 @@ enum moved transfer_read(struct channel *ch, struct bytes *bytes)
 	if (ch->in.is_armed)
 		return MOVED_EMPTY;
 	result = stream_read(ch->stream, &ch->in, bytes);
-	ch->core->moved += bytes->moved - before;
 	ch->core->stats.bytes_in += bytes->moved - before;
 	if (result == MOVED_FAILED)
 		close_fail(ch);
@@ -30,7 +29,6 @@ enum moved transfer_write(struct channel *ch, struct bytes *bytes)
 	if (ch->out.is_armed)
 		return MOVED_EMPTY;
 	result = stream_write(ch->stream, &ch->out, bytes);
-	ch->core->moved += bytes->moved - before;
 	ch->core->stats.bytes_out += bytes->moved - before;
 	if (bytes->moved != before && ch->phase == CHANNEL_CLOSING)
 		close_took(ch);

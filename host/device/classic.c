@@ -34,6 +34,12 @@ static void set_host_open(struct port *port, bool is_open)
 		port_say(port, PORT_DUE_OPEN);
 }
 
+bool classic_tell_open(struct port *port)
+{
+	port->classic.told_open = port->classic.host_open;
+	return port->classic.told_open;
+}
+
 static struct classic_open *begin_open(struct port *port)
 {
 	struct classic_open *open = calloc(1, sizeof(*open));

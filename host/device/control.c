@@ -93,8 +93,7 @@ static void make_port_message(struct port *port, struct message *message)
 		break;
 	case PORT_DUE_OPEN:
 		message->header.event = htole16(VIRTIO_CONSOLE_PORT_OPEN);
-		message->header.value = htole16(port->classic.host_open);
-		port->classic.told_open = port->classic.host_open;
+		message->header.value = htole16(classic_tell_open(port));
 		break;
 	}
 }

@@ -13,6 +13,7 @@
 #include "device/device.h"
 #include "device/life.h"
 #include "device/port.h"
+#include "device/request.h"
 #include "device/serve.h"
 #include "device/settle.h"
 
@@ -205,9 +206,7 @@ void device_ring_start(struct device *device, unsigned int queue, struct ring *r
 		device_ring_stop(device, queue);
 	if (starts_anew(q, ring))
 		device_reset(device);
-	q->ring = ring;
-	/* The driver may have filled it, and kicked, before. */
-	queue_defer(q);
+	queue_start(q, ring);
 	settle_device(device);
 }
 
@@ -222,11 +221,8 @@ void device_ring_stop(struct device *device, unsigned int queue)
 		life_return_held(q->port);
 	settle_device(device);
 	if (q->port)
-		q->port->rx_first = 0;
-	list_del(&q->work.link);
-	list_del(&q->dirty);
-	list_del(&q->warm);
-	q->ring = NULL;
+		request_forget_first(q->port);
+	queue_stop(q);
 }
 
 void device_kick(struct device *device, unsigned int queue)

@@ -6,6 +6,7 @@
 #include "device/classic.h"
 #include "device/life.h"
 #include "device/park.h"
+#include "device/request.h"
 
 static void unpark(struct slot *slot, int status)
 {
@@ -39,7 +40,7 @@ void life_reset_port(struct port *port, enum mp_end how)
 	list_del(&port->owing);
 	list_del(&port->due_link);
 	port->due = 0;
-	port->rx_first = 0;
+	request_forget_first(port);
 	port->is_ready = false;
 }
 

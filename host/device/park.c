@@ -32,9 +32,7 @@ int park_request(const struct request *request)
 	held->count = request->segment_count;
 	held->flags = request->header.flags;
 	memcpy(held->segments, request->segments, size);
-	slot->parked = held;
-	slot->port->parked += descriptors;
-	slot->port->device->stats.parked++;
+	slot_park(slot, held);
 	return -EINPROGRESS;
 }
 

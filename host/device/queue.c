@@ -39,6 +39,21 @@ void queue_init(struct queue *queue, struct device *device, unsigned int index,
 	list_init(&queue->warm);
 }
 
+void queue_start(struct queue *queue, struct ring *ring)
+{
+	queue->ring = ring;
+	/* The driver may have filled it, and kicked, before. */
+	queue_defer(queue);
+}
+
+void queue_stop(struct queue *queue)
+{
+	list_del(&queue->work.link);
+	list_del(&queue->dirty);
+	list_del(&queue->warm);
+	queue->ring = NULL;
+}
+
 void queue_serve(struct queue *queue)
 {
 	if (queue_is_served(queue))
@@ -51,11 +66,17 @@ void queue_defer(struct queue *queue)
 		core_defer(&queue->device->core, &queue->work);
 }
 
+void queue_begin_pass(struct queue *queue)
+{
+	queue->device->moved_before = core_moved(&queue->device->core);
+}
+
 bool queue_is_spent(const struct queue *queue)
 {
-	struct core *core = &queue->device->core;
+	struct device *device = queue->device;
 
-	return core->moved >= PASS_BYTES || turn_is_over(&core->turn);
+	return core_moved(&device->core) - device->moved_before >= PASS_BYTES ||
+	       turn_is_over(&device->core.turn);
 }
 
 /* May @queue go on in this pass? Counts one chain; defers the queue when not. */
@@ -122,7 +143,7 @@ void queue_publish_all(struct device *device)
 static bool take_some(struct queue *queue, queue_take *take, unsigned int *chains)
 {
 	struct device *device = queue->device;
-	uint64_t published = device->core.moved;
+	uint64_t published = core_moved(&device->core);
 
 	while (has_budget(queue, chains)) {
 		int ret = take(queue);
@@ -134,10 +155,10 @@ static bool take_some(struct queue *queue, queue_take *take, unsigned int *chain
 			state_break(device, "a queue or a request breaks the rules");
 		if (ret <= 0 || device->is_broken)
 			return !ret;
-		if (device->core.moved - published < PUBLISH_BYTES)
+		if (core_moved(&device->core) - published < PUBLISH_BYTES)
 			continue;
 		queue_publish_all(device);
-		published = device->core.moved;
+		published = core_moved(&device->core);
 	}
 	return false;
 }

@@ -34,6 +34,9 @@ typedef int queue_take(struct queue *queue);
 /* @run serves the queue. */
 void queue_init(struct queue *queue, struct device *device, unsigned int index,
 		void (*run)(struct work *work));
+/* @ring serves from now on. */
+void queue_start(struct queue *queue, struct ring *ring);
+void queue_stop(struct queue *queue);
 /* Serves @queue within bounds, unless it is pending; what is left becomes pending. */
 void queue_serve(struct queue *queue);
 void queue_defer(struct queue *queue);
@@ -42,6 +45,8 @@ void queue_defer(struct queue *queue);
  * wants kicks when this returns, unless it is warm; one that is pending, or waits, does not.
  */
 void queue_take_all(struct queue *first, struct queue *second, queue_take *take);
+/* A pass begins: its bytes and time count from now on. */
+void queue_begin_pass(struct queue *queue);
 /* Has this pass moved enough, or lasted long enough? To be asked for each chain. */
 bool queue_is_spent(const struct queue *queue);
 void queue_give(struct queue *queue, uint16_t head, uint32_t written);

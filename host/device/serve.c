@@ -38,7 +38,7 @@ void serve_queue(struct work *work)
 
 	if (!queue->ring || queue->device->is_broken)
 		return;
-	queue->device->core.moved = 0;
+	queue_begin_pass(queue);
 	serve(queue);
 }
 

@@ -26,6 +26,13 @@ void slot_free(struct channel *ch)
 	free(slot_of(ch));
 }
 
+void slot_park(struct slot *slot, struct held *held)
+{
+	slot->parked = held;
+	slot->port->parked += held->descriptors;
+	slot->port->device->stats.parked++;
+}
+
 struct held *slot_unpark(struct slot *slot)
 {
 	struct held *held = slot->parked;

@@ -66,6 +66,7 @@ struct device {
 	struct list owing;		/* ports with owed events */
 	struct list dirty;		/* queues to publish */
 	struct list warm;		/* queues without kicks, that serve_look() looks at */
+	uint64_t moved_before;		/* payload bytes, at the begin of the pass */
 	struct log_limit missing;
 	struct device_stats stats;	/* the core counts its own */
 	/* A chain of a receive queue may be handled inside one of transmit [protocol.md 8.2]. */
