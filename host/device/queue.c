@@ -93,7 +93,16 @@ void queue_give(struct queue *queue, uint16_t head, uint32_t written)
 	if (!queue->ring)
 		return;
 	ring_give(queue->ring, head, written);
-	if (!list_is_linked(&queue->dirty))
+	if (list_is_linked(&queue->dirty))
+		return;
+	/*
+	 * Receive queues are visible before transmit queues, and all before the first call: an
+	 * answer on a transmit queue may say that others lie in the receive queue
+	 * [protocol.md 6.8].
+	 */
+	if (queue->kind == QUEUE_RX)
+		list_add_head(&queue->device->dirty, &queue->dirty);
+	else
 		list_add_tail(&queue->device->dirty, &queue->dirty);
 }
 
@@ -103,39 +112,18 @@ void queue_give_quietly(struct queue *queue)
 		ring_be_quiet(queue->ring);
 }
 
-/* Makes visible what was given in queues of @kind, or in all @others; collects who is called. */
-static void publish(struct device *device, struct list *called, enum queue_kind kind, bool others)
-{
-	struct list dirty, *link;
-
-	list_init(&dirty);
-	list_splice_tail(&device->dirty, &dirty);
-	while ((link = list_pop(&dirty))) {
-		struct queue *queue = list_entry(link, struct queue, dirty);
-
-		if ((queue->kind == kind) == others)
-			list_add_tail(&device->dirty, link);
-		else if (queue->ring && ring_publish(queue->ring))
-			list_add_tail(called, link);
-	}
-}
-
-/*
- * Receive queues are visible before transmit queues, and all before the first call: an answer
- * on a transmit queue may say that others lie in the receive queue [protocol.md 6.8].
- */
 void queue_publish_all(struct device *device)
 {
 	struct list called, *link;
 
 	list_init(&called);
-	publish(device, &called, QUEUE_RX, false);
-	publish(device, &called, QUEUE_RX, true);
+	while ((link = list_pop(&device->dirty)))
+		if (ring_publish(list_entry(link, struct queue, dirty)->ring))
+			list_add_tail(&called, link);
 	while ((link = list_pop(&called))) {
-		struct queue *queue = list_entry(link, struct queue, dirty);
-
 		device->stats.calls++;
-		device->env.call(device->env.core.context, queue->index);
+		device->env.call(device->env.core.context,
+				 list_entry(link, struct queue, dirty)->index);
 	}
 }
 
