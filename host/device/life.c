@@ -8,21 +8,12 @@
 #include "device/park.h"
 #include "device/request.h"
 
-static void unpark(struct slot *slot, int status)
-{
-	park_return(slot, status);
-}
-
 void life_return_held(struct port *port)
 {
-	if (port->parked)
-		port_for_each(port, unpark, MP_CANCELLED);
+	for (uint32_t i = 0; port->parked && i < port->config.max_channels; i++)
+		if (port->slots[i])
+			park_return(port->slots[i], MP_CANCELLED);
 	answer_no_events(port);
-}
-
-static void leave(struct slot *slot, int how)
-{
-	slot_leave(slot, how);
 }
 
 void life_reset_port(struct port *port, enum mp_end how)
@@ -30,11 +21,9 @@ void life_reset_port(struct port *port, enum mp_end how)
 	struct list *link;
 
 	classic_reset(port, how);
-	port_for_each(port, leave, how);
-	for (unsigned int i = 0; i < port->page_count; i++) {
-		free(port->pages[i]);
-		port->pages[i] = NULL;
-	}
+	for (uint32_t i = 0; port->slot_count; i++)
+		if (port->slots[i])
+			slot_leave(port->slots[i], how);
 	while ((link = list_pop(&port->events)))
 		free(list_entry(link, struct held, link));
 	list_del(&port->owing);

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "device/answer.h"
 #include "device/park.h"
@@ -17,21 +16,14 @@
 int park_request(const struct request *request)
 {
 	struct slot *slot = request->slot;
-	const uint16_t descriptors = request->queue->scratch->chain.descriptors;
-	const size_t size = request->segment_count * sizeof(*request->segments);
+	const struct ring_chain *chain = &request->queue->scratch->chain;
 	struct held *held;
 
-	if (slot->port->parked + descriptors > request->queue->ring->size / 2U)
+	if (slot->port->parked + chain->descriptors > request->queue->ring->size / 2U)
 		return MP_AGAIN;
-	held = malloc(sizeof(*held) + size);
+	held = port_hold(chain, request->header.flags);
 	if (!held)
 		return MP_AGAIN;
-	list_init(&held->link);
-	held->head = request->head;
-	held->descriptors = descriptors;
-	held->count = request->segment_count;
-	held->flags = request->header.flags;
-	memcpy(held->segments, request->segments, size);
 	slot_park(slot, held);
 	return -EINPROGRESS;
 }

@@ -2,14 +2,10 @@
 /*
  * A port: its channels by slot, and the event buffers that it may fill.
  *
- * Slots are found through a table of pages that are made when their first slot
- * is used, so a large limit costs a pointer for each PAGE_SLOTS channels.
- *
  * port->owed holds exactly the slots whose state differs from what was
  * last delivered [protocol.md 7.3]. settle_device() delivers, never the code that
  * changes a state, so that a result may still carry it.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,9 +35,9 @@ struct port *port_create(struct device *device, uint32_t id,
 	list_init(&port->events);
 	list_init(&port->classic.opens);
 	list_init(&port->classic.channels);
-	port->page_count = (port->config.max_channels + PAGE_SLOTS - 1) / PAGE_SLOTS;
-	port->pages = calloc(port->page_count, sizeof(*port->pages));
-	if (!port->pages) {
+	/* Memory that no channel has used costs nothing: calloc() does not touch it. */
+	port->slots = calloc(port->config.max_channels, sizeof(*port->slots));
+	if (!port->slots) {
 		free(port);
 		return NULL;
 	}
@@ -54,7 +50,7 @@ void port_destroy(struct port *port)
 		return;
 	list_del(&port->due_link);
 	list_del(&port->owing);
-	free(port->pages);
+	free(port->slots);
 	free(port);
 }
 
@@ -62,43 +58,32 @@ void port_destroy(struct port *port)
 
 struct slot *port_slot(const struct port *port, uint32_t number)
 {
-	const struct slot_page *page;
-
-	if (number >= port->config.max_channels)
-		return NULL;
-	page = port->pages[number / PAGE_SLOTS];
-	return page ? page->slots[number % PAGE_SLOTS] : NULL;
+	return number < port->config.max_channels ? port->slots[number] : NULL;
 }
 
-int port_insert(struct port *port, uint32_t number, struct slot *slot)
+void port_set_slot(struct port *port, uint32_t number, struct slot *slot)
 {
-	struct slot_page **page = &port->pages[number / PAGE_SLOTS];
-
-	if (!*page)
-		*page = calloc(1, sizeof(**page));
-	if (!*page)
-		return -ENOMEM;
-	(*page)->slots[number % PAGE_SLOTS] = slot;
-	return 0;
-}
-
-void port_remove(struct port *port, uint32_t number)
-{
-	port->pages[number / PAGE_SLOTS]->slots[number % PAGE_SLOTS] = NULL;
-}
-
-void port_for_each(struct port *port, void (*action)(struct slot *slot, int arg), int arg)
-{
-	for (unsigned int i = 0; i < port->page_count; i++) {
-		struct slot_page *page = port->pages[i];
-
-		for (unsigned int j = 0; page && j < PAGE_SLOTS; j++)
-			if (page->slots[j])
-				action(page->slots[j], arg);
-	}
+	port->slots[number] = slot;
+	port->slot_count += slot ? 1 : -1;
 }
 
 /* --- Events -------------------------------------------------------------- */
+
+struct held *port_hold(const struct ring_chain *chain, uint16_t flags)
+{
+	const size_t size = chain->writable * sizeof(*chain->segments);
+	struct held *held = malloc(sizeof(*held) + size);
+
+	if (!held)
+		return NULL;
+	list_init(&held->link);
+	held->head = chain->head;
+	held->descriptors = chain->descriptors;
+	held->count = chain->writable;
+	held->flags = flags;
+	memcpy(held->segments, chain->segments + chain->readable, size);
+	return held;
+}
 
 void port_keep_event(struct port *port, const struct ring_chain *chain)
 {
@@ -113,16 +98,12 @@ void port_keep_event(struct port *port, const struct ring_chain *chain)
 		state_break(port->device, "an event buffer is not in guest memory");
 		return;
 	}
-	buffer = malloc(sizeof(*buffer) + chain->writable * sizeof(*chain->segments));
+	buffer = port_hold(chain, 0);
 	if (!buffer) {
 		/* Less to deliver with: events are delayed, not lost. */
 		queue_give(port->rx, chain->head, 0);
 		return;
 	}
-	list_init(&buffer->link);
-	buffer->head = chain->head;
-	buffer->count = chain->writable;
-	memcpy(buffer->segments, chain->segments, chain->writable * sizeof(*chain->segments));
 	list_add_tail(&port->events, &buffer->link);
 	if (!list_is_empty(&port->owed))
 		port_owe(port);

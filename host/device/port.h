@@ -16,13 +16,7 @@ struct held {
 	struct ring_segment segments[];
 };
 
-#define PAGE_SLOTS 64
-
 struct slot;
-
-struct slot_page {
-	struct slot *slots[PAGE_SLOTS];
-};
 
 /* Control messages that are due for a port, in the order in which they go. */
 enum port_due {
@@ -53,8 +47,8 @@ struct port {
 	bool is_ready;			/* PORT_READY 1 has come [protocol.md 3.3] */
 	unsigned int due;		/* enum port_due */
 	struct list due_link;		/* in device->due */
-	struct slot_page **pages;	/* by slot / PAGE_SLOTS; NULL: none yet */
-	unsigned int page_count;
+	struct slot **slots;		/* by number, config.max_channels of them; NULL: free */
+	uint32_t slot_count;		/* not free */
 	struct list owed;		/* slots, in the order in which they came to be owed */
 	struct list owing;		/* in device->owing: look at owed */
 	struct list events;		/* event buffers, oldest first */
@@ -68,10 +62,10 @@ struct port *port_create(struct device *device, uint32_t id,
 void port_destroy(struct port *port);	/* accepts NULL */
 /* The channel in slot @number, of any generation, or NULL. */
 struct slot *port_slot(const struct port *port, uint32_t number);
-/* Returns 0 or -ENOMEM. The slot is free and below max_channels. */
-int port_insert(struct port *port, uint32_t number, struct slot *slot);
-void port_remove(struct port *port, uint32_t number);
-void port_for_each(struct port *port, void (*action)(struct slot *slot, int arg), int arg);
+/* @slot is in the free slot @number from now on; NULL: the slot is free again. */
+void port_set_slot(struct port *port, uint32_t number, struct slot *slot);
+/* Keeps what a chain has to be written; NULL without memory. @flags: of a READ. */
+struct held *port_hold(const struct ring_chain *chain, uint16_t flags);
 /* Keeps an event buffer. */
 void port_keep_event(struct port *port, const struct ring_chain *chain);
 /* Events are owed: they are delivered when the entry settles, as far as there are buffers. */

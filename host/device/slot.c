@@ -11,12 +11,9 @@ struct slot *slot_create(struct port *port, const struct opener *opener,
 
 	if (!slot)
 		return NULL;
-	if (port_insert(port, opener->channel, slot) < 0) {
-		free(slot);
-		return NULL;
-	}
 	slot->port = port;
 	list_init(&slot->owed);
+	port_set_slot(port, opener->channel, slot);
 	channel_init(&slot->channel, &port->device->core, ops, &port->gate, opener);
 	return slot;
 }
@@ -58,7 +55,7 @@ static void vacate(struct slot *slot)
 {
 	free(slot_unpark(slot));
 	forget_owed(slot);
-	port_remove(slot->port, slot->channel.opener.channel);
+	port_set_slot(slot->port, slot->channel.opener.channel, NULL);
 }
 
 void slot_leave(struct slot *slot, enum mp_end how)
