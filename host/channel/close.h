@@ -28,7 +28,7 @@ void close_fail(struct channel *ch);
 
 /* Makes the lists of timers that closing a channel of @service will need. False without memory. */
 bool close_make_timers(struct core *core, const struct mp_service *service);
-/* Goes on with a closing channel; nothing for others. */
+/* Does what a closing channel waits for, as far as it can be done; nothing in other phases. */
 void close_advance(struct channel *ch);
 /* The service of a closing channel has taken bytes. */
 void close_took(struct channel *ch);

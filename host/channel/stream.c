@@ -61,7 +61,7 @@ enum moved stream_discard(struct mp_stream *stream, struct inflow *in, void *buf
 	return result;
 }
 
-/* Likewise of writev(). */
+/* What a call of writev() means for @out. @size: bytes that were offered. */
 static enum moved note_write(struct outflow *out, ssize_t n, size_t size)
 {
 	if (n > 0 && (size_t)n <= size)

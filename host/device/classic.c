@@ -178,7 +178,7 @@ void classic_lose_service(struct port *port)
 	open_fixed(port, true);
 }
 
-/* No service any more, or none yet: the channel is dropped, its open goes on without. */
+/* The channel has no service any more, or none yet: it is dropped, and its open stays. */
 static void gone(struct classic_channel *channel)
 {
 	struct classic_open *open = channel->open;

@@ -3,7 +3,7 @@
  * The device core: ports, channels and control messages of one guest.
  *
  * Knows rings, guest memory and services; knows no socket, no loop, no vhost.
- * Whoever embeds it (the vhost session in the daemon, a test) hands rings in,
+ * Its owner (the vhost session in the daemon, a test) hands rings in,
  * forwards kicks, and provides the environment of config.h.
  *
  * Lifetime: create, then for each life of the guest: features, rings, kicks,

@@ -4,8 +4,8 @@
  *
  * A front end of virtio-fs shows the guest a file system with our tag, and its driver may come
  * first, or be the only one. So until the driver's HELLO each chain with room for a FUSE header is
- * a FUSE request, and is answered at once by an error: whoever mounts the tag is refused, and
- * nothing waits for an answer that never comes. One opcode asks whether this is manyport.
+ * a FUSE request, and is answered at once by an error: a mount of the tag is refused, and
+ * no process waits for an answer that never comes. One opcode asks whether this is manyport.
  */
 #include <errno.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /*
  * From a checked chain to pointers: nothing else in the device core sees a
  * guest's page. What is described here is valid until the entry that asked
- * for it returns; whoever waits longer keeps guest addresses and asks again.
+ * for it returns; code that waits longer keeps guest addresses and asks again.
  */
 #include <errno.h>
 
