@@ -176,7 +176,7 @@ static void abort_meanwhile(void *arg)
 	assert_int_equal(file->f_op->unlocked_ioctl(file, MANYPORT_IOC_ABORT, 0), 0);
 }
 
-/* The channel is given up while a writer fills a chunk, a new one or the last: it is the writer's. */
+/* The channel is given up while a writer fills a chunk, a new one or the last one. */
 static void what_is_being_filled_is_dropped_behind_that(void **state)
 {
 	struct file *file = host_connect();
