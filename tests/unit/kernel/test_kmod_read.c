@@ -133,7 +133,7 @@ static void bytes_that_the_process_cannot_take_are_not_lost(void **state)
 	assert_int_equal(host_read(file, 10, BYTES, false), BYTES - 10);
 }
 
-/* A service that talks on, and a polled reader: two READs or more are under way. */
+/* A service that talks on, and a polled reader: four READs or more are under way. */
 static u64 stream(void)
 {
 	u64 offset = 0;
@@ -141,16 +141,16 @@ static u64 stream(void)
 
 	host_poll(file, EPOLLIN);
 	host_say(4 << 20);
-	while (host_count(MP_OP_READ) < 2) {
+	while (host_count(MP_OP_READ) < 4) {
 		ret = host_read(file, offset, 65536, true);
 		if (ret > 0)
 			offset += ret;
-		else if (host_count(MP_OP_READ) < 2)
+		else if (host_count(MP_OP_READ) < 4)
 			host_step();
 	}
 	while (in_of()->ready)
 		offset += host_read(file, offset, 65536, true);
-	assert_true(host_count(MP_OP_READ) >= 2);
+	assert_true(host_count(MP_OP_READ) >= 4);
 	assert_int_equal(offset, host.in_next);
 	return offset;
 }
