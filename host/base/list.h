@@ -34,7 +34,7 @@ static inline bool list_is_linked(const struct list *link)
 	return link->next != link;
 }
 
-/* Puts @link, which is in no list, behind @where (a member or the head). */
+/* Puts @link, which is in no list, after @where (a member or the head). */
 static inline void list_add_after(struct list *where, struct list *link)
 {
 	link->prev = where;

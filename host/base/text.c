@@ -18,7 +18,7 @@ void text_free(char **words)
 
 /*
  * Copies one word from *text to @dst, which has room for the rest of the
- * text, and moves *text behind the word. Returns 0 or -EINVAL.
+ * text, and moves *text past the word. Returns 0 or -EINVAL.
  */
 static int copy_word(const char **text, char *dst)
 {
@@ -72,7 +72,7 @@ fail:
 	return ret;
 }
 
-/* Digits at *text; moves *text behind the digits. */
+/* Digits at *text; moves *text past the digits. */
 static int take_digits(const char **text, uint64_t *number)
 {
 	char *end;
@@ -169,7 +169,7 @@ static const struct {
 	{ "d", 86400000 },  { "day", 86400000 },  { "days", 86400000 },
 };
 
-/* The unit at *text in milliseconds, or 0; moves it behind the unit. */
+/* The unit at *text in milliseconds, or 0; moves *text past the unit. */
 static uint64_t take_unit(const char **text)
 {
 	size_t len = 0;

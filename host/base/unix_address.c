@@ -195,7 +195,7 @@ static bool is_other_file(const struct sockaddr_un *address)
  * may have bound its own, and between bind() and listen() a fresh file looks stale. The
  * directory's lock keeps them apart. Many may start at once in one directory, and a foreign
  * program may hold the lock, so this waits for the lock, but not for ever; without the lock the
- * caller goes on, at that small risk. A process that already serves clients passes 1 for @tries:
+ * caller continues, at that small risk. A process that already serves clients passes 1 for @tries:
  * waiting would hold its clients up.
  */
 static int lock_directory(const char *file, int tries)

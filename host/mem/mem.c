@@ -191,7 +191,7 @@ static long check_file(int fd, const struct mem_region *r)
 	return sysconf(_SC_PAGESIZE);
 }
 
-/* mmap() wants whole pages: the mapping may begin before and end behind the region. */
+/* mmap() wants whole pages: the mapping may begin before the region and end after it. */
 static int map_region(struct mem_region *r, int fd)
 {
 	long page = check_file(fd, r);
@@ -309,7 +309,7 @@ void *mem_at_user(const struct mem *mem, uint64_t user, uint64_t len)
 
 /*
  * One pass is enough: regions are sorted, so the one that continues a range
- * stands behind the one that began it.
+ * comes after the one that began it.
  */
 int mem_iov(const struct mem *mem, gpa_t addr, uint64_t len, struct iovec *iov, int max)
 {

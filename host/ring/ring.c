@@ -83,13 +83,13 @@ static struct raw_desc copy_desc(const struct table *table, unsigned int idx)
 	return copy;
 }
 
-/* Behind the last entry of avail: up to where does the driver want no call? */
+/* After the last entry of avail: up to where does the driver want no call? */
 static __virtio16 *used_event(const struct ring *ring)
 {
 	return &ring->avail->ring[ring->size];
 }
 
-/* Behind the last entry of used: up to where do we want no kick? */
+/* After the last entry of used: up to where do we want no kick? */
 static __virtio16 *avail_event(const struct ring *ring)
 {
 	return (__virtio16 *)&ring->used->ring[ring->size];

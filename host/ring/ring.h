@@ -68,7 +68,7 @@ struct ring_chain {
 
 /*
  * Translates the parts and begins to serve at @base (the index of the next
- * avail entry). The used index goes on from the one in the used ring: 0 where the
+ * avail entry). The used index continues from the one in the used ring: 0 where the
  * driver has just set the ring up, else the last that was published. Kicks are wanted, and
  * the first ring_publish() calls. The owner has set the addresses, size,
  * event_idx and indirect. Returns 0, -EINVAL (size), -EFAULT (a part is not
@@ -76,7 +76,7 @@ struct ring_chain {
  */
 int ring_start(struct ring *ring, const struct mem *mem, uint16_t base);
 
-/* Serves no more. Returns the index to go on from. */
+/* Serves no more. Returns the index to continue from. */
 uint16_t ring_stop(struct ring *ring);
 
 /*
@@ -89,7 +89,7 @@ int ring_remap(struct ring *ring);
  * Takes the next chain. Returns 1, 0 (none, or the ring does not run), -EPROTO (the
  * ring is broken: a descriptor out of range, a loop, a
  * chain longer than the ring or RING_MAX_SEGMENTS, a readable
- * descriptor behind a writable, a zero length, an indirect table that is not
+ * descriptor after a writable, a zero length, an indirect table that is not
  * negotiated, nested, odd, empty, longer than the ring or not in one region, an
  * avail index too far ahead, a head that is out already).
  */

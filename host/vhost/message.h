@@ -39,7 +39,7 @@ void message_init(struct message *message);
 void message_reset(struct message *message);
 
 /*
- * Goes on receiving from @sock, without waiting. Returns 1: complete, to be
+ * Continues to receive from @sock, without waiting. Returns 1: complete, to be
  * reset before the next call; 0: more is to come; -ENOTCONN: the front end
  * closed its end between two messages; -EPIPE: within one; -EPROTO: not a
  * message of this protocol, too long, or with too many descriptors; or what

@@ -337,7 +337,7 @@ static int get_max_mem_slots(struct session *s, struct message *m, struct reques
 	return 0;
 }
 
-/* Rings go on: the mappings that they use stay where they are. */
+/* Rings continue to run: the mappings that they use stay where they are. */
 static int add_mem_reg(struct session *s, struct message *m, struct request_reply *reply)
 {
 	int ret = add_region(&s->mem, &m->payload.slot.region, m->fds[0]);

@@ -103,7 +103,7 @@ static void send_reply(struct session *s, uint32_t request, const void *payload,
 
 /*
  * Answers a message that was acted on or, with @ret, refused. A refusal that cannot be
- * told ends the session, else the front end would go on believing.
+ * told ends the session, else the front end would believe that it was accepted.
  */
 static void respond(struct session *s, const struct message *m, int ret,
 		    const struct request_reply *reply)

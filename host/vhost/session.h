@@ -9,7 +9,7 @@
  *   a session, and nothing otherwise;
  * - device_env.wake and rearm are a loop_task that calls device_run() and a
  *   loop_timer that calls device_tick(), each followed by session_check() while
- *   there is a session. They may go on without one.
+ *   there is a session. Task and timer may run on without a session.
  * - mem_guard_install() has been called.
  *
  * When the session ends by itself (the front end is gone, broke the protocol, took its

@@ -229,7 +229,7 @@ void virtqueue_set_enabled(struct virtqueue *vq, bool enabled)
 	vq->enabled = enabled;
 }
 
-/* A ring that runs goes on, and is looked at: a kick may have gone to the old descriptor. */
+/* A ring that runs continues, and is looked at: a kick may have gone to the old descriptor. */
 int virtqueue_set_kick(struct virtqueue *vq, int fd)
 {
 	int type = fd_type(fd), ret = 0;

@@ -8,7 +8,7 @@
  * any order and again at any time:
  *
  *	KICK		begins the ring		GET_BASE	ends it
- *	ENABLE 1/0	goes on / pauses, the indices stay
+ *	ENABLE 1/0	continues / pauses, the indices stay
  *	NUM, BASE	pause a running ring until KICK, ENABLE 1 or ADDR: its
  *			front end (User Mode Linux) sets it up again without
  *			having ended it
@@ -48,7 +48,7 @@ struct virtqueue {
 	bool enabled, has_addr, held;	/* held: paused by NUM or BASE */
 	bool running;
 	bool look;			/* started, and not looked at since */
-	uint16_t base;			/* where to go on, while it does not run */
+	uint16_t base;			/* where to continue, while it does not run */
 };
 
 /* Sets everything to "not there"; @vq->queue and the pointers above are the caller's. */
@@ -77,7 +77,7 @@ int virtqueue_set_call(struct virtqueue *vq, int fd);	/* eventfd, socket or -1, 
 int virtqueue_set_error(struct virtqueue *vq, int fd);	/* likewise */
 /* Ends the ring: it waits for its next kick descriptor. */
 void virtqueue_end(struct virtqueue *vq);
-/* Likewise. Returns the index to go on from. */
+/* Ends the ring, too. Returns the index to continue from. */
 uint16_t virtqueue_get_base(struct virtqueue *vq);
 
 /* Tell the front end; nothing waits. */
