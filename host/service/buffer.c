@@ -20,7 +20,7 @@ void buffer_clear(struct buffer *buffer)
 	memset(buffer, 0, sizeof(*buffer));
 }
 
-/* Makes room for @len bytes behind the end; together with the used ones at most BUFFER_MAX. */
+/* Makes room for @len bytes after the end; together with the used ones at most BUFFER_MAX. */
 static int make_room(struct buffer *buffer, size_t len)
 {
 	size_t used = buffer_used(buffer), size = buffer->size ? buffer->size : BUFFER_MIN;

@@ -8,7 +8,7 @@
  * and the argument of its name are in the environment.
  *
  * A channel ends when its bytes have ended and its program has exited. A status
- * of success (0 always is one) is an end, any other a failure behind the last byte.
+ * of success (0 always is one) is an end, any other a failure after the last byte.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -330,7 +330,7 @@ static bool is_found(const char *name)
 	return false;
 }
 
-/* Puts the words of @text behind one another. Returns 0, or -ENOENT: there is none, or -errno. */
+/* Puts the words of @text after one another. Returns 0, or -ENOENT: there is none, or -errno. */
 static int make_command(struct spawn_words *command, const char *text)
 {
 	char **words;
@@ -338,7 +338,7 @@ static int make_command(struct spawn_words *command, const char *text)
 
 	if (count < 0)
 		return count;
-	/* Splitting makes nothing longer, but for the NUL behind the last word. */
+	/* Splitting makes nothing longer, but for the NUL after the last word. */
 	command->text = malloc(strlen(text) + 1);
 	if (!command->text)
 		ret = -ENOMEM;

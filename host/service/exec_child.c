@@ -93,7 +93,7 @@ void exec_child_release(struct exec_child *child)
 {
 	child->released = true;
 	++*child->releasing;
-	/* A start that cannot be taken back goes on, and start_done() ends the child. */
+	/* A start that cannot be taken back continues, and start_done() ends the child. */
 	if (child->start.state != EXEC_START_NONE && !exec_start_abort(&child->start))
 		return;
 	if (!child->pid) {

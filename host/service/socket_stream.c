@@ -30,7 +30,7 @@ static struct log_limit limit;
 /*
  * A short read means that the socket is empty, which saves the call that would give EAGAIN: bytes
  * that come later make an event, since the watch is edge-triggered. Not so once the other end has
- * ended or has sent out-of-band data: a read also stops at the mark of these, with bytes behind
+ * ended or has sent out-of-band data: a read also stops at the mark of these, with bytes after
  * the mark. Such an end or mark comes with an event, before or after the read.
  */
 static void learn_dry(struct socket_stream *stream, uint32_t events)
@@ -134,7 +134,7 @@ int socket_stream_take(struct socket_stream *stream)
 
 /*
  * A close() with unread input is a reset, for a local socket too: the other end would meet an
- * error behind our last byte instead of the end. So the socket is shut for reading, and its input
+ * error after our last byte instead of the end. So the socket is shut for reading, and its input
  * is thrown away.
  */
 static void discard_input(int fd)
@@ -182,7 +182,7 @@ uint64_t socket_stream_backlog(struct mp_stream *base, bool *is_kept)
 
 /*
  * The descriptor is lost, so the guest cannot make sense of what the service says about it. The
- * stream fails behind the bytes that came with the descriptor, and the service sees the end.
+ * stream fails after the bytes that came with the descriptor, and the service sees the end.
  */
 static void fail_for_descriptor(struct socket_stream *stream)
 {
@@ -283,7 +283,7 @@ ssize_t socket_stream_writev(struct mp_stream *base, const struct iovec *iov, in
 	/*
 	 * The kernel reports a failure once, and this call took it. What the
 	 * service said before may still be there to read, so writing has ended
-	 * and reading meets the failure behind the last byte [protocol.md 6.6].
+	 * and reading meets the failure after the last byte [protocol.md 6.6].
 	 */
 	if (errno != EPIPE && errno != EFAULT) {
 		stream->error = errno;

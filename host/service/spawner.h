@@ -21,7 +21,7 @@
 
 struct loop;
 
-/* Words, each with its NUL, one behind the other. */
+/* Words, each with its NUL, one after the other. */
 struct spawn_words {
 	char *text;
 	size_t len;

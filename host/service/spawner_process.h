@@ -22,8 +22,9 @@ struct spawn_header {
 enum spawn_fd { SPAWN_STDIO, SPAWN_STDERR, SPAWN_STATUS, SPAWN_FDS };
 
 /*
- * What comes out of the status pipe. First who the new process is, from itself, or with pid 0
- * why there is none. Then its end: the program runs; or before it why it does not.
+ * What comes out of the status pipe. First the new process says its pid; where there is none the
+ * spawner says why, with pid 0. Then the pipe ends: the program runs; or a second message says why
+ * it does not.
  */
 struct spawn_status {
 	pid_t pid;

@@ -105,7 +105,7 @@ static int attempt(struct tcp_connect *connecting, int index)
 	return ret;
 }
 
-/* Goes on with the next address that does not fail at once. Returns false when all is over. */
+/* Continues with the next address that does not fail at once. Returns false when all is over. */
 static bool try_next(struct tcp_connect *connecting)
 {
 	while (connecting->next < connecting->addresses.count) {

@@ -60,7 +60,7 @@ static void bucket_take(struct bucket *bucket, size_t len)
 	bucket->tokens -= len * MS_PER_SEC;
 }
 
-/* The timer goes on as long as a direction may be waiting for its bucket. */
+/* The timer runs as long as a direction may be waiting for its bucket. */
 static void expect_tokens(struct throttle_stream *throttle)
 {
 	uint64_t ms = MS_PER_SEC / throttle->rate;
