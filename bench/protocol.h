@@ -23,7 +23,7 @@ enum bench_op {
 	BENCH_MARK,	/* answer BENCH_MARK_SIZE bytes of text: what the host has spent */
 };
 
-/* The one byte behind SINK and BOTH. */
+/* The one byte after SINK and BOTH. */
 #define BENCH_GOOD	'k'
 #define BENCH_BAD	'x'
 
@@ -52,7 +52,7 @@ int take_bytes(int fd, char *buf, size_t size, uint64_t total, bool verify, uint
 void pattern_fill(char *buf, uint64_t offset, size_t len);
 bool pattern_matches(const char *buf, uint64_t offset, size_t len);
 
-/* Bytes moved so far, for who wants to know how far it came. */
+/* Bytes moved so far, for a caller that shows progress. */
 extern _Atomic uint64_t bytes_given, bytes_taken;
 
 #endif

@@ -83,7 +83,7 @@ class Plan:
                 Item("calls", "write-1M", ["stream", "direction=write", "size=1048576", 50]),
                 Item("calls", "read-1M", ["stream", "direction=read", "size=1048576", 50])],
             # vhost-device-vsock wakes its thread and the guest thousands of times a second for
-            # as long as it runs once a connection has stalled: so behind all the others.
+            # as long as it runs once a connection has stalled: so after all the others.
             "last": [Item("beside", "stalled", ["beside", "beside=stalled"], single=False,
                           leaves=True, only=("vsock",))],
         }

@@ -5,7 +5,7 @@
  *	server SOCKET FILE
  *
  * The client begins with two numbers, how many bytes it gives and how many it wants for
- * them; so it goes on until the connection ends. Nothing is ever under way on two
+ * them; and again, until the connection ends. Nothing is ever under way on two
  * connections, so one process serves them in turn, and waits in the middle of each.
  *
  * What MARK_SIZE bytes are given for is a mark, which strace finds in the daemon's log. It is

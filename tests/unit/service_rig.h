@@ -147,7 +147,7 @@ struct test_peer {
 	const char *out;		/* what is to be written */
 	size_t out_len, out_done;
 	int out_error;
-	bool shut_after;		/* SHUT_WRITE behind the last byte */
+	bool shut_after;		/* SHUT_WRITE after the last byte */
 	bool inside;			/* an operation runs: no call may come */
 	unsigned int calls;		/* readable() and writable() */
 };

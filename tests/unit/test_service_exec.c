@@ -267,7 +267,7 @@ static void dying_programs_are_bounded(void **state)
 	assert_int_equal(peer_open(&peer, service, NULL, 0), -MP_REASON_BUSY);
 }
 
-/* A program may write far more than a pipe holds to standard error, and goes on. */
+/* A program that writes far more than a pipe holds to standard error continues to run. */
 static void errors_go_to_the_log(void **state)
 {
 	struct test_peer peer;

@@ -148,7 +148,7 @@ static void wrong_forms(void **state)
 
 /*
  * What systemd does for RestrictNamespaces=, as our unit has it: clone3() is as in an old kernel.
- * For all tests behind this one, too.
+ * So it is for all tests after this one, too.
  */
 static void sandbox_without_clone3(void **state)
 {

@@ -81,7 +81,7 @@ static void stop_spawner(void)
 	assert_int_equal(waitid(P_PID, spawner_pid(), &info, WSTOPPED), 0);
 }
 
-/* The system takes its time to start a program: the loop goes on, and an open can be given up. */
+/* The system takes its time to start a program: the loop runs on, and an open can be given up. */
 static void slow_start_can_be_given_up(void **state)
 {
 	struct test_peer other;

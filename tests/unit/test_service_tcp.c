@@ -293,7 +293,7 @@ static void name_comes_later(void **state)
 	close(listener);
 }
 
-/* While a look-up takes its time, the loop goes on and opens wait. */
+/* While a look-up takes its time, the loop runs on and opens wait. */
 static void slow_lookup_holds_nobody(void **state)
 {
 	struct mp_service *service;
@@ -431,7 +431,7 @@ static void name_is_looked_up_now_and_then(void **state)
 	service_destroy(service);
 }
 
-/* --- Many who wait for one look-up ----------------------------------------- */
+/* --- Many channels that wait for one look-up ------------------------------- */
 
 #define MANY 300
 

@@ -184,7 +184,7 @@ static void unix_bulk_and_stall(void **state)
 
 /*
  * A server that answers and closes without having read everything: the answer
- * arrives, writing ends, and behind the answer comes a failure, not an end.
+ * arrives, writing ends, and after the answer comes a failure, not an end.
  */
 static void unix_reset_keeps_the_answer(void **state)
 {
@@ -298,7 +298,7 @@ static bool has_failed_writing(void *context)
 	return peer->out_error;
 }
 
-/* A descriptor cannot travel: the channel fails behind what came with it, and the log says why. */
+/* A descriptor cannot travel: the channel fails after what came with it, and the log says why. */
 static void unix_descriptor_is_refused(void **state)
 {
 	int listener = listen_at("@manyport-test", 5), server, file, saved = dup(STDERR_FILENO);
@@ -340,7 +340,7 @@ static void unix_descriptor_is_refused(void **state)
 	unlink(path);
 }
 
-/* With a full backlog, who waits longest is the next. */
+/* With a full backlog, the channel that waits longest is the next. */
 static void unix_backlog_keeps_the_order(void **state)
 {
 	struct test_peer peers[6];
@@ -397,7 +397,7 @@ static bool writes_wide(void *context)
 	return writer->peer->out_done > 2 << 20;
 }
 
-/* Large buffers go to those who write in bulk, not to those who once did. */
+/* Large buffers go to streams that move bulk now, not to those that once did. */
 static void unix_idle_streams_give_way(void **state)
 {
 	static struct test_peer peers[SEATS + 1];

@@ -323,7 +323,7 @@ static int receive_output(struct connect *c, bool *has_ended)
 /*
  * The service says no more. It may still listen: wait for the end of the input, or for the
  * service to be over. On a port with a fixed service a call on the channel would ask for the
- * next client, who is not to be kept by a process that is about to end.
+ * next client, and a process that is about to end must not keep that client.
  */
 static void await_end(const struct connect *c)
 {

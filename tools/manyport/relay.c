@@ -241,7 +241,7 @@ static void port_failed(struct relay *relay, int error, bool in)
 		end_relay(relay, error, false, true);
 		return;
 	}
-	/* A later read meets the failure itself, behind the last byte. */
+	/* A later read meets the failure itself, after the last byte. */
 	relay->has_failed = error != -EPIPE;
 	stop_out(relay);
 }

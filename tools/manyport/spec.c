@@ -16,7 +16,7 @@ static bool is_number(const char *text, size_t len)
 	return len > 0 && strspn(text, "0123456789") >= len;
 }
 
-/* The colon behind ADDR:PORT or PORT, or NULL where @text does not begin with either. */
+/* The colon after ADDR:PORT or PORT, or NULL where @text does not begin with either. */
 static const char *end_of_tcp(const char *text)
 {
 	const char *port = text, *end, *colon;
@@ -38,7 +38,7 @@ static const char *end_of_tcp(const char *text)
 
 /*
  * Where the socket ends and ":NAME" begins, or NULL. With "unix:" the path may have colons, so
- * NAME is what is behind the last one; without it NAME may, behind the first.
+ * NAME is what follows the last colon; without "unix:" NAME may have colons, and follows the first.
  */
 static const char *end_of_socket(const char **text, bool *is_unix)
 {
