@@ -151,7 +151,7 @@ uint64_t fill(int fd, uint64_t seed, uint64_t offset)
 
 	set_nonblock(fd, true);
 	/*
-	 * The driver goes on handing over what it took. Whatever it sent before a
+	 * The driver still hands over what it took. Whatever the driver sent before a
 	 * question is with the service before the answer, so when answers bring no
 	 * more room, nothing moves any more.
 	 */

@@ -82,7 +82,7 @@ void echo_once(int fd, const char *text);	/* of a channel to "echo" */
  */
 uint64_t fill(int fd, uint64_t seed, uint64_t offset);
 
-/* An answer from the host, behind all that was sent to it before. */
+/* An answer from the host, after all that was sent to it before. */
 void barrier(void);
 
 #define POLL_ALL (POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR)
@@ -116,11 +116,11 @@ uint64_t debug_get(const char *name);
 /* Memory shared with processes that are spawned later. */
 void *shared_alloc(size_t size);
 
-/* @size bytes of memory, and behind them none. no_memory() has none at all. */
+/* @size bytes of memory, and after them none. no_memory() has none at all. */
 char *edge_alloc(size_t size);
 void *no_memory(void);
 
-/* Does nothing at SIGUSR1: calls end with EINTR, or go on where @restart. */
+/* Does nothing at SIGUSR1: calls end with EINTR, or continue where @restart. */
 void catch_usr1(bool restart);
 /* Sends SIGUSR1 to @pid again and again until *@flag. */
 void nag(pid_t pid, volatile int *flag);

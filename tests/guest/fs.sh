@@ -22,7 +22,7 @@ fails()
 	[ -s /tmp/error ]
 }
 
-# A mount does not wait for the host's first answer: what comes behind it fails.
+# A mount does not wait for the host's first answer: what comes after it fails.
 is_refused()
 {
 	mount_it && fails timeout 30 ls /mnt/fs && umount /mnt/fs

@@ -234,7 +234,7 @@ static bool follow(int process, int from, char *reason, size_t reason_size)
 			return false;
 		if (poll(fds, 2, left) < 0)
 			continue;
-		/* The pipe first: the end of the process comes behind its words. */
+		/* The pipe first: the end of the process comes after its words. */
 		if (fds[1].revents) {
 			len = read(from, text, sizeof(text) - 1);
 			if (len > 0) {

@@ -57,8 +57,8 @@ static struct control *controls[MAX_CONTROLS];
 struct call {
 	struct control *control;
 	struct puppet *puppet;		/* if the command names one */
-	const char *word;		/* the argument behind the puppet's number, or "" */
-	uint64_t a, b, c;		/* the numbers behind the first argument */
+	const char *word;		/* the argument after the puppet's number, or "" */
+	uint64_t a, b, c;		/* the numbers after the first argument */
 	int count;			/* of arguments in all */
 };
 

@@ -296,7 +296,7 @@ static void witness_signal(int sig)
 	witness_is_cut = 1;
 }
 
-/* A reset that overtakes no byte: behind those that the other end's kernel has. */
+/* A reset that overtakes no byte: after those that the other end's kernel has. */
 static void reset_behind(int fd)
 {
 	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
@@ -309,7 +309,7 @@ static void reset_behind(int fd)
 }
 
 /*
- * What a program saw of its channel, for who cannot look into the program. A cut is told by SIGTERM
+ * What a program saw of its channel, for a test, which cannot look into it. A cut is told by SIGTERM
  * before the input ends.
  */
 static int witness(unsigned int port)

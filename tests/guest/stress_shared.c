@@ -67,7 +67,7 @@ static void wait_for_go(int ready, int go)
 
 /*
  * Writes more than all buffers hold to a service that does not read. The write ends
- * only when the host goes on, after all others are done.
+ * only when the host reads again, after all other workers are done.
  */
 void stress_stall(uint64_t seed, unsigned int number, int ready, int go)
 {

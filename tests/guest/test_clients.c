@@ -7,7 +7,7 @@
 
 /* ---- Bytes in between ---- */
 
-/* An open that goes on polls until its next client is there. */
+/* An open that serves several clients polls until the next one is there. */
 static void await_client(int fd)
 {
 	while (poll_now(fd) & POLLHUP)
@@ -61,7 +61,7 @@ static void two_leave_early(int flags)
 	ctl("close %u", first);
 	await_out_end(fd);
 	answer_stubbornly(fd);
-	/* No byte of the second is lost, and an end stands before and behind them. */
+	/* No byte of the second is lost, and an end stands before and after them. */
 	CHECK_GT(read_behind_ends(fd, 2000, 2), 0);
 	await_out_end(fd);
 	answer_stubbornly(fd);
@@ -163,7 +163,7 @@ TEST(what_is_lost_is_bounded)
 
 /*
  * A large write ends with its client; the next begins with the next one. It is larger than what
- * socket and driver hold and what may be lost behind the end, also where it is copied.
+ * socket and driver hold and what may be lost after the end, also where it is copied.
  */
 TEST(a_write_goes_to_one_client)
 {

@@ -334,7 +334,7 @@ TEST(forward_stops_who_is_not_read)
 	stalled = connect_unix(SOCKET);
 	puppet_await(index);
 	len = fill(stalled, 1, 0);
-	/* Only what fits into buffers was taken, and another connection goes on. */
+	/* Only what fits into buffers was taken, and another connection works. */
 	CHECK_LE(len, 3 * MUCH);
 	other = connect_unix(SOCKET "2");
 	for (int i = 0; i < 100; i++)

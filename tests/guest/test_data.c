@@ -13,7 +13,7 @@ static const size_t sizes[] = { 1, 2, 3, 63, 64, 4095, 4096, 4097, 16383, 16384,
 				65537, 262143, 262145, 1 << 20, (1 << 20) + 1, MUCH };
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
-/* A buffer that begins @skew bytes behind the start of a page. */
+/* A buffer that begins @skew bytes after the start of a page. */
 static char *skewed_alloc(size_t size, size_t skew)
 {
 	char *memory = aligned_alloc(4096, (size + skew + 4095) / 4096 * 4096);
@@ -159,7 +159,7 @@ TEST(the_end_is_for_ever)
 	expect_end(p.fd);
 	set_nonblock(p.fd, true);
 	expect_end(p.fd);
-	/* The other direction goes on. */
+	/* The other direction stays open. */
 	write_pattern(p.fd, 10, 1, 0);
 	expect_got(&p, 10, 1);
 	expect_end(p.fd);
@@ -240,7 +240,7 @@ TEST(epipe_when_the_service_takes_no_more)
 	ctl("noread %u", p.index);
 	CHECK_FAILS(write_until_error(p.fd), EPIPE);
 	CHECK_FAILS(write(p.fd, "x", 1), EPIPE);
-	/* Reading goes on. */
+	/* Reading is still possible. */
 	ctl("send %u 100 1", p.index);
 	read_pattern(p.fd, 100, 1, 0);
 }
@@ -333,7 +333,7 @@ TEST(vectors_with_empty_segments)
 	CHECK(!memcmp(in, out, 10));
 }
 
-/* 1024 pieces of @piece bytes, each with a gap of one byte behind it. */
+/* 1024 pieces of @piece bytes, each with a gap of one byte after it. */
 static void make_pieces(struct iovec *pieces, char *buf, size_t piece)
 {
 	for (int i = 0; i < 1024; i++)

@@ -50,7 +50,7 @@ static void echo(void *arg)
 	echo_once(channel_open("echo", 0), "back again");
 }
 
-/* The hook was used, and all is well behind it. */
+/* The hook was used, and all is well after it. */
 static void expect_ports(void)
 {
 	CHECK(!*parameter_get("debug_fail"));

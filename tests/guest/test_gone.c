@@ -113,7 +113,7 @@ TEST(unbinding_ends_every_call)
 	JOIN(spawn(drain_backlog, NULL));
 }
 
-/* As of a program that has looked the node up before the port goes, and opens it behind that. */
+/* As of a program that has looked the node up before the port goes, and opens it after that. */
 static int open_again(int node)
 {
 	char path[64];

@@ -63,7 +63,7 @@ static void read_and_count(void *arg)
 }
 
 /*
- * The word that the channel gives next must be one of the stream, behind what the
+ * The word that the channel gives next must be one of the stream, after what the
  * dead reader had counted, by no more than its last call. Returns its offset.
  */
 static uint64_t find_offset(int fd, uint64_t counted)
@@ -211,8 +211,8 @@ TEST(killed_in_fsync)
 }
 
 /*
- * Where the module is a debug build a killed caller sleeps right behind the place where it gave
- * its pages away, so that they are freed before it goes on.
+ * Where the module is a debug build a killed caller sleeps right after the place where it gave
+ * its pages away, so that they are freed before the caller continues.
  */
 #define KILLS	     20			/* of a build that is none, at moments as they come */
 #define KILLS_DEBUG  5			/* of callers that had given their pages away */

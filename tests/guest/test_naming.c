@@ -83,7 +83,7 @@ TEST(much_data_behind_the_name)
 	puppet.fd = port_open(PORT_MULTI, 0);
 	memcpy(buf, "puppet", name);
 	pattern_fill(buf + name, len - name, 5, 0);
-	/* The host reads while the write goes on: it needs the puppet's number. */
+	/* The host reads during the write: it needs the puppet's number. */
 	pid_t pid = fork();
 	CHECK_GE(pid, 0);
 	if (!pid) {

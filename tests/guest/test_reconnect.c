@@ -107,7 +107,7 @@ TEST(hup_of_epoll_and_then_0_do_not_ask)
 	CHECK_NOT_ASKED(p.fd, generation);
 }
 
-/* What a poll of an event loop says does not depend on who else has the file. */
+/* What a poll of an event loop says does not depend on which other processes have the file. */
 TEST(another_holder_asks_for_both)
 {
 	struct puppet p = left_and_told(0);

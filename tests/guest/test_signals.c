@@ -182,7 +182,7 @@ TEST(write_ends_with_its_count)
 	pid = spawn(write_until_interrupted, shared);
 	nag(pid, &shared->is_done);
 	JOIN(pid);
-	/* What the counts admit is what arrives, and all else goes on behind it. */
+	/* What the counts admit is what arrives, and all else follows it. */
 	write_pattern(p.fd, 0, 1, 0);
 	ctl("expect %u 1", p.index);
 	ctl("read %u all", p.index);
@@ -227,7 +227,7 @@ static void connect_until_interrupted(void *arg)
 	struct shared *shared = arg;
 
 	catch_usr1(false);
-	/* Not by the library, which goes on until there is an answer. */
+	/* Not by the library, which waits until there is an answer. */
 	CHECK_FAILS(ioctl(shared->fd, MANYPORT_IOC_CONNECT, &connect), EINTR);
 	shared->is_done = 1;
 }
@@ -243,7 +243,7 @@ TEST(connect_ends_with_eintr)
 	pid = spawn(connect_until_interrupted, shared);
 	nag(pid, &shared->is_done);
 	JOIN(pid);
-	/* The attempt goes on; the same call collects its outcome. */
+	/* The attempt continues; the same call collects its outcome. */
 	CHECK_EQ(channel_info(shared->fd).state, MANYPORT_CONNECTING);
 	CHECK_EQ(manyport_connect(shared->fd, "echo"), -EALREADY);
 	ctl("drain backlog");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Users of one port do not starve each other, with the limits that driver and daemon ship
- * with [protocol.md 9.3]: alice takes all that she gets, bob and root go on.
+ * with [protocol.md 9.3]: alice takes all that she gets, bob and root are served.
  */
 #include <grp.h>
 #include <sched.h>
