@@ -7,7 +7,7 @@
 
 #include "attack.h"
 
-/* So many, with a write behind them, are less than a ring has room for. */
+/* So many, with a write after them, are less than a ring has room for. */
 #define PROGRAMS 180
 #define ROUND_TRIPS 1000
 
@@ -177,7 +177,7 @@ static uint64_t longest_round_trip(struct driver *other, uint64_t *offset, struc
 	return longest;
 }
 
-/* Nor another port: its round trips go on while they start. How long they take is only said. */
+/* Nor another port: its round trips are made while they start. How long they take is only said. */
 ATTACK(programs_beside_another_port, AT_CHANNEL)
 {
 	struct driver *other = open_other_port(d);

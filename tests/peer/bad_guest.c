@@ -193,7 +193,7 @@ static bool daemon_lives(void)
 	return false;
 }
 
-/* One attack and what must hold after it. Returns false if there is no point in going on. */
+/* One attack and what must hold after it. Returns false if there is no point in more attacks. */
 static bool try(void (*body)(const void *), const void *context, const char *name,
 		const struct holdings *before)
 {

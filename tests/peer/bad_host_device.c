@@ -53,7 +53,7 @@ const struct attack *attack_find(const char *name, unsigned int *hits, int *how)
 	return NULL;
 }
 
-/* What is true from now on is newer than any lie: else the driver goes on believing that. */
+/* What is true from now on is newer than any lie: else the driver would keep the lie. */
 static void tell_the_truth(struct device *device)
 {
 	for (int i = 0; i < USED_PORTS; i++)

@@ -8,7 +8,7 @@ static bool is_served(const struct answer *answer)
 	       le32toh(answer->result.status) == MP_OK;
 }
 
-/* The honest device has moved all: what is behind @count was not, after all. */
+/* The honest device has moved all: what follows @count was not, after all. */
 static void fault(struct answer *answer, uint32_t count)
 {
 	uint64_t expected = le64toh(answer->request.offset) + count;

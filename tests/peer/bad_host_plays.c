@@ -78,8 +78,8 @@ static void shut_write(int fd)
 }
 
 /*
- * Two holders of one channel: the host keeps the pages of one, who is killed; the other
- * waits for what becomes of them, and must go on when the answers come.
+ * Two holders of one channel: the host keeps the pages of one, which is killed; the other
+ * waits for what becomes of the pages, and must continue when the answers come.
  */
 static int orphan(void (*killed)(int fd), void (*waits)(int fd))
 {
@@ -154,7 +154,7 @@ static int status_of(pid_t pid)
 
 /*
  * A process shuts both directions down, and is killed while a writer's pages are at the host: the
- * read half has ended for all holders, the write half goes on, and the host gets each byte.
+ * read half has ended for all holders, the write half stays, and the host gets each byte.
  */
 static int shutdown_killed(void)
 {

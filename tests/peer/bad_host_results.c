@@ -225,7 +225,7 @@ static void end_of_old(struct answer *answer)
 	answer->result.state.bits |= htole16(MP_ST_IN_END);
 }
 
-/* The first of several gets nothing, those behind it get all. */
+/* The first of several gets nothing, those after it get all. */
 static void gap(struct answer *answer)
 {
 	if (!answer_is_data(answer))

@@ -67,7 +67,7 @@ struct driver_request {
 	uint32_t out_len;
 	uint32_t in_len;
 };
-/* Returns the status; the result is behind driver_result(), bytes behind driver_in(). */
+/* Returns the status; driver_result() has the result, driver_in() the bytes. */
 uint32_t driver_submit(struct driver *driver, const struct driver_request *request);
 const struct mp_result *driver_result(const struct driver *driver);
 const uint8_t *driver_in(const struct driver *driver);

@@ -397,7 +397,7 @@ void peer_expect_broken(struct peer *peer)
 		fds[i] = (struct pollfd){ .fd = peer->queues[i].error, .events = POLLIN };
 	if (poll(fds, peer->queue_count, PEER_WAIT_MS) <= 0)
 		FAIL("the device is not broken");
-	/* The session itself goes on. */
+	/* The session itself continues. */
 	CHECK(peer_get_u64(peer, VHOST_USER_GET_FEATURES));
 	if (peer->protocol_features >> VHOST_USER_PROTOCOL_STATUS & 1)
 		CHECK(peer_get_u64(peer, VHOST_USER_GET_STATUS) & 0x40);

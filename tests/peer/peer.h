@@ -88,7 +88,7 @@ int peer_ask(struct peer *peer, uint32_t request, const void *payload, uint32_t 
 	     const int *fds, int count);
 int peer_ask_u64(struct peer *peer, uint32_t request, uint64_t value, int fd);
 int peer_ask_state(struct peer *peer, uint32_t request, uint32_t index, uint32_t num);
-/* GET_VRING_BASE, which stops the queue. Returns the index to go on from, or -1: closed. */
+/* GET_VRING_BASE, which stops the queue. Returns the index to continue from, or -1: closed. */
 int peer_stop_queue(struct peer *peer, uint32_t index);
 uint64_t peer_get_u64(struct peer *peer, uint32_t request);
 
