@@ -309,8 +309,8 @@ static void reset_behind(int fd)
 }
 
 /*
- * What a program saw of its channel, for a test, which cannot look into it. A cut is told by SIGTERM
- * before the input ends.
+ * What a program saw of its channel, for a test, which cannot look into it. A cut is told by
+ * SIGTERM before the input ends.
  */
 static int witness(unsigned int port)
 {
