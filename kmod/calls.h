@@ -13,6 +13,7 @@ struct pipe_inode_info;
 
 ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock);
 int mp_read_wait(struct mp_channel *ch);
+ssize_t mp_peek(struct mp_channel *ch, struct iov_iter *to, bool nonblock);
 ssize_t mp_splice_read(struct mp_channel *ch, struct pipe_inode_info *pipe, size_t len,
 		       bool nonblock);
 ssize_t mp_write(struct mp_channel *ch, struct iov_iter *from, bool nonblock);

@@ -332,6 +332,13 @@ void mp_fetch_ahead_locked(struct mp_in *in, bool is_reader)
 	}
 }
 
+/* One more may be asked for than there are, though none was read: a caller peeks behind them. */
+void mp_fetch_deepen_locked(struct mp_in *in)
+{
+	lockdep_assert_held(&in->half.link->lock);
+	in->depth = clamp_t(u32, in->busy + in->full + 1, in->depth, MP_DEPTH_MAX);
+}
+
 static void park_locked(struct mp_in *in, u16 flags)
 {
 	struct mp_link *link = in->half.link;

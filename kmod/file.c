@@ -8,6 +8,7 @@
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <linux/user_namespace.h>
 #include <asm/ioctls.h>
 
@@ -276,6 +277,41 @@ static long ioctl_info(struct mp_channel *ch, void __user *arg, u32 size)
 	return ret;
 }
 
+static long do_transfer(struct mp_channel *ch, bool is_send, struct iov_iter *iter, bool nonblock,
+			bool peek)
+{
+	if (nonblock)
+		set_polled(ch);	/* as a call of a non-blocking file */
+	if (is_send)
+		return mp_write(ch, iter, nonblock);
+	return peek ? mp_peek(ch, iter, nonblock) : mp_read(ch, iter, nonblock);
+}
+
+/* The rights of the file are asked as read and write would ask them. */
+static long ioctl_transfer(struct file *file, bool is_send, bool nonblock, const void __user *arg)
+{
+	struct manyport_transfer transfer;
+	void __user *data;
+	struct iov_iter iter;
+	u32 flags;
+
+	if (copy_from_user(&transfer, arg, sizeof(transfer)))
+		return -EFAULT;
+	flags = transfer.flags;
+	if (flags & ~(MANYPORT_TRANSFER_NOWAIT | (is_send ? 0 : MANYPORT_TRANSFER_PEEK)) ||
+	    transfer.size > INT_MAX)
+		return -EINVAL;
+	if (!(file->f_mode & (is_send ? FMODE_WRITE : FMODE_READ)))
+		return -EBADF;
+	data = u64_to_user_ptr(transfer.data);
+	if (!access_ok(data, transfer.size))
+		return -EFAULT;
+	iov_iter_ubuf(&iter, is_send ? WRITE : READ, data, transfer.size);
+	return do_transfer(file->private_data, is_send, &iter,
+			   nonblock || (flags & MANYPORT_TRANSFER_NOWAIT),
+			   flags & MANYPORT_TRANSFER_PEEK);
+}
+
 static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 {
 	u32 bytes;
@@ -304,6 +340,10 @@ static long mp_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	case MANYPORT_IOC_INFO:
 	case MANYPORT_IOC_INFO_1:
 		return ioctl_info(ch, (void __user *)arg, _IOC_SIZE(cmd));
+	case MANYPORT_IOC_RECV:
+	case MANYPORT_IOC_SEND:
+		return ioctl_transfer(file, cmd == MANYPORT_IOC_SEND, nonblock,
+				      (const void __user *)arg);
 	case FIONREAD:
 		return ioctl_count(ch, false, (int __user *)arg);
 	case TIOCOUTQ:

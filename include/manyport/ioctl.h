@@ -62,6 +62,26 @@ struct manyport_connect_as {
  */
 #define MANYPORT_IOC_ABORT	_IO('M', 0x53)
 
+/*
+ * What send() and recv() have beyond write() and read(): one call that need not wait, though the
+ * file may, and a look at bytes that leaves them where they are (MSG_DONTWAIT, MSG_PEEK). Apart
+ * from that SEND is a write and RECV a read of @size bytes at @data: they return how many were
+ * moved, and their errors, and the name may be in the first SEND. PEEK waits for the first byte,
+ * and gives what the driver has then; the same call later may give more. On any other file these
+ * are ENOTTY, so a caller that is not sure what a descriptor is may begin with them.
+ */
+struct manyport_transfer {
+	__u64 data;			/* a pointer */
+	__u32 size;			/* up to 2^31 - 1 */
+	__u32 flags;			/* MANYPORT_TRANSFER_*; others are EINVAL */
+};
+
+#define MANYPORT_TRANSFER_NOWAIT 0x1
+#define MANYPORT_TRANSFER_PEEK	0x2	/* RECV only */
+
+#define MANYPORT_IOC_RECV	_IOW('M', 0x55, struct manyport_transfer)
+#define MANYPORT_IOC_SEND	_IOW('M', 0x56, struct manyport_transfer)
+
 enum manyport_channel_state {
 	MANYPORT_UNNAMED	= 0,
 	MANYPORT_CONNECTING	= 1,
