@@ -15,8 +15,11 @@ HOST_SRC := $(filter-out host/daemon/main.c,$(wildcard host/*/*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(O)/%.o)
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c tests/unit/kernel/test_*.c))
 LIB_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
+# What manyport run loads into a program.
+PRELOAD_OBJ := $(patsubst %.c,$(O)/preload/%.o,$(notdir $(wildcard preload/*.c)) \
+	lib/channel.c lib/explain.c lib/port.c)
 
-all: $(O)/manyportd $(O)/manyport
+all: $(O)/manyportd $(O)/manyport $(O)/manyport-run.so
 
 $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lsystemd
@@ -24,6 +27,14 @@ $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
 # and listening sockets are the daemon's.
 $(O)/manyport: $(patsubst %.c,$(O)/%.o,$(wildcard tools/manyport/*.c)) $(LIB_OBJ) $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) $(if $(SAN),,-static) -o $@ $^
+
+# Only the calls that the library stands in front of can be seen in it.
+$(O)/preload/%.o: ALL_CFLAGS += -fPIC -fvisibility=hidden
+$(O)/preload/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(O)/manyport-run.so: $(PRELOAD_OBJ)
+	$(CC) $(ALL_LDFLAGS) -shared -o $@ $^
 
 $(O)/libhost.a: $(HOST_OBJ)
 	rm -f $@ && ar rcs $@ $^
@@ -119,6 +130,7 @@ endef
 install: all
 	install -D -m 755 $(O)/manyportd $(DESTDIR)$(PREFIX)/sbin/manyportd
 	install -D -m 755 $(O)/manyport $(DESTDIR)$(PREFIX)/bin/manyport
+	install -D -m 644 $(O)/manyport-run.so $(DESTDIR)$(PREFIX)/lib/manyport/manyport-run.so
 	install -D -m 644 man/manyportd.8 $(DESTDIR)$(PREFIX)/share/man/man8/manyportd.8
 	install -D -m 644 man/manyport.1 $(DESTDIR)$(PREFIX)/share/man/man1/manyport.1
 	install -D -m 644 packaging/manyportd.conf.example \

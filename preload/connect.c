@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/* connect(): a channel in the place of a socket. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "preload.h"
+
+static int fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+static int number_of(int fd, int name)
+{
+	socklen_t len = sizeof(int);
+	int value;
+
+	return NEXT(getsockopt)(fd, SOL_SOCKET, name, &value, &len) ? -1 : value;
+}
+
+static bool has_limit(int fd, int name)
+{
+	struct timeval limit = { 0 };
+	socklen_t len = sizeof(limit);
+
+	return !NEXT(getsockopt)(fd, SOL_SOCKET, name, &limit, &len) &&
+	       (limit.tv_sec || limit.tv_usec);
+}
+
+/* May a channel take its place? Else the kernel has the right answer. */
+static bool is_fresh_stream(int fd, const struct target *target)
+{
+	sa_family_t family = target->address.ss_family;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int domain = number_of(fd, SO_DOMAIN);
+
+	return number_of(fd, SO_TYPE) == SOCK_STREAM && number_of(fd, SO_ACCEPTCONN) == 0 &&
+	       (domain == family || (domain == AF_INET6 && family == AF_INET)) &&
+	       NEXT(getpeername)(fd, (struct sockaddr *)&peer, &len);
+}
+
+static void tell(const struct target *target, int error)
+{
+	if (target_verbose)
+		dprintf(STDERR_FILENO, "manyport run: no channel to service '%s' (%s): %s\n",
+			target->service, strerrorname_np(error), manyport_explain(error));
+}
+
+/*
+ * Puts @channel in the place of the socket @fd, in one step: a thread that looks has the one or the
+ * other. A duplicate of the socket stays a socket.
+ */
+static int take_place(int fd, int channel)
+{
+	int flags = fcntl(fd, F_GETFD);
+	struct watch watch = watch_take(fd);
+	int ret = dup3(channel, fd, flags >= 0 && (flags & FD_CLOEXEC) ? O_CLOEXEC : 0);
+	int error = errno;
+
+	watch_put(&watch, fd);
+	return ret < 0 ? -error : 0;
+}
+
+static bool is_begun(int error)
+{
+	return error == -EINPROGRESS || error == -EINTR;
+}
+
+static int replace(int fd, const struct target *target)
+{
+	int flags = fcntl(fd, F_GETFL), channel, named, ret;
+	bool nonblock = flags >= 0 && (flags & O_NONBLOCK);
+
+	channel = manyport_open(target_port, NULL, O_CLOEXEC | (nonblock ? O_NONBLOCK : 0));
+	if (channel < 0)
+		return channel;
+	named = naming_begin(channel, target->service, nonblock);
+	/* After a signal, too, a socket goes on connecting, and a program may poll for it. */
+	ret = !named || is_begun(named) ? take_place(fd, channel) : named;
+	if (!ret)
+		known_set(fd, target);
+	close(channel);
+	return ret ? ret : named;
+}
+
+int connect_replace(int fd, const struct target *target)
+{
+	int before = errno, ret;
+
+	if (!is_fresh_stream(fd, target))
+		return 1;
+	/* Its read() would wait for ever where the socket's gives up. */
+	ret = has_limit(fd, SO_RCVTIMEO) || has_limit(fd, SO_SNDTIMEO) ? -EOPNOTSUPP :
+		replace(fd, target);
+	if (ret && !is_begun(ret))
+		tell(target, -ret);
+	if (ret)
+		return fail(naming_errno(-ret));
+	errno = before;
+	return 0;
+}
+
+int connect_channel(int fd)
+{
+	int ret = naming_ask(fd);
+
+	if (!ret)
+		return 0;
+	return fail(ret == -EINPROGRESS ? EALREADY : naming_errno(-ret));
+}

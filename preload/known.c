@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/* What is remembered of descriptors, and how one is known for a channel. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "preload.h"
+
+/*
+ * A descriptor above these is looked at for each call. Pages that are not touched take no
+ * memory.
+ */
+#define KNOWN_MAX 65536
+
+enum { KNOWN_NOT, KNOWN_OTHER, KNOWN_TARGET };	/* from KNOWN_TARGET on: a target's number */
+
+static _Atomic unsigned char known[KNOWN_MAX];
+
+static unsigned char get(int fd)
+{
+	return fd >= 0 && fd < KNOWN_MAX ? atomic_load_explicit(&known[fd], memory_order_relaxed) :
+					   KNOWN_NOT;
+}
+
+static void set(int fd, unsigned char value)
+{
+	if (fd >= 0 && fd < KNOWN_MAX)
+		atomic_store_explicit(&known[fd], value, memory_order_relaxed);
+}
+
+void known_set(int fd, const struct target *target)
+{
+	set(fd, KNOWN_TARGET + target_number(target));
+}
+
+void known_clear(int fd)
+{
+	if (get(fd) != KNOWN_NOT)
+		set(fd, KNOWN_NOT);
+}
+
+bool known_maybe(int fd)
+{
+	return get(fd) != KNOWN_NOT;
+}
+
+const struct target *known_target(int fd)
+{
+	unsigned char value = get(fd);
+	struct manyport_info info;
+
+	if (value >= KNOWN_TARGET)
+		return target_at(value - KNOWN_TARGET);
+	/* Inherited, or a duplicate: the first socket of that service. */
+	return manyport_info(fd, &info) ? NULL : target_of_service(info.service);
+}
+
+/*
+ * Only the module knows this call, whose number holds the size of its answer, and only a
+ * character device is asked: it may be a port of any device.
+ */
+bool known_is_channel(int fd)
+{
+	struct manyport_info info;
+	int error = errno;
+	struct stat status;
+	bool is_channel = !fstat(fd, &status) && S_ISCHR(status.st_mode) &&
+			  !manyport_info(fd, &info);
+
+	if (!is_channel)
+		known_clear(fd);
+	else if (get(fd) == KNOWN_NOT)
+		set(fd, KNOWN_OTHER);
+	errno = error;
+	return is_channel;
+}

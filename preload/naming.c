@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+/* From an open port to a connected channel. */
+#include <errno.h>
+#include <poll.h>
+
+#include "preload.h"
+
+/*
+ * How long a connect() that may not wait does wait: most names are answered within a round trip,
+ * and a program whose connect() returns 0 has nothing more to ask.
+ */
+#define ANSWER_MS 50
+
+int naming_begin(int fd, const char *service, bool nonblock)
+{
+	struct pollfd answer = { .fd = fd, .events = POLLOUT };
+	int ret;
+
+	if (!*service)
+		return 0;
+	ret = manyport_connect(fd, service);
+	if (ret == -EINPROGRESS && nonblock && poll(&answer, 1, ANSWER_MS) > 0)
+		ret = manyport_connect(fd, service);
+	return ret;
+}
+
+int naming_ask(int fd)
+{
+	struct manyport_info info;
+	int ret = manyport_info(fd, &info);
+
+	if (ret)
+		return ret;
+	switch (info.state) {
+	case MANYPORT_CONNECTING:
+	case MANYPORT_CONNECTED:
+		return *info.service ? manyport_connect(fd, info.service) : -EISCONN;
+	case MANYPORT_REFUSED:
+	case MANYPORT_FAILED:
+	case MANYPORT_GONE:
+	case MANYPORT_ABORTED:
+		return -(int)info.error;
+	default:
+		return -EISCONN;
+	}
+}
+
+int naming_collect(int fd)
+{
+	int ret = naming_ask(fd);
+
+	return ret == -EISCONN ? 0 : ret;
+}
+
+int naming_errno(int error)
+{
+	switch (error) {
+	case ENOENT:	/* the host has no such service */
+	case EBUSY:	/* a limit; EAGAIN, as of a full backlog, is "in progress" to many */
+	case ENODEV:
+	case ENXIO:
+	case EINVAL:
+	case EIO:
+		return ECONNREFUSED;
+	default:
+		return error;
+	}
+}

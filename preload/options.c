@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+/* What a socket says of itself and may be told, of a channel in its place. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "preload.h"
+
+#define BUFFER_SIZE (256 * 1024)	/* what the driver holds for each direction, unless told */
+
+static int fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+static sa_family_t family_of(int fd)
+{
+	const struct target *target = known_target(fd);
+
+	return target ? target->address.ss_family : AF_UNIX;
+}
+
+static int give(void *value, socklen_t *len, const void *from, size_t size)
+{
+	if (*len > size)
+		*len = size;
+	memcpy(value, from, *len);
+	return 0;
+}
+
+static int give_number(void *value, socklen_t *len, int number)
+{
+	return give(value, len, &number, sizeof(number));
+}
+
+/* The error that a socket would have kept for this question. */
+static int pending_error(int fd)
+{
+	int ret = naming_collect(fd);
+
+	return ret == -EINPROGRESS ? 0 : naming_errno(-ret);
+}
+
+static int get_socket(int fd, int name, void *value, socklen_t *len)
+{
+	/* Of a peer that is not known the kernel says the same; a number here would be a lie. */
+	static const struct ucred unknown = { .pid = 0, .uid = -1, .gid = -1 };
+	static const struct timeval no_limit;
+	static const struct linger no_linger;
+
+	switch (name) {
+	case SO_ERROR:
+		return give_number(value, len, pending_error(fd));
+	case SO_TYPE:
+		return give_number(value, len, SOCK_STREAM);
+	case SO_DOMAIN:
+		return give_number(value, len, family_of(fd));
+	case SO_PROTOCOL:
+		return give_number(value, len, family_of(fd) == AF_UNIX ? 0 : IPPROTO_TCP);
+	case SO_SNDBUF:
+	case SO_RCVBUF:
+		return give_number(value, len, BUFFER_SIZE);
+	case SO_RCVLOWAT:
+	case SO_SNDLOWAT:
+		return give_number(value, len, 1);
+	case SO_ACCEPTCONN:
+	case SO_KEEPALIVE:
+	case SO_REUSEADDR:
+	case SO_REUSEPORT:
+	case SO_OOBINLINE:
+	case SO_BROADCAST:
+	case SO_DONTROUTE:
+	case SO_PRIORITY:
+	case SO_MARK:
+	case SO_PASSCRED:
+	case SO_TIMESTAMP:
+	case SO_DEBUG:
+		return give_number(value, len, 0);
+	case SO_RCVTIMEO:
+	case SO_SNDTIMEO:
+		return give(value, len, &no_limit, sizeof(no_limit));
+	case SO_LINGER:
+		return give(value, len, &no_linger, sizeof(no_linger));
+	case SO_PEERCRED:
+		return give(value, len, &unknown, sizeof(unknown));
+	default:
+		return fail(ENOPROTOOPT);
+	}
+}
+
+int option_get(int fd, int level, int name, void *value, socklen_t *len)
+{
+	if (level == SOL_SOCKET)
+		return get_socket(fd, name, value, len);
+	if (level == IPPROTO_TCP && name == TCP_NODELAY && family_of(fd) != AF_UNIX)
+		return give_number(value, len, 1);
+	return fail(family_of(fd) == AF_UNIX ? EOPNOTSUPP : ENOPROTOOPT);
+}
+
+/* A limit of time that read() would not keep is refused; none at all is what there is. */
+static int set_limit(const void *value, socklen_t len)
+{
+	struct timeval limit;
+
+	if (len < sizeof(limit))
+		return fail(EINVAL);
+	memcpy(&limit, value, sizeof(limit));
+	return limit.tv_sec || limit.tv_usec ? fail(EOPNOTSUPP) : 0;
+}
+
+/* A close that cuts what was written is not to be had: close() is the kernel's own. */
+static int set_linger(const void *value, socklen_t len)
+{
+	struct linger linger;
+
+	if (len < sizeof(linger))
+		return fail(EINVAL);
+	memcpy(&linger, value, sizeof(linger));
+	return linger.l_onoff && !linger.l_linger ? fail(EOPNOTSUPP) : 0;
+}
+
+static int set_socket(int name, const void *value, socklen_t len)
+{
+	switch (name) {
+	case SO_RCVTIMEO:
+	case SO_SNDTIMEO:
+		return set_limit(value, len);
+	case SO_LINGER:
+		return set_linger(value, len);
+	/* Of no meaning for a channel, and harmless. */
+	case SO_KEEPALIVE:
+	case SO_REUSEADDR:
+	case SO_REUSEPORT:
+	case SO_OOBINLINE:
+	case SO_BROADCAST:
+	case SO_DONTROUTE:
+	case SO_PRIORITY:
+	case SO_SNDBUF:
+	case SO_RCVBUF:
+	case SO_RCVLOWAT:
+	case SO_PASSCRED:
+	case SO_BUSY_POLL:
+	case SO_DEBUG:
+		return len < sizeof(int) ? fail(EINVAL) : 0;
+	default:
+		return fail(ENOPROTOOPT);
+	}
+}
+
+int option_set(int fd, int level, int name, const void *value, socklen_t len)
+{
+	sa_family_t family;
+
+	if (level == SOL_SOCKET)
+		return set_socket(name, value, len);
+	family = family_of(fd);
+	if (family == AF_UNIX)
+		return fail(EOPNOTSUPP);
+	/* Delays, probes and classes of packets: a channel has no packets. */
+	if (level == IPPROTO_TCP || level == (family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6))
+		return 0;
+	return fail(ENOPROTOOPT);
+}
+
+static int give_address(const void *address, socklen_t size, struct sockaddr *to, socklen_t *len)
+{
+	memcpy(to, address, *len < size ? *len : size);
+	*len = size;
+	return 0;
+}
+
+/* A name for all addresses stands for the nearest. */
+static struct sockaddr_storage near_address(const struct target *target)
+{
+	struct sockaddr_storage address = target->address;
+	struct sockaddr_in *four = (struct sockaddr_in *)&address;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
+
+	if (address.ss_family == AF_INET && four->sin_addr.s_addr == INADDR_ANY)
+		four->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (address.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr))
+		six->sin6_addr = in6addr_loopback;
+	return address;
+}
+
+static int give_unnamed(struct sockaddr *to, socklen_t *len)
+{
+	static const sa_family_t family = AF_UNIX;
+
+	return give_address(&family, sizeof(family), to, len);
+}
+
+int option_peer(int fd, struct sockaddr *address, socklen_t *len)
+{
+	const struct target *target = known_target(fd);
+	struct sockaddr_storage peer;
+	int ret = naming_collect(fd);
+
+	/* Programs that ask for the peer to learn how a connect() went. */
+	if (ret && ret != -ECONNRESET)
+		return fail(ENOTCONN);
+	if (!target)
+		return give_unnamed(address, len);
+	peer = near_address(target);
+	return give_address(&peer, target->len, address, len);
+}
+
+int option_self(int fd, struct sockaddr *address, socklen_t *len)
+{
+	const struct target *target = known_target(fd);
+	struct sockaddr_in four = { .sin_family = AF_INET };
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
+
+	four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (!target || target->address.ss_family == AF_UNIX)
+		return give_unnamed(address, len);
+	return target->address.ss_family == AF_INET ?
+		give_address(&four, sizeof(four), address, len) :
+		give_address(&six, sizeof(six), address, len);
+}
