@@ -23,6 +23,7 @@ static const struct command {
 	{ "connect", run_connect, "standard input and output to a service" },
 	{ "forward", run_forward, "a listening socket, a channel per connection" },
 	{ "list", run_list, "the ports of this guest" },
+	{ "run", run_run, "a program that gets channels for sockets" },
 	{ NULL, NULL, NULL },
 };
 
@@ -33,6 +34,7 @@ static const char help_text[] =
 	"  connect NAME              standard input and output to the service NAME\n"
 	"  forward -L SOCKET:NAME    a listening unix or TCP socket, a channel per connection\n"
 	"  list                      the ports of this guest and what they are\n"
+	"  run -L SOCKET:NAME PROGRAM a program whose connect() to SOCKET gives a channel\n"
 	"\n"
 	"'manyport COMMAND --help' says more about each. The port is the first that has\n"
 	"channels, or the one in $" MANYPORT_PORT_ENV ", or the one given with --port.\n"

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Programs that a preloaded library does not reach: the dynamic linker loads it, into programs that
+ * have one and that do not run with other rights than their caller's; and a program that makes
+ * system calls by itself, as Go's do, never asks it.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "program.h"
+
+#define MAX_HEADERS 64
+/* A script's interpreter may be a script. */
+#define MAX_SCRIPTS 4
+
+static bool is_runnable(const char *path)
+{
+	struct stat status;
+
+	return !stat(path, &status) && S_ISREG(status.st_mode) && !access(path, X_OK);
+}
+
+int program_find(const char *name, char *path, size_t size)
+{
+	const char *folders = getenv("PATH");
+	bool is_there = false;
+
+	if (strchr(name, '/'))
+		return snprintf(path, size, "%s", name) < (int)size ? 0 : -ENAMETOOLONG;
+	if (!folders)
+		folders = "/bin:/usr/bin";
+	for (;; folders++) {
+		int len = strcspn(folders, ":");
+
+		if (snprintf(path, size, "%.*s%s%s", len, folders, len ? "/" : "", name) <
+		    (int)size && is_runnable(path))
+			return 0;
+		is_there |= !access(path, F_OK);
+		folders += len;
+		if (!*folders)
+			return is_there ? -EACCES : -ENOENT;
+	}
+}
+
+/* Reads up to @size bytes at @offset. */
+static bool read_at(int fd, void *to, size_t size, off_t offset)
+{
+	return pread(fd, to, size, offset) == (ssize_t)size;
+}
+
+/* The note that Go's linker writes. */
+static bool is_go_note(int fd, const ElfW(Phdr) *header)
+{
+	struct { ElfW(Nhdr) head; char owner[4]; } note;
+
+	return header->p_type == PT_NOTE && read_at(fd, &note, sizeof(note), header->p_offset) &&
+	       !memcmp(note.owner, "Go\0", sizeof(note.owner));
+}
+
+static const char *look_at_headers(int fd, const ElfW(Ehdr) *elf)
+{
+	ElfW(Phdr) headers[MAX_HEADERS];
+	bool has_linker = false, is_go = false;
+
+	if (elf->e_phentsize != sizeof(headers[0]) || elf->e_phnum > MAX_HEADERS ||
+	    !read_at(fd, headers, elf->e_phnum * sizeof(headers[0]), elf->e_phoff))
+		return NULL;
+	for (int i = 0; i < elf->e_phnum; i++) {
+		has_linker |= headers[i].p_type == PT_INTERP;
+		is_go |= is_go_note(fd, &headers[i]);
+	}
+	if (is_go)
+		return "a Go program, which makes its system calls without the C library";
+	return has_linker ? NULL : "a static program, into which no library is loaded";
+}
+
+/* The same processor and word size as this command, and so as its library? */
+static bool is_of_our_kind(const ElfW(Ehdr) *elf)
+{
+	static ElfW(Ehdr) own;
+	int fd;
+
+	if (!own.e_machine) {
+		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return true;
+		if (!read_at(fd, &own, sizeof(own), 0))
+			own = *elf;
+		close(fd);
+	}
+	return elf->e_machine == own.e_machine &&
+	       elf->e_ident[EI_CLASS] == own.e_ident[EI_CLASS];
+}
+
+/*
+ * Would it run with rights that its caller has not? The linker then takes no library from
+ * outside.
+ */
+static bool changes_rights(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status))
+		return false;
+	return ((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
+	       ((status.st_mode & S_ISGID) && status.st_gid != getegid()) ||
+	       (geteuid() && fgetxattr(fd, "security.capability", NULL, 0) > 0);
+}
+
+/* "#!/bin/sh -e": the interpreter's path, or false. */
+static bool interpreter_of(int fd, char *path, size_t size)
+{
+	char line[PATH_MAX] = "", *begin;
+	ssize_t len = pread(fd, line, sizeof(line) - 1, 0);
+
+	if (len < 3 || memcmp(line, "#!", 2))
+		return false;
+	line[strcspn(line, "\n")] = '\0';
+	begin = line + 2 + strspn(line + 2, " \t");
+	begin[strcspn(begin, " \t")] = '\0';
+	return snprintf(path, size, "%s", begin) < (int)size;
+}
+
+static const char *look(int fd)
+{
+	ElfW(Ehdr) elf;
+
+	if (!read_at(fd, &elf, sizeof(elf), 0) || memcmp(elf.e_ident, ELFMAG, SELFMAG))
+		return NULL;
+	if (changes_rights(fd))
+		return "a program that runs with other rights than yours (setuid), into which no "
+		       "library is loaded";
+	if (!is_of_our_kind(&elf))
+		return "a program for another processor or word size than this command's library";
+	return look_at_headers(fd, &elf);
+}
+
+const char *program_escapes(const char *path)
+{
+	char interpreter[PATH_MAX];
+	const char *why = NULL;
+	bool is_script = true;
+
+	for (int i = 0; is_script && i < MAX_SCRIPTS; i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		/* A file that may be run and not read says nothing. */
+		if (fd < 0)
+			return NULL;
+		is_script = interpreter_of(fd, interpreter, sizeof(interpreter));
+		if (!is_script)
+			why = look(fd);
+		close(fd);
+		path = interpreter;
+	}
+	return why;
+}

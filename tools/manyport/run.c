@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+/* manyport run: starts a program with the library that gives it channels. See preload/preload.h. */
+#include <argp.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <manyport/client.h>
+
+#include "forwarder.h"
+#include "program.h"
+#include "tool.h"
+#include "run_env.h"
+
+#define PRELOAD_ENV "LD_PRELOAD"
+/* As env(1), nohup(1) and a shell have them. */
+enum { EXIT_OURS = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
+
+static const char help_text[] =
+	"Runs PROGRAM, and gives it a channel where it connects to SOCKET."
+	"\v"
+	"SOCKET is the path of a unix socket ('@NAME' is an abstract one), or [ADDR:]PORT of TCP, "
+	"as for 'manyport forward'; it need not exist. connect() to it, in PROGRAM and its "
+	"children, gives a channel to the service NAME in place of the socket, without a relay. "
+	"All other sockets stay what they are.\n\n"
+	"A static program, one that runs with other rights (setuid), and a Go program cannot be "
+	"reached so: use 'manyport forward'.\n\n"
+	"The exit status is PROGRAM's; 125 after an error of this command, 126 if PROGRAM cannot "
+	"be run, 127 if it is not found.\n\n"
+	"Example: manyport run -L /run/db.sock:db -L 6379:redis -- ./server --verbose";
+
+static const struct argp_option options[] = {
+	{ "listen", 'L', "SOCKET:NAME", 0,
+	  "connect() to SOCKET is a channel to the service NAME; may be repeated", 0 },
+	{ "port", 'p', "PORT", 0,
+	  "name of the port, or path of its node (default: $" MANYPORT_PORT_ENV
+	  ", else the first port with channels)", 0 },
+	{ "verbose", 'v', NULL, 0, "say on standard error why a channel is refused", 0 },
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+struct run {
+	const char *port;
+	char sockets[RUN_SOCKETS_MAX * (PATH_MAX + MANYPORT_NAME_SIZE)];
+	size_t len;
+	int count;
+	bool is_verbose;
+	char **program;
+};
+
+/*
+ * The library is beside the installed command's folder, or beside the command that was just
+ * built.
+ */
+static bool find_library(char *path, size_t size)
+{
+	static const char *const places[] = { "/../lib/manyport/", "/" };
+	char self[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[len > 0 ? len : 0] = '\0';
+	if (strrchr(self, '/'))
+		*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (snprintf(path, size, "%s%s%s", self, places[i], RUN_LIBRARY) < (int)size &&
+		    !access(path, R_OK))
+			return true;
+	complain("%s is not there: it belongs beside this command or into %s/../lib/manyport",
+		 RUN_LIBRARY, self);
+	return false;
+}
+
+/* ---- what the library is told ---- */
+
+static int tell_unix(char *text, size_t size, const char *address)
+{
+	char folder[PATH_MAX] = "";
+
+	if (address[0] != '/' && address[0] != '@' && !getcwd(folder, sizeof(folder)))
+		return -1;
+	return snprintf(text, size, "unix:%s%s%s", folder, folder[0] ? "/" : "", address);
+}
+
+static int tell_tcp(char *text, size_t size, const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in *four = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+	char host[INET6_ADDRSTRLEN];
+
+	if (address->ss_family == AF_INET)
+		return snprintf(text, size, "tcp:%s:%u",
+				inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)),
+				ntohs(four->sin_port));
+	return snprintf(text, size, "tcp:[%s]:%u",
+			inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)),
+			ntohs(six->sin6_port));
+}
+
+/* Why this command cannot use what spec_parse() takes, or NULL. */
+static const char *is_unfit(const struct run *run, const char *text, const struct spec *spec)
+{
+	static const struct unix_access none = UNIX_ACCESS(0600);
+	const struct sockaddr_in *four = (const struct sockaddr_in *)&spec->tcp;
+
+	if (run->count == RUN_SOCKETS_MAX)
+		return "too many sockets";
+	if (strchr(text, '\n'))
+		return "a line ends in it";
+	if (spec->is_unix && memcmp(&spec->access, &none, sizeof(none)))
+		return "mode, owner and group are for a socket that is made (manyport forward)";
+	/* The port's number is at the same place in both families. */
+	if (!spec->is_unix && !four->sin_port)
+		return "a port from 1 to 65535";
+	return NULL;
+}
+
+static void add_socket(struct run *run, const char *text, struct argp_state *state)
+{
+	char *to = run->sockets + run->len;
+	size_t room = sizeof(run->sockets) - run->len;
+	struct spec spec;
+	const char *why;
+	int len = 0;
+
+	if (spec_parse(&spec, text, &why) || (why = is_unfit(run, text, &spec)))
+		argp_error(state, "'%s': %s", text, why);
+	len = spec.is_unix ? tell_unix(to, room, spec.address) : tell_tcp(to, room, &spec.tcp);
+	if (len >= 0)
+		len += snprintf(to + len, room - len, "\n%s\n", spec.service);
+	run->len += len > 0 ? len : 0;
+	run->count++;
+	free(spec.address);
+}
+
+static int parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct run *run = state->input;
+
+	switch (key) {
+	case 'L':
+		add_socket(run, arg, state);
+		return 0;
+	case 'p':
+		run->port = arg;
+		return 0;
+	case 'v':
+		run->is_verbose = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		/* This and all that follows are the program's. */
+		run->program = state->argv + state->next - 1;
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_END:
+		if (!run->count)
+			argp_error(state, "no socket: give -L SOCKET:NAME");
+		if (!run->program)
+			argp_error(state, "no PROGRAM");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* ---- the start ---- */
+
+static bool find_port(struct run *run, char *path, size_t size)
+{
+	char why[EXPLAIN_SIZE], stock[64];
+	int ret = manyport_find(run->port, path, size);
+
+	/*
+	 * One process at a time, no errors, no half-close: not what a program takes for a
+	 * socket.
+	 */
+	if (!ret && find_stock_port(path, stock, sizeof(stock)))
+		ret = -ENODEV;
+	if (!ret)
+		return true;
+	explain_refused(why, run->port, NULL, ret);
+	complain("%s", why);
+	return false;
+}
+
+static void set_environment(const struct run *run, const char *port, const char *library)
+{
+	const char *others = getenv(PRELOAD_ENV);
+	char preload[2 * PATH_MAX];
+
+	snprintf(preload, sizeof(preload), "%s%s%s", library, others && *others ? ":" : "",
+		 others ? others : "");
+	setenv(PRELOAD_ENV, preload, true);
+	setenv(RUN_PORT_ENV, port, true);
+	setenv(RUN_SOCKETS_ENV, run->sockets, true);
+	if (run->is_verbose)
+		setenv(RUN_VERBOSE_ENV, "1", true);
+	else
+		unsetenv(RUN_VERBOSE_ENV);
+}
+
+static int start_program(char **program)
+{
+	char path[PATH_MAX];
+	const char *why;
+	int ret = program_find(program[0], path, sizeof(path));
+
+	/* Its children may be of another kind, as those of a static shell are. */
+	why = ret ? NULL : program_escapes(path);
+	if (why)
+		complain("warning: '%s' is %s: it gets no channels here, only what it starts may "
+			 "(manyport forward serves every program)", path, why);
+	if (!ret) {
+		execv(path, program);
+		ret = -errno;
+	}
+	complain("cannot run '%s': %s", program[0], strerror(-ret));
+	return ret == -ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+}
+
+int run_run(int argc, char **argv)
+{
+	static const struct argp parser = { options, parse_option,
+					    "-L SOCKET:NAME... [--] PROGRAM [ARGUMENT...]",
+					    help_text, NULL, NULL, NULL };
+	char port[PATH_MAX], library[PATH_MAX];
+	static struct run run;
+
+	if (argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &run))
+		return EXIT_USAGE;
+	if (!find_library(library, sizeof(library)) || !find_port(&run, port, sizeof(port)))
+		return EXIT_OURS;
+	set_environment(&run, port, library);
+	return start_program(run.program);
+}
