@@ -53,6 +53,9 @@ $(O)/tests/unit/test_connect: ALL_LDFLAGS += -Wl,--wrap=poll
 # The library, with a kernel that the test plays.
 $(O)/tests/unit/test_client: $(LIB_OBJ)
 $(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=write,--wrap=poll
+# The library of manyport run, on a port that the test plays.
+$(O)/tests/unit/test_preload: $(PRELOAD_OBJ)
+$(O)/tests/unit/test_preload: ALL_LDFLAGS += -Wl,--wrap=ioctl
 # The channel core alone, under a binding that the test brings: it needs no ring, memory or device.
 CHANNEL_OBJ := $(filter $(O)/host/base/% $(O)/host/channel/%,$(HOST_OBJ))
 $(O)/tests/unit/test_channel_binding: $(O)/tests/unit/test_channel_binding.o $(CHANNEL_OBJ)
