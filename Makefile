@@ -67,6 +67,10 @@ $(O)/tests/unit/test_device_publish: ALL_LDFLAGS += -Wl,--wrap=ring_publish
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libhost.a -lcmocka
 
+# A program that knows nothing of channels, for manyport run.
+$(O)/tests/recipes/sockets: $(O)/tests/recipes/sockets.o
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
+
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -104,7 +108,7 @@ test-all: test-programs
 # The daemon that serves the guest tests is built with sanitizers.
 test-programs:
 	$(PACKAGES) build kernel world test demo
-	$(MAKE) -j$(JOBS) all unit guest-tests counters peer
+	$(MAKE) -j$(JOBS) all unit guest-tests counters peer $(O)/tests/recipes/sockets
 	$(MAKE) -j$(JOBS) O=$(O)/asan SAN=address,undefined all unit peer
 	$(MAKE) -j$(JOBS) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
 	mkdir -p $(O)/guest-asan

@@ -30,6 +30,14 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self):
+        digest = hashlib.sha256(self.rfile.read(int(self.headers['Content-Length'])))
+        body = digest.hexdigest().encode() + b'\n'
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def log_message(self, *_):
         pass
 
