@@ -5,7 +5,6 @@
  * What is pinned is the caller's until mp_unpin(); who gives it to a device keeps it until the
  * device has given it back, or can touch nothing any more.
  */
-#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -73,43 +72,19 @@ void mp_unpin(struct mp_pinned *pinned, bool is_dirty)
 	kfree(pinned->sg);
 }
 
-/* Copies up to @bytes at @offset of one entry. Returns bytes. */
-static size_t copy_entry(struct scatterlist *sg, size_t offset, size_t bytes, struct iov_iter *to)
-{
-	unsigned long pfn = page_to_pfn(sg_page(sg));
-	size_t done = 0, step, at, copied;
-
-	while (done < bytes && iov_iter_count(to)) {
-		at = sg->offset + offset + done;
-		step = min_t(size_t, bytes - done, PAGE_SIZE - offset_in_page(at));
-		copied = copy_page_to_iter(pfn_to_page(pfn + (at >> PAGE_SHIFT)),
-					   offset_in_page(at), step, to);
-		done += copied;
-		if (copied < step)
-			break;
-	}
-	return done;
-}
-
 /* Copies up to @bytes from behind the first @skip to @to. Returns bytes. */
 size_t mp_pinned_copy(const struct mp_pinned *pinned, size_t skip, size_t bytes,
 		      struct iov_iter *to)
 {
-	size_t copied = 0, step, done;
-	struct scatterlist *sg;
-	unsigned int n;
+	size_t at = pinned->sg->offset + skip, done = 0, step, copied;
 
-	for_each_sg(pinned->sg, sg, pinned->sg_count, n) {
-		if (skip >= sg->length) {
-			skip -= sg->length;
-			continue;
-		}
-		step = min_t(size_t, sg->length - skip, bytes - copied);
-		done = copy_entry(sg, skip, step, to);
-		skip = 0;
-		copied += done;
-		if (done < step || copied == bytes)
+	while (done < bytes) {
+		step = min_t(size_t, bytes - done, PAGE_SIZE - offset_in_page(at));
+		copied = copy_page_to_iter(pinned->pages[at >> PAGE_SHIFT], offset_in_page(at), step, to);
+		done += copied;
+		at += copied;
+		if (copied < step)
 			break;
 	}
-	return copied;
+	return done;
 }
