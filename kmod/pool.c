@@ -3,8 +3,9 @@
  * Large buffers of a port between two uses.
  *
  * A kernel that clears memory at allocation, as distributions' do, writes each large
- * chunk twice. So a few are kept while a port is busy. A second after the last use they
- * are freed; what they held is never shown to any process, as a chunk only leaves the guest.
+ * chunk twice. So a few are kept, for up to a second: of a busy port all are freed once
+ * in a second, which costs nothing beside their use. What they held is never shown to any process,
+ * as a chunk only leaves the guest.
  */
 #include <linux/slab.h>
 
@@ -13,33 +14,22 @@
 
 #define MP_POOL_MAX	8
 
-struct pool_buf {
-	struct list_head node;
-};
-
 static void pool_free_all(struct mp_pool *pool)
 {
-	struct pool_buf *buf, *next;
+	struct list_head *buf, *next;
 	LIST_HEAD(over);
 
 	spin_lock_irq(&pool->lock);
 	list_splice_init(&pool->bufs, &over);
 	pool->count = 0;
 	spin_unlock_irq(&pool->lock);
-	list_for_each_entry_safe(buf, next, &over, node)
+	list_for_each_safe(buf, next, &over)
 		kfree(buf);
 }
 
 static void pool_trim(struct work_struct *work)
 {
-	struct mp_pool *pool = container_of(to_delayed_work(work), struct mp_pool, trim_work);
-
-	if (READ_ONCE(pool->was_used)) {
-		WRITE_ONCE(pool->was_used, false);
-		queue_delayed_work(mp_workqueue, &pool->trim_work, HZ);
-		return;
-	}
-	pool_free_all(pool);
+	pool_free_all(container_of(to_delayed_work(work), struct mp_pool, trim_work));
 }
 
 void mp_pool_init(struct mp_pool *pool)
@@ -62,14 +52,13 @@ void mp_pool_kill(struct mp_pool *pool)
 /* MP_POOL_BYTES, of any content, or NULL. */
 void *mp_pool_get(struct mp_pool *pool)
 {
-	struct pool_buf *buf;
+	struct list_head *buf = NULL;
 
 	spin_lock_irq(&pool->lock);
-	buf = list_first_entry_or_null(&pool->bufs, struct pool_buf, node);
-	if (buf) {
-		list_del(&buf->node);
+	if (pool->count) {
 		pool->count--;
-		pool->was_used = true;
+		buf = pool->bufs.next;
+		list_del(buf);
 	}
 	spin_unlock_irq(&pool->lock);
 	return buf ? buf : kmalloc(MP_POOL_BYTES, GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
@@ -79,12 +68,12 @@ void *mp_pool_get(struct mp_pool *pool)
 /* Also in interrupts. */
 void mp_pool_put(struct mp_pool *pool, void *data)
 {
-	struct pool_buf *buf = data;
+	struct list_head *buf = data;
 	unsigned long flags;
 
 	spin_lock_irqsave(&pool->lock, flags);
 	if (pool->count < MP_POOL_MAX && !pool->is_dead) {
-		list_add(&buf->node, &pool->bufs);
+		list_add(buf, &pool->bufs);
 		if (!pool->count++)
 			queue_delayed_work(mp_workqueue, &pool->trim_work, HZ);
 		buf = NULL;

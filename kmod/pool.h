@@ -14,7 +14,6 @@ struct mp_pool {
 	spinlock_t lock;		/* guards all below; taken in interrupts */
 	struct list_head bufs;
 	unsigned int count;
-	bool was_used;			/* since trim_work looked */
 	bool is_dead;
 	struct delayed_work trim_work;
 };

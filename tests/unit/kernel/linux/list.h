@@ -83,6 +83,8 @@ static inline bool list_is_last(const struct list_head *node, const struct list_
 #define list_first_entry_or_null(head, type, member) \
 	(list_empty(head) ? NULL : list_first_entry(head, type, member))
 #define list_next_entry(pos, member) list_entry((pos)->member.next, __typeof__(*(pos)), member)
+#define list_for_each_safe(pos, n, head)					\
+	for (pos = (head)->next, n = pos->next; pos != (head); pos = n, n = pos->next)
 #define list_for_each_entry(pos, head, member)					\
 	for (pos = list_first_entry(head, __typeof__(*pos), member);		\
 	     &pos->member != (head); pos = list_next_entry(pos, member))
