@@ -145,36 +145,6 @@ static int mp_file_fsync(struct file *file, loff_t start, loff_t end, int datasy
 	return mp_write_flush(file->private_data);
 }
 
-/* @name: an array of MANYPORT_NAME_SIZE. @user: NULL is the opener. */
-static long connect_to(struct mp_channel *ch, const struct mp_user *user, const char *name,
-		       bool nonblock)
-{
-	size_t len = strnlen(name, MANYPORT_NAME_SIZE);
-	long ret;
-
-	if (len > MP_NAME_MAX)
-		return -ENAMETOOLONG;
-	if (!mp_name_is_valid(name, len))
-		return -EINVAL;
-	ret = mp_naming_connect(&ch->naming, user, name, len, nonblock, true);
-	return ret == -EAGAIN ? -EINPROGRESS : ret;
-}
-
-static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __user *arg)
-{
-	struct manyport_connect *connect;
-	long ret;
-
-	if (ch->link.port->is_fixed)
-		return -EOPNOTSUPP;
-	connect = memdup_user(arg, sizeof(*connect));
-	if (IS_ERR(connect))
-		return PTR_ERR(connect);
-	ret = connect_to(ch, NULL, connect->name, nonblock);
-	kfree(connect);
-	return ret;
-}
-
 /*
  * A process that may become a user may speak for that user, as with SCM_CREDENTIALS. The caller is
  * asked, not the opener of the port: a file that was handed on gives no rights of its own.
@@ -190,22 +160,30 @@ static int user_of(const struct manyport_connect_as *connect, struct mp_user *us
 	return ns_capable(ns, CAP_SETUID) && ns_capable(ns, CAP_SETGID) ? 0 : -EPERM;
 }
 
-static long ioctl_connect_as(struct mp_channel *ch, bool nonblock, const void __user *arg)
+/* @arg: struct manyport_connect, which is the end of manyport_connect_as; @as: it is the whole. */
+static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __user *arg, bool as)
 {
-	struct manyport_connect_as *connect;
+	size_t skip = as ? 0 : offsetof(struct manyport_connect_as, name);
+	struct manyport_connect_as connect;
 	struct mp_user user;
-	long ret;
+	size_t len;
+	long ret = 0;
 
 	if (ch->link.port->is_fixed)
 		return -EOPNOTSUPP;
-	connect = memdup_user(arg, sizeof(*connect));
-	if (IS_ERR(connect))
-		return PTR_ERR(connect);
-	ret = user_of(connect, &user);
-	if (!ret)
-		ret = connect_to(ch, &user, connect->name, nonblock);
-	kfree(connect);
-	return ret;
+	if (copy_from_user((void *)&connect + skip, arg, sizeof(connect) - skip))
+		return -EFAULT;
+	if (as)
+		ret = user_of(&connect, &user);
+	if (ret)
+		return ret;
+	len = strnlen(connect.name, sizeof(connect.name));
+	if (len > MP_NAME_MAX)
+		return -ENAMETOOLONG;
+	if (!mp_name_is_valid(connect.name, len))
+		return -EINVAL;
+	ret = mp_naming_connect(&ch->naming, as ? &user : NULL, connect.name, len, nonblock, true);
+	return ret == -EAGAIN ? -EINPROGRESS : ret;
 }
 
 static_assert(MANYPORT_EXITED == MP_REASON_EXITED && MANYPORT_KILLED == MP_REASON_KILLED);
@@ -330,9 +308,9 @@ static long mp_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 
 	switch (cmd) {
 	case MANYPORT_IOC_CONNECT:
-		return ioctl_connect(ch, nonblock, (const void __user *)arg);
 	case MANYPORT_IOC_CONNECT_AS:
-		return ioctl_connect_as(ch, nonblock, (const void __user *)arg);
+		return ioctl_connect(ch, nonblock, (const void __user *)arg,
+				     cmd == MANYPORT_IOC_CONNECT_AS);
 	case MANYPORT_IOC_SHUTDOWN:
 		return mp_shutdown(ch, arg);
 	case MANYPORT_IOC_ABORT:
