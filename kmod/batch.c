@@ -31,8 +31,6 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include <manyport/wire_check.h>
-
 #include "account.h"
 #include "batch.h"
 #include "compat.h"
@@ -159,39 +157,6 @@ static __poll_t batch_settle_locked(struct mp_half *half, struct mp_batch *batch
 	return wake | EPOLLIN | EPOLLOUT;
 }
 
-/* Looks at one answer. Returns what to wake. */
-static __poll_t part_answer_locked(struct mp_link *link, struct mp_part *part,
-				   const struct mp_result *answer)
-{
-	u64 offset = le64_to_cpu(part->req.header.offset);
-	u32 count = le32_to_cpu(answer->count);
-
-	switch (le32_to_cpu(answer->status)) {
-	case MP_FAULT:
-		part->batch->is_faulty = true;	/* the caller copies what is left */
-		fallthrough;
-	case MP_OK:
-		if (le64_to_cpu(answer->offset) != offset + count)
-			return mp_link_break_locked(link, "offset");
-		part->count = count;
-		return 0;
-	case MP_ORDER:
-		/* Only behind a part that came back short: else it would be so for ever. */
-		if (le64_to_cpu(answer->offset) >= offset ||
-		    le64_to_cpu(answer->offset) < part->batch->offset)
-			return mp_link_break_locked(link, "order");
-		return 0;
-	case MP_AGAIN:
-		if (!mp_again_is_valid(answer, mp_half_ready_bit(part->batch->half)))
-			return mp_link_break_locked(link, "again");
-		return 0;
-	case MP_ENDED:
-		return 0;	/* nothing moved; the state says what next */
-	default:
-		return mp_link_break_locked(link, "status");
-	}
-}
-
 /*
  * The answer to a READ or WRITE on the caller's pages. Alone among its kind this one leaves the
  * channel as it was until the last part is back: only then is known what moved without a gap.
@@ -202,9 +167,14 @@ static __poll_t part_taken(struct mp_req *req, int ret, const struct mp_result *
 	struct mp_part *part = container_of(req, struct mp_part, req);
 	struct mp_batch *batch = part->batch;
 	__poll_t wake = 0;
+	u32 status;
 
-	if (!ret)
-		wake = part_answer_locked(batch->half->link, part, answer);
+	if (!ret && mp_half_judge_locked(batch->half, req, answer, batch->offset, &wake)) {
+		status = le32_to_cpu(answer->status);
+		batch->is_faulty |= status == MP_FAULT;	/* the caller copies what is left */
+		if (status == MP_OK || status == MP_FAULT)
+			part->count = le32_to_cpu(answer->count);
+	}
 	batch->is_given_up |= ret == -ENOMEM;
 	batch->is_short |= part->count < part->pinned.len;
 	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */

@@ -17,8 +17,6 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include <manyport/wire_check.h>
-
 #include "account.h"
 #include "chunk.h"
 #include "link.h"
@@ -111,51 +109,29 @@ void mp_chunks_want_locked(struct mp_out *out, bool wanted)
 	count_locked(out);
 }
 
-/*
- * ORDER is for a chunk behind one that came back short: the device expects bytes before
- * it, none that it has taken. Any other would be sent and refused for ever.
- */
-static bool order_is_possible_locked(const struct mp_out *out, const struct mp_chunk *chunk,
-				     const struct mp_result *answer)
-{
-	u64 expected = le64_to_cpu(answer->offset);
-
-	return expected < chunk->offset &&
-	       expected >= list_first_entry(&out->chunks, struct mp_chunk, node)->offset;
-}
-
 /* Takes over one chunk's answer. Returns what to wake. */
 static __poll_t chunk_take_locked(struct mp_out *out, struct mp_chunk *chunk,
 				  const struct mp_result *answer)
 {
-	struct mp_link *link = out->half.link;
-	u32 count = le32_to_cpu(answer->count);
+	u64 first = list_first_entry(&out->chunks, struct mp_chunk, node)->offset;
+	u32 status = le32_to_cpu(answer->status);
+	__poll_t wake = 0;
 
-	switch (le32_to_cpu(answer->status)) {
-	case MP_OK:
-		if (le64_to_cpu(answer->offset) != chunk->offset + count)
-			return mp_link_break_locked(link, "write offset");
+	if (status == MP_FAULT)
+		return mp_link_fault_locked(out->half.link);
+	if (!mp_half_judge_locked(&out->half, &chunk->req, answer, first, &wake))
+		return wake;
+	if (status == MP_ENDED || status == MP_BAD_STATE) {
+		mp_chunks_drop_locked(out);
+		return EPOLLOUT | EPOLLERR;
+	}
+	if (status == MP_OK) {
+		u32 count = le32_to_cpu(answer->count);
+
 		chunk->offset += count;
 		chunk->start += count;
 		out->bytes -= count;
 		out->half.bytes += count;
-		break;
-	case MP_ORDER:
-		if (!order_is_possible_locked(out, chunk, answer))
-			return mp_link_break_locked(link, "write order");
-		break;
-	case MP_AGAIN:
-		if (!mp_again_is_valid(answer, MP_ST_OUT))
-			return mp_link_break_locked(link, "write again");
-		break;
-	case MP_ENDED:
-	case MP_BAD_STATE:
-		mp_chunks_drop_locked(out);
-		return EPOLLOUT | EPOLLERR;
-	case MP_FAULT:
-		return mp_link_fault_locked(link);
-	default:
-		return mp_link_break_locked(link, "write status");
 	}
 	if (chunk->start < chunk->end)
 		out->is_stopped = true;

@@ -20,8 +20,6 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include <manyport/wire_check.h>
-
 #include "account.h"
 #include "fetch.h"
 #include "link.h"
@@ -138,14 +136,17 @@ static __poll_t fetch_settle_locked(struct mp_in *in)
 static __poll_t fetch_take_locked(struct mp_in *in, struct mp_fetch *fetch,
 				  const struct mp_result *answer)
 {
+	u32 status = le32_to_cpu(answer->status), count = le32_to_cpu(answer->count);
 	struct mp_link *link = in->half.link;
-	u64 expected = le64_to_cpu(answer->offset);
-	u32 count = le32_to_cpu(answer->count);
+	__poll_t wake = 0;
 
-	switch (le32_to_cpu(answer->status)) {
-	case MP_OK:
-		if (expected != fetch->offset + count)
-			return mp_link_break_locked(link, "read offset");
+	if (status == MP_FAULT)
+		return mp_link_fault_locked(link);
+	if (status == MP_CANCELLED)
+		in->retry = true;
+	else if (!mp_half_judge_locked(&in->half, &fetch->req, answer, in->half.offset, &wake))
+		return wake;
+	if (status == MP_OK) {
 		if (!count && !(le16_to_cpu(answer->state.bits) & MP_ST_IN_END))
 			return mp_link_break_locked(link, "empty read");
 		fetch->end = count;
@@ -153,30 +154,6 @@ static __poll_t fetch_take_locked(struct mp_in *in, struct mp_fetch *fetch,
 			learn_full_locked(in);
 		else
 			learn_short_locked(in, count);
-		break;
-	case MP_ORDER:
-		/* Only behind one that came back short: else it would be so for ever. */
-		if (expected >= fetch->offset || expected < in->half.offset)
-			return mp_link_break_locked(link, "read order");
-		break;
-	case MP_CANCELLED:
-		in->retry = true;
-		break;
-	case MP_AGAIN:
-		/*
-		 * An event follows, or the state that it would carry has come already,
-		 * on the other queue.
-		 */
-		if (!mp_again_is_valid(answer, MP_ST_IN))
-			return mp_link_break_locked(link, "read again");
-		break;
-	case MP_ENDED:
-	case MP_BAD_STATE:
-		break;	/* the state says why */
-	case MP_FAULT:
-		return mp_link_fault_locked(link);
-	default:
-		return mp_link_break_locked(link, "read status");
 	}
 	if (fetch->end < le32_to_cpu(fetch->req.header.length))
 		in->is_stopped = true;

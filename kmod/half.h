@@ -69,18 +69,15 @@ static inline enum mp_half_state mp_half_state_locked(const struct mp_half *half
 	return MP_HALF_OPEN;
 }
 
-/* The bit that says that a READ or WRITE is worth it. */
-static inline u16 mp_half_ready_bit(const struct mp_half *half)
-{
-	return half->is_read ? MP_ST_IN : MP_ST_OUT;
-}
-
 static inline void mp_half_init(struct mp_half *half, struct mp_link *link, bool is_read)
 {
 	half->link = link;
 	half->is_read = is_read;
 	mp_spin_init(&half->spin);
 }
+
+bool mp_half_judge_locked(const struct mp_half *half, const struct mp_req *req,
+			  const struct mp_result *answer, u64 first, __poll_t *wake);
 
 struct mp_in {
 	struct mp_half half;
