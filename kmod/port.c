@@ -31,41 +31,22 @@ static struct mp_port *to_port(struct device *dev)
 	return container_of(dev, struct mp_port, dev);
 }
 
-static ssize_t name_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%s\n", to_port(dev)->name);
-}
-static DEVICE_ATTR_RO(name);	/* appears with PORT_NAME, as with virtio_console */
+/* An attribute of a port: one line, as @format says, of @value. */
+#define PORT_ATTR(attribute, format, value)						\
+static ssize_t attribute##_show(struct device *dev, struct device_attribute *attr, char *buf) \
+{											\
+	struct mp_port *port = to_port(dev);						\
+											\
+	return sysfs_emit(buf, format "\n", value);					\
+}											\
+static DEVICE_ATTR_RO(attribute)
 
-static ssize_t kind_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%s\n", to_port(dev)->is_fixed ? "fixed" : "multi-open");
-}
-static DEVICE_ATTR_RO(kind);
-
-static ssize_t channels_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%u\n", READ_ONCE(to_port(dev)->ledger.channels));
-}
-static DEVICE_ATTR_RO(channels);
-
-static ssize_t max_channels_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%u\n", to_port(dev)->max_channels);
-}
-static DEVICE_ATTR_RO(max_channels);
-
-static ssize_t memory_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%ld\n", atomic_long_read(&to_port(dev)->ledger.bytes));
-}
-static DEVICE_ATTR_RO(memory);
-
-static ssize_t linger_expired_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%ld\n", atomic_long_read(&to_port(dev)->linger_expired));
-}
-static DEVICE_ATTR_RO(linger_expired);
+PORT_ATTR(name, "%s", port->name);	/* appears with PORT_NAME, as with virtio_console */
+PORT_ATTR(kind, "%s", port->is_fixed ? "fixed" : "multi-open");
+PORT_ATTR(channels, "%u", READ_ONCE(port->ledger.channels));
+PORT_ATTR(max_channels, "%u", port->max_channels);
+PORT_ATTR(memory, "%ld", atomic_long_read(&port->ledger.bytes));
+PORT_ATTR(linger_expired, "%ld", atomic_long_read(&port->linger_expired));
 
 static struct attribute *port_attrs[] = {
 	&dev_attr_kind.attr,
