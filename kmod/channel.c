@@ -91,7 +91,7 @@ static __poll_t channel_changed_locked(struct mp_link *link, u16 old)
 /*
  * Whatever can move now, moves: unsent chunks, the fetch for a polled channel, a CANCEL, a fixed
  * port's reconnection; memory for a READ that nothing asks for is given back. Once for each
- * answer and each event, behind all that it changed. Returns what to wake.
+ * answer and each event, after all that it changed. Returns what to wake.
  */
 static __poll_t channel_progress_locked(struct mp_link *link)
 {
@@ -222,7 +222,7 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 	ret = mp_link_take_slot(&ch->link);
 	if (ret)
 		goto err_channel;
-	/* Either this is seen, or who fails the port's channels finds this one in the table. */
+	/* Either this is seen, or mp_channel_fail_all() finds this channel in the table. */
 	if (READ_ONCE(port->is_gone))
 		ret = -ENODEV;
 	else if (READ_ONCE(port->is_broken))

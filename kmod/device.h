@@ -26,7 +26,7 @@ struct mp_device {
 
 	/* Limits from HELLO [protocol.md 9.1]; constant once ports exist. */
 	u32 max_channels, max_io, max_segments, linger_ms;
-	u16 version;			/* that was chosen; likewise */
+	u16 version;			/* of the protocol: chosen; constant once ports exist */
 
 	struct virtqueue **vqs;
 	struct mp_pair *pairs;		/* by id */

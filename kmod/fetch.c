@@ -33,7 +33,7 @@ module_param(receive_buffer, uint, 0644);
 MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (262144)");
 
 #define MP_FETCH_MIN	4096U	/* with its header */
-#define MP_FETCH_MAX	65536U	/* likewise */
+#define MP_FETCH_MAX	65536U	/* with its header */
 #define MP_DEPTH_MAX	8U
 
 static void fetch_free(struct mp_in *in, struct mp_fetch *fetch)

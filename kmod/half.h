@@ -91,11 +91,11 @@ struct mp_in {
 	bool is_polled;			/* IN makes the driver fetch [protocol.md 7.4] */
 	bool is_stopped;		/* one came back short: wait for the others */
 	bool fetch_failed;		/* there was no memory for one */
-	bool is_small;			/* one found no memory on its way: a page at most */
-	bool is_failed;			/* nor did that one: for the reader who waits */
+	bool is_small;			/* a READ found no memory on its way: a page at most */
+	bool is_failed;			/* a page found none either: for a reader that waits */
 	bool retry;			/* a parked READ came back with nothing: ask again */
 	bool copying;			/* a reader copies from a fetch or half.batch, unlocked */
-	bool forget;			/* what it copies from is to be dropped behind that */
+	bool forget;			/* when that copy ends, what was fetched is dropped */
 	bool turn;			/* bytes were read since the last write */
 	bool end_owed;			/* fixed port: no reader was told the last end */
 	u32 want;			/* how many bytes the last read by copy asked for */

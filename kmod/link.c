@@ -162,7 +162,7 @@ void mp_link_demand_locked(struct mp_link *link, bool wanted, bool held)
 }
 
 /*
- * The channel is over: every call gets @error from now on. Progress behind this, in the same
+ * The channel is over: every call gets @error from now on. Progress after this, in the same
  * section, drops what cannot be sent any more. Returns what to wake.
  */
 __poll_t mp_link_fail_locked(struct mp_link *link, int error)

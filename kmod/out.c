@@ -54,7 +54,7 @@ int mp_out_state_locked(const struct mp_out *out)
 	return state == MP_HALF_FAILED ? -ECONNRESET : -EPIPE;
 }
 
-/* May a WRITE of a call's own pages be sent now? It goes behind all that was copied. */
+/* May a WRITE of a call's own pages be sent now? Its bytes follow all that was copied. */
 bool mp_out_may_move_locked(const struct mp_half *half)
 {
 	const struct mp_out *out = container_of(half, struct mp_out, half);

@@ -3,8 +3,8 @@
  * A port's two queues, looked at together.
  *
  * All answers and events are handled by pair_poll(), which does a bounded amount of work. It
- * is called by an interrupt, by a call that spins or looks once, and by the timer of those
- * who hold bytes back. Where the budget was not enough the pair is scheduled: a work item goes on,
+ * is called by an interrupt, by a call that spins or looks once, and by the timer of channels
+ * that hold bytes back. Where the budget was not enough the pair is scheduled: a work item goes on,
  * and interrupts leave the pair alone until it has found nothing more. So a device that answers
  * on and on costs processor time, but neither a long interrupt nor a processor.
  *
@@ -61,7 +61,7 @@ void mp_pair_look(struct mp_pair *pair)
 		pair_schedule(pair);
 }
 
-/* Likewise, but soon, and not by the caller. */
+/* Handles what is there soon, from the work item. */
 void mp_pair_look_later(struct mp_pair *pair)
 {
 	queue_work(mp_workqueue, &pair->work);

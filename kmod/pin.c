@@ -2,8 +2,8 @@
 /*
  * User pages to a scatterlist and back.
  *
- * What is pinned is the caller's until mp_unpin(); who gives it to a device keeps it until the
- * device has given it back, or can touch nothing any more.
+ * What is pinned is the caller's until mp_unpin(). A caller that gives pages to a device keeps them
+ * until the device has given them back, or can touch nothing any more.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>

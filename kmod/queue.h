@@ -42,7 +42,7 @@ struct mp_queue {
 	spinlock_t lock;		/* guards all below */
 	struct virtqueue *vq;
 	bool is_dead;			/* nothing may be added any more */
-	bool is_broken;			/* likewise, but the device may still answer */
+	bool is_broken;			/* nothing may be added; the device may still answer */
 	unsigned int tries;		/* of additions in a row that failed for lack of memory */
 	struct delayed_work retry_work;	/* the next */
 	struct list_head inflight;	/* the device holds them */

@@ -2,9 +2,9 @@
 /*
  * From the service into a pipe.
  *
- * The kernel calls with the pipe's lock held, and who waits for that lock cannot be killed. So a
- * channel is waited for with the lock dropped, and read only by calls that do not wait. The
- * kernel's own helpers read as the file's flags say, and so wait with the lock held.
+ * The kernel calls with the pipe's lock held, and a process that waits for that lock cannot be
+ * killed. So a channel is waited for with the lock dropped, and read only by calls that do not
+ * wait. The kernel's own helpers read as the file's flags say, and so wait with the lock held.
  */
 #include <linux/bvec.h>
 #include <linux/gfp.h>

@@ -3,7 +3,7 @@
  * CANCEL and CLOSE. Both may use the descriptors that are kept of the transmit queue, and as many
  * are kept as one request needs: so they share one, which is part of the channel. One that is due
  * while the request is at the device goes when that is back: CANCEL by cancel_again, CLOSE
- * because the channel tries again behind every answer.
+ * because the channel tries again after every answer.
  *
  * link->urgent and its request are written here only, with link->lock.
  */
@@ -91,7 +91,7 @@ void mp_urgent_cancel_locked(struct mp_link *link)
 						   MP_OP_CANCEL, 0, 0);
 }
 
-/* Behind an answer: sends a CANCEL that was due, if any READ is out still (@is_wanted). */
+/* After an answer: sends a CANCEL that was due, if any READ is out still (@is_wanted). */
 void mp_urgent_again_locked(struct mp_link *link, bool is_wanted)
 {
 	struct mp_urgent *urgent = &link->urgent;
