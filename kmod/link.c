@@ -93,7 +93,7 @@ static struct mp_link *link_find(struct mp_port *port, u32 slot, u32 generation)
 	return link;
 }
 
-/* Naming goes on to @phase. */
+/* Naming goes on to @phase. What was said of the attempt before does not count in the next. */
 void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
 {
 	static const bool may[][4] __maybe_unused = {
@@ -107,6 +107,19 @@ void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
 	lockdep_assert_held(&link->lock);
 	mp_assert(may[link->phase][phase]);
 	link->phase = phase;
+	if (phase != MP_PHASE_NAMING)
+		return;
+	link->bits &= ~MP_ST_REFUSED;
+	link->reason = MP_REASON_NONE;
+	link->is_closed = false;
+}
+
+/* CONNECT was answered with MP_BUSY: the device made no channel. */
+void mp_link_refused_locked(struct mp_link *link)
+{
+	mp_link_become_locked(link, MP_PHASE_REFUSED);
+	link->reason = MP_REASON_BUSY;
+	link->is_closed = true;
 }
 
 /* The next generation: the device has said nothing of it, and answers to the last count no more. */

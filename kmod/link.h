@@ -108,6 +108,7 @@ void mp_link_free_slot(struct mp_link *link);
 void mp_link_put(struct mp_link *link);
 void mp_link_renew_locked(struct mp_link *link);
 void mp_link_become_locked(struct mp_link *link, enum mp_phase phase);
+void mp_link_refused_locked(struct mp_link *link);
 
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset);

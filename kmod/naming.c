@@ -44,9 +44,7 @@ static __poll_t connect_take_locked(struct mp_naming *naming, const struct mp_re
 		return mp_link_fault_locked(link);
 	if (status != MP_BUSY || link->phase != MP_PHASE_NAMING)
 		return mp_link_break_locked(link, "connect");
-	mp_link_become_locked(link, MP_PHASE_REFUSED);
-	link->reason = MP_REASON_BUSY;
-	link->is_closed = true;	/* the device made no channel */
+	mp_link_refused_locked(link);
 	return EPOLLIN | EPOLLOUT | EPOLLERR;
 }
 
@@ -119,8 +117,6 @@ int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *conne
 	mp_req_init(&connect->req, connect_taken);
 	mp_req_payload(&connect->req, &connect->connect, sizeof(connect->connect) + name_len,
 		       false);
-	link->bits &= ~MP_ST_REFUSED;
-	link->reason = MP_REASON_NONE;
 	mp_link_become_locked(link, MP_PHASE_NAMING);
 	naming->is_collected = false;
 	ret = mp_link_send_locked(link, link->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
@@ -167,7 +163,7 @@ int mp_naming_fixed(struct mp_naming *naming)
 	ret = link->error ? link->error : mp_naming_send_locked(naming, naming->connect_req);
 	if (ret) {
 		ret = submit_error(ret);
-		link->error = ret;
+		mp_link_fail_locked(link, ret);
 		link->is_closed = true;	/* so that the release gives the slot back */
 	}
 	spin_unlock_irq(&link->lock);
@@ -252,11 +248,10 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 	if (may_start_locked(naming, same, may_retry)) {
 		swap(naming->name, copy);
 		naming->user = who;
-		link->is_closed = false;
 		same = true;
 		ret = mp_naming_send_locked(naming, connect);
 		if (ret)
-			link->error = submit_error(ret);
+			mp_link_fail_locked(link, submit_error(ret));
 		else
 			connect = NULL;
 	}
