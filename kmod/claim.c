@@ -294,7 +294,7 @@ err_workqueue:
 /* No device is bound any more. Those that are bound stay so until the driver is unregistered. */
 void mp_claim_stop(void)
 {
-	driver_remove_file(claim_driver, &driver_attr_claim);	/* waits for those that write to it */
+	driver_remove_file(claim_driver, &driver_attr_claim);	/* waits for its writers */
 	bus_unregister_notifier(claim_driver->bus, &claim_notifier);
 	destroy_workqueue(claim_workqueue);
 }

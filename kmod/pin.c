@@ -80,7 +80,8 @@ size_t mp_pinned_copy(const struct mp_pinned *pinned, size_t skip, size_t bytes,
 
 	while (done < bytes) {
 		step = min_t(size_t, bytes - done, PAGE_SIZE - offset_in_page(at));
-		copied = copy_page_to_iter(pinned->pages[at >> PAGE_SHIFT], offset_in_page(at), step, to);
+		copied = copy_page_to_iter(pinned->pages[at >> PAGE_SHIFT], offset_in_page(at), step,
+					   to);
 		done += copied;
 		at += copied;
 		if (copied < step)
