@@ -77,11 +77,12 @@ size_t mp_pinned_copy(const struct mp_pinned *pinned, size_t skip, size_t bytes,
 		      struct iov_iter *to)
 {
 	size_t at = pinned->sg->offset + skip, done = 0, step, copied;
+	struct page *page;
 
 	while (done < bytes) {
 		step = min_t(size_t, bytes - done, PAGE_SIZE - offset_in_page(at));
-		copied = copy_page_to_iter(pinned->pages[at >> PAGE_SHIFT], offset_in_page(at), step,
-					   to);
+		page = pinned->pages[at >> PAGE_SHIFT];
+		copied = copy_page_to_iter(page, offset_in_page(at), step, to);
 		done += copied;
 		at += copied;
 		if (copied < step)
