@@ -40,7 +40,7 @@ static void give_event(struct port *port, const struct mp_event *event)
 	struct held *buffer = list_entry(list_pop(&port->events), struct held, link);
 	struct queue *rx = port->rx;
 
-	if (map_write(rx->ring->mem, buffer->segments, buffer->count, event, sizeof(*event)) < 0)
+	if (map_write(rx->ring->mem, port_held(buffer), event, sizeof(*event)) < 0)
 		state_break(port->device, "an event buffer is not in guest memory any more");
 	else
 		queue_give(rx, buffer->head, sizeof(*event));

@@ -17,8 +17,8 @@
 static void report_fault(const struct request *request)
 {
 	struct device *device = request->port->device;
-	const struct ring_segment *segments = request->segments;
-	unsigned int count = request->segment_count;
+	const struct ring_segment *segments = request->segments.first;
+	unsigned int count = request->segments.count;
 	uint64_t done = request->skip + request->payload.moved;
 
 	mem_guard_probe(request->payload.iov, request->payload.count);

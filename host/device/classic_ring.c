@@ -142,8 +142,8 @@ static void lose_bytes(struct queue *queue, struct classic_open *open,
 {
 	if (open->is_discarding)
 		return;
-	state_report_segments(queue->device, queue->ring->mem, chain->segments, chain->readable,
-			      "the open that wrote there ends with an error");
+	queue_report_missing(queue, map_readable(chain),
+			     "the open that wrote there ends with an error");
 	if (open->channel)
 		fail(open->channel);
 	else
@@ -158,8 +158,8 @@ static void handle_chain(struct queue *queue, struct classic_open *open,
 	struct iovec *iov = queue->scratch->iov;
 	bool is_counted = open->is_ended;	/* else its end, if now, does not see this chain */
 	size_t done = 0, size;
-	int count = map_range(queue->ring->mem, chain->segments, chain->readable, *skip,
-			      UINT64_MAX, iov, CHAIN_IOVS);
+	int count = map_range(queue->ring->mem, map_readable(chain), *skip, UINT64_MAX, iov,
+			      CHAIN_IOVS);
 
 	if (count < 0) {
 		lose_bytes(queue, open, chain);
@@ -211,17 +211,14 @@ int classic_ring_take_tx(struct queue *queue)
 static int fill_chain(struct queue *queue, struct classic_channel *channel,
 		      const struct ring_chain *chain)
 {
-	const struct ring_segment *writable = chain->segments + chain->readable;
 	struct bytes bytes = { .iov = queue->scratch->iov, .is_once = true };
-	int count = map_range(queue->ring->mem, writable, chain->writable, 0, UINT64_MAX,
-			      bytes.iov, CHAIN_IOVS);
+	int count = map_range(queue->ring->mem, map_writable(chain), 0, UINT64_MAX, bytes.iov,
+			      CHAIN_IOVS);
 	enum moved result;
 
-	if (count < 0)
-		state_report_segments(queue->device, queue->ring->mem, writable, chain->writable,
-				      "a receive buffer cannot be written");
 	if (count <= 0)
-		return -EPROTO;
+		return queue_report_missing(queue, map_writable(chain),
+					    "a receive buffer cannot be written");
 	/* A chain may name the same memory again and again: more bytes than a u32 can count. */
 	bytes.count = iov_clip(bytes.iov, count, CHAIN_BYTES);
 	result = transfer_read(&channel->channel, &bytes);

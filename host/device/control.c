@@ -16,10 +16,10 @@
 #include "device/life.h"
 #include "device/map.h"
 
-/* A header and the longest payload: a name. */
+/* A header and the longest payload, a name: as the driver gets them. */
 struct message {
 	struct virtio_console_control header;
-	uint8_t payload[256];
+	uint8_t payload[256];		/* right behind the header */
 	size_t len;		/* of the payload */
 };
 
@@ -133,27 +133,22 @@ static int take_buffer(struct queue *queue, struct ring_chain *chain)
 	} while (true);
 }
 
-static void send_next(struct device *device, struct queue *queue, const struct ring_chain *chain)
+/* Returns 0 or -EPROTO. */
+static int send_next(struct device *device, struct queue *queue, const struct ring_chain *chain)
 {
 	struct message message;
-	uint8_t bytes[sizeof(message.header) + sizeof(message.payload)];
 	size_t len = 0;
 
 	if (make_next(device, &message)) {
 		len = sizeof(message.header) + message.len;
-		memcpy(bytes, &message.header, sizeof(message.header));
-		memcpy(bytes + sizeof(message.header), message.payload, message.len);
 		if (len > chain->writable_len)
 			len = chain->writable_len;
 	}
-	if (map_write(queue->ring->mem, chain->segments + chain->readable,
-		      chain->writable, bytes, len) < 0) {
-		state_report_segments(device, queue->ring->mem, chain->segments + chain->readable,
-				       chain->writable, "a control message cannot be written");
-		state_break(device, "a control buffer is not in guest memory");
-		return;
-	}
+	if (map_write(queue->ring->mem, map_writable(chain), &message, len) < 0)
+		return queue_report_missing(queue, map_writable(chain),
+					    "a control message cannot be written");
 	queue_give(queue, chain->head, len);
+	return 0;
 }
 
 void control_send(struct device *device)
@@ -166,11 +161,10 @@ void control_send(struct device *device)
 	while (queue->ring && !device->is_broken &&
 	       (device->hello_due || !list_is_empty(&device->due))) {
 		ret = take_buffer(queue, chain);
-		if (ret < 0)
-			state_break(device, "the control receive queue breaks the rules");
-		if (ret <= 0)
+		if (!ret)
 			return;
-		send_next(device, queue, chain);
+		if (ret < 0 || send_next(device, queue, chain) < 0)
+			state_break(device, "the control receive queue breaks the rules");
 	}
 }
 
@@ -267,14 +261,12 @@ int control_receive(struct queue *queue)
 		struct virtio_console_control header;
 		struct mp_hello hello;
 	} message;
-	ssize_t len = map_read(queue->ring->mem, chain, &message, sizeof(message));
+	ssize_t len = map_read(queue->ring->mem, map_readable(chain), &message, sizeof(message));
 	uint16_t event;
 
-	if (len < 0) {
-		state_report_segments(device, queue->ring->mem, chain->segments,
-				      chain->readable, "a control message cannot be read");
-		return -EPROTO;
-	}
+	if (len < 0)
+		return queue_report_missing(queue, map_readable(chain),
+					    "a control message cannot be read");
 	/* At once, whatever it holds: a driver may be spinning on it [protocol.md 3.6]. */
 	queue_give(queue, chain->head, 0);
 	if (len < (ssize_t)sizeof(message.header))

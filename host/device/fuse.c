@@ -51,21 +51,17 @@ static int answer_request(struct queue *queue, const struct ring_chain *chain)
 	struct answer answer;
 	size_t len;
 
-	if (map_read(mem, chain, &request, sizeof(request)) < 0)
-		goto out_of_reach;
+	if (map_read(mem, map_readable(chain), &request, sizeof(request)) < 0)
+		return queue_report_missing(queue, map_readable(chain),
+					    "a FUSE request cannot be read");
 	len = make_answer(queue->device, &request, &answer);
 	if (len > chain->writable_len)
 		len = 0;
-	if (map_write(mem, chain->segments + chain->readable, chain->writable, &answer, len) < 0)
-		goto out_of_reach;
+	if (map_write(mem, map_writable(chain), &answer, len) < 0)
+		return queue_report_missing(queue, map_writable(chain),
+					    "a FUSE request cannot be answered");
 	queue_give(queue, chain->head, len);
 	return 1;
-
-out_of_reach:
-	state_report_segments(queue->device, mem, chain->segments,
-			      chain->readable + chain->writable,
-			      "a FUSE request cannot be answered");
-	return -EPROTO;
 }
 
 int fuse_take(struct queue *queue)

@@ -9,30 +9,30 @@
 #include "base/iov.h"
 #include "device/map.h"
 
-int map_range(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-	      uint64_t skip, uint64_t len, struct iovec *iov, int max)
+int map_range(const struct mem *mem, struct segments part, uint64_t skip, uint64_t len,
+	      struct iovec *iov, int max)
 {
 	int total = 0;
 
-	for (unsigned int i = 0; i < count && len; i++) {
-		uint64_t addr = segments[i].addr.value, part = segments[i].len;
+	for (unsigned int i = 0; i < part.count && len; i++) {
+		uint64_t addr = part.first[i].addr.value, size = part.first[i].len;
 		int n;
 
-		if (skip >= part) {
-			skip -= part;
+		if (skip >= size) {
+			skip -= size;
 			continue;
 		}
 		if (__builtin_add_overflow(addr, skip, &addr))
 			return -EFAULT;
-		part -= skip;
+		size -= skip;
 		skip = 0;
-		if (part > len)
-			part = len;
-		n = mem_iov(mem, gpa(addr), part, iov + total, max - total);
+		if (size > len)
+			size = len;
+		n = mem_iov(mem, gpa(addr), size, iov + total, max - total);
 		if (n < 0)
 			return n;
 		total += n;
-		len -= part;
+		len -= size;
 	}
 	return total;
 }
@@ -40,19 +40,18 @@ int map_range(const struct mem *mem, const struct ring_segment *segments, unsign
 /* For messages, however they are cut: the longest is a header and a name. */
 #define FRONT_IOVS (8 + 256)
 
-ssize_t map_read(const struct mem *mem, const struct ring_chain *chain, void *buf, size_t len)
+ssize_t map_read(const struct mem *mem, struct segments part, void *buf, size_t len)
 {
 	struct iovec iov[FRONT_IOVS];
-	int count = map_range(mem, chain->segments, chain->readable, 0, len, iov, FRONT_IOVS);
+	int count = map_range(mem, part, 0, len, iov, FRONT_IOVS);
 
 	return count < 0 ? count : (ssize_t)iov_copy_out(iov, count, 0, buf, len);
 }
 
-ssize_t map_write(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-		  const void *buf, size_t len)
+ssize_t map_write(const struct mem *mem, struct segments part, const void *buf, size_t len)
 {
 	struct iovec iov[FRONT_IOVS];
-	int n = map_range(mem, segments, count, 0, len, iov, FRONT_IOVS);
+	int count = map_range(mem, part, 0, len, iov, FRONT_IOVS);
 
-	return n < 0 ? n : (ssize_t)iov_copy_in(iov, n, 0, buf, len);
+	return count < 0 ? count : (ssize_t)iov_copy_in(iov, count, 0, buf, len);
 }

@@ -10,16 +10,30 @@
 
 #include "ring/ring.h"
 
+/* A part of a chain: all that is readable, or all that is writable. */
+struct segments {
+	const struct ring_segment *first;
+	unsigned int count;
+};
+
+static inline struct segments map_readable(const struct ring_chain *chain)
+{
+	return (struct segments){ chain->segments, chain->readable };
+}
+
+static inline struct segments map_writable(const struct ring_chain *chain)
+{
+	return (struct segments){ chain->segments + chain->readable, chain->writable };
+}
+
 /*
- * Describes @len bytes behind the first @skip of @count @segments in @iov; fewer where the
- * segments end. Returns the number of iovecs, -EFAULT (not guest memory) or -E2BIG.
+ * Describes @len bytes behind the first @skip of @part in @iov; fewer where the part ends. Returns
+ * the number of iovecs, -EFAULT (not guest memory) or -E2BIG.
  */
-int map_range(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-	      uint64_t skip, uint64_t len, struct iovec *iov, int max);
-/* Copies @len bytes of the readable part. Returns bytes copied, or -errno. */
-ssize_t map_read(const struct mem *mem, const struct ring_chain *chain, void *buf, size_t len);
-/* Copies @len bytes into the writable @segments. Returns bytes copied, or -errno. */
-ssize_t map_write(const struct mem *mem, const struct ring_segment *segments, unsigned int count,
-		  const void *buf, size_t len);
+int map_range(const struct mem *mem, struct segments part, uint64_t skip, uint64_t len,
+	      struct iovec *iov, int max);
+/* Copy @len bytes out of, or into, the front of @part. Return bytes copied, or -errno. */
+ssize_t map_read(const struct mem *mem, struct segments part, void *buf, size_t len);
+ssize_t map_write(const struct mem *mem, struct segments part, const void *buf, size_t len);
 
 #endif

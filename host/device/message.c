@@ -9,17 +9,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/iov.h"
 #include "device/message.h"
 
-/* A header may be split into single bytes. */
-#define HEADER_IOVS ((int)sizeof(struct mp_request))
-
-/* Describes the result in front of @count writable @segments. False: not guest memory. */
-static bool map_result(struct request *request, const struct ring_segment *segments,
-		       unsigned int count)
+/* Describes the result in front of @writable. False: not guest memory. */
+static bool map_result(struct request *request, struct segments writable)
 {
-	request->result_count = map_range(request->queue->ring->mem, segments, count, 0,
+	request->result_count = map_range(request->queue->ring->mem, writable, 0,
 					  sizeof(struct mp_result), request->result, RESULT_IOVS);
 	return request->result_count >= 0;
 }
@@ -30,26 +25,18 @@ static bool map_result(struct request *request, const struct ring_segment *segme
  */
 static int parse(struct request *request, const struct ring_chain *chain, struct mp_request *wire)
 {
-	const struct mem *mem = request->queue->ring->mem;
-	const struct ring_segment *writable = chain->segments + chain->readable;
-	struct iovec header[HEADER_IOVS];
-	int count;
+	ssize_t len;
 
 	if (chain->writable_len < sizeof(struct mp_result))
 		return -EPROTO;
-	if (!map_result(request, writable, chain->writable)) {
-		state_report_segments(request->port->device, mem, writable, chain->writable,
-				      "a result cannot be written");
-		return -EPROTO;
-	}
-	count = map_range(mem, chain->segments, chain->readable, 0, sizeof(*wire), header,
-			  HEADER_IOVS);
-	if (count < 0) {
-		state_report_segments(request->port->device, mem, chain->segments,
-				      chain->readable, "a request cannot be read");
-		return -EPROTO;
-	}
-	if (iov_copy_out(header, count, 0, wire, sizeof(*wire)) < sizeof(*wire)) {
+	if (!map_result(request, map_writable(chain)))
+		return queue_report_missing(request->queue, map_writable(chain),
+					    "a result cannot be written");
+	len = map_read(request->queue->ring->mem, map_readable(chain), wire, sizeof(*wire));
+	if (len < 0)
+		return queue_report_missing(request->queue, map_readable(chain),
+					    "a request cannot be read");
+	if (len < (ssize_t)sizeof(*wire)) {
 		memset(wire, 0, sizeof(*wire));	/* a part of a header says nothing */
 		return MP_INVALID;
 	}
@@ -78,8 +65,7 @@ static void find_payload(struct request *request, const struct ring_chain *chain
 {
 	bool is_read = request->header.op == MP_OP_READ;
 
-	request->segments = chain->segments + (is_read ? chain->readable : 0);
-	request->segment_count = is_read ? chain->writable : chain->readable;
+	request->segments = is_read ? map_writable(chain) : map_readable(chain);
 	request->skip = is_read ? sizeof(struct mp_result) : sizeof(struct mp_request);
 	request->payload = (struct bytes){ 0 };
 }
@@ -118,11 +104,10 @@ bool message_get_parked(struct request *request, struct slot *slot)
 	request->head = held->head;
 	request->header.op = MP_OP_READ;
 	request->header.flags = held->flags;
-	request->segments = held->segments;
-	request->segment_count = held->count;
+	request->segments = port_held(held);
 	request->skip = sizeof(struct mp_result);
 	request->payload = (struct bytes){ 0 };
-	if (map_result(request, held->segments, held->count))
+	if (map_result(request, request->segments))
 		return true;
 	state_break(slot->port->device, "a parked read is not in guest memory any more");
 	return false;
@@ -130,15 +115,13 @@ bool message_get_parked(struct request *request, struct slot *slot)
 
 enum mp_status message_map_payload(struct request *request)
 {
-	const struct mem *mem = request->queue->ring->mem;
 	struct iovec *iov = request->queue->scratch->iov;
-	int count = map_range(mem, request->segments, request->segment_count, request->skip,
+	int count = map_range(request->queue->ring->mem, request->segments, request->skip,
 			      UINT64_MAX, iov, CHAIN_IOVS);
 
 	if (count < 0) {
-		state_report_segments(request->port->device, mem, request->segments,
-				      request->segment_count,
-				      "a request comes back, to be sent from other memory");
+		queue_report_missing(request->queue, request->segments,
+				     "a request comes back, to be sent from other memory");
 		return MP_FAULT;
 	}
 	request->payload = (struct bytes){ .iov = iov, .count = count };

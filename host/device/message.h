@@ -27,8 +27,7 @@ struct request {
 	uint16_t head;			/* of its chain */
 	struct request_header header;
 	/* Where the payload lies: behind @skip bytes of these, which are header or result. */
-	const struct ring_segment *segments;
-	unsigned int segment_count;
+	struct segments segments;
 	size_t skip;
 	struct bytes payload;		/* described only when its bytes are about to move */
 	struct iovec result[RESULT_IOVS];

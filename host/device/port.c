@@ -87,14 +87,12 @@ struct held *port_hold(const struct ring_chain *chain, uint16_t flags)
 
 void port_keep_event(struct port *port, const struct ring_chain *chain)
 {
-	const struct mem *mem = port->rx->ring->mem;
 	struct held *buffer;
 	struct iovec iov[sizeof(struct mp_event)];
 
-	if (map_range(mem, chain->segments, chain->writable, 0, sizeof(struct mp_event), iov,
+	if (map_range(port->rx->ring->mem, map_writable(chain), 0, sizeof(struct mp_event), iov,
 		      sizeof(struct mp_event)) < 0) {
-		state_report_segments(port->device, mem, chain->segments, chain->writable,
-				      "an event cannot be written");
+		queue_report_missing(port->rx, map_writable(chain), "an event cannot be written");
 		state_break(port->device, "an event buffer is not in guest memory");
 		return;
 	}

@@ -16,6 +16,11 @@ struct held {
 	struct ring_segment segments[];
 };
 
+static inline struct segments port_held(const struct held *held)
+{
+	return (struct segments){ held->segments, held->count };
+}
+
 struct slot;
 
 /* Control messages that are due for a port, in the order in which they go. */

@@ -127,6 +127,28 @@ void queue_publish_all(struct device *device)
 	}
 }
 
+static void report_missing(struct device *device, gpa_t addr, const char *cost)
+{
+	log_limited(&device->missing, LOG_LEVEL_WARNING,
+		    "%s: guest memory at 0x%llx is not shared with the daemon: %s; "
+		    "give each memory backend of the VMM share=on",
+		    device->config.guest, (unsigned long long)addr.value, cost);
+}
+
+int queue_report_missing(const struct queue *queue, struct segments part, const char *cost)
+{
+	for (unsigned int i = 0; i < part.count; i++) {
+		const struct ring_segment *segment = &part.first[i];
+		uint64_t reach = mem_reach(queue->ring->mem, segment->addr, segment->len);
+
+		if (reach == segment->len)
+			continue;
+		report_missing(queue->device, gpa(segment->addr.value + reach), cost);
+		break;
+	}
+	return -EPROTO;
+}
+
 /* Until @queue is empty (true), or is to go on later, or the device broke. */
 static bool take_some(struct queue *queue, queue_take *take, unsigned int *chains)
 {
@@ -137,8 +159,7 @@ static bool take_some(struct queue *queue, queue_take *take, unsigned int *chain
 		int ret = take(queue);
 
 		if (ret == -EPROTO && queue->ring->has_missing)
-			state_report_missing(device, queue->ring->missing,
-					     "a request cannot be read");
+			report_missing(device, queue->ring->missing, "a request cannot be read");
 		if (ret == -EPROTO)
 			state_break(device, "a queue or a request breaks the rules");
 		if (ret <= 0 || device->is_broken)

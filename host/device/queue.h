@@ -3,6 +3,7 @@
 #ifndef HOST_DEVICE_QUEUE_H
 #define HOST_DEVICE_QUEUE_H
 
+#include "device/map.h"
 #include "device/state.h"
 
 enum queue_kind { QUEUE_RX, QUEUE_TX, QUEUE_CONTROL_RX, QUEUE_CONTROL_TX };
@@ -54,5 +55,11 @@ void queue_give(struct queue *queue, uint16_t head, uint32_t written);
 void queue_give_quietly(struct queue *queue);
 /* Makes what was given visible and calls where the driver wants it. */
 void queue_publish_all(struct device *device);
+
+/*
+ * Says in the log which address of @part is not in guest memory, and @cost: what the guest loses by
+ * it. Returns -EPROTO, for functions that end so.
+ */
+int queue_report_missing(const struct queue *queue, struct segments part, const char *cost);
 
 #endif

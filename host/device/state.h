@@ -86,14 +86,5 @@ static inline bool device_is_fuse(const struct device *device)
 
 /* The driver broke a rule that costs it the device [protocol.md 10.7]. */
 void state_break(struct device *device, const char *why);
-/*
- * Says in the log that guest memory at @addr cannot be reached, and @cost: what the guest
- * loses by it.
- */
-void state_report_missing(struct device *device, gpa_t addr, const char *cost);
-/* The same of the first address among @count @segments that is not guest memory. */
-void state_report_segments(struct device *device, const struct mem *mem,
-			   const struct ring_segment *segments, unsigned int count,
-			   const char *cost);
 
 #endif
