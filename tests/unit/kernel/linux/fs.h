@@ -11,6 +11,7 @@
 
 #define FMODE_READ	1U
 #define FMODE_NOWAIT	2U
+#define FMODE_WRITE	4U
 #define IOCB_NOWAIT	1
 #define O_NONBLOCK	04000
 #define SIGIO		29

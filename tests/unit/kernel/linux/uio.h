@@ -18,6 +18,16 @@ struct iov_iter {
 	const struct iovec *iov;	/* unused */
 };
 
+#define READ	0
+#define WRITE	1
+
+static inline void iov_iter_ubuf(struct iov_iter *iter, unsigned int direction, void *data,
+				 size_t bytes)
+{
+	*iter = (struct iov_iter){ .ubuf = data, .count = bytes, .fault_at = SIZE_MAX,
+				   .is_user = true };
+}
+
 /* What comes during the copy is the test's (kernel.h). */
 size_t copy_from_iter(void *to, size_t bytes, struct iov_iter *from);
 size_t copy_to_iter(const void *from, size_t bytes, struct iov_iter *to);
