@@ -65,6 +65,11 @@ static bool find_library(char *path, size_t size)
 	self[len > 0 ? len : 0] = '\0';
 	if (strrchr(self, '/'))
 		*strrchr(self, '/') = '\0';
+	/* The linker's list has these between its names, and nothing to quote them with. */
+	if (strpbrk(self, ": \t\n")) {
+		complain("'%s': LD_PRELOAD cannot name a folder with a blank or a colon", self);
+		return false;
+	}
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (snprintf(path, size, "%s%s%s", self, places[i], RUN_LIBRARY) < (int)size &&
 		    !access(path, R_OK))
@@ -186,20 +191,24 @@ static bool find_port(struct run *run, char *path, size_t size)
 	return false;
 }
 
-static void set_environment(const struct run *run, const char *port, const char *library)
+static int set_environment(const struct run *run, const char *port, const char *library)
 {
 	const char *others = getenv(PRELOAD_ENV);
-	char preload[2 * PATH_MAX];
+	char *preload;
 
-	snprintf(preload, sizeof(preload), "%s%s%s", library, others && *others ? ":" : "",
-		 others ? others : "");
+	/* Ours is first, since the others may stand in front of the same calls. */
+	if (asprintf(&preload, "%s%s%s", library, others && *others ? ":" : "",
+		     others ? others : "") < 0)
+		return -ENOMEM;
 	setenv(PRELOAD_ENV, preload, true);
+	free(preload);
 	setenv(RUN_PORT_ENV, port, true);
 	setenv(RUN_SOCKETS_ENV, run->sockets, true);
 	if (run->is_verbose)
 		setenv(RUN_VERBOSE_ENV, "1", true);
 	else
 		unsetenv(RUN_VERBOSE_ENV);
+	return 0;
 }
 
 static int start_program(char **program)
@@ -214,7 +223,7 @@ static int start_program(char **program)
 		complain("warning: '%s' is %s: it gets no channels here, only what it starts may "
 			 "(manyport forward serves every program)", path, why);
 	if (!ret) {
-		execv(path, program);
+		execvp(program[0], program);
 		ret = -errno;
 	}
 	complain("cannot run '%s': %s", program[0], strerror(-ret));
@@ -233,6 +242,9 @@ int run_run(int argc, char **argv)
 		return EXIT_USAGE;
 	if (!find_library(library, sizeof(library)) || !find_port(&run, port, sizeof(port)))
 		return EXIT_OURS;
-	set_environment(&run, port, library);
+	if (set_environment(&run, port, library)) {
+		complain("out of memory");
+		return EXIT_OURS;
+	}
 	return start_program(run.program);
 }
