@@ -90,7 +90,7 @@ in_run curl -sS --data-binary @/tmp/value http://127.0.0.1:8080/sum && says "^$(
 ok "curl: an upload of 10 MB, and its sum from the far end"
 in_run curl -sv http://127.0.0.1:8080/100000 http://127.0.0.1:8080/1 && [ "$(wc -c </tmp/out)" = 100001 ] &&
 	complains 'Re-using existing connection'
-ok "curl: two requests on one connection, at which it peeks"
+ok "curl: two requests on one connection"
 in_run curl -sS --unix-socket /run/none.sock http://host/1
 [ $? = 7 ] && complains 'ENOENT'
 ok "curl: a refusal, and the reason with -v"
