@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A channel: one open of the guest, and its stream of a service. The record, its phases, its level
- * state, its memory; how bytes move is in transfer.h, how it begins and ends in connect.h, close.h.
+ * state, its memory (channel.c), and what is done with it: it begins (connect.c), moves bytes
+ * (transfer.c) and ends (close.c), each of which calls those behind it in this order only.
  *
  * A channel belongs to a binding, which embeds it and gives it calls:
  *
@@ -156,6 +157,47 @@ static inline bool channel_is_over(const struct channel *ch)
 /* The level state [protocol.md 7.1]. @before: the state that was last asked for. */
 uint16_t channel_bits(const struct channel *ch, uint16_t before);
 
+/* --- connect.c: the way to a service -------------------------------------- */
+
+/*
+ * Begins to connect, or connects again after a refusal. @name is the guest's text, unchecked; at a
+ * fixed gate it is not looked at. The outcome is in the phase, now or after changed().
+ */
+void connect_begin(struct channel *ch, const char *name, size_t len);
+/* At a fixed gate, whose service was there and has gone: not at once. */
+void connect_later(struct channel *ch);
+
+/* --- transfer.c: bytes ---------------------------------------------------- */
+
+/*
+ * Bytes of the service into bytes->iov, until all is filled or the result says why not. The channel
+ * is connected; after MOVED_EMPTY changed() says when there is more.
+ */
+enum moved transfer_read(struct channel *ch, struct bytes *bytes);
+/* Bytes of bytes->iov to the service of a connected or closing channel. */
+enum moved transfer_write(struct channel *ch, struct bytes *bytes);
+
+/* --- close.c: the end ----------------------------------------------------- */
+
+/*
+ * One direction ends, or both (MP_SHUT_*); the out stream at @final. False when it cannot end
+ * there [protocol.md 8.1]. @ch is connected.
+ */
+bool close_shut(struct channel *ch, uint16_t how, uint64_t final);
+/*
+ * The guest is done with @ch, in any phase before CLOSING. What it has written, up to @final
+ * (OFFSET_NONE: close_at_offset() will say), still reaches the service.
+ */
+void close_begin(struct channel *ch, uint64_t final);
+/* The same for a connected channel, also if it was never used: its service sees an end. */
+void close_linger(struct channel *ch, uint64_t final);
+/* The out stream of @ch, if it is closing, ends where it is now. */
+void close_at_offset(struct channel *ch);
+/* At once, and what has not arrived is dropped. @ch is not closed yet. */
+void close_abort(struct channel *ch);
+/* Its stream broke, or what should go there is lost: the service sees a failure. */
+void close_fail(struct channel *ch);
+
 /* --- For the other files of the core -------------------------------------- */
 
 /* The only place where the phase changes; asserts that the edge exists. */
@@ -188,5 +230,14 @@ enum channel_line {
 void channel_log_end(struct channel *ch, enum channel_line kind, const char *how);
 void channel_log(struct channel *ch, enum channel_line kind, enum log_level level,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* --- close.c, for the other files of the core ----------------------------- */
+
+/* Makes the lists of timers that closing a channel of @service will need. False without memory. */
+bool close_make_timers(struct core *core, const struct mp_service *service);
+/* Does what a closing channel waits for, as far as it can be done; nothing in other phases. */
+void close_advance(struct channel *ch);
+/* The service of a closing channel has taken bytes. */
+void close_took(struct channel *ch);
 
 #endif

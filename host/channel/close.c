@@ -13,7 +13,7 @@
  * that becomes smaller makes that longer. A stream with a backlog is looked at four times in a
  * limit, so its limit ends up to a quarter late and never early.
  */
-#include "channel/close.h"
+#include "channel/channel.h"
 
 #define DISCARD_ROUNDS 4	/* reads of SCRATCH_SIZE before the others get their turn */
 #define LOOKS	       4	/* in a limit, for a stream with a backlog */

@@ -7,8 +7,7 @@
 
 #include <manyport/wire_check.h>
 
-#include "channel/close.h"
-#include "channel/connect.h"
+#include "channel/channel.h"
 
 static const struct mp_peer_ops peer_ops;
 

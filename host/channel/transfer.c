@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Bytes of a channel, counted; what they mean for its end. See transfer.h. */
-#include "channel/close.h"
-#include "channel/transfer.h"
+/* Bytes of a channel, counted; what they mean for its end. See channel.h. */
+#include "channel/channel.h"
 
 enum moved transfer_read(struct channel *ch, struct bytes *bytes)
 {

@@ -5,7 +5,6 @@
  * For a connected channel IN and OUT are the opposites of "armed" (or the ends), so "clear" always
  * means that the stream owes a call: it is armed [protocol.md 7.2].
  */
-#include "channel/transfer.h"
 #include "device/bytes.h"
 #include "device/park.h"
 

@@ -21,8 +21,6 @@
  */
 #include <stdlib.h>
 
-#include "channel/close.h"
-#include "channel/connect.h"
 #include "device/classic.h"
 
 /* --- Opens --------------------------------------------------------------- */

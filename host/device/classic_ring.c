@@ -9,9 +9,6 @@
 #include <string.h>
 
 #include "base/iov.h"
-#include "channel/close.h"
-#include "channel/connect.h"
-#include "channel/transfer.h"
 #include "device/classic.h"
 #include "device/classic_ring.h"
 #include "device/map.h"

@@ -10,8 +10,6 @@
 #include <string.h>
 
 #include "base/iov.h"
-#include "channel/close.h"
-#include "channel/connect.h"
 #include "device/answer.h"
 #include "device/bytes.h"
 #include "device/park.h"

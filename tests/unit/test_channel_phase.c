@@ -13,8 +13,7 @@
 
 #include <cmocka.h>
 
-#include "channel/close.h"
-#include "channel/connect.h"
+#include "channel/channel.h"
 
 #define LINGER_MS 3000
 #define END_MS	  2000

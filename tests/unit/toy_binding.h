@@ -18,9 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "channel/close.h"
-#include "channel/connect.h"
-#include "channel/transfer.h"
+#include "channel/channel.h"
 
 #define TOY_WINDOW   4096
 #define TOY_CHANNELS 8
