@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Results and events; see answer.h. */
+/* Results and events; see message.h. */
 #include <stdlib.h>
 
 #include "base/iov.h"
-#include "device/answer.h"
+#include "device/message.h"
 
 void answer_request(const struct request *request, enum mp_status status)
 {

@@ -5,8 +5,7 @@
  * For a connected channel IN and OUT are the opposites of "armed" (or the ends), so "clear" always
  * means that the stream owes a call: it is armed [protocol.md 7.2].
  */
-#include "device/bytes.h"
-#include "device/park.h"
+#include "device/message.h"
 
 /*
  * The kernel could not reach memory that the front end has shared, what is left of the payload: a

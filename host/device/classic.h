@@ -44,4 +44,10 @@ void classic_lose_service(struct port *port);
 /* An ended open whose chains have all been taken; frees it. */
 void classic_retire(struct classic_open *open);
 
+/* --- classic_ring.c: the queues ------------------------------------------- */
+
+/* The queue_take of each of the two queues. */
+int classic_ring_take_tx(struct queue *queue);
+int classic_ring_take_rx(struct queue *queue);
+
 #endif

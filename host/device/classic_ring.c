@@ -10,7 +10,6 @@
 
 #include "base/iov.h"
 #include "device/classic.h"
-#include "device/classic_ring.h"
 #include "device/map.h"
 
 #define CHAIN_BYTES (1U << 20)	/* of one chain in one go */

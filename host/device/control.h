@@ -14,4 +14,9 @@ void control_send(struct device *device);
 /* Fills @hello with what this device has [protocol.md 3.1]. */
 void control_get_hello(const struct device *device, struct mp_hello *hello);
 
+/* --- fuse.c: a virtio-fs device before HELLO [protocol.md 11.7] ----------- */
+
+/* The queue_take of every queue of such a device. */
+int fuse_take(struct queue *queue);
+
 #endif

@@ -12,8 +12,8 @@
 #include "device/control.h"
 #include "device/device.h"
 #include "device/life.h"
+#include "device/message.h"
 #include "device/port.h"
-#include "device/request.h"
 #include "device/serve.h"
 #include "device/settle.h"
 

@@ -13,7 +13,6 @@
 #include <linux/fuse.h>
 
 #include "device/control.h"
-#include "device/fuse.h"
 #include "device/map.h"
 
 struct answer {

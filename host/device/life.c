@@ -2,11 +2,9 @@
 /* Ends without an answer; see life.h. Channels' memory goes when the entry settles. */
 #include <stdlib.h>
 
-#include "device/answer.h"
 #include "device/classic.h"
 #include "device/life.h"
-#include "device/park.h"
-#include "device/request.h"
+#include "device/message.h"
 
 void life_return_held(struct port *port)
 {

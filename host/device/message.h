@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One request as it came: parsed and validated [protocol.md 5]. The header is a copy; what it says
- * was checked, and the guest's memory is not read for it again.
+ * was checked, and the guest's memory is not read for it again. Then what is done with it, by files
+ * of which each calls those before it only.
  */
 #ifndef HOST_DEVICE_MESSAGE_H
 #define HOST_DEVICE_MESSAGE_H
@@ -43,5 +44,39 @@ int message_get(struct request *request, struct queue *queue);
 bool message_get_parked(struct request *request, struct slot *slot);
 /* Describes the payload. Returns MP_OK, or MP_FAULT: the device cannot reach it. */
 enum mp_status message_map_payload(struct request *request);
+
+/* --- answer.c: what the driver is told [protocol.md 5.3, 7.3] ------------- */
+
+/* Writes the result and gives the chain back; the state of the slot, if it has one, goes along. */
+void answer_request(const struct request *request, enum mp_status status);
+/* Delivers owed events as far as there are buffers. */
+void answer_events(struct port *port);
+/* The receive queue stops: event buffers go back empty [protocol.md 10.3]. */
+void answer_no_events(struct port *port);
+
+/* --- park.c: READs that wait, one for each channel [protocol.md 6.5] ------ */
+
+/* Keeps @request until there are bytes: -EINPROGRESS, or MP_AGAIN when it cannot be kept. */
+int park_request(const struct request *request);
+/* Answers @request, which message_get_parked() has made: it waits no longer. */
+void park_answer(const struct request *request, enum mp_status status);
+/* Gives the parked READ, if there is one, back with @status and nothing moved. */
+void park_return(struct slot *slot, enum mp_status status);
+
+/* --- bytes.c: READ and WRITE [protocol.md 6] ------------------------------ */
+
+/* Each returns an enum mp_status, or -EINPROGRESS when parked. */
+int bytes_read(struct request *request);
+int bytes_write(struct request *request);
+
+/* Of all channels in slots. */
+extern const struct channel_ops bytes_channel_ops;
+
+/* --- request.c: requests of a port's queues [protocol.md 5, 6] ------------ */
+
+/* The queue_take of a port's queues: one request, or event buffer. */
+int request_take(struct queue *queue);
+/* No chain of the receive queue goes first any more: the queue stops, or the port. */
+void request_forget_first(struct port *port);
 
 #endif

@@ -9,8 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "device/answer.h"
-#include "device/park.h"
+#include "device/message.h"
 
 /* Half of the receive queue at most, so that events and fetches have room [protocol.md 6.5]. */
 int park_request(const struct request *request)

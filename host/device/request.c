@@ -10,10 +10,7 @@
 #include <string.h>
 
 #include "base/iov.h"
-#include "device/answer.h"
-#include "device/bytes.h"
-#include "device/park.h"
-#include "device/request.h"
+#include "device/message.h"
 
 /* --- Act ----------------------------------------------------------------- */
 

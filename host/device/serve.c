@@ -6,11 +6,10 @@
  * Warm queues are those that were served and want no kicks, because the owner looks at them before
  * it sleeps. They are no work: there may be nothing in them.
  */
-#include "device/classic_ring.h"
+#include "device/classic.h"
 #include "device/control.h"
-#include "device/fuse.h"
+#include "device/message.h"
 #include "device/port.h"
-#include "device/request.h"
 #include "device/serve.h"
 
 static void serve(struct queue *queue)

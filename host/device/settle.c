@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The end of every entry: see settle.h and state.h. */
-#include "device/answer.h"
 #include "device/control.h"
 #include "device/life.h"
+#include "device/message.h"
 #include "device/settle.h"
 
 /* Nothing will be served again: services and their clients are let go. */

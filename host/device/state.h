@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The virtqueue binding of the channel core: the device itself. What its files share is here; each
- * of them has a header of its own, includes and calls only files above it in this list, and
- * tests/static/test-layers proves it:
+ * of them includes and calls only files above it in this list, and tests/static/test-layers proves
+ * it. Where a file has no header of its own, message.h, classic.h or control.h says what it offers:
  *
  *	state, map	the device; chain -> checked iovecs: the only door to guest memory
  *	queue		fair, bounded serving of rings; publishing
