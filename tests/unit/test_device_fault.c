@@ -324,6 +324,25 @@ static void expect_trip(void)
 	assert_true(mem_guard_tripped());
 }
 
+/* The map changes while a READ waits. Its answer has the state of now: the bytes are there. */
+static void parked_read_loses_its_payload(void **state)
+{
+	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
+	int fd = add_page();
+
+	(void)state;
+	offer_stray(RX, r, 24, 3, MORE);
+	fake_kick(driver, RX);
+	fake_run(driver);
+	assert_int_equal(stats_now().parked, 1);
+	assert_int_equal(mem_remove(&driver->mem, MORE, MORE + RAM_USER, 4096), 0);
+	close(fd);
+	fake_say(service->last, "abc", 3);
+	expect_untouched(finish(r), 0, CONNECTED | MP_ST_IN);
+	expect_no_event();
+	expect_state(read_from(0, 1, 0, NULL, 3), MP_OK, CONNECTED | MP_ST_IN, 0);
+}
+
 static void truncated_under_a_service_is_told(void **state)
 {
 	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
@@ -387,6 +406,7 @@ int main(void)
 		TEST(event_buffer_costs_the_device),
 		TEST(control_message_costs_the_device),
 		TEST(broken_by_a_service_is_told),
+		TEST(parked_read_loses_its_payload),
 		TEST(truncated_under_a_service_is_told),
 		TEST(truncated_under_the_kernel_is_told),
 	};
