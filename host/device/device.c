@@ -15,7 +15,6 @@
 #include "device/message.h"
 #include "device/port.h"
 #include "device/serve.h"
-#include "device/settle.h"
 
 #define VERSION_1	(UINT64_C(1) << 32)
 #define RING_FEATURES	(UINT64_C(1) << 28 | UINT64_C(1) << 29 | VERSION_1)
@@ -23,6 +22,43 @@
 #define MULTI_OPEN	(UINT64_C(1) << MP_F_MULTI_OPEN)
 
 #define MIN_IO 4096U	/* what mp_hello_is_valid() asks for */
+
+/* --- The end of every entry ---------------------------------------------- */
+
+/* Nothing will be served again: services and their clients are let go. */
+static void take_down(struct device *device)
+{
+	if (!device->is_broken || device->is_down)
+		return;
+	device->is_down = true;
+	life_end(device, MP_END_CUT);
+	/* Its owner looks after device_run(), whatever entry this is. */
+	device->env.core.wake(device->env.core.context);
+}
+
+/* Sends what is due, lets go of what is over. */
+static void settle_device(struct device *device)
+{
+	struct list *link;
+
+	take_down(device);
+	control_send(device);
+	while ((link = list_pop(&device->owing)))
+		answer_events(list_entry(link, struct port, owing));
+	/* Delivery maps what was held, and may find that the guest took it away. */
+	take_down(device);
+	queue_publish_all(device);
+	/* Truncated memory that a stream's call met, or the kernel: no kick need follow. */
+	if (mem_guard_is_tripped())
+		device->env.core.wake(device->env.core.context);
+	core_settle(&device->core);
+}
+
+/* The same: the core's settle(). */
+static void settle_core(struct core *core)
+{
+	settle_device(container_of(core, struct device, core));
+}
 
 /* --- Life ---------------------------------------------------------------- */
 

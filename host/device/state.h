@@ -13,8 +13,8 @@
  *	classic, classic_ring	a port under a driver without MULTI_OPEN
  *	life		the end of a port, of a life
  *	control, fuse	messages of the control queues; a virtio-fs device before HELLO
- *	serve, settle	which of these a queue is for; the end of each entry
- *	device		what the owner calls
+ *	serve		which of these a queue is for
+ *	device		what the owner calls; the end of each entry
  *
  * Each entry, device_*() or a call of the core, ends in settle_device(), which sends what became
  * due: control messages, events, used entries, calls. So no code inside publishes or calls, and
