@@ -32,7 +32,7 @@ struct timer {
 
 struct core_config {
 	const char *guest;		/* for the log and the openers */
-	uint32_t max_channels;
+	uint32_t max_channels;		/* all gates together */
 	uint32_t connect_ms;		/* time limit */
 	bool access_log;		/* a line for each open and each end, without limit */
 };

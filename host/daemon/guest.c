@@ -244,14 +244,16 @@ static struct device *make_device(struct guest *guest)
 	const struct config *config = guest->config;
 	struct device_port_config ports[CONFIG_MAX_PORT_ID + 1] = { 0 };
 	struct device_config device = {
-		.guest = config->guest.name,
+		.core = {
+			.guest = config->guest.name,
+			.max_channels = config->guest.max_channels,
+			.connect_ms = config->guest.connect_ms,
+			.access_log = config->guest.access_log,
+		},
 		.binding = (enum device_binding)config->guest.binding,
 		.ports = ports,
-		.max_channels = config->guest.max_channels,
 		.max_io = config->guest.max_io,
-		.connect_ms = config->guest.connect_ms,
 		.linger_ms = config->guest.linger_ms,
-		.access_log = config->guest.access_log,
 	};
 	const struct device_env env = {
 		.core = {

@@ -26,7 +26,7 @@ static void report_fault(const struct request *request)
 		log_limited(&device->missing, LOG_LEVEL_WARNING,
 			    "%s: the kernel cannot access guest memory behind 0x%llx: "
 			    "a request comes back, to be sent from other memory",
-			    device->config.guest,
+			    device->config.core.guest,
 			    (unsigned long long)(segments->addr.value + done));
 }
 

@@ -156,7 +156,7 @@ static void open_fixed(struct port *port, bool later)
 		open->is_discarding = true;
 	if (!channel) {
 		log_limited_here(LOG_LEVEL_ERROR, "%s: port %s: out of memory",
-				 port->device->config.guest, port->config.name);
+				 port->device->config.core.guest, port->config.name);
 		return;
 	}
 	if (later)

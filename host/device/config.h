@@ -23,15 +23,12 @@ struct device_port_config {
 
 /* The device copies the structures; what they point to must outlive it. */
 struct device_config {
-	const char *guest;		/* name of the guest, for the log */
+	struct core_config core;
 	enum device_binding binding;
 	unsigned int port_count;	/* ids 0 to port_count - 1 */
 	const struct device_port_config *ports;
-	uint32_t max_channels;		/* all ports together */
 	uint32_t max_io;		/* bytes per request */
-	uint32_t connect_ms;		/* time limit */
 	uint32_t linger_ms;		/* for HELLO: each service has its own */
-	bool access_log;		/* a line for each open and each end, without limit */
 };
 
 /*

@@ -34,7 +34,7 @@ void control_get_hello(const struct device *device, struct mp_hello *hello)
 		.magic = htole32(MP_MAGIC),
 		.version = htole16(MP_VERSION),
 		.size = htole16(sizeof(*hello)),
-		.max_channels = htole32(config->max_channels),
+		.max_channels = htole32(config->core.max_channels),
 		.max_io = htole32(config->max_io),
 		.max_segments = htole32(MP_MAX_SEGMENTS),
 		.linger_ms = htole32(config->linger_ms),
@@ -201,7 +201,7 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 		device->life = LIFE_ABSENT;
 		log_limited_here(LOG_LEVEL_WARNING,
 			    "%s: the guest's driver answers HELLO wrongly: it gets no ports",
-			    device->config.guest);
+			    device->config.core.guest);
 		return;
 	}
 	device->life = LIFE_MULTI;
@@ -227,8 +227,8 @@ static void receive_port_ready(struct port *port, uint16_t value)
 		life_return_held(port);
 		life_reset_port(port, MP_END_CUT);
 		log_limited_here(LOG_LEVEL_WARNING,
-			    "%s: port %s: the guest's driver cannot use it", device->config.guest,
-			    port->config.name);
+			    "%s: port %s: the guest's driver cannot use it",
+			    device->config.core.guest, port->config.name);
 		return;
 	}
 	port->is_ready = true;
@@ -281,7 +281,7 @@ int control_receive(struct queue *queue)
 		break;
 	case MP_CONTROL_BYE:
 		log_limited_here(LOG_LEVEL_DEBUG,
-			    "%s: the guest's driver says goodbye", device->config.guest);
+			    "%s: the guest's driver says goodbye", device->config.core.guest);
 		life_end(device, MP_END_CUT);
 		break;
 	default:

@@ -110,17 +110,6 @@ static int create_ports(struct device *device)
 	return 0;
 }
 
-static bool create_core(struct device *device)
-{
-	const struct core_config config = {
-		.guest = device->config.guest, .max_channels = device->config.max_channels,
-		.connect_ms = device->config.connect_ms,
-		.access_log = device->config.access_log,
-	};
-
-	return core_init(&device->core, &config, &device->env.core, settle_core);
-}
-
 struct device *device_create(const struct device_config *config, const struct device_env *env)
 {
 	struct device *device = calloc(1, sizeof(*device));
@@ -128,7 +117,7 @@ struct device *device_create(const struct device_config *config, const struct de
 	if (!device)
 		return NULL;
 	device->config = *config;
-	device->config.max_channels = clamp(config->max_channels, 1, MP_MAX_CHANNELS);
+	device->config.core.max_channels = clamp(config->core.max_channels, 1, MP_MAX_CHANNELS);
 	device->config.max_io = clamp(config->max_io, MIN_IO, MP_MAX_IO);
 	device->env = *env;
 	device->port_count = config->port_count;
@@ -136,7 +125,8 @@ struct device *device_create(const struct device_config *config, const struct de
 	list_init(&device->owing);
 	list_init(&device->dirty);
 	list_init(&device->warm);
-	if (!create_core(device) || create_ports(device) < 0) {
+	if (!core_init(&device->core, &device->config.core, &env->core, settle_core) ||
+	    create_ports(device) < 0) {
 		device_destroy(device);
 		return NULL;
 	}

@@ -132,7 +132,7 @@ static void report_missing(struct device *device, gpa_t addr, const char *cost)
 	log_limited(&device->missing, LOG_LEVEL_WARNING,
 		    "%s: guest memory at 0x%llx is not shared with the daemon: %s; "
 		    "give each memory backend of the VMM share=on",
-		    device->config.guest, (unsigned long long)addr.value, cost);
+		    device->config.core.guest, (unsigned long long)addr.value, cost);
 }
 
 int queue_report_missing(const struct queue *queue, struct segments part, const char *cost)

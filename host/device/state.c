@@ -8,6 +8,6 @@ void state_break(struct device *device, const char *why)
 		return;
 	device->is_broken = true;
 	log_limited_here(LOG_LEVEL_WARNING,
-		    "%s: the device stops until its guest resets it: %s", device->config.guest,
+		    "%s: the device stops until its guest resets it: %s", device->config.core.guest,
 		    why);
 }

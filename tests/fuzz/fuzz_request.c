@@ -77,8 +77,9 @@ static void create(enum device_binding binding)
 			.service = &the_service, .service_name = "tied" },
 	};
 	const struct device_config config = {
-		.guest = "fuzz", .binding = binding, .port_count = 3, .ports = ports,
-		.max_channels = 6, .max_io = 1 << 16, .connect_ms = 50, .linger_ms = 20,
+		.core = { .guest = "fuzz", .max_channels = 6, .connect_ms = 50 },
+		.binding = binding, .port_count = 3, .ports = ports,
+		.max_io = 1 << 16, .linger_ms = 20,
 	};
 	const struct device_env env = {
 		.core = {

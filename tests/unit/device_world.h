@@ -80,9 +80,12 @@ static inline void world_create_as(enum device_binding binding, uint16_t size,
 		.service = &service->service, .service_name = "tied",
 	};
 	world->config = (struct device_config){
-		.guest = "guest", .binding = binding, .port_count = 3, .ports = world->ports,
-		.max_channels = max_channels + 16, .max_io = 1 << 20,
-		.connect_ms = CONNECT_MS, .linger_ms = LINGER_MS,
+		.core = {
+			.guest = "guest", .max_channels = max_channels + 16,
+			.connect_ms = CONNECT_MS,
+		},
+		.binding = binding, .port_count = 3, .ports = world->ports,
+		.max_io = 1 << 20, .linger_ms = LINGER_MS,
 	};
 	fake_setup(driver, &world->config, size);
 }

@@ -233,7 +233,7 @@ static int setup_tight(void **state)
 	driver->event_idx = true;
 	driver->env.core.admit = world_admit;
 	driver->env.core.release = world_release;
-	world->config.max_channels = 3;
+	world->config.core.max_channels = 3;
 	fake_setup(driver, &world->config, 64);
 	world_boot(8);
 	return 0;

@@ -335,7 +335,7 @@ static void a_stream_keeps_its_place(void **state)
 {
 	(void)state;
 	service->keeps = true;
-	world->config.max_channels = 8;
+	world->config.core.max_channels = 8;
 	for (uint32_t i = 0; i < 8; i++)
 		connect_to(i, 1, "db");
 	expect_result(close_at(7, 1, 0, MP_CLOSE_ABORT), MP_OK, 0);
@@ -369,7 +369,7 @@ static void kept_places_count(void **state)
 		for (int i = 0; i < 8; i++)
 			fake_post_event(driver, PORT);
 	}
-	assert_int_equal(service->kept_count, world->config.max_channels);
+	assert_int_equal(service->kept_count, world->config.core.max_channels);
 	expect_state(connect_to(0, 100, "db"), MP_OK, MP_ST_REFUSED, MP_REASON_BUSY);
 	fake_arrive(service);
 	expect_state(connect_to(0, 100, "db"), MP_OK, CONNECTED, 0);
