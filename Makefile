@@ -53,6 +53,8 @@ $(O)/tests/unit/test_connect: ALL_LDFLAGS += -Wl,--wrap=poll
 # The library, with a kernel that the test plays.
 $(O)/tests/unit/test_client: $(LIB_OBJ)
 $(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=write,--wrap=poll
+# What manyport run finds out of a program before it starts it.
+$(O)/tests/unit/test_program: $(O)/tools/manyport/program.o
 # The library of manyport run, on a port that the test plays.
 $(O)/tests/unit/test_preload: $(PRELOAD_OBJ)
 $(O)/tests/unit/test_preload: ALL_LDFLAGS += -Wl,--wrap=ioctl
