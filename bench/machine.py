@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import time
 
+import programs
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("O", "build"))
 CLIENT = f"{BUILD}/bench-client"
@@ -72,10 +74,11 @@ def raise_descriptor_limit():
 
 
 class Machine:
-    def __init__(self, seconds, insmod_args=None, suite=None, baseline=None):
+    def __init__(self, seconds, insmod_args=None, suite=None, baseline=None, has_programs=False):
         """With a suite of Debian's QEMU (tests/world/qemu) that one; manyport's device is then the
         one of virtio-fs, which it has in any case. baseline: a commit, whose daemon has a
-        device of its own beside, and whose module takes turns with today's."""
+        device of its own beside, and whose module takes turns with today's. has_programs: with
+        those of programs.py and their servers."""
         self.qemu = ["--qemu", suite, "--device", "fs"] if suite else []
         self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
         # passt gives up its rights, and makes its socket with them.
@@ -84,7 +87,8 @@ class Machine:
         self.baseline = baseline and output_of(f"{ROOT}/bench/baseline", baseline)
         self.module, self.insmod_args = "manyport", insmod_args
         self.cpu = CPU
-        self.tcp = {name: free_port() for name in ("each", "passt", "slirp")}
+        self.tcp = {name: free_port() for name in ("each", "passt", "slirp", *programs.SERVICES)}
+        self.has_programs, self.programs = has_programs, None
         self.next_id, self.boot_status = 0, None
         self.pending = b""
         raise_descriptor_limit()
@@ -148,6 +152,8 @@ class Machine:
         # vhost-device-vsock connects to UDS_PORT for the guest's port PORT.
         os.symlink(f"{self.dir}/each", f"{self.dir}/vsock_1001")
         os.symlink(f"{self.dir}/vsock-many", f"{self.dir}/vsock_1002")
+        if self.has_programs:
+            self.programs = programs.Servers(self.dir, self.tcp, self.start)
 
     def start_daemon(self, name, port, device, many="manyport", folder=BUILD):
         with open(f"{self.dir}/{name}.conf", "w") as f:
@@ -155,6 +161,8 @@ class Machine:
                     f"[Port {port}]\nId=0\nMaxChannels={CHANNELS}\n"
                     f"[Service each]\nConnect=unix:{self.dir}/each\n"
                     f"[Service many]\nConnect=unix:{self.dir}/{many}-many\n")
+            if self.programs:
+                f.write(self.programs.configuration())
         self.start(name, [f"{folder}/manyportd", f"--socket-path={self.dir}/{name}.sock",
                           f"--config={self.dir}/{name}.conf"], ready="listening")
 
@@ -236,6 +244,9 @@ class Machine:
         os.mkdir(files)
         shutil.copy(CLIENT, files)
         shutil.copy(f"{ROOT}/bench/guest.sh", files)
+        if self.programs:
+            shutil.copy(f"{ROOT}/bench/programs.sh", files)
+            shutil.copy(f"{BUILD}/manyport", files)
         if self.baseline:
             shutil.copy(f"{ROOT}/bench/use-module.sh", files)
             shutil.copy(f"{module}/manyport.ko", files)
@@ -243,6 +254,8 @@ class Machine:
         command = [f"{WORLD}/boot", "--world", "qemu", "--accel", "tcg", "--mem", "3072",
                    "--socket", f"{self.dir}/manyportd.sock", "--vq-size", "1024",
                    "--module", f"{module}/manyport.ko"]
+        for program in programs.GUEST if self.programs else ():
+            command += ["--program", program]
         if self.insmod_args:
             command += ["--insmod-args", self.insmod_args]
         command += ["--wait-for", "/dev/virtio-ports/manyport", "--files", files,
@@ -392,6 +405,13 @@ class Machine:
         else:
             command = f"exec {command}"
         return self.guest(command, limit)
+
+    def program(self, transport, item, limit):
+        """Runs a program over a transport that can have it; returns its output and status."""
+        words = self.programs.words(item, transport)
+        if transport.name == "host":
+            return self.host([f"{ROOT}/bench/programs.sh"] + words, limit)
+        return self.guest(" ".join(["exec sh programs.sh"] + words), limit)
 
     def reset(self, transport):
         """A stock port's connection is in the middle of something: a new one."""

@@ -69,6 +69,10 @@ class Plan:
             "write": self.streams("write", self.stream_sizes),
             "both": self.streams("both", self.both_sizes),
             "many": self.many(),
+            "programs": [Item("programs", f"{program}-{family}", [program, family, amount],
+                              limit=60)
+                         for program, amount in (("redis", 5000), ("pgbench", 2))
+                         for family in ("unix", "tcp")],
             "check": [Item("check", f"{way}-{size_name(s)}",
                            ["check", f"direction={way}", f"size={s}"])
                       for way in ("echo", "read", "write", "both")
