@@ -251,6 +251,7 @@ class Machine:
             shutil.copy(f"{ROOT}/bench/use-module.sh", files)
             shutil.copy(f"{module}/manyport.ko", files)
             shutil.copy(f"{self.baseline}/manyport.ko", f"{files}/baseline.ko")
+            shutil.copy(f"{self.baseline}/manyport", f"{files}/manyport-baseline")
         command = [f"{WORLD}/boot", "--world", "qemu", "--accel", "tcg", "--mem", "3072",
                    "--socket", f"{self.dir}/manyportd.sock", "--vq-size", "1024",
                    "--module", f"{module}/manyport.ko"]
@@ -384,7 +385,10 @@ class Machine:
             transport.dead = self.missing.get(transport.name)
         return found
 
-    def use_module(self, module):
+    def load_module_of(self, transport):
+        module = transport.module or self.module
+        if module == self.module:
+            return
         text, status = self.guest(f"sh use-module.sh {module} {self.insmod_args or ''}", 60)
         if status != 0:
             raise GuestGone(f"the guest cannot load {module}.ko: {text}")
@@ -392,8 +396,7 @@ class Machine:
 
     def client(self, transport, target, words, limit):
         """Runs the client over a transport; returns its output and status."""
-        if transport.module and transport.module != self.module:
-            self.use_module(transport.module)
+        self.load_module_of(transport)
         words = words + [f"limit={limit}"]
         if transport.name == "host":
             return self.host([CLIENT, target] + words, limit)
@@ -408,6 +411,7 @@ class Machine:
 
     def program(self, transport, item, limit):
         """Runs a program over a transport that can have it; returns its output and status."""
+        self.load_module_of(transport)
         words = self.programs.words(item, transport)
         if transport.name == "host":
             return self.host([f"{ROOT}/bench/programs.sh"] + words, limit)

@@ -54,7 +54,8 @@ class Servers:
         tcp = [str(self.ports[name]) for name in SERVICES]
         kind, _, rest = transport.each.partition(":")
         if kind == "port":
-            where = ["forward", rest.split(":")[0]]
+            command = "manyport-baseline" if transport.module == "baseline" else "manyport"
+            where = ["forward", rest.split(":")[0], command]
         elif kind == "tcp":
             family, where = "tcp", [rest.split(":")[0]] + tcp   # the only way that a network has
         elif transport.name == "host":

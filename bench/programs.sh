@@ -4,8 +4,8 @@
 #
 # Runs a real program against its server and prints ops_s=NUMBER, as the client does. AMOUNT: requests
 # of redis-benchmark, seconds of pgbench. With unix, WHERE is a folder with the servers' sockets; with
-# tcp, an address, redis' port and PostgreSQL's. With "forward NODE", manyport forward offers the
-# services of that port first, in either way.
+# tcp, an address, redis' port and PostgreSQL's. With "forward NODE COMMAND", COMMAND forward offers
+# the services of that port first, in either way.
 set -eu
 program=$1 family=$2 amount=$3
 shift 3
@@ -14,7 +14,7 @@ if [ "$1" = forward ]; then
 	dir=/tmp/forward.$$
 	mkdir "$dir"
 	ip link set lo up
-	manyport forward -p "$2" -L "unix:$dir/redis.sock:redis" -L 6390:redis \
+	"$3" forward -p "$2" -L "unix:$dir/redis.sock:redis" -L 6390:redis \
 		-L "unix:$dir/.s.PGSQL.5432:postgres" -L 6432:postgres >"$dir/log" 2>&1 &
 	forward=$!
 	trap 'kill $forward; wait $forward || true; rm -r "$dir"' EXIT
