@@ -110,7 +110,7 @@ class Machine:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                        start_new_session=True)
         self.processes[name], self.pids[name] = process, process.pid
-        for _ in range(200):
+        for _ in range(1200):
             if path and os.path.exists(path):
                 return True
             if ready and ready in self.log_of(name):
