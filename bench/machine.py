@@ -74,11 +74,13 @@ def raise_descriptor_limit():
 
 
 class Machine:
-    def __init__(self, seconds, insmod_args=None, suite=None, baseline=None, has_programs=False):
+    def __init__(self, seconds, insmod_args=None, suite=None, baseline=None, has_programs=False,
+                 icount=None):
         """With a suite of Debian's QEMU (tests/world/qemu) that one; manyport's device is then the
         one of virtio-fs, which it has in any case. baseline: a commit, whose daemon has a
         device of its own beside, and whose module takes turns with today's. has_programs: with
-        those of programs.py and their servers."""
+        those of programs.py and their servers. icount: the guest's clock counts instructions, of
+        so many ns each (as a power of two)."""
         self.qemu = ["--qemu", suite, "--device", "fs"] if suite else []
         self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
         # passt gives up its rights, and makes its socket with them.
@@ -89,6 +91,7 @@ class Machine:
         self.cpu = CPU
         self.tcp = {name: free_port() for name in ("each", "passt", "slirp", *programs.SERVICES)}
         self.has_programs, self.programs = has_programs, None
+        self.icount = icount
         self.next_id, self.boot_status = 0, None
         self.pending = b""
         raise_descriptor_limit()
@@ -201,6 +204,8 @@ class Machine:
     def qemu_arguments(self):
         words = ["-name", "manyport-bench,debug-threads=on", "-pidfile", f"{self.dir}/qemu.pid",
                  "-cpu", CPU]
+        if self.icount is not None:
+            words += ["-icount", f"shift={self.icount},sleep=on"]
 
         def add(kind, value):
             words.extend((f"-{kind}", value))
@@ -267,7 +272,7 @@ class Machine:
         self.pids["qemu"] = int(open(f"{self.dir}/qemu.pid").read())
         for task in os.listdir(f"/proc/{self.pids['qemu']}/task"):
             comm = open(f"/proc/{self.pids['qemu']}/task/{task}/comm").read().strip()
-            if re.match(r"CPU 0/", comm):
+            if re.match(r"CPU 0/|ALL CPUs/", comm):
                 self.vcpu = int(task)
 
     def connect_control(self):
