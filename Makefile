@@ -110,7 +110,7 @@ test-all: test-programs
 # The daemon that serves the guest tests is built with sanitizers.
 test-programs:
 	$(PACKAGES) build kernel world test demo
-	$(MAKE) -j$(JOBS) all unit guest-tests counters peer $(O)/tests/recipes/sockets
+	$(MAKE) -j$(JOBS) all unit guest-tests counters bench-programs peer $(O)/tests/recipes/sockets
 	$(MAKE) -j$(JOBS) O=$(O)/asan SAN=address,undefined all unit peer
 	$(MAKE) -j$(JOBS) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
 	mkdir -p $(O)/guest-asan
