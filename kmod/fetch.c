@@ -73,14 +73,14 @@ static u32 buffer_max(void)
 
 /* --- What is learned ------------------------------------------------------ */
 
-static u32 size_wanted_locked(const struct mp_in *in)
+static u32 size_wanted(const struct mp_in *in)
 {
-	return clamp(in->size, MP_FETCH_MIN, min(buffer_max(), MP_FETCH_MAX));
+	return clamp(READ_ONCE(in->size), MP_FETCH_MIN, min(buffer_max(), MP_FETCH_MAX));
 }
 
 static u32 depth_wanted_locked(const struct mp_in *in)
 {
-	return clamp(buffer_max() / size_wanted_locked(in), 1U, max_t(u32, in->depth, 1));
+	return clamp(buffer_max() / size_wanted(in), 1U, max_t(u32, in->depth, 1));
 }
 
 static void learn_full_locked(struct mp_in *in)
@@ -337,15 +337,8 @@ void mp_fetch_park_locked(struct mp_in *in)
 	park_locked(in, 0);
 }
 
-/* Enough for a read of @want bytes, and no more than one READ may bring. */
-static u32 size_for(size_t want)
-{
-	return roundup_pow_of_two(clamp_t(size_t, want + sizeof(struct mp_fetch), MP_FETCH_MIN,
-					  min(buffer_max(), MP_FETCH_MAX)));
-}
-
 /* Is there a READ to be sent for which there is no memory yet? */
-static bool needs_spare(struct mp_in *in, size_t want, bool nonblock, u32 *size)
+static bool needs_spare(struct mp_in *in, bool nonblock, u32 *size)
 {
 	struct mp_link *link = in->half.link;
 	bool ret;
@@ -355,22 +348,23 @@ static bool needs_spare(struct mp_in *in, size_t want, bool nonblock, u32 *size)
 	ret = !in->spare &&
 	      (wants_more_locked(in) || (!nonblock && !in->busy && !in->full &&
 					 mp_fetch_may_ask_locked(in)));
-	*size = max(size_wanted_locked(in), size_for(want));
+	*size = size_wanted(in);
 	spin_unlock_irq(&link->lock);
 	return ret;
 }
 
 /*
- * Before a read of @want bytes, where memory may be waited for: sends what is worth
- * sending, and has a spare for a call that will wait.
+ * Before a read, where memory may be waited for: sends what is worth sending, and has a spare for
+ * a call that will wait. How large a READ is follows from what came before, not from the caller's
+ * buffer: programs read messages of some bytes into buffers of 64 KiB, and all of a fetch is zeroed.
  */
-void mp_fetch_prepare(struct mp_in *in, size_t want, bool nonblock)
+void mp_fetch_prepare(struct mp_in *in, bool nonblock)
 {
 	struct mp_link *link = in->half.link;
 	struct mp_fetch *fetch;
 	u32 size;
 
-	while (needs_spare(in, want, nonblock, &size)) {
+	while (needs_spare(in, nonblock, &size)) {
 		fetch = fetch_alloc(in, size, GFP_KERNEL_ACCOUNT);
 		if (!fetch)
 			fetch = fetch_alloc(in, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);
@@ -397,7 +391,7 @@ void mp_fetch_expect(struct mp_in *in)
 	if (lazy && !mp_spin_is_on(&in->half.spin))
 		return;
 	if (!READ_ONCE(in->spare))
-		fetch = fetch_alloc(in, size_for(READ_ONCE(in->want)), GFP_KERNEL_ACCOUNT);
+		fetch = fetch_alloc(in, size_wanted(in), GFP_KERNEL_ACCOUNT);
 	spin_lock_irq(&link->lock);
 	in->turn = false;
 	if (!in->spare)

@@ -21,7 +21,7 @@ struct mp_fetch {
 MP_ASSERT_ALONE(struct mp_fetch, req.result, offsetof(struct mp_fetch, data));
 
 void mp_fetch_ahead_locked(struct mp_in *in, bool is_reader);
-void mp_fetch_prepare(struct mp_in *in, size_t want, bool nonblock);
+void mp_fetch_prepare(struct mp_in *in, bool nonblock);
 void mp_fetch_deepen_locked(struct mp_in *in);
 void mp_fetch_park_locked(struct mp_in *in);
 void mp_fetch_cancel_locked(struct mp_in *in);

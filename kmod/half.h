@@ -98,7 +98,6 @@ struct mp_in {
 	bool forget;			/* when that copy ends, what was fetched is dropped */
 	bool turn;			/* bytes were read since the last write */
 	bool end_owed;			/* fixed port: no reader was told the last end */
-	u32 want;			/* how many bytes the last read by copy asked for */
 	unsigned int waiters;		/* calls that sleep for bytes */
 	unsigned int large;		/* calls that want them in their own pages */
 	struct mp_fetch *spare;		/* one that was read, for the next READ */

@@ -79,10 +79,9 @@ static ssize_t peek_some(struct mp_channel *ch, struct iov_iter *to)
  */
 ssize_t mp_peek(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 {
-	size_t want = iov_iter_count(to);
 	ssize_t ret;
 
-	if (!want)
+	if (!iov_iter_count(to))
 		return 0;
 	for (;;) {
 		ret = mp_channel_lock(ch, &ch->read_mutex, EPOLLIN, nonblock);
@@ -91,7 +90,7 @@ ssize_t mp_peek(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 		ret = peek_some(ch, to);
 		/* Sends for what is there and not here, if there is room behind what is here. */
 		if (ret == -EAGAIN || iov_iter_count(to))
-			mp_fetch_prepare(&ch->in, want, true);
+			mp_fetch_prepare(&ch->in, true);
 		mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
 		if (ret != -EAGAIN || nonblock)
 			return ret;

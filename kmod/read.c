@@ -146,12 +146,11 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 		goto out;
 	}
 	if (!large) {
-		ch->in.want = min_t(size_t, iov_iter_count(to), U32_MAX);
 		if (ch->in.full && !mp_in_has_orphan_locked(&ch->in))
 			return copy_fetches_locked(ch, to, nonblock, false);
 		if (!ch->in.busy || (ch->link.bits & MP_ST_IN)) {
 			spin_unlock_irq(&ch->link.lock);
-			mp_fetch_prepare(&ch->in, iov_iter_count(to), nonblock);
+			mp_fetch_prepare(&ch->in, nonblock);
 			spin_lock_irq(&ch->link.lock);
 		}
 	}
@@ -263,7 +262,7 @@ int mp_read_wait(struct mp_channel *ch)
 		return ret;
 	mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
 	for (;;) {
-		mp_fetch_prepare(&ch->in, 0, false);
+		mp_fetch_prepare(&ch->in, false);
 		spin_lock_irq(&ch->link.lock);
 		ready = mp_in_is_ready_locked(&ch->in);
 		if (!ready)

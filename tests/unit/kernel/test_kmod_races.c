@@ -54,6 +54,7 @@ static void an_event_leaves_a_reader_its_memory(void **state)
 	for (moment = 0; moment < 8; moment++) {
 		file = host_connect();
 		asked = 0;
+		host_channel(file)->in.size = 2 * WANT;	/* as a stream has taught it */
 		kernel_at(KERNEL_LOCK, &host_channel(file)->link.lock, moment, send_event, NULL);
 		kernel_play(say_what_is_wanted);
 		assert_true(host_call(file, true, buf, WANT, WANT, false) > 0);
