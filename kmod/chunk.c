@@ -308,12 +308,13 @@ err_charge:
 }
 
 /*
- * For @want bytes more; larger than that where it will wait for others and be filled
- * further. The one chunk outside the bounds is a page [protocol.md 9.3].
+ * For @want bytes more, and at least @least; larger than that where it will wait for others and be
+ * filled further. The one chunk outside the bounds is a page [protocol.md 9.3].
  */
-static struct mp_chunk *chunk_make(struct mp_out *out, size_t want, bool is_first, bool waits)
+static struct mp_chunk *chunk_make(struct mp_out *out, size_t want, size_t least, bool is_first,
+				   bool waits)
 {
-	size_t size = clamp_t(size_t, want, MP_CHUNK_MIN - sizeof(struct mp_chunk), MP_CHUNK_MAX);
+	size_t size = clamp_t(size_t, want, least, MP_CHUNK_MAX);
 	struct mp_chunk *chunk;
 
 	if (size > MP_POOL_MIN)
@@ -397,11 +398,15 @@ ssize_t mp_chunks_copy_locked(struct mp_out *out, struct iov_iter *from)
 {
 	struct mp_link *link = out->half.link;
 	struct mp_chunk *chunk;
+	size_t least = MP_CHUNK_MIN - sizeof(*chunk);
 	bool is_first, room, waits;
 
 	chunk = chunk_reopen_locked(out);
 	is_first = list_empty(&out->chunks);
 	waits = out->sent;
+	/* One that goes out at once is not filled further, and a kernel may clear all that it gives. */
+	if (is_first && !waits && (link->bits & MP_ST_OUT))
+		least = 1;
 	room = chunk || mp_chunks_have_room_locked(out);
 	if (!room)
 		mp_chunks_want_locked(out, true);
@@ -410,7 +415,7 @@ ssize_t mp_chunks_copy_locked(struct mp_out *out, struct iov_iter *from)
 		return -EAGAIN;
 	if (chunk)
 		return chunk_fill(out, chunk, true, from);
-	chunk = chunk_make(out, iov_iter_count(from), is_first, waits);
+	chunk = chunk_make(out, iov_iter_count(from), least, is_first, waits);
 	if (chunk)
 		return chunk_fill(out, chunk, false, from);
 	spin_lock_irq(&link->lock);

@@ -54,6 +54,39 @@ static void look(void)
 	kernel_run_work();
 }
 
+/* Nothing is added to a chunk that goes out at once, nor to its memory; the next one has room. */
+static void what_goes_at_once_takes_no_more_memory_than_its_bytes(void **state)
+{
+	struct file *file = host_connect();
+
+	(void)state;
+	assert_int_equal(host_write(file, 0, SMALL, false), SMALL);
+	assert_int_equal(atomic_long_read(&host.port.ledger.bytes), SMALL + sizeof(struct mp_chunk));
+	assert_int_equal(host_write(file, SMALL, SMALL, false), SMALL);
+	assert_true(atomic_long_read(&host.port.ledger.bytes) > CHUNK);
+	host_serve();
+	look();
+	host_serve();
+	look();
+	assert_int_equal(host.out_next, 2 * SMALL);
+}
+
+/* With the service full what is written waits, and is filled further. */
+static void what_waits_for_room_has_a_page(void **state)
+{
+	struct file *file = host_connect();
+
+	(void)state;
+	host.room = 0;
+	host_change(0, MP_ST_OUT);
+	host_event(host.generation);
+	assert_int_equal(host_write(file, 0, SMALL, false), SMALL);
+	assert_int_equal(host_count(MP_OP_WRITE), 0);
+	assert_int_equal(atomic_long_read(&host.port.ledger.bytes), 4096);
+	assert_int_equal(host_write(file, SMALL, SMALL, false), SMALL);
+	assert_int_equal(atomic_long_read(&host.port.ledger.bytes), 4096);
+}
+
 /* The service takes a part: what is left goes from there, once there is room. */
 static void a_short_write_goes_on_where_the_service_is(void **state)
 {
@@ -241,6 +274,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, host_begin, host_end)
 		CASE(a_write_returns_before_its_answer_and_needs_no_interrupt),
+		CASE(what_goes_at_once_takes_no_more_memory_than_its_bytes),
+		CASE(what_waits_for_room_has_a_page),
 		CASE(writes_behind_another_travel_together),
 		CASE(a_short_write_goes_on_where_the_service_is),
 		CASE(behind_a_short_one_all_come_back_first),
