@@ -337,6 +337,18 @@ void mp_fetch_park_locked(struct mp_in *in)
 	park_locked(in, 0);
 }
 
+/*
+ * Is more to come than what is here was asked for, and no memory there for it? A reader that finds
+ * bytes each time it comes, as one that polls does, would have small READs for ever.
+ */
+bool mp_fetch_may_grow_locked(const struct mp_in *in)
+{
+	const struct mp_fetch *fetch = mp_fetch_first_locked(in);
+
+	return fetch && !in->spare && (in->half.link->bits & MP_ST_IN) &&
+	       (fetch->size + sizeof(*fetch) < size_wanted(in) || wants_more_locked(in));
+}
+
 /* Is there a READ to be sent for which there is no memory yet? */
 static bool needs_spare(struct mp_in *in, bool nonblock, u32 *size)
 {
@@ -346,8 +358,8 @@ static bool needs_spare(struct mp_in *in, bool nonblock, u32 *size)
 	spin_lock_irq(&link->lock);
 	mp_fetch_ahead_locked(in, !nonblock);
 	ret = !in->spare &&
-	      (wants_more_locked(in) || (!nonblock && !in->busy && !in->full &&
-					 mp_fetch_may_ask_locked(in)));
+	      (wants_more_locked(in) || mp_fetch_may_grow_locked(in) ||
+	       (!nonblock && !in->busy && !in->full && mp_fetch_may_ask_locked(in)));
 	*size = size_wanted(in);
 	spin_unlock_irq(&link->lock);
 	return ret;

@@ -21,6 +21,7 @@ struct mp_fetch {
 MP_ASSERT_ALONE(struct mp_fetch, req.result, offsetof(struct mp_fetch, data));
 
 void mp_fetch_ahead_locked(struct mp_in *in, bool is_reader);
+bool mp_fetch_may_grow_locked(const struct mp_in *in);
 void mp_fetch_prepare(struct mp_in *in, bool nonblock);
 void mp_fetch_deepen_locked(struct mp_in *in);
 void mp_fetch_park_locked(struct mp_in *in);

@@ -146,9 +146,11 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 		goto out;
 	}
 	if (!large) {
-		if (ch->in.full && !mp_in_has_orphan_locked(&ch->in))
+		bool is_here = ch->in.full && !mp_in_has_orphan_locked(&ch->in);
+
+		if (is_here && !mp_fetch_may_grow_locked(&ch->in))
 			return copy_fetches_locked(ch, to, nonblock, false);
-		if (!ch->in.busy || (ch->link.bits & MP_ST_IN)) {
+		if (is_here || !ch->in.busy || (ch->link.bits & MP_ST_IN)) {
 			spin_unlock_irq(&ch->link.lock);
 			mp_fetch_prepare(&ch->in, nonblock);
 			spin_lock_irq(&ch->link.lock);

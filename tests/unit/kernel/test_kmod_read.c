@@ -249,6 +249,39 @@ static void a_polled_channel_is_fetched_for(void **state)
 	assert_int_equal(host_read(file, BYTES, BYTES, true), -EAGAIN);
 }
 
+/* Programs read messages of some bytes into large buffers: the buffer says nothing of the message. */
+static void a_large_buffer_makes_no_large_read(void **state)
+{
+	(void)state;
+	host_poll(file, EPOLLIN);
+	host_say(BYTES);
+	host_serve();
+	assert_int_equal(host_read(file, 0, 60000, true), BYTES);
+	assert_int_equal(host_write(file, 0, BYTES, true), BYTES);
+	assert_int_equal(host_count(MP_OP_READ), 1);	/* ahead of the write */
+	assert_in_range(le32_to_cpu(host_request(MP_OP_READ, 0)->length), 1, 4096);
+}
+
+/* The device is always faster than the reader: no read ever finds nothing. */
+static void a_poller_that_always_finds_bytes_gets_larger_reads(void **state)
+{
+	unsigned int reads = 0;
+	u64 offset = 0;
+	ssize_t ret;
+
+	(void)state;
+	host_poll(file, EPOLLIN);
+	host_say(1 << 20);
+	while (offset < 1 << 20) {
+		host_serve();
+		ret = host_read(file, offset, 65536, true);
+		assert_true(ret > 0);
+		offset += ret;
+		reads++;
+	}
+	assert_in_range(reads, 1, 32);	/* 270 if each brought a page */
+}
+
 /* Without memory a poll says IN, and the read that follows tries again. */
 static void a_poller_without_memory_is_told_to_read(void **state)
 {
@@ -301,6 +334,8 @@ int main(void)
 		CASE(nothing_is_no_bytes_before_the_end),
 		CASE(the_end_comes_behind_the_bytes),
 		CASE(a_polled_channel_is_fetched_for),
+		CASE(a_large_buffer_makes_no_large_read),
+		CASE(a_poller_that_always_finds_bytes_gets_larger_reads),
 		CASE(a_poller_without_memory_is_told_to_read),
 		CASE(a_reader_that_leaves_loses_nothing),
 	};
