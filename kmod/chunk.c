@@ -404,7 +404,7 @@ ssize_t mp_chunks_copy_locked(struct mp_out *out, struct iov_iter *from)
 	chunk = chunk_reopen_locked(out);
 	is_first = list_empty(&out->chunks);
 	waits = out->sent;
-	/* One that goes out at once is not filled further, and a kernel may clear all that it gives. */
+	/* One that goes at once is not filled further, and a kernel may clear all it gives. */
 	if (is_first && !waits && (link->bits & MP_ST_OUT))
 		least = 1;
 	room = chunk || mp_chunks_have_room_locked(out);

@@ -368,7 +368,7 @@ static bool needs_spare(struct mp_in *in, bool nonblock, u32 *size)
 /*
  * Before a read, where memory may be waited for: sends what is worth sending, and has a spare for
  * a call that will wait. How large a READ is follows from what came before, not from the caller's
- * buffer: programs read messages of some bytes into buffers of 64 KiB, and all of a fetch is zeroed.
+ * buffer: programs read messages of some bytes into 64 KiB, and all of a fetch is zeroed.
  */
 void mp_fetch_prepare(struct mp_in *in, bool nonblock)
 {

@@ -124,9 +124,9 @@ static void raise_file_limit(void)
 
 /*
  * A relay that preempts the process which woke it relays one message for each switch between the
- * two, and a switch costs more than a message. A process of SCHED_BATCH does not preempt: the client
- * first writes on all of its connections, then the relay finds them all ready. The relay's share of
- * the processor stays. Without the policy all works as well, only slower.
+ * two, and a switch costs more than a message. A process of SCHED_BATCH does not preempt: the
+ * client first writes on all of its connections, then the relay finds them all ready. The relay's
+ * share of the processor stays. Without the policy all works as well, only slower.
  */
 static void let_clients_finish(void)
 {

@@ -249,7 +249,7 @@ static void a_polled_channel_is_fetched_for(void **state)
 	assert_int_equal(host_read(file, BYTES, BYTES, true), -EAGAIN);
 }
 
-/* Programs read messages of some bytes into large buffers: the buffer says nothing of the message. */
+/* Programs read messages of some bytes into large buffers: their size says nothing. */
 static void a_large_buffer_makes_no_large_read(void **state)
 {
 	(void)state;

@@ -61,7 +61,8 @@ static void what_goes_at_once_takes_no_more_memory_than_its_bytes(void **state)
 
 	(void)state;
 	assert_int_equal(host_write(file, 0, SMALL, false), SMALL);
-	assert_int_equal(atomic_long_read(&host.port.ledger.bytes), SMALL + sizeof(struct mp_chunk));
+	assert_int_equal(atomic_long_read(&host.port.ledger.bytes),
+			 SMALL + sizeof(struct mp_chunk));
 	assert_int_equal(host_write(file, SMALL, SMALL, false), SMALL);
 	assert_true(atomic_long_read(&host.port.ledger.bytes) > CHUNK);
 	host_serve();
