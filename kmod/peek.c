@@ -15,6 +15,7 @@
 
 /* Of the fetches only those that are filled: none of these leaves the list during the copy. */
 static size_t peek_fetches_locked(struct mp_in *in, struct iov_iter *to)
+	__must_hold(&in->half.link->lock)
 {
 	struct mp_fetch *fetch;
 	size_t bytes, done, total = 0;
@@ -36,6 +37,7 @@ static size_t peek_fetches_locked(struct mp_in *in, struct iov_iter *to)
 
 /* What a killed reader left, alone: what follows it is not fetched before it is read. */
 static size_t peek_orphan_locked(struct mp_in *in, struct iov_iter *to)
+	__must_hold(&in->half.link->lock)
 {
 	struct mp_batch *batch = in->half.batch;
 	u32 eaten = batch->eaten;
