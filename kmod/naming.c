@@ -234,6 +234,7 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 	const struct mp_user who = user ? *user : opener_of(naming);
 	struct mp_connect_req *connect = connect_alloc(naming, &who, name, len);
 	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
+	__poll_t wake = 0;
 	bool same;
 	int ret;
 
@@ -251,12 +252,12 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		same = true;
 		ret = mp_naming_send_locked(naming, connect);
 		if (ret)
-			mp_link_fail_locked(link, submit_error(ret));
+			wake = mp_link_fail_locked(link, submit_error(ret));
 		else
 			connect = NULL;
 	}
 	ret = naming_outcome_locked(naming, same);
-	spin_unlock_irq(&link->lock);
+	mp_link_unlock(link, wake);
 	kfree(connect);
 	kfree(copy);
 	if (ret <= 0)

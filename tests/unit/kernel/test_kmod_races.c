@@ -65,11 +65,26 @@ static void an_event_leaves_a_reader_its_memory(void **state)
 	}
 }
 
+/* Another holder polls, and the work item that ends the port's channels finds this one ended. */
+static void a_name_that_finds_the_queue_broken_wakes_pollers(void **state)
+{
+	struct file *file = host_open();
+	struct mp_link *link = &host_channel(file)->link;
+
+	(void)state;
+	link->wait = (wait_queue_head_t){ .sleepers = 1 };
+	host.pair.tx.is_broken = true;
+	assert_int_equal(host_call(file, false, "echo", 4, 4, true), -EIO);
+	assert_true(link->wait.key & EPOLLERR);
+	host.pair.tx.is_broken = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, host_begin, host_end)
 		CASE(a_port_that_is_gone_has_no_limit),
+		CASE(a_name_that_finds_the_queue_broken_wakes_pollers),
 		CASE(an_event_leaves_a_reader_its_memory),
 	};
 
