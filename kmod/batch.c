@@ -365,16 +365,17 @@ ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter,
 }
 
 /*
- * Gives what a killed reader's pages hold to another reader, from where the last one
- * stopped. Returns bytes.
+ * Copies what a killed reader's pages hold to another reader, from where the last one stopped.
+ * Returns bytes; the caller counts them as eaten, with the lock. Counted here, without it, they
+ * would be missing for a moment to a caller that looks whether there are any, and then sleeps.
  */
-size_t mp_batch_copy(struct mp_batch *batch, struct iov_iter *to)
+size_t mp_batch_copy(const struct mp_batch *batch, struct iov_iter *to)
 {
 	size_t skip = batch->eaten, copied = 0, bytes, done;
 	unsigned int i;
 
 	for (i = 0; i < batch->count; i++) {
-		struct mp_part *part = &batch->parts[i];
+		const struct mp_part *part = &batch->parts[i];
 
 		if (skip >= part->count) {
 			skip -= part->count;
@@ -387,6 +388,5 @@ size_t mp_batch_copy(struct mp_batch *batch, struct iov_iter *to)
 		if (done < bytes)
 			break;
 	}
-	batch->eaten += copied;
 	return copied;
 }

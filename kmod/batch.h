@@ -47,7 +47,7 @@ struct mp_batch {
 bool mp_batch_is_worth(const struct iov_iter *iter);
 ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter,
 		      bool (*may_move_locked)(const struct mp_half *half));
-size_t mp_batch_copy(struct mp_batch *batch, struct iov_iter *to);
+size_t mp_batch_copy(const struct mp_batch *batch, struct iov_iter *to);
 void mp_batch_free_later(struct mp_batch *batch);
 
 /* Is a batch under way, rather than done and left behind by a killed reader? */

@@ -39,14 +39,11 @@ static size_t peek_fetches_locked(struct mp_in *in, struct iov_iter *to)
 static size_t peek_orphan_locked(struct mp_in *in, struct iov_iter *to)
 	__must_hold(&in->half.link->lock)
 {
-	struct mp_batch *batch = in->half.batch;
-	u32 eaten = batch->eaten;
 	size_t bytes;
 
 	spin_unlock_irq(&in->half.link->lock);
-	bytes = mp_batch_copy(batch, to);
+	bytes = mp_batch_copy(in->half.batch, to);
 	spin_lock_irq(&in->half.link->lock);
-	batch->eaten = eaten;
 	return bytes;
 }
 
@@ -57,7 +54,7 @@ static ssize_t peek_some(struct mp_channel *ch, struct iov_iter *to)
 	ssize_t ret;
 
 	spin_lock_irq(&ch->link.lock);
-	if (!mp_in_buffered_locked(in)) {
+	if (in->end_owed || !mp_in_buffered_locked(in)) {
 		ret = mp_in_state_locked(in);
 		spin_unlock_irq(&ch->link.lock);
 		return ret == 1 ? -EAGAIN : ret;
@@ -71,7 +68,8 @@ static ssize_t peek_some(struct mp_channel *ch, struct iov_iter *to)
 	in->forget = false;
 	if (iov_iter_count(to))
 		mp_fetch_deepen_locked(in);
-	mp_link_unlock(&ch->link, 0);
+	/* What the copy was in the way of comes now: the next generation of a fixed port, for one. */
+	mp_link_unlock(&ch->link, mp_link_progress_locked(&ch->link));
 	return ret ? ret : -EFAULT;
 }
 

@@ -87,6 +87,7 @@ static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
 	size_t bytes = mp_batch_copy(batch, to);
 
 	spin_lock_irq(&ch->link.lock);
+	batch->eaten += bytes;
 	if (batch->eaten == batch->total) {
 		ch->in.half.batch = NULL;
 		mp_batch_free_later(batch);
