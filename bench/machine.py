@@ -252,6 +252,7 @@ class Machine:
         if self.programs:
             shutil.copy(f"{ROOT}/bench/programs.sh", files)
             shutil.copy(f"{BUILD}/manyport", files)
+            shutil.copy(f"{BUILD}/manyport-run.so", files)
         if self.baseline:
             shutil.copy(f"{ROOT}/bench/use-module.sh", files)
             shutil.copy(f"{module}/manyport.ko", files)

@@ -55,11 +55,13 @@ class Servers:
         kind, _, rest = transport.each.partition(":")
         if kind == "port":
             command = "manyport-baseline" if transport.module == "baseline" else "manyport"
-            where = ["forward", rest.split(":")[0], command]
+            where = ["run" if family == "run" else "forward", rest.split(":")[0], command]
+            family = "unix" if family == "run" else family
         elif kind == "tcp":
             family, where = "tcp", [rest.split(":")[0]] + tcp   # the only way that a network has
         elif transport.name == "host":
-            where = [self.folder] if family == "unix" else ["127.0.0.1"] + tcp
+            where = ["127.0.0.1"] + tcp if family == "tcp" else [self.folder]
+            family = "tcp" if family == "tcp" else "unix"
         else:
             return None
         return [program, family, amount] + where

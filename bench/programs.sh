@@ -5,10 +5,12 @@
 # Runs a real program against its server and prints ops_s=NUMBER, as the client does. AMOUNT: requests
 # of redis-benchmark, seconds of pgbench. With unix, WHERE is a folder with the servers' sockets; with
 # tcp, an address, redis' port and PostgreSQL's. With "forward NODE COMMAND", COMMAND forward offers
-# the services of that port first, in either way.
+# the services of that port first, in either way; with "run NODE COMMAND", COMMAND run gives them to
+# the program itself.
 set -eu
 program=$1 family=$2 amount=$3
 shift 3
+through=
 
 if [ "$1" = forward ]; then
 	dir=/tmp/forward.$$
@@ -27,6 +29,9 @@ if [ "$1" = forward ]; then
 	else
 		set -- 127.0.0.1 6390 6432
 	fi
+elif [ "$1" = run ]; then
+	through="$3 run -p $2 -L unix:/run/redis.sock:redis -L unix:/run/.s.PGSQL.5432:postgres --"
+	set -- /run
 fi
 
 run_redis()
@@ -36,7 +41,8 @@ run_redis()
 	else
 		set -- -h "$1" -p "$2"
 	fi
-	redis-benchmark "$@" -c 100 -n "$amount" -t set --csv |
+	# shellcheck disable=SC2086 # a command's words
+	$through redis-benchmark "$@" -c 100 -n "$amount" -t set --csv |
 		sed -n 's/^"SET","\([0-9.]*\)".*/ops_s=\1/p'
 }
 
@@ -48,7 +54,8 @@ run_pgbench()
 	else
 		set -- -h "$1" -p "$3"
 	fi
-	"$(ls /usr/lib/postgresql/*/bin/pgbench)" "$@" -U postgres -S -n -c 50 -T "$amount" \
+	# shellcheck disable=SC2086
+	$through "$(ls /usr/lib/postgresql/*/bin/pgbench)" "$@" -U postgres -S -n -c 50 -T "$amount" \
 		postgres 2>&1 | sed -n 's/^tps = \([0-9.]*\).*/ops_s=\1/p'
 }
 

@@ -26,7 +26,7 @@ TABLES = (
     ("Stream", ("read", "write", "both"), "mb_s", "MB/s", 0),
     ("Open, name, one round trip, close", ("open",), "opens_s", "1/s", 0),
     ("Busy channels: all round trips", ("many",), "round_trips_s", "1/s", 0),
-    ("Debian's programs, through forward or TCP", ("programs",), "ops_s", "1/s", 0),
+    ("Debian's programs, through forward, by run, or TCP", ("programs",), "ops_s", "1/s", 0),
     ("Busy channels: bytes, both ways together", ("many",), "mb_s", "MB/s", 1),
     ("Busy channels: Jain's index", ("many",), "jain", "", 3),
     ("Busy channels: slowest channel's share of the mean", ("many",), "slowest", "", 2),
@@ -123,7 +123,7 @@ def targets_of(data):
         data.ratio("opens_s", ("open", "open", "manyport"), ("open", "open", "vsock")))
     for item in data.items.get("programs", []):
         for peer in ("slirp", "passt"):
-            row(f"{item} through forward", LABELS[peer], 1.5,
+            row(item, LABELS[peer], 1.5,
                 data.ratio("ops_s", ("programs", item, "manyport"), ("programs", item, peer)))
     row("1000 busy channels, round trips/s", "itself with 10", 1,
         data.ratio("round_trips_s", ("many", "1000x64", "manyport"),

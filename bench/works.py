@@ -72,7 +72,7 @@ class Plan:
             "programs": [Item("programs", f"{program}-{family}", [program, family, amount],
                               limit=60)
                          for program, amount in (("redis", 5000), ("pgbench", 2))
-                         for family in ("unix", "tcp")],
+                         for family in ("unix", "tcp", "run")],
             "check": [Item("check", f"{way}-{size_name(s)}",
                            ["check", f"direction={way}", f"size={s}"])
                       for way in ("echo", "read", "write", "both")
