@@ -68,7 +68,7 @@ static ssize_t peek_some(struct mp_channel *ch, struct iov_iter *to)
 	in->forget = false;
 	if (iov_iter_count(to))
 		mp_fetch_deepen_locked(in);
-	/* What the copy was in the way of comes now: the next generation of a fixed port, for one. */
+	/* What the copy was in the way of comes now: a fixed port's next generation, for one. */
 	mp_link_unlock(&ch->link, mp_link_progress_locked(&ch->link));
 	return ret ? ret : -EFAULT;
 }
