@@ -339,13 +339,14 @@ void mp_fetch_park_locked(struct mp_in *in)
 
 /*
  * Is more to come than what is here was asked for, and no memory there for it? A reader that finds
- * bytes each time it comes, as one that polls does, would have small READs for ever.
+ * bytes each time it comes, as one that polls does, would have small READs for ever. Once for each
+ * fetch, when it is first read from: a read of some bytes costs little more than this question.
  */
 bool mp_fetch_may_grow_locked(const struct mp_in *in)
 {
 	const struct mp_fetch *fetch = mp_fetch_first_locked(in);
 
-	return fetch && !in->spare && (in->half.link->bits & MP_ST_IN) &&
+	return fetch && !fetch->start && !in->spare && (in->half.link->bits & MP_ST_IN) &&
 	       (fetch->size + sizeof(*fetch) < size_wanted(in) || wants_more_locked(in));
 }
 
