@@ -2,6 +2,7 @@
 /* The guest's command and library, as a user meets them. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -270,6 +271,27 @@ TEST(forward_a_unix_socket)
 	kill(c.pid, SIGTERM);
 	CHECK_EQ(status_of(&c), 0);
 	CHECK_FAILS(access(SOCKET, F_OK), ENOENT);
+}
+
+/* Few connections are served at once, whatever else runs; among many a client is not preempted. */
+TEST(forward_gives_way_with_many_connections)
+{
+	struct command c = FORWARD("-L", SOCKET ":echo");
+	int fds[40];
+
+	await_listener(&c);
+	for (int i = 0; i < 40; i++) {
+		fds[i] = connect_unix(SOCKET);
+		write_pattern(fds[i], 1000, i, 0);
+		read_pattern(fds[i], 1000, i, 0);
+		CHECK_EQ(sched_getscheduler(c.pid), i < 31 ? SCHED_OTHER : SCHED_BATCH);
+	}
+	for (int i = 0; i < 40; i++)
+		close(fds[i]);
+	while (CHECK_OK(sched_getscheduler(c.pid)) != SCHED_OTHER)
+		sched_yield();
+	kill(c.pid, SIGTERM);
+	CHECK_EQ(status_of(&c), 0);
 }
 
 TEST(forward_tcp)

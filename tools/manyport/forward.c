@@ -2,7 +2,6 @@
 /* manyport forward: its options, its start and its end. See forward.h. */
 #include <argp.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,19 +121,6 @@ static void raise_file_limit(void)
 	}
 }
 
-/*
- * A relay that preempts the process which woke it relays one message for each switch between the
- * two, and a switch costs more than a message. A process of SCHED_BATCH does not preempt: the
- * client first writes on all of its connections, then the relay finds them all ready. The relay's
- * share of the processor stays. Without the policy all works as well, only slower.
- */
-static void let_clients_finish(void)
-{
-	static const struct sched_param param = { 0 };
-
-	sched_setscheduler(0, SCHED_BATCH, &param);
-}
-
 /* Finds the port. With --wait there may be none yet. */
 static int find_port(struct forward *forward)
 {
@@ -174,7 +160,6 @@ static int start(struct forward *forward)
 	if (ret)
 		return ret;
 	raise_file_limit();
-	let_clients_finish();
 	forward->buf = malloc(FLOW_BUF_SIZE);
 	forward->loop = loop_create();
 	if (!forward->buf || !forward->loop)

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,9 @@
 /* How long the end of the process waits, at most, for bytes that are on their way. */
 #define END_LIMIT_MS 1000
 #define END_STEP_MS  10
+
+/* So many connections make the relay give way to its clients; see count_relays(). */
+#define BATCH_FROM 32
 
 struct relay {
 	struct list link;		/* in forward->relays */
@@ -57,6 +61,27 @@ struct relay {
 	bool cut, reset;
 	int error;			/* why, or 0 */
 };
+
+/*
+ * With many connections a relay that preempts the process which woke it relays one message for each
+ * switch between the two, and a switch costs more than a message. A process of SCHED_BATCH does not
+ * preempt: the client first writes on all of its connections, then the relay finds them all ready.
+ * With few connections there is little to gain, and beside a process that computes each message
+ * would wait for the end of that process's time slice. A policy that the user chose is kept.
+ */
+static void count_relays(struct forward *forward, int more)
+{
+	static const struct sched_param param = { 0 };
+	bool is_many;
+
+	forward->relay_count += more;
+	is_many = forward->relay_count >= BATCH_FROM;
+	if (is_many == forward->is_batch)
+		return;
+	if (sched_getscheduler(0) == (is_many ? SCHED_OTHER : SCHED_BATCH) &&
+	    !sched_setscheduler(0, is_many ? SCHED_BATCH : SCHED_OTHER, &param))
+		forward->is_batch = is_many;
+}
 
 /*
  * @cut: the service must not take what it got for the whole. @reset: nor must the client, where its
@@ -117,6 +142,7 @@ static void relay_free(struct relay *relay)
 	flow_forget(&relay->out);
 	flow_forget(&relay->in);
 	list_del(&relay->link);
+	count_relays(forward, -1);
 	free(relay);
 	loop_task_queue(&forward->accept_again);
 }
@@ -427,6 +453,7 @@ static struct relay *alloc_relay(struct forward *forward, const struct spec *spe
 	loop_task_init(forward->loop, &relay->more, move_more);
 	loop_timer_init(forward->loop, &relay->retry, retry);
 	list_add_tail(&forward->relays, &relay->link);
+	count_relays(forward, 1);
 	return relay;
 }
 
