@@ -324,17 +324,26 @@ static void expect_trip(void)
 	assert_true(mem_guard_tripped());
 }
 
-/* The map changes while a READ waits. Its answer has the state of now: the bytes are there. */
-static void parked_read_loses_its_payload(void **state)
+/* A READ waits at the device, its payload in a page of its own. Returns the page's descriptor. */
+static int park_into_page(struct fake_request **r)
 {
-	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
 	int fd = add_page();
 
-	(void)state;
-	offer_stray(RX, r, 24, 3, MORE);
+	*r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
+	offer_stray(RX, *r, 24, 3, MORE);
 	fake_kick(driver, RX);
 	fake_run(driver);
 	assert_int_equal(stats_now().parked, 1);
+	return fd;
+}
+
+/* The map changes while a READ waits. Its answer has the state of now: the bytes are there. */
+static void parked_read_loses_its_payload(void **state)
+{
+	struct fake_request *r;
+	int fd = park_into_page(&r);
+
+	(void)state;
 	assert_int_equal(mem_remove(&driver->mem, MORE, MORE + RAM_USER, 4096), 0);
 	close(fd);
 	fake_say(service->last, "abc", 3);
@@ -345,13 +354,10 @@ static void parked_read_loses_its_payload(void **state)
 
 static void truncated_under_a_service_is_told(void **state)
 {
-	struct fake_request *r = fake_make(driver, RX, MP_OP_READ, 0, 1, 0, NULL, 24);
-	int fd = add_page();
+	struct fake_request *r;
+	int fd = park_into_page(&r);
 
 	(void)state;
-	offer_stray(RX, r, 24, 3, MORE);
-	fake_kick(driver, RX);
-	fake_run(driver);
 	assert_false(r->done);
 	take_page(fd);
 	fake_say(service->last, "abc", 3);
