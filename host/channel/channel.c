@@ -42,28 +42,15 @@ void channel_end_stream(struct channel *ch, enum mp_end how)
 		stream->ops->close(stream, how, NULL);
 }
 
-bool channel_count(struct channel *ch)
-{
-	struct core *core = ch->core;
-
-	if (!ch->is_counted && core->live >= core->config.max_channels)
-		return false;
-	if (!ch->is_counted)
-		core->live++;
-	ch->is_counted = true;
-	return true;
-}
-
 void channel_release(struct channel *ch)
 {
 	struct core *core = ch->core;
 
-	if (ch->service)
-		core->env.release(core->env.context, ch->service, ch->opener.uid);
+	if (!ch->service)
+		return;
+	core->env.release(core->env.context, ch->service, ch->opener.uid);
 	ch->service = NULL;
-	if (ch->is_counted)
-		core->live--;
-	ch->is_counted = false;
+	core->live--;
 }
 
 void channel_drop(struct channel *ch)
@@ -115,11 +102,8 @@ void channel_leave(struct channel *ch, enum mp_end how)
 		channel_log_end(ch, CHANNEL_LINE_CUT, "cut");
 	if (stream && how != MP_END_ABORT) {
 		ch->stream = NULL;
-		if (stream->ops->close(stream, end_of(ch), &place)) {
-			/* They are the stream's now. */
-			ch->service = NULL;
-			ch->is_counted = false;
-		}
+		if (stream->ops->close(stream, end_of(ch), &place))
+			ch->service = NULL;	/* the place is the stream's now */
 	}
 	channel_drop(ch);
 }

@@ -119,7 +119,7 @@ struct channel {
 	struct opener opener;
 	struct mp_peer peer;		/* what the stream calls */
 	struct mp_stream *stream;
-	struct mp_service *service;	/* admitted to: release() is due */
+	struct mp_service *service;	/* admitted to, in core->live; release() is due */
 	const char *service_name;	/* NULL: unknown */
 	struct inflow in;
 	struct outflow out;
@@ -129,7 +129,6 @@ struct channel {
 	enum channel_phase phase;	/* by channel_become() only */
 	uint16_t cause;			/* enum mp_reason: why it is in this phase */
 	bool is_patient;		/* no guest to be told of a refusal: it is tried again */
-	bool is_counted;		/* in core->live */
 	bool is_retrying;		/* the first failure to connect has been logged */
 };
 
@@ -204,8 +203,6 @@ void close_fail(struct channel *ch);
 void channel_become(struct channel *ch, enum channel_phase phase, uint16_t cause);
 /* Ends the stream, if there is one. */
 void channel_end_stream(struct channel *ch, enum mp_end how);
-/* Takes a place among the channels of the guest. False when there are too many. */
-bool channel_count(struct channel *ch);
 /* The place that it had in the limits is free again. */
 void channel_release(struct channel *ch);
 /* The limit of the phase begins; core_make_timers() has made the list for @ms. */

@@ -131,22 +131,20 @@ static void fill_opener(const struct channel *ch, struct mp_opener *opener)
 /* Asks the policy, unless it has said yes before: a fixed gate tries more than once. */
 static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 {
-	const struct core_env *env = &ch->core->env;
+	struct core *core = ch->core;
 	enum mp_reason reason;
 
-	if (!channel_count(ch))
-		return MP_REASON_BUSY;
 	if (!ch->service) {
-		reason = env->admit(env->context, opener, &ch->service, &ch->service_name);
-		if (reason != MP_REASON_NONE) {
-			ch->service = NULL;
+		if (core->live >= core->config.max_channels)
+			return MP_REASON_BUSY;
+		reason = core->env.admit(core->env.context, opener, &ch->service,
+					 &ch->service_name);
+		if (reason != MP_REASON_NONE)
 			return reason;
-		}
-		if (!ch->service)
-			return MP_REASON_NO_SERVICE;
+		core->live++;
 	}
 	/* Also where the policy said yes before: memory for them may have been missing. */
-	return close_make_timers(ch->core, ch->service) ? MP_REASON_NONE : MP_REASON_BUSY;
+	return close_make_timers(core, ch->service) ? MP_REASON_NONE : MP_REASON_BUSY;
 }
 
 static void connect_service(struct channel *ch, const char *name, const char *argument)

@@ -77,7 +77,7 @@ struct core {
 	struct list paused;		/* work that goes on in the next millisecond */
 	struct list dead;		/* channels whose memory goes when the entry settles */
 	struct list timers;		/* struct timer_list: one for each length of a limit */
-	uint32_t live;			/* channels that count against max_channels */
+	uint32_t live;			/* channels with a service, or streams in their places */
 	uint64_t discard_ms;		/* the millisecond of discard_left */
 	uint32_t discard_left;		/* bytes that may still be discarded in discard_ms */
 	struct turn turn;

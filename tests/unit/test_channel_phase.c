@@ -43,6 +43,7 @@ static struct world {
 	struct mp_service service;
 	struct mp_stream stream;
 	struct channel *ch;
+	enum mp_reason admission;
 	uint64_t now;
 	unsigned int admitted, released, opened, closed;
 } *world;
@@ -84,6 +85,8 @@ static enum mp_reason env_admit(void *context, const struct mp_opener *opener,
 				struct mp_service **service, const char **name)
 {
 	(void)context, (void)opener;
+	if (world->admission != MP_REASON_NONE)
+		return world->admission;
 	world->admitted++;
 	*service = &world->service;
 	*name = "service";
@@ -263,6 +266,23 @@ static void a_fixed_gate_waits_for_memory(void **state)
 	expect_close_by_limit();
 }
 
+/* Others may have its place in the limits until then. */
+static void a_fixed_gate_that_is_refused_waits_without_a_place(void **state)
+{
+	(void)state;
+	world->gate.is_fixed = true;
+	world->ch->is_patient = true;
+	world->admission = MP_REASON_DENIED;
+	begin();
+	assert_int_equal(world->ch->phase, CHANNEL_CONNECTING);
+	assert_int_equal(world->core.live, 0);
+	world->admission = MP_REASON_NONE;
+	world->now += CORE_RETRY_MS;
+	core_tick(&world->core);
+	assert_int_equal(world->ch->phase, CHANNEL_CONNECTED);
+	assert_int_equal(world->core.live, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, create, destroy)
 
 int main(void)
@@ -271,6 +291,7 @@ int main(void)
 		TEST(an_edge_that_is_not_there_is_caught),
 		TEST(without_memory_for_timers_it_is_refused),
 		TEST(a_fixed_gate_waits_for_memory),
+		TEST(a_fixed_gate_that_is_refused_waits_without_a_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
