@@ -22,7 +22,7 @@ static void free_channel(struct work *work)
 }
 
 void channel_init(struct channel *ch, struct core *core, const struct channel_ops *ops,
-		  const struct gate *gate, const struct opener *opener)
+		  const struct gate *gate, const struct mp_opener *opener)
 {
 	ch->core = core;
 	ch->ops = ops;
@@ -187,9 +187,9 @@ void channel_log(struct channel *ch, enum channel_line kind, enum log_level leve
 		 const char *format, ...)
 {
 	struct core *core = ch->core;
-	const struct opener *opener = &ch->opener;
+	const struct mp_opener *opener = &ch->opener;
 	const bool is_always = core->config.access_log && is_access(kind);
-	char text[128], comm[4 * MP_COMM_LEN + 1], claims[160] = "unknown opener", line[640];
+	char text[128], claims[160] = "unknown opener", line[640];
 	va_list args;
 
 	if (is_always && level > LOG_LEVEL_INFO)
@@ -200,9 +200,9 @@ void channel_log(struct channel *ch, enum channel_line kind, enum log_level leve
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	/* The guest kernel's claims, and under the stock driver not even those. */
-	if (opener->is_known)
+	if (opener->uid != UINT32_MAX)
 		snprintf(claims, sizeof(claims), "uid %u, pid %u, %s", opener->uid, opener->pid,
-			 log_escape(comm, sizeof(comm), opener->comm, strlen(opener->comm)));
+			 opener->comm);
 	snprintf(line, sizeof(line), "%s: port %s: channel %u.%u: %s (%s): %s",
 		 core->config.guest, ch->gate->name, opener->channel, opener->generation,
 		 ch->service_name ? ch->service_name : "-", claims, text);

@@ -96,14 +96,6 @@ struct gate {
 	const char *service_name;	/* may be NULL */
 };
 
-/* Claims of the guest, and how it calls the channel. */
-struct opener {
-	uint32_t uid, gid, pid;
-	char comm[MP_COMM_LEN + 1];	/* as the guest sent it, NUL-terminated; not printable */
-	bool is_known;			/* else there are no claims */
-	uint32_t channel, generation;	/* for the log and the services */
-};
-
 /* Owned by close.c: how long a closing channel still waits. */
 struct closing {
 	uint64_t taken_ms;		/* when the service last took something */
@@ -116,7 +108,8 @@ struct channel {
 	struct core *core;
 	const struct channel_ops *ops;
 	const struct gate *gate;
-	struct opener opener;
+	/* What the binding knows of it; uid UINT32_MAX: there are no claims of the guest. */
+	struct mp_opener opener;
 	struct mp_peer peer;		/* what the stream calls */
 	struct mp_stream *stream;
 	struct mp_service *service;	/* admitted to, in core->live; release() is due */
@@ -134,7 +127,7 @@ struct channel {
 
 /* @ch is zeroed. */
 void channel_init(struct channel *ch, struct core *core, const struct channel_ops *ops,
-		  const struct gate *gate, const struct opener *opener);
+		  const struct gate *gate, const struct mp_opener *opener);
 /*
  * The binding forgets the channel: its stream is aborted if there is one, what it holds is given
  * back at once, and its memory goes when the entry settles, so that callers may still look at it.

@@ -112,22 +112,6 @@ static void open_stream(struct channel *ch, struct mp_service *service,
 		channel_start_timer(ch, give_up, ch->core->config.connect_ms);
 }
 
-static void fill_opener(const struct channel *ch, struct mp_opener *opener)
-{
-	const struct opener *from = &ch->opener;
-
-	memset(opener, 0, sizeof(*opener));
-	opener->uid = from->uid;
-	opener->gid = from->gid;
-	opener->pid = from->pid;
-	log_escape(opener->comm, sizeof(opener->comm), from->comm, strlen(from->comm));
-	opener->guest = ch->core->config.guest;
-	opener->port = ch->gate->name;
-	opener->argument = "";
-	opener->channel = from->channel;
-	opener->generation = from->generation;
-}
-
 /* Asks the policy, unless it has said yes before: a fixed gate tries more than once. */
 static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 {
@@ -149,10 +133,11 @@ static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 
 static void connect_service(struct channel *ch, const char *name, const char *argument)
 {
-	struct mp_opener opener;
+	struct mp_opener opener = ch->opener;	/* with strings that are valid for the call */
 	enum mp_reason reason;
 
-	fill_opener(ch, &opener);
+	opener.guest = ch->core->config.guest;
+	opener.port = ch->gate->name;
 	opener.service = name;
 	opener.argument = argument;
 	reason = admit(ch, &opener);

@@ -128,7 +128,7 @@ struct classic_channel *classic_create_channel(struct classic_open *open)
 	static const struct channel_ops ops = { .changed = changed, .free = free_channel };
 	struct port *port = open->port;
 	/* The stock driver does not say who opened the node. */
-	const struct opener opener = {
+	const struct mp_opener opener = {
 		.uid = UINT32_MAX, .gid = UINT32_MAX, .pid = UINT32_MAX,
 		.generation = ++port->classic.generation,
 	};

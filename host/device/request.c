@@ -28,7 +28,7 @@ static struct slot *find_slot(const struct request *request)
 }
 
 /* The slot that a CONNECT is for, refused before or new: it has no state yet. Returns a status. */
-static enum mp_status connect_slot(struct request *request, const struct opener *opener)
+static enum mp_status connect_slot(struct request *request, const struct mp_opener *opener)
 {
 	struct slot *slot = port_slot(request->port, opener->channel);
 
@@ -47,14 +47,15 @@ static enum mp_status connect_slot(struct request *request, const struct opener 
 }
 
 static void fill_opener(const struct request *request, const struct mp_connect *connect,
-			struct opener *opener)
+			struct mp_opener *opener)
 {
-	*opener = (struct opener){
+	*opener = (struct mp_opener){
 		.uid = le32toh(connect->uid), .gid = le32toh(connect->gid),
-		.pid = le32toh(connect->pid), .is_known = true,
+		.pid = le32toh(connect->pid),
 		.channel = request->header.slot, .generation = request->header.generation,
 	};
-	memcpy(opener->comm, connect->comm, MP_COMM_LEN);
+	log_escape(opener->comm, sizeof(opener->comm), connect->comm,
+		   strnlen(connect->comm, sizeof(connect->comm)));
 }
 
 static int act_connect(struct request *request)
@@ -62,7 +63,7 @@ static int act_connect(struct request *request)
 	const struct port *port = request->port;
 	uint32_t len = request->header.length, name_len;
 	struct connect connect;
-	struct opener opener;
+	struct mp_opener opener;
 	enum mp_status status = message_map_payload(request);
 
 	if (status != MP_OK) {

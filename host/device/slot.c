@@ -4,7 +4,7 @@
 
 #include "device/slot.h"
 
-struct slot *slot_create(struct port *port, const struct opener *opener,
+struct slot *slot_create(struct port *port, const struct mp_opener *opener,
 			 const struct channel_ops *ops)
 {
 	struct slot *slot = calloc(1, sizeof(*slot));

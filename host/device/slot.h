@@ -27,7 +27,7 @@ static inline struct slot *slot_of(struct channel *ch)
  * The channel of the slot that opener->channel names, which is free and below max_channels. NULL
  * without memory.
  */
-struct slot *slot_create(struct port *port, const struct opener *opener,
+struct slot *slot_create(struct port *port, const struct mp_opener *opener,
 			 const struct channel_ops *ops);
 /* The free() of those ops. */
 void slot_free(struct channel *ch);

@@ -107,7 +107,7 @@ static int create(void **state)
 {
 	static const struct mp_service_ops service_ops = { .open = open_stream };
 	static const struct channel_ops ops = { .changed = changed, .free = free_channel };
-	const struct opener opener = { .uid = 1000 };
+	const struct mp_opener opener = { .uid = 1000 };
 	const struct core_config config = {
 		.guest = "guest", .max_channels = 1, .connect_ms = 5000,
 	};

@@ -143,7 +143,7 @@ static inline void toy_free(struct channel *ch)
 static inline struct toy_channel *toy_create(struct toy *toy, uint32_t number)
 {
 	static const struct channel_ops ops = { .changed = toy_changed, .free = toy_free };
-	const struct opener opener = { .uid = 1000, .is_known = true, .channel = number };
+	const struct mp_opener opener = { .uid = 1000, .channel = number };
 	struct toy_channel *c = calloc(1, sizeof(*c));
 
 	if (!c)
