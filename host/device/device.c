@@ -39,12 +39,11 @@ static void take_down(struct device *device)
 /* Sends what is due, lets go of what is over. */
 static void settle_device(struct device *device)
 {
-	struct list *link;
-
 	take_down(device);
 	control_send(device);
-	while ((link = list_pop(&device->owing)))
-		answer_events(list_entry(link, struct port, owing));
+	for (unsigned int id = 0; device->stats.owed && id < device->port_count; id++)
+		if (device->ports[id])
+			answer_events(device->ports[id]);
 	/* Delivery maps what was held, and may find that the guest took it away. */
 	take_down(device);
 	queue_publish_all(device);
@@ -122,7 +121,6 @@ struct device *device_create(const struct device_config *config, const struct de
 	device->env = *env;
 	device->port_count = config->port_count;
 	list_init(&device->due);
-	list_init(&device->owing);
 	list_init(&device->dirty);
 	list_init(&device->warm);
 	if (!core_init(&device->core, &device->config.core, &env->core, settle_core) ||

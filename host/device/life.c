@@ -24,7 +24,6 @@ void life_reset_port(struct port *port, enum mp_end how)
 			slot_leave(port->slots[i], how);
 	while ((link = list_pop(&port->events)))
 		free(list_entry(link, struct held, link));
-	list_del(&port->owing);
 	list_del(&port->due_link);
 	port->due = 0;
 	request_forget_first(port);

@@ -31,7 +31,6 @@ struct port *port_create(struct device *device, uint32_t id,
 	port->gate.service_name = config->service_name;
 	list_init(&port->due_link);
 	list_init(&port->owed);
-	list_init(&port->owing);
 	list_init(&port->events);
 	list_init(&port->classic.opens);
 	list_init(&port->classic.channels);
@@ -49,7 +48,6 @@ void port_destroy(struct port *port)
 	if (!port)
 		return;
 	list_del(&port->due_link);
-	list_del(&port->owing);
 	free(port->slots);
 	free(port);
 }
@@ -103,14 +101,6 @@ void port_keep_event(struct port *port, const struct ring_chain *chain)
 		return;
 	}
 	list_add_tail(&port->events, &buffer->link);
-	if (!list_is_empty(&port->owed))
-		port_owe(port);
-}
-
-void port_owe(struct port *port)
-{
-	if (!list_is_linked(&port->owing))
-		list_add_tail(&port->device->owing, &port->owing);
 }
 
 /* --- Control messages ----------------------------------------------------- */

@@ -55,7 +55,6 @@ struct port {
 	struct slot **slots;		/* by number, config.max_channels of them; NULL: free */
 	uint32_t slot_count;		/* not free */
 	struct list owed;		/* slots, in the order in which they came to be owed */
-	struct list owing;		/* in device->owing: look at owed */
 	struct list events;		/* event buffers, oldest first */
 	unsigned int parked;		/* descriptors of parked reads [protocol.md 6.5] */
 	unsigned int rx_first;		/* chains of rx that go before the next of tx: request.c */
@@ -73,8 +72,6 @@ void port_set_slot(struct port *port, uint32_t number, struct slot *slot);
 struct held *port_hold(const struct ring_chain *chain, uint16_t flags);
 /* Keeps an event buffer. */
 void port_keep_event(struct port *port, const struct ring_chain *chain);
-/* Events are owed: they are delivered when the entry settles, as far as there are buffers. */
-void port_owe(struct port *port);
 /* These control messages are sent when the entry settles (enum port_due). */
 void port_say(struct port *port, unsigned int due);
 

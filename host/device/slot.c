@@ -90,11 +90,10 @@ void slot_refresh(struct slot *slot)
 	slot->told_bits &= bits;	/* what was clear since is news again */
 	slot->reason = reason;
 	slot->seq++;
-	if (!list_is_linked(&slot->owed)) {
-		list_add_tail(&port->owed, &slot->owed);
-		port->device->stats.owed++;
-	}
-	port_owe(port);
+	if (list_is_linked(&slot->owed))
+		return;
+	list_add_tail(&port->owed, &slot->owed);
+	port->device->stats.owed++;
 }
 
 void slot_get_state(const struct slot *slot, struct mp_state *state)

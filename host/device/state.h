@@ -63,7 +63,6 @@ struct device {
 	bool is_broken, is_down;	/* is_down: and what it held has been let go */
 	bool is_polled;			/* its owner looks at warm queues before it sleeps */
 	struct list due;		/* ports with control messages */
-	struct list owing;		/* ports with owed events */
 	struct list dirty;		/* queues to publish */
 	struct list warm;		/* queues without kicks, that serve_look() looks at */
 	uint64_t moved_before;		/* payload bytes, at the begin of the pass */
