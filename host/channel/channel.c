@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "channel/channel.h"
@@ -16,16 +17,14 @@
 
 static void free_channel(struct work *work)
 {
-	struct channel *ch = container_of(work, struct channel, work);
-
-	ch->ops->free(ch);
+	free(container_of(work, struct channel, work));
 }
 
-void channel_init(struct channel *ch, struct core *core, const struct channel_ops *ops,
+void channel_init(struct channel *ch, struct core *core, void (*changed)(struct channel *ch),
 		  const struct gate *gate, const struct mp_opener *opener)
 {
 	ch->core = core;
-	ch->ops = ops;
+	ch->changed = changed;
 	ch->gate = gate;
 	ch->opener = *opener;
 	work_init(&ch->work, NULL);

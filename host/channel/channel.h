@@ -76,19 +76,6 @@ enum channel_phase {
 	CHANNEL_CLOSED,
 };
 
-struct channel;
-
-/* What a channel tells its binding. */
-struct channel_ops {
-	/*
-	 * Phase, halves or level state may have changed, by the stream or by time. Never called
-	 * from inside a call of the binding. The channel may be dropped in it.
-	 */
-	void (*changed)(struct channel *ch);
-	/* Frees the record; the last call. Everything that it held has been given back. */
-	void (*free)(struct channel *ch);
-};
-
 /* Where channels come in: a port, or what another binding has in its place. Outlives them. */
 struct gate {
 	const char *name;		/* for the log and the openers */
@@ -106,7 +93,7 @@ struct closing {
 
 struct channel {
 	struct core *core;
-	const struct channel_ops *ops;
+	void (*changed)(struct channel *ch);
 	const struct gate *gate;
 	/* What the binding knows of it; uid UINT32_MAX: there are no claims of the guest. */
 	struct mp_opener opener;
@@ -125,8 +112,13 @@ struct channel {
 	bool is_retrying;		/* the first failure to connect has been logged */
 };
 
-/* @ch is zeroed. */
-void channel_init(struct channel *ch, struct core *core, const struct channel_ops *ops,
+/*
+ * @ch is zeroed, and stands first in a record that the core frees by free().
+ *
+ * @changed: phase, halves or level state may have changed, by the stream or by time. Never called
+ * from inside a call of the binding. The channel may be dropped in it.
+ */
+void channel_init(struct channel *ch, struct core *core, void (*changed)(struct channel *ch),
 		  const struct gate *gate, const struct mp_opener *opener);
 /*
  * The binding forgets the channel: its stream is aborted if there is one, what it holds is given

@@ -153,7 +153,7 @@ static void expired(struct timer *timer)
 		return;
 	}
 	give_up(ch, is_kept ? 0 : backlog);
-	ch->ops->changed(ch);
+	ch->changed(ch);
 }
 
 /* --- Discarding ------------------------------------------------------------- */
@@ -164,7 +164,7 @@ static void go_on(struct work *work)
 	struct channel *ch = container_of(work, struct channel, work);
 
 	close_advance(ch);
-	ch->ops->changed(ch);
+	ch->changed(ch);
 }
 
 /* Reads what has no reader any more, some at a time; what is left is work for later. */

@@ -47,7 +47,7 @@ static void retry(struct timer *timer)
 	struct channel *ch = container_of(timer, struct channel, timer);
 
 	connect_fixed(ch);
-	ch->ops->changed(ch);
+	ch->changed(ch);
 }
 
 static void give_up(struct timer *timer)
@@ -55,7 +55,7 @@ static void give_up(struct timer *timer)
 	struct channel *ch = container_of(timer, struct channel, timer);
 
 	refuse(ch, MP_REASON_TIMED_OUT);
-	ch->ops->changed(ch);
+	ch->changed(ch);
 }
 
 void connect_later(struct channel *ch)
@@ -196,7 +196,7 @@ static void report(struct channel *ch)
 {
 	struct core *core = ch->core;
 
-	ch->ops->changed(ch);
+	ch->changed(ch);
 	core->settle(core);
 }
 

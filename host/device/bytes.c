@@ -77,7 +77,7 @@ static void serve_parked(struct slot *slot)
 		park_answer(&request, status);
 }
 
-static void changed(struct channel *ch)
+void bytes_changed(struct channel *ch)
 {
 	struct slot *slot = slot_of(ch);
 
@@ -88,8 +88,6 @@ static void changed(struct channel *ch)
 	slot_refresh(slot);
 	note_failure(slot);
 }
-
-const struct channel_ops bytes_channel_ops = { .changed = changed, .free = slot_free };
 
 int bytes_read(struct request *request)
 {

@@ -118,14 +118,8 @@ static void changed(struct channel *ch)
 	queue_serve(port->tx);
 }
 
-static void free_channel(struct channel *ch)
-{
-	free(classic_of(ch));
-}
-
 struct classic_channel *classic_create_channel(struct classic_open *open)
 {
-	static const struct channel_ops ops = { .changed = changed, .free = free_channel };
 	struct port *port = open->port;
 	/* The stock driver does not say who opened the node. */
 	const struct mp_opener opener = {
@@ -136,7 +130,7 @@ struct classic_channel *classic_create_channel(struct classic_open *open)
 
 	if (!channel)
 		return NULL;
-	channel_init(&channel->channel, &port->device->core, &ops, &port->gate, &opener);
+	channel_init(&channel->channel, &port->device->core, changed, &port->gate, &opener);
 	channel->channel.is_patient = true;
 	channel->port = port;
 	channel->open = open;

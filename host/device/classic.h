@@ -16,6 +16,8 @@ struct classic_channel {
 	bool is_reached;		/* that its service was reached has been dealt with */
 };
 
+_Static_assert(!offsetof(struct classic_channel, channel), "the core frees it");
+
 struct classic_open {
 	struct list link;		/* in classic.opens */
 	struct port *port;

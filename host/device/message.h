@@ -69,8 +69,8 @@ void park_return(struct slot *slot, enum mp_status status);
 int bytes_read(struct request *request);
 int bytes_write(struct request *request);
 
-/* Of all channels in slots. */
-extern const struct channel_ops bytes_channel_ops;
+/* The changed() of all channels in slots. */
+void bytes_changed(struct channel *ch);
 
 /* --- request.c: requests of a port's queues [protocol.md 5, 6] ------------ */
 

@@ -38,7 +38,7 @@ static enum mp_status connect_slot(struct request *request, const struct mp_open
 	if (slot && slot->channel.phase != CHANNEL_REFUSED)
 		return MP_BAD_STATE;
 	if (!slot)
-		slot = slot_create(request->port, opener, &bytes_channel_ops);
+		slot = slot_create(request->port, opener, bytes_changed);
 	if (!slot)
 		return MP_BUSY;
 	request->slot = slot;

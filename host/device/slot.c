@@ -5,7 +5,7 @@
 #include "device/slot.h"
 
 struct slot *slot_create(struct port *port, const struct mp_opener *opener,
-			 const struct channel_ops *ops)
+			 void (*changed)(struct channel *ch))
 {
 	struct slot *slot = calloc(1, sizeof(*slot));
 
@@ -14,13 +14,8 @@ struct slot *slot_create(struct port *port, const struct mp_opener *opener,
 	slot->port = port;
 	list_init(&slot->owed);
 	port_set_slot(port, opener->channel, slot);
-	channel_init(&slot->channel, &port->device->core, ops, &port->gate, opener);
+	channel_init(&slot->channel, &port->device->core, changed, &port->gate, opener);
 	return slot;
-}
-
-void slot_free(struct channel *ch)
-{
-	free(slot_of(ch));
 }
 
 void slot_park(struct slot *slot, struct held *held)

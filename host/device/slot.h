@@ -18,6 +18,8 @@ struct slot {
 	uint16_t told_bits;		/* as last delivered */
 };
 
+_Static_assert(!offsetof(struct slot, channel), "the core frees it");
+
 static inline struct slot *slot_of(struct channel *ch)
 {
 	return container_of(ch, struct slot, channel);
@@ -28,9 +30,7 @@ static inline struct slot *slot_of(struct channel *ch)
  * without memory.
  */
 struct slot *slot_create(struct port *port, const struct mp_opener *opener,
-			 const struct channel_ops *ops);
-/* The free() of those ops. */
-void slot_free(struct channel *ch);
+			 void (*changed)(struct channel *ch));
 /* The guest, or the device, goes: channel_leave(). */
 void slot_leave(struct slot *slot, enum mp_end how);
 /* Numbers the state if it differs from the last one; then it is owed. */

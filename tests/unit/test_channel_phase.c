@@ -101,12 +101,10 @@ static void env_release(void *context, struct mp_service *service, uint32_t uid)
 
 static void settle(struct core *core) { core_settle(core); }
 static void changed(struct channel *ch) { (void)ch; }
-static void free_channel(struct channel *ch) { free(ch); }
 
 static int create(void **state)
 {
 	static const struct mp_service_ops service_ops = { .open = open_stream };
-	static const struct channel_ops ops = { .changed = changed, .free = free_channel };
 	const struct mp_opener opener = { .uid = 1000 };
 	const struct core_config config = {
 		.guest = "guest", .max_channels = 1, .connect_ms = 5000,
@@ -129,7 +127,7 @@ static int create(void **state)
 	assert_true(core_init(&world->core, &config, &env, settle));
 	world->ch = calloc(1, sizeof(*world->ch));
 	assert_non_null(world->ch);
-	channel_init(world->ch, &world->core, &ops, &world->gate, &opener);
+	channel_init(world->ch, &world->core, changed, &world->gate, &opener);
 	return 0;
 }
 

@@ -50,7 +50,6 @@ struct toy {
 	struct gate gate;
 	int fd;				/* the host's end */
 	struct toy_channel *channels[TOY_CHANNELS];
-	unsigned int alive;		/* records, also of channels that are over */
 };
 
 static inline void toy_send(struct toy_channel *c, uint32_t type, uint64_t value,
@@ -132,17 +131,8 @@ static inline void toy_changed(struct channel *ch)
 	toy_look(container_of(ch, struct toy_channel, channel));
 }
 
-static inline void toy_free(struct channel *ch)
-{
-	struct toy_channel *c = container_of(ch, struct toy_channel, channel);
-
-	c->toy->alive--;
-	free(c);
-}
-
 static inline struct toy_channel *toy_create(struct toy *toy, uint32_t number)
 {
-	static const struct channel_ops ops = { .changed = toy_changed, .free = toy_free };
 	const struct mp_opener opener = { .uid = 1000, .channel = number };
 	struct toy_channel *c = calloc(1, sizeof(*c));
 
@@ -152,8 +142,7 @@ static inline struct toy_channel *toy_create(struct toy *toy, uint32_t number)
 	c->number = number;
 	c->told = -1;
 	toy->channels[number] = c;
-	toy->alive++;
-	channel_init(&c->channel, &toy->core, &ops, &toy->gate, &opener);
+	channel_init(&c->channel, &toy->core, toy_changed, &toy->gate, &opener);
 	return c;
 }
 
