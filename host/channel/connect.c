@@ -98,7 +98,7 @@ static void open_stream(struct channel *ch, struct mp_service *service,
 
 	stream_begin(&ch->in, &ch->out);
 	ch->peer.ops = &peer_ops;
-	turn_expect_delay(&ch->core->turn);
+	core_expect_delay(ch->core);
 	ret = service->ops->open(service, &ch->peer, opener, &ch->stream);
 	if (ret < 0)
 		ch->stream = NULL;

@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: MIT
 /*
- * The work list, the time limits and the end of an entry; see core.h.
+ * Turns, the work list, the time limits and the end of an entry; see core.h.
  *
  * One work list serves queues and channels alike, in turn: an item is run once a round, and puts
  * itself behind the others if it has more. The budget is the turn's. Work that is bounded by bytes
  * for each millisecond waits apart (paused), since to find it again and again in the work list
  * would keep the loop busy until then.
+ *
+ * Chains and bytes bound what a queue may take at once where each of them costs little. TURN_US
+ * bounds the rest: services that take their time to be opened (a program is started), or many
+ * requests that move nothing. An entry that finds its turn over leaves the rest on the work list,
+ * which core_run() goes on with in the next round of the loop. What has begun is finished, so a
+ * turn is longer than its limit by the last call at most.
+ *
+ * To look at the clock costs as much as a small request. So the turn looks once in LOOK_CHAINS
+ * chains, and before and after what may take long; a round trip of a channel never looks.
  */
 #include <stdlib.h>
 
 #include "channel/core.h"
 
+#define TURN_US	      1000
+#define LOOK_CHAINS   8
 #define DISCARD_BYTES (256U << 10)	/* of all channels in a millisecond */
 
 /* The timers with a limit of this length, in the order in which they began, so end. */
@@ -26,14 +37,38 @@ bool core_init(struct core *core, const struct core_config *config, const struct
 	core->config = *config;
 	core->env = *env;
 	core->settle = settle;
-	core->turn.clock_us = env->clock_us;
-	core->turn.context = env->context;
 	list_init(&core->work);
 	list_init(&core->paused);
 	list_init(&core->dead);
 	list_init(&core->timers);
 	return core_make_timers(core, config->connect_ms) &&
 	       core_make_timers(core, CORE_RETRY_MS);
+}
+
+/* --- Turns ---------------------------------------------------------------- */
+
+static uint64_t look(struct core *core)
+{
+	uint64_t now = core->env.clock_us(core->env.context);
+
+	core->turn_chains = 0;
+	if (!core->turn_end_us)
+		core->turn_end_us = now + TURN_US;
+	return now;
+}
+
+void core_expect_delay(struct core *core)
+{
+	if (!core->turn_end_us)
+		look(core);
+	core->turn_chains = LOOK_CHAINS;
+}
+
+bool core_turn_is_over(struct core *core)
+{
+	if (!core->turn_is_over && ++core->turn_chains >= LOOK_CHAINS)
+		core->turn_is_over = look(core) >= core->turn_end_us;
+	return core->turn_is_over;
 }
 
 /* --- Work ---------------------------------------------------------------- */
@@ -99,7 +134,7 @@ void core_run(struct core *core)
 
 	list_init(&items);
 	list_splice_tail(&core->work, &items);
-	while (!turn_is_over(&core->turn) && (link = list_pop(&items))) {
+	while (!core_turn_is_over(core) && (link = list_pop(&items))) {
 		struct work *work = list_entry(link, struct work, link);
 
 		work->run(work);
@@ -204,7 +239,7 @@ void core_tick(struct core *core)
 	struct timer *timer;
 
 	/* One that is started again comes due later than now. */
-	while (!turn_is_over(&core->turn) && (timer = take_expired(core, now)))
+	while (!core_turn_is_over(core) && (timer = take_expired(core, now)))
 		timer->expired(timer);
 	core->settle(core);
 }
@@ -220,5 +255,7 @@ void core_settle(struct core *core)
 		core->env.wake(core->env.context);
 	else if (!list_is_empty(&core->paused))
 		core->env.rearm(core->env.context);
-	turn_begin(&core->turn);
+	core->turn_end_us = 0;
+	core->turn_chains = 0;
+	core->turn_is_over = false;
 }

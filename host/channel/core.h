@@ -15,7 +15,6 @@
 
 #include "base/list.h"
 #include "base/log.h"
-#include "channel/turn.h"
 
 /* Something to go on with: a queue, a channel that throws bytes away. Zeroed, then work_init(). */
 struct work {
@@ -80,7 +79,9 @@ struct core {
 	uint32_t live;			/* channels with a service, or streams in their places */
 	uint64_t discard_ms;		/* the millisecond of discard_left */
 	uint32_t discard_left;		/* bytes that may still be discarded in discard_ms */
-	struct turn turn;
+	uint64_t turn_end_us;		/* 0: the clock was not looked at yet */
+	unsigned int turn_chains;	/* since the last look at it */
+	bool turn_is_over;
 	struct log_limits channel_lines;	/* by enum channel_line and service */
 	struct core_stats stats;
 	uint8_t scratch[SCRATCH_SIZE];	/* bytes that are thrown away */
@@ -121,6 +122,11 @@ void core_defer(struct core *core, struct work *work);
 void core_pause(struct core *core, struct work *work);
 /* @work, whose run() frees, is run once by core_settle(). */
 void core_bury(struct core *core, struct work *work);
+
+/* Is it time for others to work? To be asked for each chain, or for what costs as much. */
+bool core_turn_is_over(struct core *core);
+/* What is called now may take long. */
+void core_expect_delay(struct core *core);
 
 /* How many bytes may be discarded in this millisecond; @len of them were. */
 uint32_t core_may_discard(struct core *core);

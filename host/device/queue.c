@@ -3,7 +3,7 @@
  * Serving rings: fairly, and with few notifications.
  *
  * A queue that is served takes what is visible, a ring full of chains, PASS_BYTES
- * or the time of a turn (channel/turn.c) at most; what is left makes it pending: it is in the
+ * or the time of a turn (channel/core.c) at most; what is left makes it pending: it is in the
  * core's work list, and served once a round. While a queue is pending its kicks are off. An
  * empty queue asks for kicks and looks once more, so no chain is overlooked
  * (ring.h).
@@ -76,7 +76,7 @@ bool queue_is_spent(const struct queue *queue)
 	struct device *device = queue->device;
 
 	return core_moved(&device->core) - device->moved_before >= PASS_BYTES ||
-	       turn_is_over(&device->core.turn);
+	       core_turn_is_over(&device->core);
 }
 
 /* May @queue go on in this pass? Counts one chain; defers the queue when not. */
