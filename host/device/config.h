@@ -21,7 +21,10 @@ struct device_port_config {
 	uint32_t max_channels;
 };
 
-/* The device copies the structures; what they point to must outlive it. */
+/*
+ * The device copies the structures; what they point to must outlive it. Limits are those of the
+ * wire: 1 to MP_MAX_CHANNELS channels, 4096 to MP_MAX_IO bytes.
+ */
 struct device_config {
 	struct core_config core;
 	enum device_binding binding;

@@ -21,8 +21,6 @@
 #define MULTIPORT	(UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT)
 #define MULTI_OPEN	(UINT64_C(1) << MP_F_MULTI_OPEN)
 
-#define MIN_IO 4096U	/* what mp_hello_is_valid() asks for */
-
 /* --- The end of every entry ---------------------------------------------- */
 
 /* Nothing will be served again: services and their clients are let go. */
@@ -60,11 +58,6 @@ static void settle_core(struct core *core)
 }
 
 /* --- Life ---------------------------------------------------------------- */
-
-static uint32_t clamp(uint32_t value, uint32_t min, uint32_t max)
-{
-	return value < min ? min : value > max ? max : value;
-}
 
 /* Queues in the order of virtio-console [protocol.md 11.1]. */
 static void create_queue(struct device *device, unsigned int index)
@@ -116,8 +109,6 @@ struct device *device_create(const struct device_config *config, const struct de
 	if (!device)
 		return NULL;
 	device->config = *config;
-	device->config.core.max_channels = clamp(config->core.max_channels, 1, MP_MAX_CHANNELS);
-	device->config.max_io = clamp(config->max_io, MIN_IO, MP_MAX_IO);
 	device->env = *env;
 	device->port_count = config->port_count;
 	list_init(&device->due);

@@ -22,10 +22,6 @@ struct port *port_create(struct device *device, uint32_t id,
 	port->device = device;
 	port->id = id;
 	port->config = *config;
-	if (port->config.max_channels < 1)
-		port->config.max_channels = 1;
-	if (port->config.max_channels > MP_MAX_CHANNELS)
-		port->config.max_channels = MP_MAX_CHANNELS;
 	port->gate.name = config->name;
 	port->gate.is_fixed = config->kind == MP_PORT_FIXED;
 	port->gate.service_name = config->service_name;

@@ -51,7 +51,7 @@ struct queue;
 
 struct device {
 	struct core core;
-	struct device_config config;	/* limits clamped to the wire's */
+	struct device_config config;
 	struct device_env env;
 	uint64_t features;
 	unsigned int port_count, queue_count;
