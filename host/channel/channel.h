@@ -76,13 +76,6 @@ enum channel_phase {
 	CHANNEL_CLOSED,
 };
 
-/* Where channels come in: a port, or what another binding has in its place. Outlives them. */
-struct gate {
-	const char *name;		/* for the log and the openers */
-	bool is_fixed;			/* all its channels go to service_name */
-	const char *service_name;	/* may be NULL */
-};
-
 /* Owned by close.c: how long a closing channel still waits. */
 struct closing {
 	uint64_t taken_ms;		/* when the service last took something */

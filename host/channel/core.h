@@ -29,6 +29,13 @@ struct timer {
 	void (*expired)(struct timer *timer);
 };
 
+/* Where channels come in: a port, or what another binding has in its place. Outlives them. */
+struct gate {
+	const char *name;		/* for the log and the openers */
+	bool is_fixed;			/* all its channels go to service_name */
+	const char *service_name;	/* may be NULL */
+};
+
 struct core_config {
 	const char *guest;		/* for the log and the openers */
 	uint32_t max_channels;		/* all gates together */

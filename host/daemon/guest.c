@@ -268,13 +268,10 @@ static struct device *make_device(struct guest *guest)
 		const struct config_port *port = config->ports[i];
 		struct device_port_config *entry = &ports[port->id];
 
-		entry->name = port->item.title;
-		entry->kind = (enum mp_port_kind)port->kind;
+		entry->gate.name = port->item.title;
+		entry->gate.is_fixed = port->kind == MP_PORT_FIXED;
+		entry->gate.service_name = port->fixed ? port->fixed->name : NULL;
 		entry->max_channels = port->max_channels;
-		if (port->fixed) {
-			entry->service = port->fixed->service;
-			entry->service_name = port->fixed->name;
-		}
 		if (port->id >= device.port_count)
 			device.port_count = port->id + 1;
 	}

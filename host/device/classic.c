@@ -130,7 +130,7 @@ struct classic_channel *classic_create_channel(struct classic_open *open)
 
 	if (!channel)
 		return NULL;
-	channel_init(&channel->channel, &port->device->core, changed, &port->gate, &opener);
+	channel_init(&channel->channel, &port->device->core, changed, &port->config.gate, &opener);
 	channel->channel.is_patient = true;
 	channel->port = port;
 	channel->open = open;
@@ -150,7 +150,7 @@ static void open_fixed(struct port *port, bool later)
 		open->is_discarding = true;
 	if (!channel) {
 		log_limited_here(LOG_LEVEL_ERROR, "%s: port %s: out of memory",
-				 port->device->config.core.guest, port->config.name);
+				 port->device->config.core.guest, port->config.gate.name);
 		return;
 	}
 	if (later)
@@ -164,7 +164,7 @@ static void open_fixed(struct port *port, bool later)
 void classic_lose_service(struct port *port)
 {
 	set_host_open(port, false);
-	if (!port->gate.is_fixed)
+	if (!port->config.gate.is_fixed)
 		return;		/* the guest sees the end and closes */
 	end_current(port);
 	open_fixed(port, true);
@@ -199,7 +199,7 @@ static void reached(struct classic_channel *channel)
 		close_linger(&channel->channel, channel->channel.out.offset);
 	else if (open->is_ended)
 		close_linger(&channel->channel, OFFSET_NONE);
-	else if (port->gate.is_fixed)
+	else if (port->config.gate.is_fixed)
 		set_host_open(port, true);
 	queue_defer(port->rx);
 	queue_defer(port->tx);
@@ -219,7 +219,7 @@ void classic_look(struct classic_channel *channel)
 
 void classic_start(struct port *port)
 {
-	if (port->gate.is_fixed)
+	if (port->config.gate.is_fixed)
 		open_fixed(port, false);
 	else
 		set_host_open(port, true);
@@ -227,7 +227,7 @@ void classic_start(struct port *port)
 
 static void guest_opened(struct port *port)
 {
-	if (!port->gate.is_fixed && !begin_open(port))
+	if (!port->config.gate.is_fixed && !begin_open(port))
 		set_host_open(port, false);
 	queue_defer(port->rx);
 	queue_defer(port->tx);
@@ -237,7 +237,7 @@ static void guest_closed(struct port *port)
 {
 	struct classic_open *open = port->classic.current;
 
-	if (!port->gate.is_fixed) {
+	if (!port->config.gate.is_fixed) {
 		end_current(port);
 		set_host_open(port, true);
 		return;

@@ -21,7 +21,7 @@ static void refuse_open(struct classic_open *open, const char *why)
 	struct port *port = open->port;
 
 	log_limited_here(LOG_LEVEL_WARNING, "%s: port %s: refused: %s",
-		    port->device->config.core.guest, port->config.name, why);
+		    port->device->config.core.guest, port->config.gate.name, why);
 	core_count_refused(&port->device->core);
 	open->is_discarding = true;
 	if (open == port->classic.current)

@@ -14,10 +14,7 @@ enum device_binding {
 };
 
 struct device_port_config {
-	const char *name;		/* NULL: the port id is not used */
-	enum mp_port_kind kind;		/* MULTI_OPEN or FIXED */
-	struct mp_service *service;	/* FIXED: what it is tied to */
-	const char *service_name;	/* FIXED: for the log and the opener */
+	struct gate gate;		/* without a name: the port id is not used */
 	uint32_t max_channels;
 };
 

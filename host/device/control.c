@@ -57,20 +57,21 @@ static void make_mode(const struct port *port, struct message *message)
 	struct mp_port_mode mode = { .max_channels = htole32(port->config.max_channels) };
 
 	message->header.event = htole16(MP_CONTROL_PORT_MODE);
-	message->header.value = htole16(port->config.kind);
+	message->header.value = htole16(port->config.gate.is_fixed ? MP_PORT_FIXED :
+								   MP_PORT_MULTI_OPEN);
 	memcpy(message->payload, &mode, sizeof(mode));
 	message->len = sizeof(mode);
 }
 
 static void make_name(const struct port *port, struct message *message)
 {
-	size_t len = strlen(port->config.name);
+	size_t len = strlen(port->config.gate.name);
 
 	message->len = len < sizeof(message->payload) ? len : sizeof(message->payload);
 	message->header.event = htole16(VIRTIO_CONSOLE_PORT_NAME);
 	message->header.value = htole16(1);
 	/* Without the NUL [virtio-1.2 5.3.6.2]. */
-	memcpy(message->payload, port->config.name, message->len);
+	memcpy(message->payload, port->config.gate.name, message->len);
 }
 
 /* The next message that is due for @port, which has one. */
@@ -228,11 +229,11 @@ static void receive_port_ready(struct port *port, uint16_t value)
 		life_reset_port(port, MP_END_CUT);
 		log_limited_here(LOG_LEVEL_WARNING,
 			    "%s: port %s: the guest's driver cannot use it",
-			    device->config.core.guest, port->config.name);
+			    device->config.core.guest, port->config.gate.name);
 		return;
 	}
 	port->is_ready = true;
-	if (*port->config.name)
+	if (*port->config.gate.name)
 		port_say(port, PORT_DUE_NAME);
 	if (device->life == LIFE_CLASSIC && !was_ready)
 		classic_start(port);

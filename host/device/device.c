@@ -86,7 +86,7 @@ static int create_ports(struct device *device)
 	for (unsigned int id = 0; id < device->port_count; id++) {
 		const struct device_port_config *config = &device->config.ports[id];
 
-		if (!config->name)
+		if (!config->gate.name)
 			continue;
 		device->ports[id] = port_create(device, id, config);
 		if (!device->ports[id])

@@ -22,9 +22,6 @@ struct port *port_create(struct device *device, uint32_t id,
 	port->device = device;
 	port->id = id;
 	port->config = *config;
-	port->gate.name = config->name;
-	port->gate.is_fixed = config->kind == MP_PORT_FIXED;
-	port->gate.service_name = config->service_name;
 	list_init(&port->due_link);
 	list_init(&port->owed);
 	list_init(&port->events);

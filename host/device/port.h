@@ -47,7 +47,6 @@ struct port {
 	struct device *device;
 	uint32_t id;
 	struct device_port_config config;
-	struct gate gate;		/* the same for the core */
 	struct queue *rx, *tx;
 	bool is_ready;			/* PORT_READY 1 has come [protocol.md 3.3] */
 	unsigned int due;		/* enum port_due */

@@ -74,7 +74,7 @@ static int act_connect(struct request *request)
 	if (!mp_connect_is_valid(&connect.fixed, len))
 		return MP_INVALID;
 	name_len = le32toh(connect.fixed.name_len);
-	if (port->gate.is_fixed != !name_len ||
+	if (port->config.gate.is_fixed != !name_len ||
 	    request->header.slot >= port->config.max_channels)
 		return MP_INVALID;
 	fill_opener(request, &connect.fixed, &opener);

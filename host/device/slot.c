@@ -14,7 +14,7 @@ struct slot *slot_create(struct port *port, const struct mp_opener *opener,
 	slot->port = port;
 	list_init(&slot->owed);
 	port_set_slot(port, opener->channel, slot);
-	channel_init(&slot->channel, &port->device->core, changed, &port->gate, opener);
+	channel_init(&slot->channel, &port->device->core, changed, &port->config.gate, opener);
 	return slot;
 }
 

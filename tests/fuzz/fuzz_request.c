@@ -72,9 +72,9 @@ static void env_release(void *context, struct mp_service *service, uint32_t uid)
 static void create(enum device_binding binding)
 {
 	static const struct device_port_config ports[] = {
-		[1] = { .name = "multi", .kind = MP_PORT_MULTI_OPEN, .max_channels = 4 },
-		[2] = { .name = "fixed", .kind = MP_PORT_FIXED, .max_channels = 4,
-			.service = &the_service, .service_name = "tied" },
+		[1] = { .gate = { .name = "multi" }, .max_channels = 4 },
+		[2] = { .gate = { .name = "fixed", .is_fixed = true, .service_name = "tied" },
+			.max_channels = 4 },
 	};
 	const struct device_config config = {
 		.core = { .guest = "fuzz", .max_channels = 6, .connect_ms = 50 },

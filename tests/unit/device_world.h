@@ -73,11 +73,11 @@ static inline void world_create_as(enum device_binding binding, uint16_t size,
 	service->answer = 1;
 	service->out_room = 1U << 30;
 	world->ports[PORT] = (struct device_port_config){
-		.name = "multi", .kind = MP_PORT_MULTI_OPEN, .max_channels = max_channels,
+		.gate = { .name = "multi" }, .max_channels = max_channels,
 	};
 	world->ports[FIXED] = (struct device_port_config){
-		.name = "fixed", .kind = MP_PORT_FIXED, .max_channels = 16,
-		.service = &service->service, .service_name = "tied",
+		.gate = { .name = "fixed", .is_fixed = true, .service_name = "tied" },
+		.max_channels = 16,
 	};
 	world->config = (struct device_config){
 		.core = {
