@@ -25,7 +25,7 @@ void answer_request(const struct request *request, enum mp_status status)
 		result.offset = htole64(slot->channel.out.offset);
 	iov_copy_in(request->result, request->result_count, 0, &result, sizeof(result));
 	if (is_read && is_lazy)
-		queue_give_quietly(queue);
+		ring_be_quiet(queue->ring);	/* [protocol.md 6.8] */
 	queue_give(queue, request->head, sizeof(result) + (is_read ? request->payload.moved : 0));
 	queue->device->stats.results++;
 	if (slot && is_lazy)

@@ -90,8 +90,6 @@ static bool has_budget(struct queue *queue, unsigned int *chains)
 
 void queue_give(struct queue *queue, uint16_t head, uint32_t written)
 {
-	if (!queue->ring)
-		return;
 	ring_give(queue->ring, head, written);
 	if (list_is_linked(&queue->dirty))
 		return;
@@ -104,12 +102,6 @@ void queue_give(struct queue *queue, uint16_t head, uint32_t written)
 		list_add_head(&queue->device->dirty, &queue->dirty);
 	else
 		list_add_tail(&queue->device->dirty, &queue->dirty);
-}
-
-void queue_give_quietly(struct queue *queue)
-{
-	if (queue->ring)
-		ring_be_quiet(queue->ring);
 }
 
 void queue_publish_all(struct device *device)

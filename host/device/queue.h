@@ -50,9 +50,8 @@ void queue_take_all(struct queue *first, struct queue *second, queue_take *take)
 void queue_begin_pass(struct queue *queue);
 /* Has this pass moved enough, or lasted long enough? To be asked for each chain. */
 bool queue_is_spent(const struct queue *queue);
+/* @queue has a ring: who holds a chain of it asks. */
 void queue_give(struct queue *queue, uint16_t head, uint32_t written);
-/* The next chain that is given back needs no call [protocol.md 6.8]. */
-void queue_give_quietly(struct queue *queue);
 /* Makes what was given visible and calls where the driver wants it. */
 void queue_publish_all(struct device *device);
 
