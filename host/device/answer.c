@@ -28,9 +28,11 @@ void answer_request(const struct request *request, enum mp_status status)
 		ring_be_quiet(queue->ring);	/* [protocol.md 6.8] */
 	queue_give(queue, request->head, sizeof(result) + (is_read ? request->payload.moved : 0));
 	queue->device->stats.results++;
-	if (slot && is_lazy)
-		slot_delivered_lazily(slot);
-	else if (slot)
+	/*
+	 * A lazy result is looked at late [protocol.md 6.8]: news is owed still. But that OUT or
+	 * IN is clear may be learned late: a driver that has not looked is answered AGAIN.
+	 */
+	if (slot && (!is_lazy || !(slot->bits & ~slot->told_bits)))
 		slot_delivered(slot);
 }
 

@@ -107,10 +107,3 @@ void slot_delivered(struct slot *slot)
 	vacate(slot);
 	channel_drop(&slot->channel);
 }
-
-/* That OUT or IN is clear may be learned late: a driver that has not looked is answered AGAIN. */
-void slot_delivered_lazily(struct slot *slot)
-{
-	if (!(slot->bits & ~slot->told_bits))
-		slot_delivered(slot);
-}

@@ -38,8 +38,6 @@ void slot_refresh(struct slot *slot);
 void slot_get_state(const struct slot *slot, struct mp_state *state);
 /* The state was delivered: nothing is owed. A closed channel's slot is free from now on. */
 void slot_delivered(struct slot *slot);
-/* As above, in a result that is looked at late: news is owed still [protocol.md 6.8]. */
-void slot_delivered_lazily(struct slot *slot);
 /* @held, a READ of the receive queue, waits for bytes. */
 void slot_park(struct slot *slot, struct held *held);
 /* Takes the parked READ out, to be answered or freed; NULL when there is none. */
