@@ -254,6 +254,7 @@ static struct device *make_device(struct guest *guest)
 		.ports = ports,
 		.max_io = config->guest.max_io,
 		.linger_ms = config->guest.linger_ms,
+		.is_polled = config->guest.poll_us,
 	};
 	const struct device_env env = {
 		.core = {
@@ -296,10 +297,8 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 		guest_destroy(guest);
 		return NULL;
 	}
-	if (config->guest.poll_us) {
-		device_set_polled(guest->device);
+	if (config->guest.poll_us)
 		loop_set_poller(loop, &guest->poller);
-	}
 	return guest;
 }
 

@@ -29,6 +29,7 @@ struct device_config {
 	const struct device_port_config *ports;
 	uint32_t max_io;		/* bytes per request */
 	uint32_t linger_ms;		/* for HELLO: each service has its own */
+	bool is_polled;			/* its owner calls device_look() before it sleeps */
 };
 
 /*

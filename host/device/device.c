@@ -266,11 +266,6 @@ void device_tick(struct device *device)
 	core_tick(&device->core);
 }
 
-void device_set_polled(struct device *device)
-{
-	device->is_polled = true;
-}
-
 bool device_look(struct device *device)
 {
 	bool found = serve_look(device);

@@ -49,12 +49,11 @@ void device_ring_stop(struct device *device, unsigned int queue);
 void device_kick(struct device *device, unsigned int queue);
 
 /*
- * For an owner that looks at the rings before it sleeps. From device_set_polled() on a queue
+ * For an owner that looks at the rings before it sleeps (is_polled): a queue
  * that was served wants no kicks until device_rest(). Both return true when there were
  * chains, which have been dealt with; after a device_rest() that returns false each queue is
  * kicked for again.
  */
-void device_set_polled(struct device *device);
 bool device_look(struct device *device);
 bool device_rest(struct device *device);
 

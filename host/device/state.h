@@ -61,7 +61,6 @@ struct device {
 	uint16_t version;		/* that the driver chose, while life is MULTI */
 	bool hello_due;
 	bool is_broken, is_down;	/* is_down: and what it held has been let go */
-	bool is_polled;			/* its owner looks at warm queues before it sleeps */
 	struct list due;		/* ports with control messages */
 	struct list dirty;		/* queues to publish */
 	struct list warm;		/* queues without kicks, that serve_look() looks at */

@@ -79,7 +79,7 @@ static void create(enum device_binding binding)
 	const struct device_config config = {
 		.core = { .guest = "fuzz", .max_channels = 6, .connect_ms = 50 },
 		.binding = binding, .port_count = 3, .ports = ports,
-		.max_io = 1 << 16, .linger_ms = 20,
+		.max_io = 1 << 16, .linger_ms = 20, .is_polled = is_polled,
 	};
 	const struct device_env env = {
 		.core = {
@@ -99,8 +99,6 @@ static void create(enum device_binding binding)
 	data_at = 0;
 	device = device_create(&config, &env);
 	CHECK(device_queue_count(device) == QUEUES);
-	if (is_polled)
-		device_set_polled(device);
 }
 
 static void boot(void)
