@@ -173,14 +173,14 @@ static void discard(struct channel *ch)
 	struct core *core = ch->core;
 
 	for (int i = 0; i < DISCARD_ROUNDS && !ch->in.is_drained && !ch->in.is_armed; i++) {
-		uint32_t left = core_may_discard(core);
-		uint32_t len = left < SCRATCH_SIZE ? left : SCRATCH_SIZE;
+		uint32_t *left = core_may_discard(core);
+		uint32_t len = *left < SCRATCH_SIZE ? *left : SCRATCH_SIZE;
 		enum moved result;
 
-		if (!left)
+		if (!len)
 			break;
 		result = stream_discard(ch->stream, &ch->in, core->scratch, &len);
-		core_discarded(core, len);
+		*left -= len;
 		if (len)
 			note_heard(ch);
 		if (result == MOVED_FAULT || result == MOVED_FAILED) {
@@ -191,7 +191,7 @@ static void discard(struct channel *ch)
 	if (ch->in.is_drained || ch->in.is_armed)
 		return;
 	ch->work.run = go_on;
-	if (core_may_discard(core))
+	if (*core_may_discard(core))
 		core_defer(core, &ch->work);
 	else
 		core_pause(core, &ch->work);

@@ -113,19 +113,14 @@ void core_bury(struct core *core, struct work *work)
 }
 
 /* A service that never stops talking must not keep a processor busy until its time limit. */
-uint32_t core_may_discard(struct core *core)
+uint32_t *core_may_discard(struct core *core)
 {
 	uint64_t now = core_now(core);
 
 	if (now != core->discard_ms)
 		core->discard_left = DISCARD_BYTES;
 	core->discard_ms = now;
-	return core->discard_left;
-}
-
-void core_discarded(struct core *core, uint32_t len)
-{
-	core->discard_left -= len;
+	return &core->discard_left;
 }
 
 void core_run(struct core *core)
@@ -249,7 +244,7 @@ void core_tick(struct core *core)
 void core_settle(struct core *core)
 {
 	run_all(&core->dead);
-	if (!list_is_empty(&core->paused) && core_may_discard(core))
+	if (!list_is_empty(&core->paused) && *core_may_discard(core))
 		list_splice_tail(&core->paused, &core->work);
 	if (!list_is_empty(&core->work))
 		core->env.wake(core->env.context);

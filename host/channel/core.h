@@ -135,9 +135,8 @@ bool core_turn_is_over(struct core *core);
 /* What is called now may take long. */
 void core_expect_delay(struct core *core);
 
-/* How many bytes may be discarded in this millisecond; @len of them were. */
-uint32_t core_may_discard(struct core *core);
-void core_discarded(struct core *core, uint32_t len);
+/* How many bytes may still be discarded in this millisecond; who discards some subtracts them. */
+uint32_t *core_may_discard(struct core *core);
 
 /* Makes the list for limits of @ms, which core_start_timer() needs. False without memory. */
 bool core_make_timers(struct core *core, uint32_t ms);
