@@ -14,7 +14,7 @@
  */
 static void report_fault(const struct request *request)
 {
-	struct device *device = request->port->device;
+	struct device *device = request->queue->device;
 	const struct ring_segment *segments = request->segments.first;
 	unsigned int count = request->segments.count;
 	uint64_t done = request->skip + request->payload.moved;

@@ -50,7 +50,7 @@ static enum mp_status check(const struct request *request, const struct ring_cha
 
 	status = mp_request_check(wire, chain->readable_len - sizeof(*wire),
 				  chain->writable_len - sizeof(struct mp_result),
-				  request->port->device->config.max_io);
+				  request->queue->device->config.max_io);
 	if (status != MP_OK || request->queue->kind == QUEUE_TX)
 		return status;
 	/* [protocol.md 5.2, 6.5] */
@@ -78,7 +78,6 @@ int message_get(struct request *request, struct queue *queue)
 	int status;
 
 	request->queue = queue;
-	request->port = queue->port;
 	request->slot = NULL;
 	request->head = chain->head;
 	status = parse(request, chain, &wire);
@@ -99,7 +98,6 @@ bool message_get_parked(struct request *request, struct slot *slot)
 	const struct held *held = slot->parked;
 
 	request->queue = slot->port->rx;
-	request->port = slot->port;
 	request->slot = slot;
 	request->head = held->head;
 	request->header.op = MP_OP_READ;

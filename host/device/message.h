@@ -23,7 +23,6 @@ struct request_header {
 /* Valid in one entry. */
 struct request {
 	struct queue *queue;
-	struct port *port;
 	struct slot *slot;		/* the one it names, or NULL */
 	uint16_t head;			/* of its chain */
 	struct request_header header;

@@ -22,23 +22,21 @@ struct connect {
 /* The slot that the header names, in the right generation, or NULL. */
 static struct slot *find_slot(const struct request *request)
 {
-	struct slot *slot = port_slot(request->port, request->header.slot);
+	struct slot *slot = port_slot(request->queue->port, request->header.slot);
 
 	return slot && slot->channel.opener.generation == request->header.generation ? slot : NULL;
 }
 
-/* The slot that a CONNECT is for, refused before or new: it has no state yet. Returns a status. */
+/* The slot that a CONNECT is for, refused before or new. Returns a status. */
 static enum mp_status connect_slot(struct request *request, const struct mp_opener *opener)
 {
-	struct slot *slot = port_slot(request->port, opener->channel);
+	struct port *port = request->queue->port;
+	struct slot *slot = request->slot;
 
-	if (slot && slot->channel.opener.generation != opener->generation)
-		return MP_BUSY;
-	request->slot = slot;
 	if (slot && slot->channel.phase != CHANNEL_REFUSED)
 		return MP_BAD_STATE;
-	if (!slot)
-		slot = slot_create(request->port, opener, bytes_changed);
+	if (!slot && !port_slot(port, opener->channel))
+		slot = slot_create(port, opener, bytes_changed);
 	if (!slot)
 		return MP_BUSY;
 	request->slot = slot;
@@ -60,16 +58,14 @@ static void fill_opener(const struct request *request, const struct mp_connect *
 
 static int act_connect(struct request *request)
 {
-	const struct port *port = request->port;
+	const struct port *port = request->queue->port;
 	uint32_t len = request->header.length, name_len;
 	struct connect connect;
 	struct mp_opener opener;
 	enum mp_status status = message_map_payload(request);
 
-	if (status != MP_OK) {
-		request->slot = find_slot(request);
+	if (status != MP_OK)
 		return status;
-	}
 	iov_copy_out(request->payload.iov, request->payload.count, 0, &connect, len);
 	if (!mp_connect_is_valid(&connect.fixed, len))
 		return MP_INVALID;
@@ -123,12 +119,6 @@ static int act_close(struct request *request)
 	return MP_OK;
 }
 
-static int act_cancel(struct request *request)
-{
-	park_return(request->slot, MP_CANCELLED);
-	return MP_OK;
-}
-
 /*
  * Takes everything that is visible in the port's receive queue [protocol.md 8.2]: as many chains
  * as were there when the request was first seen, so that it ends. Returns false when the turn is
@@ -164,12 +154,12 @@ static int act(struct request *request)
 {
 	const struct request_header *header = &request->header;
 
-	if (header->op == MP_OP_CONNECT)
-		return act_connect(request);
 	if ((header->op == MP_OP_CANCEL || header->op == MP_OP_CLOSE) &&
-	    !take_receive_queue(request->port))
+	    !take_receive_queue(request->queue->port))
 		return -EAGAIN;
 	request->slot = find_slot(request);
+	if (header->op == MP_OP_CONNECT)
+		return act_connect(request);
 	if (!request->slot)
 		return MP_STALE;
 	switch ((enum mp_op)header->op) {
@@ -180,7 +170,8 @@ static int act(struct request *request)
 	case MP_OP_SHUTDOWN:
 		return act_shutdown(request);
 	case MP_OP_CANCEL:
-		return act_cancel(request);
+		park_return(request->slot, MP_CANCELLED);
+		return MP_OK;
 	case MP_OP_CLOSE:
 		return act_close(request);
 	default:

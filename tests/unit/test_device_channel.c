@@ -79,6 +79,9 @@ static void malformed_connects(void **state)
 	expect_state(connect_raw(MP_CHANNEL_HOST, 1, payload, len), MP_INVALID, 0, 0);
 	assert_int_equal(service->opened, 0);
 	assert_int_equal(stats_now().core.channels, 0);
+	/* One that names a channel is answered with its state [protocol.md 6.1]. */
+	expect_state(connect_to(0, 1, "db"), MP_OK, CONNECTED, 0);
+	expect_state(connect_raw(0, 1, payload, 32), MP_INVALID, CONNECTED, 0);
 }
 
 /*
