@@ -26,7 +26,6 @@ static void finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
 	channel_end_stream(ch, how);
 	channel_release(ch);
 	channel_become(ch, CHANNEL_CLOSED, reason);
-	ch->core->stats.closed++;
 	channel_log_end(ch, CHANNEL_LINE_CLOSED, "closed");
 }
 

@@ -85,7 +85,6 @@ static void reached(struct channel *ch)
 {
 	list_del(&ch->timer.link);
 	channel_become(ch, CHANNEL_CONNECTED, MP_REASON_NONE);
-	ch->core->stats.opened++;
 	channel_log(ch, CHANNEL_LINE_OPENED, LOG_LEVEL_DEBUG, "opened");
 }
 

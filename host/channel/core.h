@@ -66,7 +66,7 @@ struct core_env {
 };
 
 struct core_stats {
-	uint64_t opened, refused, closed, aborted;
+	uint64_t refused, aborted;
 	uint64_t bytes_in, bytes_out;	/* to the guest, from the guest */
 	uint32_t channels;		/* now */
 };

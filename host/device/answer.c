@@ -61,7 +61,6 @@ void answer_events(struct port *port)
 		event.generation = htole32(slot->channel.opener.generation);
 		slot_get_state(slot, &event.state);
 		give_event(port, &event);
-		port->device->stats.events++;
 		slot_delivered(slot);
 	}
 }

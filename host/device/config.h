@@ -45,7 +45,7 @@ struct device_env {
 };
 
 struct device_stats {
-	uint64_t requests, results, events, kicks, calls;
+	uint64_t requests, results;
 	uint32_t parked, owed;			/* now */
 	struct core_stats core;
 };

@@ -244,7 +244,6 @@ void device_kick(struct device *device, unsigned int queue)
 {
 	if (queue >= device->queue_count)
 		return;
-	device->stats.kicks++;
 	queue_serve(&device->queues[queue]);
 	settle_device(device);
 }

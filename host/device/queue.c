@@ -112,11 +112,9 @@ void queue_publish_all(struct device *device)
 	while ((link = list_pop(&device->dirty)))
 		if (ring_publish(list_entry(link, struct queue, dirty)->ring))
 			list_add_tail(&called, link);
-	while ((link = list_pop(&called))) {
-		device->stats.calls++;
+	while ((link = list_pop(&called)))
 		device->env.call(device->env.core.context,
 				 list_entry(link, struct queue, dirty)->index);
-	}
 }
 
 static void report_missing(struct device *device, gpa_t addr, const char *cost)
