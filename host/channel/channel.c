@@ -170,12 +170,6 @@ static const char *configured_name(const struct channel *ch, enum channel_line k
 	return is_known ? ch->service_name : NULL;
 }
 
-static bool is_access(enum channel_line kind)
-{
-	return kind == CHANNEL_LINE_OPENED || kind == CHANNEL_LINE_CLOSED ||
-	       kind == CHANNEL_LINE_CUT || kind >= CHANNEL_LINE_REFUSED;
-}
-
 void channel_log_end(struct channel *ch, enum channel_line kind, const char *how)
 {
 	channel_log(ch, kind, LOG_LEVEL_DEBUG, "%s: %llu bytes from the guest, %llu to it", how,
@@ -187,7 +181,9 @@ void channel_log(struct channel *ch, enum channel_line kind, enum log_level leve
 {
 	struct core *core = ch->core;
 	const struct mp_opener *opener = &ch->opener;
-	const bool is_always = core->config.access_log && is_access(kind);
+	/* DEBUG: it was opened, or has ended. */
+	const bool is_always = core->config.access_log &&
+			       (level == LOG_LEVEL_DEBUG || kind >= CHANNEL_LINE_REFUSED);
 	char text[128], claims[160] = "unknown opener", line[640];
 	va_list args;
 
