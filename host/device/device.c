@@ -35,8 +35,10 @@ static void take_down(struct device *device)
 }
 
 /* Sends what is due, lets go of what is over. */
-static void settle_device(struct device *device)
+static void settle(struct core *core)
 {
+	struct device *device = container_of(core, struct device, core);
+
 	take_down(device);
 	control_send(device);
 	for (unsigned int id = 0; device->stats.owed && id < device->port_count; id++)
@@ -48,13 +50,7 @@ static void settle_device(struct device *device)
 	/* Truncated memory that a stream's call met, or the kernel: no kick need follow. */
 	if (mem_guard_is_tripped())
 		device->env.core.wake(device->env.core.context);
-	core_settle(&device->core);
-}
-
-/* The same: the core's settle(). */
-static void settle_core(struct core *core)
-{
-	settle_device(container_of(core, struct device, core));
+	core_settle(core);
 }
 
 /* --- Life ---------------------------------------------------------------- */
@@ -114,7 +110,7 @@ struct device *device_create(const struct device_config *config, const struct de
 	list_init(&device->due);
 	list_init(&device->dirty);
 	list_init(&device->warm);
-	if (!core_init(&device->core, &device->config.core, &env->core, settle_core) ||
+	if (!core_init(&device->core, &device->config.core, &env->core, settle) ||
 	    create_ports(device) < 0) {
 		device_destroy(device);
 		return NULL;
@@ -158,7 +154,7 @@ void device_reset(struct device *device)
 	life_end(device, MP_END_CUT);
 	device->is_broken = false;
 	device->is_down = false;
-	settle_device(device);
+	settle(&device->core);
 }
 
 /* --- Features and configuration ------------------------------------------ */
@@ -222,7 +218,7 @@ void device_ring_start(struct device *device, unsigned int queue, struct ring *r
 	if (starts_anew(q, ring))
 		device_reset(device);
 	queue_start(q, ring);
-	settle_device(device);
+	settle(&device->core);
 }
 
 void device_ring_stop(struct device *device, unsigned int queue)
@@ -234,7 +230,7 @@ void device_ring_stop(struct device *device, unsigned int queue)
 	q = &device->queues[queue];
 	if (q->ring && q->kind == QUEUE_RX && q->port && !device->is_broken)
 		life_return_held(q->port);
-	settle_device(device);
+	settle(&device->core);
 	if (q->port)
 		request_forget_first(q->port);
 	queue_stop(q);
@@ -245,7 +241,7 @@ void device_kick(struct device *device, unsigned int queue)
 	if (queue >= device->queue_count)
 		return;
 	queue_serve(&device->queues[queue]);
-	settle_device(device);
+	settle(&device->core);
 }
 
 /* --- Work and time ------------------------------------------------------- */
@@ -270,7 +266,7 @@ bool device_look(struct device *device)
 	bool found = serve_look(device);
 
 	if (found)
-		settle_device(device);
+		settle(&device->core);
 	return found;
 }
 
@@ -279,7 +275,7 @@ bool device_rest(struct device *device)
 	bool found = serve_rest(device);
 
 	if (found)
-		settle_device(device);
+		settle(&device->core);
 	return found;
 }
 

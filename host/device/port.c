@@ -3,7 +3,7 @@
  * A port: its channels by slot, and the event buffers that it may fill.
  *
  * port->owed holds exactly the slots whose state differs from what was
- * last delivered [protocol.md 7.3]. settle_device() delivers, never the code that
+ * last delivered [protocol.md 7.3]. settle() delivers, never the code that
  * changes a state, so that a result may still carry it.
  */
 #include <stdlib.h>

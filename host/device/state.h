@@ -16,7 +16,7 @@
  *	serve		which of these a queue is for
  *	device		what the owner calls; the end of each entry
  *
- * Each entry, device_*() or a call of the core, ends in settle_device(), which sends what became
+ * Each entry, device_*() or a call of the core, ends in settle() in device.c, which sends what is
  * due: control messages, events, used entries, calls. So no code inside publishes or calls, and
  * order is the order of giving.
  */
