@@ -104,8 +104,8 @@ static bool make_next(struct device *device, struct message *message)
 	struct port *port = list_first(&device->due, struct port, due_link);
 
 	memset(message, 0, sizeof(*message));
-	if (device->hello_due) {
-		device->hello_due = false;
+	if (device->life == LIFE_HELLO_DUE) {
+		device->life = LIFE_HELLO;
 		make_hello(device, message);
 		return true;
 	}
@@ -160,7 +160,7 @@ void control_send(struct device *device)
 	int ret;
 
 	while (queue->ring && !device->is_broken &&
-	       (device->hello_due || !list_is_empty(&device->due))) {
+	       (device->life == LIFE_HELLO_DUE || !list_is_empty(&device->due))) {
 		ret = take_buffer(queue, chain);
 		if (!ret)
 			return;
@@ -185,8 +185,7 @@ static void receive_device_ready(struct device *device, uint16_t value)
 	if (!value || !device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT))
 		return;
 	if (device_has_feature(device, MP_F_MULTI_OPEN)) {
-		device->life = LIFE_HELLO;
-		device->hello_due = true;
+		device->life = LIFE_HELLO_DUE;
 		return;
 	}
 	device->life = LIFE_CLASSIC;
@@ -195,11 +194,10 @@ static void receive_device_ready(struct device *device, uint16_t value)
 
 static void receive_hello(struct device *device, const struct mp_hello *hello, size_t len)
 {
-	if (device->life != LIFE_HELLO || device->hello_due)
+	if (device->life != LIFE_HELLO)
 		return;		/* none was asked for, or it is not the first */
 	if (!mp_hello_answer_is_valid(hello, len)) {
 		life_end(device, MP_END_CUT);
-		device->life = LIFE_ABSENT;
 		log_limited_here(LOG_LEVEL_WARNING,
 			    "%s: the guest's driver answers HELLO wrongly: it gets no ports",
 			    device->config.core.guest);

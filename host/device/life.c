@@ -36,7 +36,6 @@ void life_end(struct device *device, enum mp_end how)
 		if (device->ports[id])
 			life_reset_port(device->ports[id], how);
 	device->life = LIFE_NONE;
-	device->hello_due = false;
 	/* What came when they were a manyport's, and was not looked at [protocol.md 11.7]. */
 	for (unsigned int i = 0; device_is_fuse(device) && i < device->queue_count; i++)
 		queue_defer(&device->queues[i]);

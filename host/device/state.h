@@ -30,11 +30,15 @@
 #include "ring/ring.h"
 
 enum device_life {
-	LIFE_NONE,		/* no driver yet, or it said BYE */
+	/*
+	 * No driver yet, or it said BYE, or answered HELLO wrongly: our ports stay absent
+	 * [protocol.md 3.1].
+	 */
+	LIFE_NONE,
 	LIFE_CLASSIC,		/* DEVICE_READY without MULTI_OPEN */
+	LIFE_HELLO_DUE,		/* our HELLO waits for a buffer */
 	LIFE_HELLO,		/* our HELLO waits for its answer */
 	LIFE_MULTI,		/* confirmed */
-	LIFE_ABSENT,		/* a wrong answer: our ports stay absent [protocol.md 3.1] */
 };
 
 /* A range may cross from one memory region to the next, in one segment each. */
@@ -59,7 +63,6 @@ struct device {
 	struct queue *queues;
 	enum device_life life;
 	uint16_t version;		/* that the driver chose, while life is MULTI */
-	bool hello_due;
 	bool is_broken, is_down;	/* is_down: and what it held has been let go */
 	struct list due;		/* ports with control messages */
 	struct list dirty;		/* queues to publish */
