@@ -60,10 +60,9 @@ static void create_queue(struct device *device, unsigned int index)
 {
 	struct queue *queue = &device->queues[index];
 	unsigned int id = MP_QUEUE_PORT(index);
-	bool is_control = index == MP_QUEUE_CONTROL_RX || index == MP_QUEUE_CONTROL_TX;
 
 	queue_init(queue, device, index, serve_queue);
-	if (is_control || id >= device->port_count || !device->ports[id])
+	if (queue->kind >= QUEUE_CONTROL_RX || !device->ports[id])
 		return;
 	queue->port = device->ports[id];
 	if (queue->kind == QUEUE_RX)
@@ -123,8 +122,9 @@ void device_destroy(struct device *device)
 	if (!device)
 		return;
 	for (unsigned int id = 0; device->ports && id < device->port_count; id++) {
-		if (device->ports[id])
-			life_reset_port(device->ports[id], MP_END_ABORT);
+		if (!device->ports[id])
+			continue;
+		life_reset_port(device->ports[id], MP_END_ABORT);
 		port_destroy(device->ports[id]);
 	}
 	core_exit(&device->core);

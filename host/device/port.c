@@ -38,9 +38,6 @@ struct port *port_create(struct device *device, uint32_t id,
 
 void port_destroy(struct port *port)
 {
-	if (!port)
-		return;
-	list_del(&port->due_link);
 	free(port->slots);
 	free(port);
 }

@@ -62,7 +62,8 @@ struct port {
 
 struct port *port_create(struct device *device, uint32_t id,
 			 const struct device_port_config *config);
-void port_destroy(struct port *port);	/* accepts NULL */
+/* life_reset_port() has been called. */
+void port_destroy(struct port *port);
 /* The channel in slot @number, of any generation, or NULL. */
 struct slot *port_slot(const struct port *port, uint32_t number);
 /* @slot is in the free slot @number from now on; NULL: the slot is free again. */

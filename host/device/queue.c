@@ -66,11 +66,6 @@ void queue_defer(struct queue *queue)
 		core_defer(&queue->device->core, &queue->work);
 }
 
-void queue_begin_pass(struct queue *queue)
-{
-	queue->device->moved_before = core_moved(&queue->device->core);
-}
-
 bool queue_is_spent(const struct queue *queue)
 {
 	struct device *device = queue->device;
@@ -182,6 +177,7 @@ void queue_take_all(struct queue *first, struct queue *second, queue_take *take)
 	/* Else the queue may wait with chains in it, and to look at those leads to nothing. */
 	bool stays_warm = device->config.is_polled && device->life == LIFE_MULTI;
 
+	device->moved_before = core_moved(&device->core);
 	do {
 		for (int i = 0; i < 2; i++)
 			if (queues[i] && queue_is_served(queues[i]))

@@ -46,9 +46,10 @@ void queue_defer(struct queue *queue);
  * wants kicks when this returns, unless it is warm; one that is pending, or waits, does not.
  */
 void queue_take_all(struct queue *first, struct queue *second, queue_take *take);
-/* A pass begins: its bytes and time count from now on. */
-void queue_begin_pass(struct queue *queue);
-/* Has this pass moved enough, or lasted long enough? To be asked for each chain. */
+/*
+ * Has this pass, a call of queue_take_all(), moved enough, or lasted long enough? To be asked for
+ * each chain.
+ */
 bool queue_is_spent(const struct queue *queue);
 /* @queue has a ring: who holds a chain of it asks. */
 void queue_give(struct queue *queue, uint16_t head, uint32_t written);

@@ -37,7 +37,6 @@ void serve_queue(struct work *work)
 
 	if (!queue->ring || queue->device->is_broken)
 		return;
-	queue_begin_pass(queue);
 	serve(queue);
 }
 
