@@ -19,13 +19,13 @@ struct channel {
 	int fd;
 	size_t sent, got;		/* of the message that is on its way */
 	bool waits_for_room;
-	uint64_t count;
-	double last, longest;		/* answer; gap between two, seconds */
+	struct share *share;
 };
 
 static int loop, left_out;
 static bool must_stop;
 static uint64_t total;
+static struct share *shares;
 
 static void watch_for(struct channel *c, int op, uint32_t events)
 {
@@ -51,15 +51,6 @@ static void send_on(struct channel *c, const struct options *options)
 	watch_for(c, EPOLL_CTL_MOD, wants_room ? EPOLLOUT | EPOLLIN : EPOLLIN);
 }
 
-static void note_answer(struct channel *c, double t)
-{
-	if (c->last && t - c->last > c->longest)
-		c->longest = t - c->last;
-	c->last = t;
-	c->count++;
-	total++;
-}
-
 static void take_on(struct channel *c, const struct options *options, double t)
 {
 	ssize_t n = read(c->fd, io_buf, options->size - c->got);
@@ -72,7 +63,8 @@ static void take_on(struct channel *c, const struct options *options, double t)
 	bytes_taken += n;
 	if (c->got < options->size)
 		return;
-	note_answer(c, t);
+	share_note(c->share, t);
+	total++;
 	c->sent = c->got = 0;
 	if (must_stop)
 		left_out--;
@@ -101,6 +93,7 @@ static struct channel *open_all(const struct options *options)
 	struct channel *channels = calloc(options->channels, sizeof(*channels));
 	int fd;
 
+	shares = shares_make(options->channels);
 	if (!channels)
 		fail("memory");
 	for (int i = 0; i < options->channels; i++) {
@@ -109,29 +102,10 @@ static struct channel *open_all(const struct options *options)
 		request(fd, BENCH_ECHO, options->size, 0, false);
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 		channels[i].fd = fd;
+		channels[i].share = &shares[i];
 		watch_for(&channels[i], EPOLL_CTL_ADD, EPOLLIN);
 	}
 	return channels;
-}
-
-/* Jain's index: 1 when all got the same, 1/n when one got all. */
-static void print_shares(const struct channel *channels, int n, double seconds, size_t size)
-{
-	double sum = 0, squares = 0, least = -1, longest = 0;
-
-	for (int i = 0; i < n; i++) {
-		double count = channels[i].count;
-
-		sum += count;
-		squares += count * count;
-		if (least < 0 || count < least)
-			least = count;
-		if (channels[i].longest > longest)
-			longest = channels[i].longest;
-	}
-	printf("result round_trips_s=%.2f mb_s=%.3f jain=%.4f slowest=%.4f longest_ms=%.2f\n",
-	       sum / seconds, sum * size * 2 / seconds / 1e6, squares ? sum * sum / squares / n : 0,
-	       sum ? least * n / sum : 0, longest * 1e3);
 }
 
 /* So long that each channel has its turn some ten times, but not for ever. */
@@ -172,13 +146,12 @@ void work_many(const struct options *options)
 	while (total < (uint64_t)n)
 		turn(options);
 	seconds = time_for(options, now() - start);
-	for (int i = 0; i < n; i++)
-		channels[i].count = channels[i].longest = 0;
+	shares_reset(shares, n);
 	total = 0;
 	doing("round trips on all channels");
 	seconds = run_for(options, seconds);
 	printf("opens_s=%.1f\n", n / opening);
-	print_shares(channels, n, seconds, options->size);
+	shares_print(shares, n, seconds, options->size);
 	must_stop = true;
 	left_out = n;
 	while (left_out)

@@ -9,7 +9,7 @@
 struct options {
 	const char *target;
 	const char *other;	/* beside=idle: where the idle channels go */
-	const char *beside;	/* bulk-write, bulk-read, stalled, idle */
+	const char *beside;	/* bulk-write, bulk-read, busy, stalled, idle */
 	const char *direction;	/* write, read, both */
 	const char *irq;	/* lines of /proc/interrupts with this word count */
 	double seconds;		/* to measure for */
@@ -45,6 +45,17 @@ void mark_end(int fd, const struct options *options, uint64_t ops, uint64_t byte
  */
 typedef double run_fn(int fd, const struct options *options, uint64_t n);
 uint64_t calibrate(run_fn *run, int fd, const struct options *options);
+
+/* shares.c: how much each of several got. */
+struct share {
+	uint64_t count;			/* round trips */
+	double last, longest;		/* answer; gap between two, seconds */
+};
+
+struct share *shares_make(int n);
+void shares_reset(struct share *shares, int n);
+void share_note(struct share *share, double t);
+void shares_print(const struct share *shares, int n, double seconds, size_t size);
 
 /* Round trips, and their median and percentiles as "result ..."; rtt.c. */
 void rtt_measure(int fd, const struct options *options);
