@@ -52,6 +52,20 @@ static pid_t start_bulk(const struct options *options)
 	return child;
 }
 
+/* A process that computes. */
+static pid_t start_busy(void)
+{
+	pid_t child = fork();
+
+	if (child < 0)
+		fail("fork");
+	if (child)
+		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		*(volatile char *)io_buf = 0;
+}
+
 /* A channel that is full in both directions, and that neither end reads any more. */
 static void stall(const struct options *options)
 {
@@ -94,17 +108,20 @@ void work_beside(const struct options *options)
 
 	if (!strncmp(options->beside, "bulk", 4))
 		child = start_bulk(options);
+	if (!strcmp(options->beside, "busy"))
+		child = start_busy();
 	if (!strcmp(options->beside, "stalled"))
 		stall(options);
 	if (!strcmp(options->beside, "idle"))
 		open_idle(options);
 	start = now();
-	if (child)
+	if (bulk_bytes)
 		bulk = *bulk_bytes;
 	rtt_measure(fd, options);
 	if (!child)
 		return;
-	printf("bulk_mb_s=%.2f\n", (*bulk_bytes - bulk) / (now() - start) / 1e6);
+	if (bulk_bytes)
+		printf("bulk_mb_s=%.2f\n", (*bulk_bytes - bulk) / (now() - start) / 1e6);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 }

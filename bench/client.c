@@ -26,6 +26,7 @@ static const struct {
 	{ "stream", work_stream },
 	{ "open", work_open },
 	{ "many", work_many },
+	{ "processes", work_processes },
 	{ "beside", work_beside },
 	{ "memory", work_memory },
 	{ "check", work_check },

@@ -25,6 +25,8 @@ TABLES = (
     ("Round trip, p99.9", ("rtt",), "p999_us", "us", 1),
     ("Stream", ("read", "write", "both"), "mb_s", "MB/s", 0),
     ("Open, name, one round trip, close", ("open",), "opens_s", "1/s", 0),
+    ("Several processes: all round trips", ("processes",), "round_trips_s", "1/s", 0),
+    ("Several processes: longest wait of one", ("processes",), "longest_ms", "ms", 1),
     ("Busy channels: all round trips", ("many",), "round_trips_s", "1/s", 0),
     ("Debian's programs, through forward, by run, or TCP", ("programs",), "ops_s", "1/s", 0),
     ("Busy channels: bytes, both ways together", ("many",), "mb_s", "MB/s", 1),

@@ -9,6 +9,7 @@ void work_rtt(const struct options *options);
 void work_stream(const struct options *options);
 void work_open(const struct options *options);
 void work_many(const struct options *options);
+void work_processes(const struct options *options);
 void work_beside(const struct options *options);
 void work_memory(const struct options *options);
 void work_check(const struct options *options);

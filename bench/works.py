@@ -62,6 +62,7 @@ class Plan:
                 Item("beside", "bulk-write", ["beside", "beside=bulk-write"], single=False),
                 Item("beside", "bulk-read", ["beside", "beside=bulk-read"], single=False,
                      leaves=True),
+                Item("beside", "busy", ["beside", "beside=busy"]),
                 Item("beside", "idle", ["beside", "beside=idle", "channels=1000"], single=False,
                      rounds=3)],
             "open": [Item("open", "open", ["open"], "many")],
@@ -69,6 +70,9 @@ class Plan:
             "write": self.streams("write", self.stream_sizes),
             "both": self.streams("both", self.both_sizes),
             "many": self.many(),
+            # Several processes, with a channel each.
+            "processes": [Item("processes", f"{n}x64", ["processes", f"channels={n}", "size=64"],
+                               single=False) for n in (2, 8, 32)],
             "programs": [Item("programs", f"{program}-{family}", [program, family, amount],
                               limit=60)
                          for program, amount in (("redis", 5000), ("pgbench", 2))
@@ -100,7 +104,7 @@ class Plan:
     @staticmethod
     def first_round(group):
         """Round 0 warms up. These warm up in each sample, or are not timed."""
-        return 1 if group in ("many", "beside", "check", "memory", "calls", "last") else 0
+        return 1 if group in ("many", "processes", "beside", "check", "memory", "calls", "last") else 0
 
     def rounds_of(self, group):
         """Timed rounds, without the warm-up; what only counts needs one."""
