@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Who got how much, where several share a transport. See work.h. */
+/* How much each got, where several share a transport. See work.h. */
 #include <stdio.h>
 #include <sys/mman.h>
 

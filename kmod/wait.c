@@ -5,15 +5,23 @@
  * An interrupt and a wake-up cost more than most answers take. So a wait first looks at the
  * port's queues itself, with interrupts off at the device. How long it looks is
  * learned for each channel and direction (<manyport/spin.h>), so an idle channel costs
- * nothing. Looking ends as soon as another process could use the processor.
+ * nothing.
+ *
+ * A wait also spins while another process waits for the processor: two switches and an interrupt
+ * cost more than the answer takes. But a process that spins in each of its calls would keep the
+ * processor until the scheduler takes it away, some milliseconds, while the other's answer may be
+ * there already. So a process gives way after MP_TURN_US, counted from when it got the processor.
  *
  * Lifetime: the queues' memory is freed behind a grace period that begins when every
  * channel of the port has its error (ports.c). So in an RCU section in which the
  * channel has none they can be touched; a queue that is dead says so itself.
  */
 #include <linux/module.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/prio.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 
 #include "pair.h"
@@ -24,6 +32,7 @@ static uint poll_us = 100;
 module_param(poll_us, uint, 0644);
 MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");
 
+#define MP_TURN_US	500	/* of spinning, while another process waits for the processor */
 #define MP_LOOKS_MAX	4096	/* where the clock is too coarse to end a window */
 
 /* Would a wait begin with looking? */
@@ -47,38 +56,88 @@ static bool holds(struct mp_link *link, const struct mp_condition *condition)
 	return ret;
 }
 
-/* Looks until @end. Returns true when the condition holds. */
-static bool look_until(struct mp_link *link, u64 end, const struct mp_condition *is_over)
+/* The process that spins on this processor, and since when no other one has had it. */
+struct mp_turn {
+	const struct task_struct *task;		/* compared only */
+	unsigned long switches;
+	u64 start;
+};
+
+static DEFINE_PER_CPU(struct mp_turn, mp_turn);
+
+/* The caller cannot lose the processor. */
+static bool turn_is_over(u64 now)
+{
+	struct mp_turn *turn = this_cpu_ptr(&mp_turn);
+	unsigned long switches = current->nvcsw + current->nivcsw;
+
+	if (turn->task != current || turn->switches != switches)
+		*turn = (struct mp_turn){ current, switches, now };
+	return need_resched() || (!single_task_running() && now - turn->start >= MP_TURN_US);
+}
+
+enum look_end {
+	LOOK_OVER,		/* the condition holds */
+	LOOK_TURN,		/* another process is to have the processor */
+	LOOK_NOTHING,		/* the window has passed, or a signal came */
+};
+
+/* Looks for up to @left microseconds, which it counts down. */
+static enum look_end look_in_turn(struct mp_link *link, unsigned int *left,
+				  const struct mp_condition *is_over)
 {
 	struct mp_pair *pair = link->port->pair;
+	enum look_end end = LOOK_NOTHING;
 	unsigned int looks = 0;
-	bool over;
+	u64 start, now;
 
 	preempt_disable();	/* no channel of this port gets interrupts while this call spins */
 	mp_pair_spin_begin(pair);
-	do {
+	for (start = now = now_us(); now - start < *left; now = now_us()) {
 		mp_pair_look(pair);
-		over = holds(link, is_over);
+		if (holds(link, is_over))
+			end = LOOK_OVER;
+		else if (turn_is_over(now))
+			end = LOOK_TURN;
+		if (end != LOOK_NOTHING || signal_pending(current) || ++looks == MP_LOOKS_MAX)
+			break;
 		cpu_relax();
-	} while (!over && single_task_running() && !need_resched() && !signal_pending(current) &&
-		 ++looks < MP_LOOKS_MAX && now_us() < end);
+	}
 	mp_pair_spin_end(pair);
 	preempt_enable();
-	return over;
+	*left -= clamp_t(u64, now - start, 1, *left);
+	return end;
+}
+
+/*
+ * Another process has its turn. The caller does not sleep during that turn: so its answer needs no
+ * interrupt, and the process that spins next handles it.
+ */
+static void give_way(void)
+{
+	if (need_resched())
+		cond_resched();
+	else
+		yield();
 }
 
 static bool look(struct mp_link *link, unsigned int window, const struct mp_condition *is_over)
 {
-	bool over = false;
+	enum look_end end = LOOK_TURN;
 
 	/* With PREEMPT_RT our spinlocks sleep, and a call that spins could be preempted. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !window || !single_task_running())
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		return false;
-	rcu_read_lock();
-	if (!READ_ONCE(link->error))
-		over = look_until(link, now_us() + window, is_over);
-	rcu_read_unlock();
-	return over;
+	while (window) {
+		rcu_read_lock();
+		end = READ_ONCE(link->error) ? LOOK_NOTHING : look_in_turn(link, &window, is_over);
+		rcu_read_unlock();
+		/* A yield would cost a deadline its budget, and let no lower priority run. */
+		if (end != LOOK_TURN || current->prio < MAX_RT_PRIO)
+			break;
+		give_way();
+	}
+	return end == LOOK_OVER;
 }
 
 /*
@@ -105,14 +164,6 @@ void mp_wait_look(struct mp_link *link)
 	rcu_read_unlock();
 }
 
-/* 0 where the clocks of two processors differ that much. */
-static u64 us_since(u64 start)
-{
-	u64 now = now_us();
-
-	return now > start ? now - start : 0;
-}
-
 /* Looks for up to @limit microseconds. Returns true when the condition holds. */
 static bool wait_awake(struct mp_link *link, struct mp_spin *spin, unsigned int limit,
 		       const struct mp_condition *is_over)
@@ -135,6 +186,44 @@ static void urge(struct mp_link *link)
 	spin_unlock_irq(&link->lock);
 }
 
+/* A call that sleeps, and when it was woken last: in us, 0 for never. */
+struct mp_sleeper {
+	wait_queue_entry_t entry;
+	u64 woken;
+};
+
+static int sleeper_wake(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key)
+{
+	struct mp_sleeper *sleeper = container_of(entry, struct mp_sleeper, entry);
+
+	WRITE_ONCE(sleeper->woken, now_us());
+	return default_wake_function(entry, mode, flags, key);
+}
+
+/* Returns 0, or -ERESTARTSYS after a signal that @state lets through. */
+static int sleep_until(struct mp_link *link, unsigned int state,
+		       const struct mp_condition *is_over, struct mp_sleeper *sleeper)
+{
+	int ret = 0;
+
+	init_waitqueue_func_entry(&sleeper->entry, sleeper_wake);
+	sleeper->entry.private = current;
+	add_wait_queue(&link->wait, &sleeper->entry);
+	for (;;) {
+		set_current_state(state);
+		if (holds(link, is_over))
+			break;
+		if (signal_pending_state(state, current)) {
+			ret = -ERESTARTSYS;
+			break;
+		}
+		schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+	remove_wait_queue(&link->wait, &sleeper->entry);
+	return ret;
+}
+
 /*
  * Waits until @is_over holds. @parts: how many requests on the caller's pages are waited for, which
  * the device owes at once: each may take a window, and only SIGKILL ends the wait. Returns 0, or
@@ -144,17 +233,16 @@ int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_conditio
 	    unsigned int parts)
 {
 	unsigned int limit = min(READ_ONCE(poll_us), 10000U) * (1 + parts);
+	struct mp_sleeper sleeper = { .woken = 0 };
 	u64 start = now_us();
 	int ret;
 
 	if (wait_awake(link, spin, limit, is_over))
 		return 0;
 	urge(link);
-	if (parts)
-		ret = wait_event_killable(link->wait, holds(link, is_over));
-	else
-		ret = wait_event_interruptible(link->wait, holds(link, is_over));
+	ret = sleep_until(link, parts ? TASK_KILLABLE : TASK_INTERRUPTIBLE, is_over, &sleeper);
+	/* What counts is how long the answer took, not how long others kept the processor. */
 	if (limit)
-		mp_spin_slept(spin, limit, us_since(start));
+		mp_spin_slept(spin, limit, sleeper.woken > start ? sleeper.woken - start : 0);
 	return ret;
 }

@@ -51,8 +51,13 @@ void kernel_at(enum kernel_moment moment, const void *object, unsigned int skip,
  */
 void kernel_play(bool (*step)(void));
 
-/* Calls find that they have the processor for themselves, and so spin before they sleep. */
-void kernel_allow_spinning(void);
+/* No other process runs: the caller has the processor for itself. */
+void kernel_leave_alone(void);
+/* Times that the caller gave way to another process without sleeping. */
+unsigned int kernel_yields(void);
+/* From now on a caller that is woken gets the processor that much later. */
+void kernel_run_late(unsigned int us);
+void kernel_set_prio(int prio);
 
 /* The caller has got a signal; it is over with kernel_reset() or kernel_end_signal(). */
 void kernel_send_signal(bool is_fatal);

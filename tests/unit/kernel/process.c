@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/prio.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/slab.h>
@@ -22,16 +23,21 @@ struct task_struct standin_current;
 struct pid_namespace init_pid_ns;
 
 static bool (*play)(void);
-static bool may_spin, has_signal, is_killed;
+static bool others_run, has_signal, is_killed;
+static wait_queue_head_t *sleeps_in;
+static unsigned int seen_wakes, yields;
 static unsigned int allocs_to_fail, warnings, pinned, dirtied;
 static char last_warning[256];
 static int refs;
-static u64 now_ns;
+static u64 now_ns, late_ns;
 
 void process_reset(void)
 {
 	play = NULL;
-	may_spin = false;
+	others_run = true;
+	yields = 0;
+	late_ns = 0;
+	standin_current.prio = DEFAULT_PRIO;
 	kernel_end_signal();
 	allocs_to_fail = 0;
 	warnings = 0;
@@ -46,14 +52,37 @@ void kernel_play(bool (*step)(void))
 	play = step;
 }
 
-void kernel_allow_spinning(void)
+void kernel_leave_alone(void)
 {
-	may_spin = true;
+	others_run = false;
+}
+
+unsigned int kernel_yields(void)
+{
+	return yields;
+}
+
+void kernel_run_late(unsigned int us)
+{
+	late_ns = us * 1000ULL;
+}
+
+void kernel_set_prio(int prio)
+{
+	standin_current.prio = prio;
 }
 
 bool single_task_running(void)
 {
-	return may_spin;
+	return !others_run;
+}
+
+void yield(void)
+{
+	yields++;
+	current->nvcsw++;
+	if (play)
+		play();
 }
 
 u64 local_clock(void)
@@ -73,6 +102,38 @@ void wake_up_poll(wait_queue_head_t *head, __poll_t key)
 		return;
 	head->wakes++;
 	head->key = key;
+	if (head->entry)
+		head->entry->func(head->entry, 0, 0, NULL);
+}
+
+int default_wake_function(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key)
+{
+	return 1;
+}
+
+void add_wait_queue(wait_queue_head_t *head, wait_queue_entry_t *entry)
+{
+	head->entry = entry;
+	head->sleepers++;
+	sleeps_in = head;
+}
+
+void remove_wait_queue(wait_queue_head_t *head, wait_queue_entry_t *entry)
+{
+	head->entry = NULL;
+	head->sleepers--;
+}
+
+void set_current_state(unsigned int state)
+{
+	current->state = state;
+	seen_wakes = sleeps_in->wakes;
+}
+
+void schedule(void)
+{
+	standin_sleep(sleeps_in, seen_wakes, current->state == TASK_KILLABLE);
+	now_ns += late_ns;
 }
 
 int standin_sleep(wait_queue_head_t *head, unsigned int seen, bool killable_only)
@@ -104,6 +165,11 @@ bool signal_pending(struct task_struct *task)
 {
 	(void)task;
 	return has_signal;
+}
+
+bool signal_pending_state(unsigned int state, struct task_struct *task)
+{
+	return is_killed || (has_signal && state == TASK_INTERRUPTIBLE);
 }
 
 bool fatal_signal_pending(struct task_struct *task)

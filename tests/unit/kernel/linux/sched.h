@@ -12,8 +12,14 @@ struct mm_struct;
 struct pid_namespace {
 	int unused;
 };
+#define TASK_RUNNING		0
+#define TASK_INTERRUPTIBLE	1
+#define TASK_KILLABLE		2
 struct task_struct {
 	struct mm_struct *mm;
+	unsigned int state;
+	int prio;
+	unsigned long nvcsw, nivcsw;	/* times that the processor was another's */
 };
 
 extern struct task_struct standin_current;
@@ -36,6 +42,14 @@ static inline bool need_resched(void)
 {
 	return false;
 }
+
+/* Another process has the processor; the device goes on. */
+void yield(void);
+
+/* The caller is asleep until it is woken, from what happened since it set its state. */
+void set_current_state(unsigned int state);
+#define __set_current_state(value) (current->state = (value))
+void schedule(void);
 
 /* A spinning call's turn is over for a moment: what the device does then. */
 void cpu_relax(void);

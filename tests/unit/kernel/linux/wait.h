@@ -6,10 +6,17 @@
 #include <linux/sched/signal.h>
 #include <linux/types.h>
 
+typedef struct wait_queue_entry wait_queue_entry_t;
+struct wait_queue_entry {
+	struct task_struct *private;
+	int (*func)(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key);
+};
+
 typedef struct {
 	unsigned int sleepers;		/* callers, and what the test has polling */
 	unsigned int wakes;		/* that came while one was there */
 	__poll_t key;			/* of the last */
+	wait_queue_entry_t *entry;	/* of the caller */
 } wait_queue_head_t;
 
 #define init_waitqueue_head(head) (*(head) = (wait_queue_head_t){ 0 })
@@ -40,7 +47,17 @@ int standin_sleep(wait_queue_head_t *head, unsigned int seen, bool killable_only
 		(head).sleepers--;						\
 	}									\
 	wait_; })
-#define wait_event_interruptible(head, condition) standin_wait(head, condition, false)
 #define wait_event_killable(head, condition) standin_wait(head, condition, true)
+
+/* A caller that brings its own entry. */
+int default_wake_function(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key);
+void add_wait_queue(wait_queue_head_t *head, wait_queue_entry_t *entry);
+void remove_wait_queue(wait_queue_head_t *head, wait_queue_entry_t *entry);
+
+static inline void init_waitqueue_func_entry(wait_queue_entry_t *entry,
+		int (*func)(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key))
+{
+	*entry = (wait_queue_entry_t){ .func = func };
+}
 
 #endif

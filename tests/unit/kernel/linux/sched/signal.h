@@ -7,5 +7,6 @@
 
 bool signal_pending(struct task_struct *task);
 bool fatal_signal_pending(struct task_struct *task);
+bool signal_pending_state(unsigned int state, struct task_struct *task);
 
 #endif
