@@ -297,7 +297,11 @@ static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 	mp_wait_look(&ch->link);	/* answers that no caller waited for may lie in the rings */
 	spin_lock_irq(&ch->link.lock);
 	bytes = is_out ? ch->out.bytes : mp_in_buffered_locked(&ch->in);
-	spin_unlock_irq(&ch->link.lock);
+	if (!is_out && !bytes) {	/* as a poll does: a process may ask again and again */
+		set_polled_locked(ch);
+		mp_fetch_ahead_locked(&ch->in, false);
+	}
+	mp_link_unlock(&ch->link, 0);
 	return put_user((int)min_t(u32, bytes, INT_MAX), arg);
 }
 

@@ -257,7 +257,8 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 			connect = NULL;
 	}
 	ret = naming_outcome_locked(naming, same);
-	mp_link_unlock(link, wake);
+	/* Until now a poll said no IN: bytes that have come make their edge here. */
+	mp_link_unlock(link, ret ? wake : EPOLLIN);
 	kfree(connect);
 	kfree(copy);
 	if (ret <= 0)
@@ -271,7 +272,7 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 			return ret;
 		spin_lock_irq(&link->lock);
 		ret = naming_outcome_locked(naming, true);
-		spin_unlock_irq(&link->lock);
+		mp_link_unlock(link, ret ? 0 : EPOLLIN);
 	}
 	/* Another holder of the channel has collected it: it is ours as well. */
 	return ret == -EISCONN ? 0 : ret;
