@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -53,6 +54,17 @@ static void tell(const struct target *target, int error)
 }
 
 /*
+ * While the service is asked, another thread may close @fd, or open a file of its own with that
+ * number: a channel there would belong to no one, or would close that file.
+ */
+static bool is_still(int fd, const struct stat *socket)
+{
+	struct stat now;
+
+	return !fstat(fd, &now) && now.st_dev == socket->st_dev && now.st_ino == socket->st_ino;
+}
+
+/*
  * Puts @channel in the place of the socket @fd, in one step: a thread that looks has the one or the
  * other. A duplicate of the socket stays a socket.
  */
@@ -76,13 +88,17 @@ static int replace(int fd, const struct target *target)
 {
 	int flags = fcntl(fd, F_GETFL), channel, named, ret;
 	bool nonblock = flags >= 0 && (flags & O_NONBLOCK);
+	struct stat socket;
 
+	if (fstat(fd, &socket))
+		return -errno;
 	channel = manyport_open(target_port, NULL, O_CLOEXEC | (nonblock ? O_NONBLOCK : 0));
 	if (channel < 0)
 		return channel;
 	named = naming_begin(channel, target->service, nonblock);
 	/* After a signal, too, a socket goes on connecting, and a program may poll for it. */
-	ret = !named || is_begun(named) ? take_place(fd, channel) : named;
+	ret = named && !is_begun(named) ? named :
+		!is_still(fd, &socket) ? -EBADF : take_place(fd, channel);
 	if (!ret)
 		known_set(fd, target);
 	close(channel);

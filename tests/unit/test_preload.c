@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ static const int *script;
 static char named[MANYPORT_NAME_SIZE];
 static unsigned int state;
 static int namings;
+static void (*while_naming)(void);	/* what another thread does before the answer */
 
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
 int __real_ioctl(int fd, unsigned long request, void *arg);
@@ -44,6 +46,8 @@ static int answer_name(const struct manyport_connect *connect)
 	int error = *script;
 
 	namings++;
+	if (while_naming)
+		while_naming();
 	if (script[1] >= 0)
 		script++;
 	strcpy(named, connect->name);
@@ -284,6 +288,44 @@ static void nothing_leaks(void **unused)
 	close(after);
 }
 
+static int number;
+
+static void close_number(void)
+{
+	close(number);
+}
+
+static void use_number_again(void)
+{
+	int pipes[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(dup2(pipes[0], number), number);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* Another thread closes the socket while the service is asked: the number is not ours any more. */
+static void closed_meanwhile(void **unused)
+{
+	struct stat status;
+
+	(void)unused;
+	answer(good);
+	number = socket(AF_UNIX, SOCK_STREAM, 0);
+	while_naming = close_number;
+	assert_int_equal(connect_unix(number, "/run/a.sock", 12), -1);
+	assert_int_equal(errno, EBADF);
+	assert_int_equal(fcntl(number, F_GETFD), -1);
+	assert_int_equal(socket(AF_UNIX, SOCK_STREAM, 0), number);
+	while_naming = use_number_again;
+	assert_int_equal(connect_unix(number, "/run/a.sock", 12), -1);
+	while_naming = NULL;
+	assert_int_equal(fstat(number, &status), 0);
+	assert_true(S_ISFIFO(status.st_mode));
+	close(number);
+}
+
 /* A set that has the socket gets what takes its place; one that had the number before does not. */
 static void epoll_sets(void **unused)
 {
@@ -342,6 +384,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(signals),
 		cmocka_unit_test(flags_stay),
 		cmocka_unit_test(nothing_leaks),
+		cmocka_unit_test(closed_meanwhile),
 		cmocka_unit_test(epoll_sets),
 		cmocka_unit_test(numbers_come_again),
 	};
