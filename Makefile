@@ -52,7 +52,7 @@ $(O)/tests/unit/test_connect: $(CONNECT:%=$(O)/tools/manyport/%.o) $(O)/lib/expl
 $(O)/tests/unit/test_connect: ALL_LDFLAGS += -Wl,--wrap=poll
 # The library, with a kernel that the test plays.
 $(O)/tests/unit/test_client: $(LIB_OBJ)
-$(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=write,--wrap=poll
+$(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=pwritev2,--wrap=poll
 # What manyport run finds out of a program before it starts it.
 $(O)/tests/unit/test_program: $(O)/tools/manyport/program.o
 # The library of manyport run, on a port that the test plays.

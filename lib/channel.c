@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <manyport/client.h>
@@ -25,10 +26,13 @@ static int write_name(int fd, const char *service)
 {
 	struct pollfd room = { .fd = fd, .events = POLLOUT };
 	size_t len = strlen(service) + 1, done = 0;
+	struct iovec iov;
 	ssize_t ret;
 
 	while (done < len) {
-		ret = write(fd, service + done, len - done);
+		iov = (struct iovec){ (char *)service + done, len - done };
+		/* Not write(), in front of which the library of manyport run stands. */
+		ret = pwritev2(fd, &iov, 1, -1, 0);
 		if (ret > 0)
 			done += ret;
 		else if (ret < 0 && (!done || (errno != EAGAIN && errno != EINTR)))

@@ -34,7 +34,7 @@ static void read_attribute(const char *class, const char *entry, const char *att
 	snprintf(path, sizeof(path), "%s/%s/%s", class, entry, attribute);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
-		len = read(fd, value, size - 1);
+		len = pread(fd, value, size - 1, 0);
 		close(fd);
 	}
 	value[len > 0 ? len : 0] = '\0';

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,7 +24,7 @@ static size_t written_len;
 static int waits;
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
-ssize_t __wrap_write(int fd, const void *data, size_t len);
+ssize_t __wrap_pwritev2(int fd, const struct iovec *iov, int count, off_t at, int flags);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
 
 int __wrap_ioctl(int fd, unsigned long request, ...)
@@ -34,11 +35,13 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	return -1;
 }
 
-ssize_t __wrap_write(int fd, const void *data, size_t len)
+ssize_t __wrap_pwritev2(int fd, const struct iovec *iov, int count, off_t at, int flags)
 {
+	size_t len = iov->iov_len;
 	int step = *script;
 
 	(void)fd;
+	assert_true(count == 1 && at == -1 && !flags);
 	assert_int_not_equal(step, 0);
 	script++;
 	if (step < 0) {
@@ -47,7 +50,7 @@ ssize_t __wrap_write(int fd, const void *data, size_t len)
 	}
 	if ((size_t)step < len)
 		len = step;
-	memcpy(written + written_len, data, len);
+	memcpy(written + written_len, iov->iov_base, len);
 	written_len += len;
 	return len;
 }
