@@ -172,10 +172,57 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 	return 1;
 }
 
+/* read and write are the kernel's, but where a channel has a limit of time. */
+EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+	ssize_t ret;
+
+	if (count > 0 && limit_get(fd, LIMIT_IN)) {
+		ret = transfer_recv(fd, iov, count, 0);
+		if (is_answer(fd, ret))
+			return ret;
+	}
+	return NEXT(readv)(fd, iov, count);
+}
+
+EXPORT ssize_t read(int fd, void *data, size_t len)
+{
+	struct iovec iov = { data, len };
+
+	return limit_get(fd, LIMIT_IN) ? readv(fd, &iov, 1) : NEXT(read)(fd, data, len);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	ssize_t ret;
+
+	if (count > 0 && limit_get(fd, LIMIT_OUT)) {
+		ret = transfer_send(fd, iov, count, MSG_NOSIGNAL);
+		if (is_answer(fd, ret))
+			return ret;
+	}
+	return NEXT(writev)(fd, iov, count);
+}
+
+EXPORT ssize_t write(int fd, const void *data, size_t len)
+{
+	struct iovec iov = { (void *)data, len };
+
+	return limit_get(fd, LIMIT_OUT) ? writev(fd, &iov, 1) : NEXT(write)(fd, data, len);
+}
+
 /* What programs call that were built with _FORTIFY_SOURCE. */
+EXPORT ssize_t __read_chk(int fd, void *data, size_t len, size_t size);
 EXPORT ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags);
 EXPORT ssize_t __recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
 			      struct sockaddr *address, socklen_t *address_len);
+
+EXPORT ssize_t __read_chk(int fd, void *data, size_t len, size_t size)
+{
+	if (len > size)
+		__builtin_trap();
+	return read(fd, data, len);
+}
 
 EXPORT ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags)
 {

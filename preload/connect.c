@@ -10,6 +10,12 @@
 
 #include "preload.h"
 
+/*
+ * How long a connect() that may not wait does wait: most names are answered within a round trip,
+ * and a program whose connect() returns 0 has nothing more to ask.
+ */
+#define ANSWER_MS 50
+
 static int fail(int error)
 {
 	errno = error;
@@ -24,13 +30,12 @@ static int number_of(int fd, int name)
 	return NEXT(getsockopt)(fd, SOL_SOCKET, name, &value, &len) ? -1 : value;
 }
 
-static bool has_limit(int fd, int name)
+static int limit_of(int fd, int name)
 {
 	struct timeval limit = { 0 };
 	socklen_t len = sizeof(limit);
 
-	return !NEXT(getsockopt)(fd, SOL_SOCKET, name, &limit, &len) &&
-	       (limit.tv_sec || limit.tv_usec);
+	return NEXT(getsockopt)(fd, SOL_SOCKET, name, &limit, &len) ? 0 : limit_of_time(&limit);
 }
 
 /* May a channel take its place? Else the kernel has the right answer. */
@@ -84,23 +89,42 @@ static bool is_begun(int error)
 	return error == -EINPROGRESS || error == -EINTR;
 }
 
+/* A limit for sending is one for connect(), too. */
+static int name_in_time(int channel, const struct target *target, bool nonblock, int limit)
+{
+	int ret;
+
+	if (nonblock || !limit)
+		return naming_begin(channel, target->service, nonblock ? ANSWER_MS : 0);
+	fcntl(channel, F_SETFL, O_NONBLOCK);
+	ret = naming_begin(channel, target->service, limit);
+	fcntl(channel, F_SETFL, 0);
+	return ret;
+}
+
 static int replace(int fd, const struct target *target)
 {
+	int in = limit_of(fd, SO_RCVTIMEO), out = limit_of(fd, SO_SNDTIMEO);
 	int flags = fcntl(fd, F_GETFL), channel, named, ret;
 	bool nonblock = flags >= 0 && (flags & O_NONBLOCK);
 	struct stat socket;
 
 	if (fstat(fd, &socket))
 		return -errno;
+	if ((in || out) && !limit_fits(fd))
+		return -EOPNOTSUPP;
 	channel = manyport_open(target_port, NULL, O_CLOEXEC | (nonblock ? O_NONBLOCK : 0));
 	if (channel < 0)
 		return channel;
-	named = naming_begin(channel, target->service, nonblock);
+	named = name_in_time(channel, target, nonblock, out);
 	/* After a signal, too, a socket goes on connecting, and a program may poll for it. */
 	ret = named && !is_begun(named) ? named :
 		!is_still(fd, &socket) ? -EBADF : take_place(fd, channel);
-	if (!ret)
+	if (!ret) {
 		known_set(fd, target);
+		limit_set(fd, LIMIT_IN, in);
+		limit_set(fd, LIMIT_OUT, out);
+	}
 	close(channel);
 	return ret ? ret : named;
 }
@@ -111,9 +135,7 @@ int connect_replace(int fd, const struct target *target)
 
 	if (!is_fresh_stream(fd, target))
 		return 1;
-	/* Its read() would wait for ever where the socket's gives up. */
-	ret = has_limit(fd, SO_RCVTIMEO) || has_limit(fd, SO_SNDTIMEO) ? -EOPNOTSUPP :
-		replace(fd, target);
+	ret = replace(fd, target);
 	if (ret && !is_begun(ret))
 		tell(target, -ret);
 	if (ret)

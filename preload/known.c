@@ -36,8 +36,11 @@ void known_set(int fd, const struct target *target)
 
 void known_clear(int fd)
 {
-	if (get(fd) != KNOWN_NOT)
-		set(fd, KNOWN_NOT);
+	if (get(fd) == KNOWN_NOT)
+		return;
+	set(fd, KNOWN_NOT);
+	limit_set(fd, LIMIT_IN, 0);
+	limit_set(fd, LIMIT_OUT, 0);
 }
 
 bool known_maybe(int fd)

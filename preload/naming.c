@@ -5,13 +5,7 @@
 
 #include "preload.h"
 
-/*
- * How long a connect() that may not wait does wait: most names are answered within a round trip,
- * and a program whose connect() returns 0 has nothing more to ask.
- */
-#define ANSWER_MS 50
-
-int naming_begin(int fd, const char *service, bool nonblock)
+int naming_begin(int fd, const char *service, int wait_ms)
 {
 	struct pollfd answer = { .fd = fd, .events = POLLOUT };
 	int ret;
@@ -19,7 +13,7 @@ int naming_begin(int fd, const char *service, bool nonblock)
 	if (!*service)
 		return 0;
 	ret = manyport_connect(fd, service);
-	if (ret == -EINPROGRESS && nonblock && poll(&answer, 1, ANSWER_MS) > 0)
+	if (ret == -EINPROGRESS && wait_ms && poll(&answer, 1, wait_ms) > 0)
 		ret = manyport_connect(fd, service);
 	return ret;
 }

@@ -37,6 +37,13 @@ static int give_number(void *value, socklen_t *len, int number)
 	return give(value, len, &number, sizeof(number));
 }
 
+static int give_limit(void *value, socklen_t *len, int ms)
+{
+	const struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	return give(value, len, &limit, sizeof(limit));
+}
+
 /* The error that a socket would have kept for this question. */
 static int pending_error(int fd)
 {
@@ -49,7 +56,6 @@ static int get_socket(int fd, int name, void *value, socklen_t *len)
 {
 	/* Of a peer that is not known the kernel says the same; a number here would be a lie. */
 	static const struct ucred unknown = { .pid = 0, .uid = -1, .gid = -1 };
-	static const struct timeval no_limit;
 	static const struct linger no_linger;
 
 	switch (name) {
@@ -81,8 +87,9 @@ static int get_socket(int fd, int name, void *value, socklen_t *len)
 	case SO_DEBUG:
 		return give_number(value, len, 0);
 	case SO_RCVTIMEO:
+		return give_limit(value, len, limit_get(fd, LIMIT_IN));
 	case SO_SNDTIMEO:
-		return give(value, len, &no_limit, sizeof(no_limit));
+		return give_limit(value, len, limit_get(fd, LIMIT_OUT));
 	case SO_LINGER:
 		return give(value, len, &no_linger, sizeof(no_linger));
 	case SO_PEERCRED:
@@ -101,15 +108,20 @@ int option_get(int fd, int level, int name, void *value, socklen_t *len)
 	return fail(family_of(fd) == AF_UNIX ? EOPNOTSUPP : ENOPROTOOPT);
 }
 
-/* A limit of time that read() would not keep is refused; none at all is what there is. */
-static int set_limit(const void *value, socklen_t len)
+/* A limit that the library cannot remember is refused: read() would not keep it. */
+static int set_limit(int fd, enum limit_way way, const void *value, socklen_t len)
 {
 	struct timeval limit;
 
 	if (len < sizeof(limit))
 		return fail(EINVAL);
 	memcpy(&limit, value, sizeof(limit));
-	return limit.tv_sec || limit.tv_usec ? fail(EOPNOTSUPP) : 0;
+	if (limit.tv_usec < 0 || limit.tv_usec >= 1000000)
+		return fail(EDOM);
+	if ((limit.tv_sec || limit.tv_usec) && !limit_fits(fd))
+		return fail(EOPNOTSUPP);
+	limit_set(fd, way, limit_of_time(&limit));
+	return 0;
 }
 
 /* A close that cuts what was written is not to be had: close() is the kernel's own. */
@@ -123,12 +135,13 @@ static int set_linger(const void *value, socklen_t len)
 	return linger.l_onoff && !linger.l_linger ? fail(EOPNOTSUPP) : 0;
 }
 
-static int set_socket(int name, const void *value, socklen_t len)
+static int set_socket(int fd, int name, const void *value, socklen_t len)
 {
 	switch (name) {
 	case SO_RCVTIMEO:
+		return set_limit(fd, LIMIT_IN, value, len);
 	case SO_SNDTIMEO:
-		return set_limit(value, len);
+		return set_limit(fd, LIMIT_OUT, value, len);
 	case SO_LINGER:
 		return set_linger(value, len);
 	/* Of no meaning for a channel, and harmless. */
@@ -156,7 +169,7 @@ int option_set(int fd, int level, int name, const void *value, socklen_t len)
 	sa_family_t family;
 
 	if (level == SOL_SOCKET)
-		return set_socket(name, value, len);
+		return set_socket(fd, name, value, len);
 	family = family_of(fd);
 	if (family == AF_UNIX)
 		return fail(EOPNOTSUPP);

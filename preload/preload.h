@@ -7,6 +7,7 @@
  *	targets    the sockets that are configured, and the services behind them
  *	known      which descriptors are channels
  *	next       the C library's own calls
+ *	limits     SO_RCVTIMEO and SO_SNDTIMEO
  *	watches    epoll sets that had the socket before it became a channel
  *	transfer   send and recv of a channel
  *	naming     from an open port to a connected channel, and its errors as a socket has them
@@ -30,7 +31,9 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <manyport/client.h>
 
@@ -51,6 +54,21 @@ const struct target *target_of_service(const char *service);
 int target_number(const struct target *target);		/* 0 and up */
 const struct target *target_at(int number);		/* NULL: there is none */
 
+/* ---- limits: of a channel's calls, in milliseconds; 0: none ---- */
+
+enum limit_way { LIMIT_IN, LIMIT_OUT };
+
+int limit_get(int fd, enum limit_way way);
+/* Can a limit of this descriptor be remembered? */
+bool limit_fits(int fd);
+void limit_set(int fd, enum limit_way way, int ms);
+int limit_of_time(const struct timeval *time);
+/*
+ * Waits until @fd may be tried again. @until is 0 before a call's first wait. False and errno:
+ * EAGAIN (the time is over, or the file never waits), EINTR.
+ */
+bool limit_wait(int fd, enum limit_way way, int64_t *until);
+
 /* ---- known ---- */
 
 void known_set(int fd, const struct target *target);
@@ -67,7 +85,7 @@ bool known_is_channel(int fd);
 #define NEXT_CALLS(do) \
 	do(connect) do(send) do(sendto) do(sendmsg) do(sendmmsg) do(recv) do(recvfrom) \
 	do(recvmsg) do(recvmmsg) do(getsockopt) do(setsockopt) do(shutdown) do(getpeername) \
-	do(getsockname) do(epoll_ctl)
+	do(getsockname) do(epoll_ctl) do(read) do(readv) do(write) do(writev)
 
 #define NEXT_DECLARE(name) extern __typeof__(name) *next_##name;
 /* Each is its call from the first on: the constructor may not have run before the first call. */
@@ -99,8 +117,11 @@ int transfer_lacks(int flags, bool is_send);
 
 /* ---- naming ---- */
 
-/* Begins to name, and waits as a socket's connect() may. Returns 0, -EINPROGRESS or -errno. */
-int naming_begin(int fd, const char *service, bool nonblock);
+/*
+ * Begins to name, and waits as the file does and for @wait_ms besides. Returns 0, -EINPROGRESS or
+ * -errno.
+ */
+int naming_begin(int fd, const char *service, int wait_ms);
 /*
  * How a naming that was begun stands, by the name that the kernel has. Returns 0 when this call
  * found it connected, -EISCONN when one before did, -EINPROGRESS, or the refusal, or why it

@@ -50,7 +50,41 @@ static ssize_t write_some(int fd, const struct iovec *iov, size_t count, int fla
 	if (!known_is_channel(fd))
 		return fail(ENOTTY);
 	return flags & MSG_DONTWAIT ? pwritev2(fd, iov, count, -1, RWF_NOWAIT) :
-				      writev(fd, iov, count);
+				      NEXT(writev)(fd, iov, count);
+}
+
+/* What is left of @iov behind @done bytes, as far as one buffer has it. */
+static struct iovec rest_of(const struct iovec *iov, size_t count, size_t done)
+{
+	for (; count; iov++, count--) {
+		if (done < iov->iov_len)
+			return (struct iovec){ (char *)iov->iov_base + done, iov->iov_len - done };
+		done -= iov->iov_len;
+	}
+	return (struct iovec){ 0 };
+}
+
+/* All bytes, or as many as go within the channel's limit. */
+static ssize_t write_in_time(int fd, const struct iovec *iov, size_t count, int flags)
+{
+	struct iovec rest;
+	int64_t until = 0;
+	size_t total = 0;
+	ssize_t ret;
+
+	if ((flags & MSG_DONTWAIT) || !limit_get(fd, LIMIT_OUT))
+		return write_some(fd, iov, count, flags);
+	flags |= MSG_DONTWAIT;
+	ret = write_some(fd, iov, count, flags);
+	for (;;) {
+		total += ret > 0 ? ret : 0;
+		rest = rest_of(iov, count, total);
+		if (!rest.iov_len)
+			return total ? (ssize_t)total : ret;
+		if (ret < 0 && (errno != EAGAIN || !limit_wait(fd, LIMIT_OUT, &until)))
+			return total ? (ssize_t)total : ret;
+		ret = write_some(fd, &rest, 1, flags);
+	}
 }
 
 /*
@@ -72,10 +106,10 @@ static bool is_refused_name(int error)
 
 ssize_t transfer_send(int fd, const struct iovec *iov, size_t count, int flags)
 {
-	ssize_t ret = write_some(fd, iov, count, flags & ~MSG_PEEK);
+	ssize_t ret = write_in_time(fd, iov, count, flags & ~MSG_PEEK);
 
 	if (ret < 0 && is_refused_name(errno) && collect(fd))
-		ret = write_some(fd, iov, count, flags & ~MSG_PEEK);
+		ret = write_in_time(fd, iov, count, flags & ~MSG_PEEK);
 	/* A channel is no socket for the kernel, which sends no signal. */
 	if (ret < 0 && errno == EPIPE && !(flags & MSG_NOSIGNAL)) {
 		raise(SIGPIPE);
@@ -120,20 +154,34 @@ static ssize_t read_some(int fd, const struct iovec *iov, size_t count, int flag
 	if (flags & MSG_PEEK)
 		return fail(EOPNOTSUPP);
 	return flags & MSG_DONTWAIT ? preadv2(fd, iov, count, -1, RWF_NOWAIT) :
-				      readv(fd, iov, count);
+				      NEXT(readv)(fd, iov, count);
+}
+
+static ssize_t read_in_time(int fd, const struct iovec *iov, size_t count, int flags,
+			    int64_t *until)
+{
+	ssize_t ret;
+
+	if ((flags & MSG_DONTWAIT) || !limit_get(fd, LIMIT_IN))
+		return read_some(fd, iov, count, flags);
+	do
+		ret = read_some(fd, iov, count, flags | MSG_DONTWAIT);
+	while (ret < 0 && errno == EAGAIN && limit_wait(fd, LIMIT_IN, until));
+	return ret;
 }
 
 /* Reads until each buffer is full, or the call would have to say something else. */
 static ssize_t read_all(int fd, const struct iovec *iov, size_t count, int flags)
 {
 	ssize_t total = 0, ret = 0;
+	int64_t until = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		for (size_t done = 0; done < iov[i].iov_len; done += ret) {
 			struct iovec rest = { (char *)iov[i].iov_base + done,
 					      iov[i].iov_len - done };
 
-			ret = read_some(fd, &rest, 1, flags);
+			ret = read_in_time(fd, &rest, 1, flags, &until);
 			if (ret <= 0)
 				return total ? total : ret;
 			total += ret;
@@ -146,7 +194,10 @@ ssize_t transfer_recv(int fd, const struct iovec *iov, size_t count, int flags)
 {
 	bool waits_for_all = (flags & MSG_WAITALL) && !(flags & (MSG_PEEK | MSG_DONTWAIT));
 
-	return waits_for_all ? read_all(fd, iov, count, flags) : read_some(fd, iov, count, flags);
+	int64_t until = 0;
+
+	return waits_for_all ? read_all(fd, iov, count, flags) :
+			       read_in_time(fd, iov, count, flags, &until);
 }
 
 ssize_t transfer_recvmsg(int fd, struct msghdr *message, int flags)

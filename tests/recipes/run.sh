@@ -103,7 +103,7 @@ manyport forward -L /run/real.sock:echo -L @real:echo -L 7100:echo -L /run/real-
 	2>/tmp/forward &
 forward=$!
 until_true grep -q 'forwarding /run/real-stuck' /tmp/forward
-for check in names calls dontwait peek nonblock epoll children threads reuse; do
+for check in names calls dontwait peek nonblock epoll children threads reuse limits; do
 	for address in unix:/run/echo.sock tcp:7000; do
 		in_run sockets $check $address
 		ok "$check: $address"
@@ -113,7 +113,7 @@ for check in names calls dontwait peek nonblock epoll children threads reuse; do
 done
 in_run sockets calls unix:@echo
 ok "calls: an abstract socket"
-for check in descriptors limits; do
+for check in descriptors linger; do
 	in_run sockets $check unix:/run/echo.sock
 	ok "$check"
 done
@@ -123,6 +123,10 @@ timeout 100 sockets halves unix:/run/real-sum.sock >/tmp/out 2>/tmp/err
 ok "halves: a socket"
 in_run sockets full unix:/run/stuck.sock
 ok "full"
+in_run sockets full-limits unix:/run/stuck.sock
+ok "full, with a limit of time"
+timeout 100 sockets full-limits unix:/run/real-stuck.sock >/tmp/out 2>/tmp/err
+ok "full, with a limit of time: a socket"
 
 for refusal in none=111 dead=111 denied=13; do
 	in_run sockets refused "unix:/run/${refusal%=*}.sock=${refusal#*=}"

@@ -22,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -344,22 +345,43 @@ static void check_descriptors(void)
 	must_get(fd, "whole");
 }
 
-/* What a channel cannot keep is refused, before and after. */
+/* Calls with a limit of time, which is given before connect(), and again after it. */
 static void check_limits(void)
 {
-	struct timeval limit = { .tv_sec = 5 }, none = { 0 };
+	struct timeval limit = { .tv_usec = 100000 }, none = { 0 }, is = { 0 };
+	struct iovec iov[2];
+	socklen_t len = sizeof(is);
+	int fd = new_socket(0);
+	char buf[10];
+
+	iov[0] = iov[1] = (struct iovec){ buf, 5 };
+	must(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	must(!connect_to(fd, address_text));
+	must(!(fcntl(fd, F_GETFL) & O_NONBLOCK));
+	must(!getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &is, &len) && len == sizeof(is));
+	must(!is.tv_sec && is.tv_usec >= 100000);
+	must(recv(fd, buf, sizeof(buf), 0) < 0 && errno == EAGAIN);
+	must(read(fd, buf, sizeof(buf)) < 0 && errno == EAGAIN);
+	must(readv(fd, iov, 2) < 0 && errno == EAGAIN);
+	must(recv(fd, buf, 1, MSG_PEEK) < 0 && errno == EAGAIN);
+	must(write(fd, "abc", 3) == 3);
+	must(recv(fd, buf, sizeof(buf), MSG_WAITALL) == 3 && !memcmp(buf, "abc", 3));
+	must(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)));
+	must(write(fd, "abc", 3) == 3 && read(fd, buf, 1) == 1);
+	must(recv(fd, buf, 2, MSG_WAITALL) == 2);
+	limit.tv_sec = 30;
+	must(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	must(!setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)));
+	must(write(fd, "late", 4) == 4 && recv(fd, buf, 4, MSG_WAITALL) == 4);
+}
+
+/* A close that cuts cannot be had. */
+static void check_linger(void)
+{
 	struct linger cut = { .l_onoff = 1 };
 	int fd = connected();
 
-	must(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)));
-	must(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 &&
-	     errno == EOPNOTSUPP);
-	must(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 &&
-	     errno == EOPNOTSUPP);
 	must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &cut, sizeof(cut)) < 0 && errno == EOPNOTSUPP);
-	fd = new_socket(0);
-	must(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	must(connect_to(fd, address_text) < 0 && errno == EOPNOTSUPP);
 }
 
 /* ---- the number of a channel, used again ---- */
@@ -428,6 +450,24 @@ static void check_full(void)
 	must(!(fcntl(fd, F_GETFL) & O_NONBLOCK));
 }
 
+/* ADDRESS takes nothing: what there is room for is taken, then nothing within the limit. */
+static void check_full_limits(void)
+{
+	struct timeval limit = { .tv_usec = 100000 };
+	static char zeros[4 << 20];
+	struct iovec iov[2] = { { zeros, 7 }, { zeros, sizeof(zeros) } };
+	int fd = connected();
+	ssize_t ret;
+
+	must(!setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)));
+	ret = writev(fd, iov, 2);
+	must(ret > 7 && ret < (ssize_t)sizeof(zeros));
+	while ((ret = send(fd, zeros, sizeof(zeros), 0)) > 0)
+		continue;
+	must(ret < 0 && errno == EAGAIN);
+	must(write(fd, zeros, sizeof(zeros)) < 0 && errno == EAGAIN);
+}
+
 /* ADDRESS has =ERRNO behind it: what connect() gives, each way. The socket can be used again. */
 static void check_refused(void)
 {
@@ -477,8 +517,9 @@ static const struct {
 	{ "peek", check_peek }, { "nonblock", check_nonblock }, { "epoll", check_epoll },
 	{ "children", check_children }, { "inherited", check_inherited },
 	{ "threads", check_threads }, { "descriptors", check_descriptors },
-	{ "limits", check_limits }, { "reuse", check_reuse }, { "halves", check_halves },
-	{ "full", check_full }, { "refused", check_refused }, { "late", check_late },
+	{ "limits", check_limits }, { "linger", check_linger }, { "reuse", check_reuse },
+	{ "halves", check_halves }, { "full", check_full }, { "full-limits", check_full_limits },
+	{ "refused", check_refused }, { "late", check_late },
 };
 
 int main(int argc, char **argv)

@@ -20,6 +20,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -38,6 +40,10 @@ static unsigned int state;
 static int namings;
 static void (*while_naming)(void);	/* what another thread does before the answer */
 
+/* The driver has no bytes, and no room: every call that waits would do so for ever. */
+static bool is_stuck;
+static int transfers;
+
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
 int __real_ioctl(int fd, unsigned long request, void *arg);
 
@@ -55,6 +61,15 @@ static int answer_name(const struct manyport_connect *connect)
 		error == EINPROGRESS ? MANYPORT_CONNECTING : MANYPORT_REFUSED;
 	errno = error;
 	return error ? -1 : 0;
+}
+
+static int answer_transfer(const struct manyport_transfer *transfer)
+{
+	transfers++;
+	if (!(transfer->flags & MANYPORT_TRANSFER_NOWAIT))
+		fail_msg("a call with a limit waits in the driver");
+	errno = EAGAIN;
+	return -1;
 }
 
 static bool is_port(int fd)
@@ -78,6 +93,8 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 		strcpy(info->service, named);
 		return 0;
 	}
+	if (is_stuck && (request == MANYPORT_IOC_SEND || request == MANYPORT_IOC_RECV))
+		return answer_transfer(arg);
 	errno = ENOTTY;
 	return -1;
 }
@@ -373,6 +390,70 @@ static void numbers_come_again(void **unused)
 	close(pipes[1]);
 }
 
+static void must_give_up(ssize_t ret)
+{
+	assert_int_equal(ret, -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_true(transfers > 0);
+	transfers = 0;
+}
+
+static void all_give_up(int fd)
+{
+	char bytes[4] = "";
+	struct iovec iov = { bytes, 4 };
+
+	is_stuck = true;
+	must_give_up(recv(fd, bytes, 4, 0));
+	must_give_up(recv(fd, bytes, 4, MSG_WAITALL));
+	must_give_up(read(fd, bytes, 4));
+	must_give_up(readv(fd, &iov, 1));
+	must_give_up(send(fd, bytes, 4, 0));
+	must_give_up(write(fd, bytes, 4));
+	must_give_up(writev(fd, &iov, 1));
+	is_stuck = false;
+}
+
+/* SO_RCVTIMEO and SO_SNDTIMEO, given before connect() and after, and to the number's next file. */
+static void limits(void **unused)
+{
+	struct timeval limit = { .tv_usec = 20000 }, none = { 0 }, is = { 0 };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), pipes[2];
+	socklen_t len = sizeof(is);
+	char bytes[4];
+
+	(void)unused;
+	answer(good);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), 0);
+	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	all_give_up(fd);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)), 0);
+	assert_int_equal(read(fd, bytes, 4), 4);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &is, &len), 0);
+	assert_memory_equal(&is, &limit, sizeof(is));
+	all_give_up(fd);
+	limit.tv_usec = 1000000;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), -1);
+	assert_int_equal(errno, EDOM);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(dup2(pipes[0], fd), fd);
+	assert_int_equal(write(pipes[1], "p", 1), 1);
+	assert_int_equal(read(fd, bytes, 4), 1);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(socket(AF_UNIX, SOCK_STREAM, 0), fd);
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), 0);
+	assert_int_equal(read(fd, bytes, 4), 4);
+	assert_int_equal(transfers, 0);
+	close(fd);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +468,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(closed_meanwhile),
 		cmocka_unit_test(epoll_sets),
 		cmocka_unit_test(numbers_come_again),
+		cmocka_unit_test(limits),
 	};
 
 	/* The library reads its environment before main(). */
