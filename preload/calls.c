@@ -172,7 +172,10 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 	return 1;
 }
 
-/* read and write are the kernel's, but where a channel has a limit of time. */
+/*
+ * read and write are the kernel's, but where a channel has a limit of time, and where its name was
+ * not collected.
+ */
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
 {
 	ssize_t ret;
@@ -192,6 +195,14 @@ EXPORT ssize_t read(int fd, void *data, size_t len)
 	return limit_get(fd, LIMIT_IN) ? readv(fd, &iov, 1) : NEXT(read)(fd, data, len);
 }
 
+/* @ret and errno are what the kernel gave: was the channel not ready for bytes? */
+static ssize_t write_collected(int fd, const struct iovec *iov, int count, ssize_t ret)
+{
+	if (ret >= 0 || !transfer_is_unnamed(errno) || !known_maybe(fd) || !known_is_channel(fd))
+		return ret;
+	return transfer_send(fd, iov, count, MSG_NOSIGNAL);
+}
+
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
 	ssize_t ret;
@@ -201,14 +212,19 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 		if (is_answer(fd, ret))
 			return ret;
 	}
-	return NEXT(writev)(fd, iov, count);
+	ret = NEXT(writev)(fd, iov, count);
+	return write_collected(fd, iov, count, ret);
 }
 
 EXPORT ssize_t write(int fd, const void *data, size_t len)
 {
 	struct iovec iov = { (void *)data, len };
+	ssize_t ret;
 
-	return limit_get(fd, LIMIT_OUT) ? writev(fd, &iov, 1) : NEXT(write)(fd, data, len);
+	if (limit_get(fd, LIMIT_OUT))
+		return writev(fd, &iov, 1);
+	ret = NEXT(write)(fd, data, len);
+	return write_collected(fd, &iov, 1, ret);
 }
 
 /* What programs call that were built with _FORTIFY_SOURCE. */

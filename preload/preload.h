@@ -112,6 +112,8 @@ ssize_t transfer_send(int fd, const struct iovec *iov, size_t count, int flags);
 ssize_t transfer_recv(int fd, const struct iovec *iov, size_t count, int flags);
 ssize_t transfer_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t transfer_recvmsg(int fd, struct msghdr *message, int flags);
+/* A channel that has no name yet takes what is written for one: is that why @error came? */
+bool transfer_is_unnamed(int error);
 /* The error for flags that a channel does not know, or 0. */
 int transfer_lacks(int flags, bool is_send);
 

@@ -99,7 +99,7 @@ static bool collect(int fd)
 	return !ret;
 }
 
-static bool is_refused_name(int error)
+bool transfer_is_unnamed(int error)
 {
 	return error == EALREADY || error == EINVAL || error == ENAMETOOLONG;
 }
@@ -108,7 +108,7 @@ ssize_t transfer_send(int fd, const struct iovec *iov, size_t count, int flags)
 {
 	ssize_t ret = write_in_time(fd, iov, count, flags & ~MSG_PEEK);
 
-	if (ret < 0 && is_refused_name(errno) && collect(fd))
+	if (ret < 0 && transfer_is_unnamed(errno) && collect(fd))
 		ret = write_in_time(fd, iov, count, flags & ~MSG_PEEK);
 	/* A channel is no socket for the kernel, which sends no signal. */
 	if (ret < 0 && errno == EPIPE && !(flags & MSG_NOSIGNAL)) {

@@ -494,11 +494,13 @@ static void check_refused(void)
 /* ADDRESS answers once the service "go" was asked: connect() must not wait for it. */
 static void check_late(void)
 {
-	int fd = new_socket(SOCK_NONBLOCK);
+	int fd = new_socket(SOCK_NONBLOCK), plain = new_socket(SOCK_NONBLOCK);
 	char byte;
 
 	must(connect_to(fd, address_text) < 0 && errno == EINPROGRESS);
 	must(connect_to(fd, address_text) < 0 && errno == EALREADY);
+	must(connect_to(plain, address_text) < 0 && errno == EINPROGRESS);
+	must(write(plain, "x", 1) < 0 && errno == EAGAIN);
 	must(option(fd, SOL_SOCKET, SO_ERROR) == 0);
 	must(send(fd, "x", 1, MSG_NOSIGNAL) < 0 && errno == EAGAIN);
 	must(!system("manyport connect -n go"));
@@ -507,6 +509,11 @@ static void check_late(void)
 	wait_for(fd, POLLIN);
 	must(recv(fd, &byte, 1, 0) == 1 && byte == 'x');
 	must(option(fd, SOL_SOCKET, SO_ERROR) == 0);
+	/* Nothing asked how this one stands. The server has a client at a time. */
+	wait_for(plain, POLLOUT);
+	must(write(plain, "y", 1) == 1 && !close(fd));
+	wait_for(plain, POLLIN);
+	must(read(plain, &byte, 1) == 1 && byte == 'y');
 }
 
 static const struct {
