@@ -36,15 +36,21 @@ static const char *write_file(const char *name, const void *data, size_t len, mo
 	return path;
 }
 
-/* A program of this processor: its head, the kinds of its headers, and a note. */
+/*
+ * A program of this processor: its head, the kinds of its headers, and two notes, of which the
+ * first is of the C linker.
+ */
 static const char *write_program(const int kinds[2], const char *owner)
 {
 	struct {
 		ElfW(Ehdr) head;
 		ElfW(Phdr) headers[2];
-		ElfW(Nhdr) note;
-		char owner[4];
-	} file = { 0 };
+		struct { ElfW(Nhdr) head; char owner[4], id[20]; } first;
+		struct { ElfW(Nhdr) head; char owner[4]; } second;
+	} file = {
+		.first = { .head = { .n_namesz = 4, .n_descsz = 18 }, .owner = "GNU" },
+		.second.head.n_namesz = 4,
+	};
 	int fd = open("/proc/self/exe", O_RDONLY);
 
 	assert_int_equal(read(fd, &file.head, sizeof(file.head)), sizeof(file.head));
@@ -53,8 +59,10 @@ static const char *write_program(const int kinds[2], const char *owner)
 	file.head.e_phnum = 2;
 	for (int i = 0; i < 2; i++)
 		file.headers[i] = (ElfW(Phdr)){ .p_type = kinds[i],
-						.p_offset = offsetof(__typeof__(file), note) };
-	memcpy(file.owner, owner, sizeof(file.owner));
+						.p_filesz = sizeof(file.first) +
+							    sizeof(file.second),
+						.p_offset = offsetof(__typeof__(file), first) };
+	memcpy(file.second.owner, owner, sizeof(file.second.owner));
 	return write_file("program", &file, sizeof(file), 0700);
 }
 

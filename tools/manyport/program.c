@@ -20,6 +20,7 @@
 #include "program.h"
 
 #define MAX_HEADERS 64
+#define MAX_NOTES 16
 /* A script's interpreter may be a script. */
 #define MAX_SCRIPTS 4
 
@@ -58,13 +59,29 @@ static bool read_at(int fd, void *to, size_t size, off_t offset)
 	return pread(fd, to, size, offset) == (ssize_t)size;
 }
 
-/* The note that Go's linker writes. */
-static bool is_go_note(int fd, const ElfW(Phdr) *header)
+static size_t padded(size_t size)
+{
+	return (size + 3) & ~(size_t)3;
+}
+
+/* The note that Go's linker writes; a C linker that comes after it puts its own notes in front. */
+static bool has_go_note(int fd, const ElfW(Phdr) *header)
 {
 	struct { ElfW(Nhdr) head; char owner[4]; } note;
+	size_t at = 0;
 
-	return header->p_type == PT_NOTE && read_at(fd, &note, sizeof(note), header->p_offset) &&
-	       !memcmp(note.owner, "Go\0", sizeof(note.owner));
+	if (header->p_type != PT_NOTE)
+		return false;
+	for (int i = 0; i < MAX_NOTES && at + sizeof(note) <= header->p_filesz; i++) {
+		if (!read_at(fd, &note, sizeof(note), header->p_offset + at))
+			return false;
+		if (note.head.n_namesz == sizeof(note.owner) &&
+		    !memcmp(note.owner, "Go\0", sizeof(note.owner)))
+			return true;
+		at += sizeof(note.head) + padded(note.head.n_namesz) +
+		      padded(note.head.n_descsz);
+	}
+	return false;
 }
 
 static const char *look_at_headers(int fd, const ElfW(Ehdr) *elf)
@@ -77,7 +94,7 @@ static const char *look_at_headers(int fd, const ElfW(Ehdr) *elf)
 		return NULL;
 	for (int i = 0; i < elf->e_phnum; i++) {
 		has_linker |= headers[i].p_type == PT_INTERP;
-		is_go |= is_go_note(fd, &headers[i]);
+		is_go |= has_go_note(fd, &headers[i]);
 	}
 	if (is_go)
 		return "a Go program, which makes its system calls without the C library";
