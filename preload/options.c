@@ -166,15 +166,18 @@ static int set_socket(int fd, int name, const void *value, socklen_t len)
 
 int option_set(int fd, int level, int name, const void *value, socklen_t len)
 {
-	sa_family_t family;
-
 	if (level == SOL_SOCKET)
 		return set_socket(fd, name, value, len);
-	family = family_of(fd);
-	if (family == AF_UNIX)
+	if (family_of(fd) == AF_UNIX)
 		return fail(EOPNOTSUPP);
-	/* Delays, probes and classes of packets: a channel has no packets. */
-	if (level == IPPROTO_TCP || level == (family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6))
+	/* Encryption by the kernel (TLS), which would change the bytes. */
+	if (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_MD5SIG))
+		return fail(ENOPROTOOPT);
+	/*
+	 * Delays, probes and classes of packets: a channel has no packets. A socket of IPv6
+	 * that was connected to an address of IPv4 takes both levels.
+	 */
+	if (level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6)
 		return 0;
 	return fail(ENOPROTOOPT);
 }

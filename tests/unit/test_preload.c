@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -390,6 +391,22 @@ static void numbers_come_again(void **unused)
 	close(pipes[1]);
 }
 
+/* A socket of IPv6 with an address of IPv4 (Java's), and what must not be taken for done. */
+static void options(void **unused)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM, 0), one = 1;
+
+	(void)unused;
+	answer(good);
+	assert_int_equal(connect_tcp(fd, "::ffff:127.0.0.1", 7000), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_TOS, &one, sizeof(one)), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &one, sizeof(one)), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4), -1);
+	assert_int_equal(errno, ENOPROTOOPT);
+	close(fd);
+}
+
 static void must_give_up(ssize_t ret)
 {
 	assert_int_equal(ret, -1);
@@ -468,6 +485,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(closed_meanwhile),
 		cmocka_unit_test(epoll_sets),
 		cmocka_unit_test(numbers_come_again),
+		cmocka_unit_test(options),
 		cmocka_unit_test(limits),
 	};
 
