@@ -7,9 +7,9 @@
  * sent as soon as its pages are pinned. The device
  * answers each at once (all, part or nothing), so pages are pinned for a
  * moment only. The caller waits for all answers, and only SIGKILL ends that wait: then
- * the batch is an orphan, and what it brought stays as the head of the
- * channel's data for its other holders. Pages are unpinned when every request has come
- * back or the virtqueue is deleted, never before.
+ * the batch is an orphan, and what it brought is copied into fetches for the channel's other
+ * holders. Pages are unpinned when every request has come back or the virtqueue is deleted, never
+ * before.
  *
  * What may be touched by which context, and until when:
  *
@@ -19,11 +19,9 @@
  *   batch at once, so nothing after part_taken() touches part or batch.
  * - A batch is the caller's, which frees it (batch_free()) once it is settled. Until then
  *   half->batch points at it, and link->lock guards what part_taken()
- *   writes. A killed caller sets is_orphan under the lock, and so gives the batch to the
- *   channel: from that unlock on the caller touches nothing of the batch, and returns. An orphan
- *   that brought bytes is then the reader's who holds the read mutex and has set
- *   in->copying, or whoever finds copying clear under the lock; every other orphan
- *   goes from batch_settle_locked() to the work item.
+ *   writes. A killed caller sets is_orphan under the lock, and so gives the batch away: from that
+ *   unlock on the caller touches nothing of the batch, and returns. batch_settle_locked() gives it
+ *   to the work item, which frees it; until then half->batch points at it.
  * - The channel outlives all of this: the caller has the file's reference, each part in flight
  *   its request's, and the batch its own, which batch_free() drops last.
  */
@@ -35,6 +33,7 @@
 #include "batch.h"
 #include "compat.h"
 #include "debug.h"
+#include "fetch.h"
 #include "link.h"
 #include "port.h"
 #include "wait.h"
@@ -68,15 +67,32 @@ static void batch_free(struct mp_batch *batch)
 	mp_link_put(link);
 }
 
-static void batch_free_work(struct work_struct *work)
+/* What the pages of @part got goes behind what was fetched. */
+static void part_keep(struct mp_in *in, const struct mp_part *part)
 {
-	batch_free(container_of(work, struct mp_batch, free_work));
+	size_t at = part->pinned.sg->offset, end = at + part->count, bytes;
+
+	for (; at < end; at += bytes) {
+		bytes = min_t(size_t, end - at, PAGE_SIZE - offset_in_page(at));
+		bytes = mp_fetch_keep(in, part->pinned.pages[at >> PAGE_SHIFT],
+				      offset_in_page(at), bytes);
+	}
 }
 
-/* From where pages may not be unpinned. */
-void mp_batch_free_later(struct mp_batch *batch)
+/* All parts of an orphan are back. What a reader's pages got is for the channel's other holders. */
+static void orphan_work(struct work_struct *work)
 {
-	queue_work(mp_workqueue, &batch->free_work);
+	struct mp_batch *batch = container_of(work, struct mp_batch, orphan_work);
+	struct mp_half *half = batch->half;
+	struct mp_link *link = half->link;
+	unsigned int i;
+
+	for (i = 0; half->is_read && i < batch->count; i++)
+		part_keep(container_of(half, struct mp_in, half), &batch->parts[i]);
+	spin_lock_irq(&link->lock);
+	half->batch = NULL;
+	mp_link_unlock(link, EPOLLIN | EPOLLOUT | mp_link_progress_locked(link));
+	batch_free(batch);
 }
 
 /*
@@ -115,7 +131,7 @@ static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge,
 	batch->may_move_locked = may_move_locked;
 	batch->charged = charge;
 	batch->is_sending = true;
-	INIT_WORK(&batch->free_work, batch_free_work);
+	INIT_WORK(&batch->orphan_work, orphan_work);
 	return batch;
 }
 
@@ -136,24 +152,21 @@ static __poll_t batch_settle_locked(struct mp_half *half, struct mp_batch *batch
 	for (i = 0; i < batch->count; i++) {
 		struct mp_part *part = &batch->parts[i];
 
-		if (gap && part->count)
+		if (gap && part->count) {
 			wake |= mp_link_break_locked(half->link, "bytes behind a gap");
-		if (!gap)
-			batch->total += part->count;
+			part->count = 0;
+		}
+		batch->total += part->count;
 		gap |= part->count < part->pinned.len;
 	}
 	learn_locked(half, batch);
 	half->offset += batch->total;
 	half->bytes += batch->total;
 	half->zero_copy += batch->total;
-	batch->is_done = true;
-	if (!batch->is_orphan) {
+	if (batch->is_orphan)
+		queue_work(mp_workqueue, &batch->orphan_work);
+	else
 		half->batch = NULL;
-	} else if (!half->is_read || !batch->total || mp_link_is_ending_locked(half->link) ||
-		   half->is_shut) {
-		half->batch = NULL;
-		mp_batch_free_later(batch);
-	}
 	return wake | EPOLLIN | EPOLLOUT;
 }
 
@@ -260,7 +273,7 @@ static bool is_batch_done_locked(void *of, bool unused)
 {
 	const struct mp_half *half = of;
 
-	return !mp_batch_is_out_locked(half) || READ_ONCE(half->link->port->is_broken);
+	return !half->batch || READ_ONCE(half->link->port->is_broken);
 }
 
 /*
@@ -285,7 +298,7 @@ static int batch_wait(struct mp_half *half, struct mp_batch *batch)
 		return 0;
 	mp_wait(link, &half->spin, &is_done, batch->count);
 	spin_lock_irq(&link->lock);
-	if (!batch->is_done) {
+	if (half->batch) {
 		batch->is_orphan = true;
 		ret = READ_ONCE(link->port->is_broken) ? -EIO : -EINTR;
 	}
@@ -362,31 +375,4 @@ ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter,
 	if (ret > 0)
 		iov_iter_advance(iter, ret);
 	return ret;
-}
-
-/*
- * Copies what a killed reader's pages hold to another reader, from where the last one stopped.
- * Returns bytes; the caller counts them as eaten, with the lock. Counted here, without it, they
- * would be missing for a moment to a caller that looks whether there are any, and then sleeps.
- */
-size_t mp_batch_copy(const struct mp_batch *batch, struct iov_iter *to)
-{
-	size_t skip = batch->eaten, copied = 0, bytes, done;
-	unsigned int i;
-
-	for (i = 0; i < batch->count; i++) {
-		const struct mp_part *part = &batch->parts[i];
-
-		if (skip >= part->count) {
-			skip -= part->count;
-			continue;
-		}
-		bytes = min_t(size_t, part->count - skip, batch->total - batch->eaten - copied);
-		done = mp_pinned_copy(&part->pinned, skip, bytes, to);
-		skip = 0;
-		copied += done;
-		if (done < bytes)
-			break;
-	}
-	return copied;
 }

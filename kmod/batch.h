@@ -33,27 +33,17 @@ struct mp_batch {
 	bool is_short;			/* one moved less than it offered */
 	bool is_faulty;			/* the device cannot reach pages of one */
 	bool is_given_up;		/* one found no memory on its way to the device */
-	bool is_done;			/* all came back */
 	unsigned int pending;		/* parts at the device */
 	unsigned int count;
 	u64 offset, next;		/* of the first byte; behind the last part sent */
-	u32 total;			/* bytes moved without a gap, once done */
-	u32 eaten;			/* orphan: bytes given to other readers */
+	u32 total;			/* bytes moved without a gap, once all came back */
 	size_t charged;
-	struct work_struct free_work;
+	struct work_struct orphan_work;
 	struct mp_part parts[MP_BATCH_MAX];
 };
 
 bool mp_batch_is_worth(const struct iov_iter *iter);
 ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter,
 		      bool (*may_move_locked)(const struct mp_half *half));
-size_t mp_batch_copy(const struct mp_batch *batch, struct iov_iter *to);
-void mp_batch_free_later(struct mp_batch *batch);
-
-/* Is a batch under way, rather than done and left behind by a killed reader? */
-static inline bool mp_batch_is_out_locked(const struct mp_half *half)
-{
-	return half->batch && !half->batch->is_done;
-}
 
 #endif

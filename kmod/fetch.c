@@ -15,6 +15,7 @@
  * less, and only while it has bytes, and a stream keeps the device busy while its reader
  * copies.
  */
+#include <linux/highmem.h>
 #include <linux/memcontrol.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
@@ -47,12 +48,13 @@ static void fetch_free(struct mp_in *in, struct mp_fetch *fetch)
 /*
  * Zeroed, because a device that lies about what it wrote must not show a process what
  * this memory held before. @size counts the header; the first page of a channel lies
- * outside every bound [protocol.md 9.3].
+ * outside every bound [protocol.md 9.3]. So do pages while a batch is there: they are for what its
+ * own pages, which are charged, brought.
  */
 static struct mp_fetch *fetch_alloc(struct mp_in *in, size_t size, gfp_t gfp)
 {
 	struct mp_link *link = in->half.link;
-	bool force = size <= MP_FETCH_MIN && list_empty(&in->fetches);
+	bool force = size <= MP_FETCH_MIN && (list_empty(&in->fetches) || in->half.batch);
 	struct mp_fetch *fetch;
 
 	if (!mp_account_charge(link->account, size, force))
@@ -260,12 +262,11 @@ static bool fetch_send_locked(struct mp_in *in, struct mp_fetch *fetch, u16 flag
 	return true;
 }
 
-/* A page or less, from where we may not wait. In an interrupt, too, the opener's group pays. */
-static struct mp_fetch *fetch_alloc_page_locked(struct mp_in *in)
+/* A page or less. In an interrupt or a work item, too, the opener's group pays. */
+static struct mp_fetch *fetch_alloc_page(struct mp_in *in, gfp_t gfp)
 {
 	struct mem_cgroup *old = set_active_memcg(in->memcg);
-	/* Not GFP_ATOMIC: that would pass the group's limit, and take what interrupts need. */
-	struct mp_fetch *fetch = fetch_alloc(in, MP_FETCH_MIN, GFP_NOWAIT | __GFP_ACCOUNT);
+	struct mp_fetch *fetch = fetch_alloc(in, MP_FETCH_MIN, gfp);
 
 	set_active_memcg(old);
 	return fetch;
@@ -277,8 +278,8 @@ static struct mp_fetch *fetch_get_locked(struct mp_in *in)
 	struct mp_fetch *fetch = in->spare;
 
 	in->spare = NULL;
-	if (!fetch)
-		fetch = fetch_alloc_page_locked(in);
+	if (!fetch)	/* not GFP_ATOMIC: that would take what interrupts need */
+		fetch = fetch_alloc_page(in, GFP_NOWAIT | __GFP_ACCOUNT);
 	in->fetch_failed = !fetch;
 	return fetch;
 }
@@ -469,6 +470,31 @@ void mp_fetch_trim_locked(struct mp_in *in)
 		return;
 	fetch_free(in, in->spare);
 	in->spare = NULL;
+}
+
+/*
+ * The next bytes of the channel, already counted, are in @page, which a killed reader had pinned:
+ * up to @bytes at @offset are kept, and dropped when the half is shut or the channel ends. Returns
+ * how many. It cannot fail, because there is no one to tell.
+ */
+size_t mp_fetch_keep(struct mp_in *in, struct page *page, size_t offset, size_t bytes)
+{
+	struct mp_link *link = in->half.link;
+	struct mp_fetch *fetch = fetch_alloc_page(in, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+
+	fetch->end = min_t(size_t, bytes, fetch->size);
+	bytes = fetch->end;
+	memcpy_from_page(fetch->data, page, offset, bytes);
+	spin_lock_irq(&link->lock);
+	if (in->half.is_shut || mp_link_is_ending_locked(link)) {
+		fetch_free(in, fetch);
+	} else {
+		list_add_tail(&fetch->node, &in->fetches);
+		in->full++;
+		in->ready += bytes;
+	}
+	spin_unlock_irq(&link->lock);
+	return bytes;
 }
 
 /* Drops everything; what the device still has is freed when it comes back. */

@@ -30,6 +30,7 @@ void mp_fetch_urge_locked(struct mp_in *in);
 void mp_fetch_expect(struct mp_in *in);
 bool mp_fetch_may_ask_locked(const struct mp_in *in);
 void mp_fetch_consume_locked(struct mp_in *in, struct mp_fetch *fetch, u32 bytes);
+size_t mp_fetch_keep(struct mp_in *in, struct page *page, size_t offset, size_t bytes);
 void mp_fetch_forget_locked(struct mp_in *in);
 void mp_fetch_trim_locked(struct mp_in *in);
 

@@ -218,7 +218,7 @@ static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *
 		info->exit = reason;
 	info->channel = ch->link.slot;
 	info->generation = ch->link.generation;
-	info->readable = mp_in_buffered_locked(&ch->in);
+	info->readable = ch->in.ready;
 	info->unsent = ch->out.bytes;
 	info->flags = (bits & MP_ST_IN_END || ch->in.half.is_shut ? MANYPORT_INFO_IN_ENDED : 0) |
 		      (bits & MP_ST_OUT_END || ch->out.half.is_shut ? MANYPORT_INFO_OUT_ENDED : 0) |
@@ -296,7 +296,7 @@ static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 
 	mp_wait_look(&ch->link);	/* answers that no caller waited for may lie in the rings */
 	spin_lock_irq(&ch->link.lock);
-	bytes = is_out ? ch->out.bytes : mp_in_buffered_locked(&ch->in);
+	bytes = is_out ? ch->out.bytes : ch->in.ready;
 	if (!is_out && !bytes) {	/* as a poll does: a process may ask again and again */
 		set_polled_locked(ch);
 		mp_fetch_ahead_locked(&ch->in, false);

@@ -27,7 +27,7 @@ struct mp_half {
 	u8 parts;			/* in: that the next batch should have: learned */
 	struct mp_spin spin;
 	u64 offset;			/* in: of what came without a gap; out: of what was taken */
-	struct mp_batch *batch;		/* on a caller's pages, or bytes that a killed one left */
+	struct mp_batch *batch;		/* on a caller's pages */
 	u64 bytes, zero_copy;		/* moved in all; of these on a caller's pages */
 };
 
@@ -85,7 +85,7 @@ struct mp_in {
 	struct list_head fetches;	/* filled ones, then those at the device */
 	unsigned int busy;		/* of these at the device */
 	unsigned int full;		/* of these filled */
-	u32 ready;			/* unread bytes in them */
+	u32 ready;			/* unread bytes in them: all that are here */
 	u32 size;			/* bytes that the next should have: learned */
 	u8 depth;			/* how many there should be: learned */
 	bool is_polled;			/* IN makes the driver fetch [protocol.md 7.4] */
@@ -94,7 +94,7 @@ struct mp_in {
 	bool is_small;			/* a READ found no memory on its way: a page at most */
 	bool is_failed;			/* a page found none either: for a reader that waits */
 	bool retry;			/* a parked READ came back with nothing: ask again */
-	bool copying;			/* a reader copies from a fetch or half.batch, unlocked */
+	bool copying;			/* a reader copies from a fetch, unlocked */
 	bool forget;			/* when that copy ends, what was fetched is dropped */
 	bool turn;			/* bytes were read since the last write */
 	bool end_owed;			/* fixed port: no reader was told the last end */

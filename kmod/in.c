@@ -6,7 +6,6 @@
  * blocking read, into the caller's own pages (batch.c). Only one of the two is under way
  * at a time.
  */
-#include "batch.h"
 #include "fetch.h"
 #include "in.h"
 #include "port.h"
@@ -26,22 +25,6 @@ void mp_in_reset_locked(struct mp_in *in, bool end_owed)
 	in->half.offset = 0;
 }
 
-/* A killed reader's pages hold bytes that other readers get. */
-bool mp_in_has_orphan_locked(const struct mp_in *in)
-{
-	return in->half.batch && in->half.batch->is_done;
-}
-
-/* Bytes that a read would get without the device. */
-u32 mp_in_buffered_locked(const struct mp_in *in)
-{
-	u32 bytes = in->ready;
-
-	if (mp_in_has_orphan_locked(in))
-		bytes += in->half.batch->total - in->half.batch->eaten;
-	return bytes;
-}
-
 /*
  * Drops what was received. What the device still fills is freed when it comes back, what
  * a reader copies at the moment when it has done so.
@@ -51,10 +34,6 @@ void mp_in_forget_locked(struct mp_in *in)
 	if (in->copying) {
 		in->forget = true;
 		return;
-	}
-	if (mp_in_has_orphan_locked(in)) {
-		mp_batch_free_later(in->half.batch);
-		in->half.batch = NULL;
 	}
 	mp_fetch_forget_locked(in);
 }
@@ -90,13 +69,13 @@ int mp_in_state_locked(const struct mp_in *in)
 /* Would a read now do something other than wait? */
 bool mp_in_is_ready_locked(const struct mp_in *in)
 {
-	return mp_in_buffered_locked(in) || mp_in_state_locked(in) <= 0;
+	return in->ready || mp_in_state_locked(in) <= 0;
 }
 
 /* Nothing is under way or was left behind: a READ may be made for this call. */
 bool mp_in_may_ask_locked(const struct mp_in *in)
 {
-	return mp_fetch_may_ask_locked(in) && !in->busy && !mp_in_buffered_locked(in);
+	return mp_fetch_may_ask_locked(in) && !in->busy && !in->ready;
 }
 
 /* May a READ into a call's own pages be sent now? */
@@ -107,6 +86,6 @@ bool mp_in_may_move_locked(const struct mp_half *half)
 
 	/* The service may have ended and bytes be there still. */
 	return (state == MP_HALF_OPEN || state == MP_HALF_ENDED) && !half->is_shut &&
-	       !half->batch && !in->busy && !in->end_owed && !mp_in_buffered_locked(in) &&
+	       !half->batch && !in->busy && !in->end_owed && !in->ready &&
 	       (half->link->bits & MP_ST_IN);
 }

@@ -7,8 +7,6 @@
 
 void mp_in_init(struct mp_in *in, struct mp_link *link);
 void mp_in_reset_locked(struct mp_in *in, bool end_owed);
-bool mp_in_has_orphan_locked(const struct mp_in *in);
-u32 mp_in_buffered_locked(const struct mp_in *in);
 void mp_in_forget_locked(struct mp_in *in);
 int mp_in_state_locked(const struct mp_in *in);
 bool mp_in_is_ready_locked(const struct mp_in *in);

@@ -7,7 +7,6 @@
  * has the driver fetch more behind it, so a caller that peeks until a whole message is there
  * comes to its end.
  */
-#include "batch.h"
 #include "calls.h"
 #include "channel.h"
 #include "fetch.h"
@@ -35,18 +34,6 @@ static size_t peek_fetches_locked(struct mp_in *in, struct iov_iter *to)
 	return total;
 }
 
-/* What a killed reader left, alone: what follows it is not fetched before it is read. */
-static size_t peek_orphan_locked(struct mp_in *in, struct iov_iter *to)
-	__must_hold(&in->half.link->lock)
-{
-	size_t bytes;
-
-	spin_unlock_irq(&in->half.link->lock);
-	bytes = mp_batch_copy(in->half.batch, to);
-	spin_lock_irq(&in->half.link->lock);
-	return bytes;
-}
-
 /* One look, under the read mutex. Returns bytes, 0 (the end), -EAGAIN (none yet), -errno. */
 static ssize_t peek_some(struct mp_channel *ch, struct iov_iter *to)
 {
@@ -54,14 +41,13 @@ static ssize_t peek_some(struct mp_channel *ch, struct iov_iter *to)
 	ssize_t ret;
 
 	spin_lock_irq(&ch->link.lock);
-	if (in->end_owed || !mp_in_buffered_locked(in)) {
+	if (in->end_owed || !in->ready) {
 		ret = mp_in_state_locked(in);
 		spin_unlock_irq(&ch->link.lock);
 		return ret == 1 ? -EAGAIN : ret;
 	}
 	in->copying = true;
-	ret = mp_in_has_orphan_locked(in) ? peek_orphan_locked(in, to) :
-					    peek_fetches_locked(in, to);
+	ret = peek_fetches_locked(in, to);
 	in->copying = false;
 	if (in->forget)
 		mp_in_forget_locked(in);

@@ -71,22 +71,3 @@ void mp_unpin(struct mp_pinned *pinned, bool is_dirty)
 	unpin_user_pages_dirty_lock(pinned->pages, pinned->page_count, is_dirty);
 	kfree(pinned->sg);
 }
-
-/* Copies up to @bytes from behind the first @skip to @to. Returns bytes. */
-size_t mp_pinned_copy(const struct mp_pinned *pinned, size_t skip, size_t bytes,
-		      struct iov_iter *to)
-{
-	size_t at = pinned->sg->offset + skip, done = 0, step, copied;
-	struct page *page;
-
-	while (done < bytes) {
-		step = min_t(size_t, bytes - done, PAGE_SIZE - offset_in_page(at));
-		page = pinned->pages[at >> PAGE_SHIFT];
-		copied = copy_page_to_iter(page, offset_in_page(at), step, to);
-		done += copied;
-		at += copied;
-		if (copied < step)
-			break;
-	}
-	return done;
-}

@@ -17,7 +17,5 @@ struct mp_pinned {
 ssize_t mp_pin(struct mp_pinned *pinned, unsigned long addr, size_t bytes, bool is_written,
 	       size_t max_entry);
 void mp_unpin(struct mp_pinned *pinned, bool is_dirty);
-size_t mp_pinned_copy(const struct mp_pinned *pinned, size_t skip, size_t bytes,
-		      struct iov_iter *to);
 
 #endif

@@ -36,7 +36,7 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 	 * As of a stream socket: before its last bytes are read. With none there it would be a
 	 * read that says EAGAIN: the end itself is on its way then.
 	 */
-	bool in_hup = in_end || ((ch->link.bits & MP_ST_IN_HUP) && mp_in_buffered_locked(&ch->in));
+	bool in_hup = in_end || ((ch->link.bits & MP_ST_IN_HUP) && ch->in.ready);
 	bool out_end = ch->out.half.is_shut || failed || (ch->link.bits & MP_ST_OUT_END);
 	__poll_t mask = 0;
 

@@ -46,7 +46,7 @@ static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
 		mp_in_forget_locked(&ch->in);
 	ch->in.forget = false;
 	wake = mp_link_progress_locked(&ch->link);
-	if (ch->in.is_polled && !mp_in_buffered_locked(&ch->in) && mp_in_state_locked(&ch->in) <= 0)
+	if (ch->in.is_polled && !ch->in.ready && mp_in_state_locked(&ch->in) <= 0)
 		wake |= EPOLLIN;
 	return wake;
 }
@@ -81,21 +81,6 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 	return total ? total : fault ? -EFAULT : nonblock ? 0 : -EAGAIN;
 }
 
-static ssize_t copy_orphan(struct mp_channel *ch, struct iov_iter *to)
-{
-	struct mp_batch *batch = ch->in.half.batch;
-	size_t bytes = mp_batch_copy(batch, to);
-
-	spin_lock_irq(&ch->link.lock);
-	batch->eaten += bytes;
-	if (batch->eaten == batch->total) {
-		ch->in.half.batch = NULL;
-		mp_batch_free_later(batch);
-	}
-	mp_link_unlock(&ch->link, copy_end_locked(ch, false));
-	return bytes ? bytes : -EFAULT;
-}
-
 /*
  * A large read that begins with bytes that were fetched goes on in its own pages, so that
  * a channel that was polled once does not read by copy for ever.
@@ -113,7 +98,7 @@ static ssize_t copy_head(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 }
 
 /* What read_some() found: the copies are made with the lock dropped. */
-enum read_source { FROM_NOWHERE, FROM_ORPHAN, FROM_FETCHES, FROM_PAGES };
+enum read_source { FROM_NOWHERE, FROM_FETCHES, FROM_PAGES };
 
 /* With nothing there and bytes to come: asks for them as this call may. */
 static enum read_source read_ask_locked(struct mp_channel *ch, bool nonblock, bool large)
@@ -147,7 +132,7 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 		goto out;
 	}
 	if (!large) {
-		bool is_here = ch->in.full && !mp_in_has_orphan_locked(&ch->in);
+		bool is_here = ch->in.full;
 
 		if (is_here && !mp_fetch_may_grow_locked(&ch->in))
 			return copy_fetches_locked(ch, to, nonblock, false);
@@ -157,9 +142,7 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 			spin_lock_irq(&ch->link.lock);
 		}
 	}
-	if (mp_in_has_orphan_locked(&ch->in))
-		source = FROM_ORPHAN;
-	else if (ch->in.full)
+	if (ch->in.full)
 		source = FROM_FETCHES;
 	else
 		state = mp_in_state_locked(&ch->in);
@@ -172,8 +155,6 @@ out:
 	mp_link_unlock(&ch->link, edge);
 
 	switch (source) {
-	case FROM_ORPHAN:
-		return copy_orphan(ch, to);
 	case FROM_FETCHES:
 		return copy_head(ch, to, nonblock, large);
 	case FROM_PAGES:

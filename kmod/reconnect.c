@@ -47,7 +47,7 @@ bool mp_end_is_met_locked(const struct mp_channel *ch)
 		return false;
 	if (!ch->is_readable || ch->in.half.is_shut)
 		return true;
-	return !mp_in_buffered_locked(&ch->in) && !ch->in.busy && !ch->in.half.batch &&
+	return !ch->in.ready && !ch->in.busy && !ch->in.half.batch &&
 	       (ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED));
 }
 

@@ -2,14 +2,13 @@
 /* What state a channel is in. A pure function: nothing of it is stored. */
 #include <linux/lockdep.h>
 
-#include "batch.h"
 #include "state.h"
 
 /* Nothing of this channel is at the device on the transmit queue [protocol.md 8.3]. */
 bool mp_channel_is_idle_locked(const struct mp_channel *ch)
 {
 	return !ch->out.sent && !ch->out.half.batch && !ch->naming.connect_busy &&
-	       !mp_batch_is_out_locked(&ch->in.half);
+	       !ch->in.half.batch;
 }
 
 /* Connected, and the answer was collected. */

@@ -8,8 +8,10 @@
 
 #include "fake_host.h"
 #include "kernel.h"
+#include "kmod/calls.h"
 
 #define BYTES	100U
+#define LARGE	200000U
 
 static struct file *file;
 static unsigned int step;
@@ -317,6 +319,48 @@ static void a_reader_that_leaves_loses_nothing(void **state)
 	assert_int_equal(host_count(MP_OP_CANCEL), 0);
 }
 
+static bool kill_for_good(void)
+{
+	kernel_send_signal(true);
+	return true;
+}
+
+/* A large read is killed while its READ is at the device, which then answers. */
+static void be_killed_in_a_large_read(void)
+{
+	static u8 pages[LARGE] __aligned(PAGE_SIZE);
+
+	host_say(LARGE);
+	kernel_play(kill_for_good);
+	assert_int_equal(host_call(file, true, pages + 1, LARGE - 1, LARGE - 1, false), -EINTR);
+	kernel_end_signal();
+	assert_int_equal(host_count(MP_OP_READ), 1);
+	host_serve();
+}
+
+static void what_a_killed_readers_pages_got_is_for_the_next(void **state)
+{
+	(void)state;
+	be_killed_in_a_large_read();
+	assert_int_equal(host_read(file, 0, BYTES, true), -EAGAIN);
+	kernel_run_work();
+	assert_int_equal(kernel_pinned(), 0);
+	assert_int_equal(host_read(file, 0, BYTES, true), BYTES);
+	assert_int_equal(host_read(file, BYTES, LARGE, true), LARGE - 1 - BYTES);
+	host_serve();
+	assert_int_equal(host_read(file, LARGE - 1, BYTES, true), 1);
+}
+
+static void what_a_killed_readers_pages_got_ends_with_the_half(void **state)
+{
+	(void)state;
+	be_killed_in_a_large_read();
+	assert_int_equal(mp_shutdown(host_channel(file), SHUT_RD), 0);
+	kernel_run_work();
+	assert_int_equal(kernel_pinned(), 0);
+	assert_int_equal(host_read(file, 0, BYTES, true), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +382,8 @@ int main(void)
 		CASE(a_poller_that_always_finds_bytes_gets_larger_reads),
 		CASE(a_poller_without_memory_is_told_to_read),
 		CASE(a_reader_that_leaves_loses_nothing),
+		CASE(what_a_killed_readers_pages_got_is_for_the_next),
+		CASE(what_a_killed_readers_pages_got_ends_with_the_half),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

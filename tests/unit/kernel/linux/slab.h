@@ -15,6 +15,7 @@
 #define __GFP_ACCOUNT		8U
 #define __GFP_NOWARN		16U
 #define __GFP_NORETRY		32U
+#define __GFP_NOFAIL		64U
 #define SLAB_ACCOUNT		0U
 
 /* Aligned to a cache line, as large sizes are in the kernel; or NULL, as the test says. */
