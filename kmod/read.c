@@ -83,35 +83,42 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 
 /*
  * A large read that begins with bytes that were fetched goes on in its own pages, so that
- * a channel that was polled once does not read by copy for ever.
+ * a channel that was polled once does not read by copy for ever. Drops the lock.
  */
-static ssize_t copy_head(struct mp_channel *ch, struct iov_iter *to, bool nonblock, bool large)
+static ssize_t copy_head_locked(struct mp_channel *ch, struct iov_iter *to, bool nonblock,
+				bool large)
+	__releases(&ch->link.lock)
 {
-	ssize_t head, rest;
+	ssize_t head = copy_fetches_locked(ch, to, nonblock, large), rest;
 
-	spin_lock_irq(&ch->link.lock);
-	head = copy_fetches_locked(ch, to, nonblock, large);
 	if (head < 0 || !large || !mp_batch_is_worth(to))
 		return head;
 	rest = mp_batch_move(&ch->in.half, to, mp_in_may_move_locked);
 	return rest > 0 ? head + rest : head;
 }
 
-/* What read_some() found: the copies are made with the lock dropped. */
-enum read_source { FROM_NOWHERE, FROM_FETCHES, FROM_PAGES };
-
-/* With nothing there and bytes to come: asks for them as this call may. */
-static enum read_source read_ask_locked(struct mp_channel *ch, bool nonblock, bool large)
+/*
+ * With nothing there and bytes to come: asks for them as this call may. Returns true when they are
+ * to come into the caller's pages, now.
+ */
+static bool read_ask_locked(struct mp_channel *ch, bool nonblock, bool large)
 {
 	if (!mp_in_may_ask_locked(&ch->in))
-		return FROM_NOWHERE;
+		return false;
 	if (large)
-		return ch->link.bits & MP_ST_IN ? FROM_PAGES : FROM_NOWHERE;
+		return ch->link.bits & MP_ST_IN;
 	if (nonblock)
 		mp_fetch_ahead_locked(&ch->in, false);
 	else
 		mp_fetch_park_locked(&ch->in);
-	return FROM_NOWHERE;
+	return false;
+}
+
+/* May this read, which copies, do without a look for memory? */
+static bool is_prepared_locked(const struct mp_in *in)
+{
+	return in->full ? !mp_fetch_may_grow_locked(in) :
+			  in->busy && !(in->half.link->bits & MP_ST_IN);
 }
 
 /*
@@ -120,48 +127,31 @@ static enum read_source read_ask_locked(struct mp_channel *ch, bool nonblock, bo
  */
 static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblock, bool large)
 {
-	enum read_source source = FROM_NOWHERE;
+	bool on_pages = false;
 	__poll_t edge = 0;
-	int state = 1;
+	int state = 0;
 
 	spin_lock_irq(&ch->link.lock);
 	ch->end.is_read = true;
 	if (ch->in.end_owed && !ch->link.error) {
 		ch->in.end_owed = false;
-		state = 0;
-		goto out;
-	}
-	if (!large) {
-		bool is_here = ch->in.full;
-
-		if (is_here && !mp_fetch_may_grow_locked(&ch->in))
-			return copy_fetches_locked(ch, to, nonblock, false);
-		if (is_here || !ch->in.busy || (ch->link.bits & MP_ST_IN)) {
+	} else {
+		if (!large && !is_prepared_locked(&ch->in)) {
 			spin_unlock_irq(&ch->link.lock);
 			mp_fetch_prepare(&ch->in, nonblock);
 			spin_lock_irq(&ch->link.lock);
 		}
-	}
-	if (ch->in.full)
-		source = FROM_FETCHES;
-	else
+		if (ch->in.full)
+			return copy_head_locked(ch, to, nonblock, large);
 		state = mp_in_state_locked(&ch->in);
-	ch->in.copying = source != FROM_NOWHERE;
-	if (source == FROM_NOWHERE && state == 1)
-		source = read_ask_locked(ch, nonblock, large);
-out:
+		on_pages = state == 1 && read_ask_locked(ch, nonblock, large);
+	}
 	if (!state && mp_end_is_met_locked(ch))
 		edge = mp_end_read_locked(ch);
 	mp_link_unlock(&ch->link, edge);
-
-	switch (source) {
-	case FROM_FETCHES:
-		return copy_head(ch, to, nonblock, large);
-	case FROM_PAGES:
+	if (on_pages)
 		return mp_batch_move(&ch->in.half, to, mp_in_may_move_locked);
-	default:
-		return state == 1 ? -EAGAIN : state;
-	}
+	return state == 1 ? -EAGAIN : state;
 }
 
 /*
