@@ -34,7 +34,9 @@
 #include "compat.h"
 #include "debug.h"
 #include "fetch.h"
+#include "in.h"
 #include "link.h"
+#include "out.h"
 #include "port.h"
 #include "wait.h"
 #include "work.h"
@@ -96,31 +98,19 @@ static void orphan_work(struct work_struct *work)
 }
 
 /*
- * How many pages one request may carry, beside its header and result [protocol.md 9.2]. Also
- * without indirect descriptors they fit in when the queue is empty.
+ * The most bytes at @addr that one request may carry: of each part of its own, since max_io need
+ * not be a multiple of a page, nor @addr.
  */
-static unsigned int part_pages(const struct mp_port *port)
-{
-	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
-
-	return min(port->max_segments, entries - MP_RESERVED_DESCS) - 2;
-}
-
-/*
- * The most bytes at @addr that one request of at most @pages pages may carry: of each part of
- * its own, since max_io need not be a multiple of a page, nor @addr.
- */
-static size_t part_limit(const struct mp_port *port, unsigned int pages, unsigned long addr)
+static size_t part_limit(const struct mp_port *port, unsigned long addr)
 {
 	size_t bytes = port->max_io;
 
 	if (bytes > PAGE_SIZE)
 		bytes = round_down(bytes, PAGE_SIZE);
-	return min(bytes, pages * PAGE_SIZE - offset_in_page(addr));
+	return min(bytes, port->max_pages * PAGE_SIZE - offset_in_page(addr));
 }
 
-static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge,
-				    bool (*may_move_locked)(const struct mp_half *half))
+static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge)
 {
 	struct mp_batch *batch = kzalloc(sizeof(*batch), GFP_KERNEL_ACCOUNT);
 
@@ -128,7 +118,6 @@ static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge,
 		return NULL;
 	mp_link_get(half->link);
 	batch->half = half;
-	batch->may_move_locked = may_move_locked;
 	batch->charged = charge;
 	batch->is_sending = true;
 	INIT_WORK(&batch->orphan_work, orphan_work);
@@ -196,10 +185,17 @@ static __poll_t part_taken(struct mp_req *req, int ret, const struct mp_result *
 	return wake;
 }
 
+/* May the first part go out now? The caller holds the half's mutex. */
+static bool may_move_locked(const struct mp_half *half)
+{
+	return half->is_read ? mp_in_may_move_locked(container_of(half, struct mp_in, half)) :
+			       mp_out_may_move_locked(container_of(half, struct mp_out, half));
+}
+
 static int part_send_locked(struct mp_half *half, struct mp_batch *batch, struct mp_part *part)
 {
 	if (!batch->count) {
-		if (!batch->may_move_locked(half))
+		if (!may_move_locked(half))
 			return -EAGAIN;
 		batch->offset = half->offset;
 		batch->next = half->offset;
@@ -237,7 +233,7 @@ static bool part_send(struct mp_half *half, struct mp_batch *batch, struct mp_pa
  * pinned. Returns 0 when at least one was sent, or -errno.
  */
 static int batch_send(struct mp_half *half, struct mp_batch *batch, unsigned long addr,
-		      size_t left, unsigned int pages)
+		      size_t left)
 {
 	const struct mp_port *port = half->link->port;
 	unsigned int parts = half->is_read ? clamp_t(u8, half->parts, 1, MP_BATCH_MAX) :
@@ -250,7 +246,7 @@ static int batch_send(struct mp_half *half, struct mp_batch *batch, unsigned lon
 	step = round_up(step, PAGE_SIZE);
 	while (left && batch->count < parts) {
 		struct mp_part *part = &batch->parts[batch->count];
-		size_t bytes = min3(left, step, part_limit(port, pages, addr));
+		size_t bytes = min3(left, step, part_limit(port, addr));
 
 		part->batch = batch;
 		ret = mp_pin(&part->pinned, addr, bytes, half->is_read, port->max_entry);
@@ -316,24 +312,11 @@ static size_t pinned_max(unsigned long addr, size_t bytes)
 	return round_up(offset + bytes, PAGE_SIZE) + (offset ? (MP_BATCH_MAX - 1) * PAGE_SIZE : 0);
 }
 
-/* How many pages a request of the half may carry, or 0: none may go out now. */
-static unsigned int pages_now(struct mp_half *half,
-			      bool (*may_move_locked)(const struct mp_half *half))
-{
-	unsigned int pages = 0;
-
-	spin_lock_irq(&half->link->lock);
-	if (may_move_locked(half))
-		pages = part_pages(half->link->port);
-	spin_unlock_irq(&half->link->lock);
-	return pages;
-}
-
 /* Sends @batch, waits, and frees it unless it was given away. Returns bytes or -errno. */
 static ssize_t batch_move(struct mp_half *half, struct mp_batch *batch, unsigned long addr,
-			  size_t bytes, unsigned int pages)
+			  size_t bytes)
 {
-	ssize_t ret = batch_send(half, batch, addr, bytes, pages);
+	ssize_t ret = batch_send(half, batch, addr, bytes);
 
 	if (!ret) {
 		ret = batch_wait(half, batch);
@@ -353,25 +336,28 @@ static ssize_t batch_move(struct mp_half *half, struct mp_batch *batch, unsigned
  * error (no memory, a bound is reached, pages that cannot be pinned or that the device cannot
  * reach): copy instead.
  */
-ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter,
-		      bool (*may_move_locked)(const struct mp_half *half))
+ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter)
 {
 	unsigned long addr = (unsigned long)mp_iter_address(iter);
 	size_t bytes = min_t(size_t, iov_iter_single_seg_count(iter), MP_BATCH_MAX * MP_PART_MAX);
 	size_t cost = pinned_max(addr, bytes);
 	struct mp_batch *batch;
-	unsigned int pages;
 	ssize_t ret;
+	bool may;
 
+	spin_lock_irq(&half->link->lock);
+	may = may_move_locked(half);
+	spin_unlock_irq(&half->link->lock);
+	if (!may)
+		return -EAGAIN;
 	if (!mp_account_charge(half->link->account, cost, false))
 		return -ENOBUFS;
-	pages = pages_now(half, may_move_locked);
-	batch = pages ? batch_alloc(half, cost, may_move_locked) : NULL;
+	batch = batch_alloc(half, cost);
 	if (!batch) {
 		mp_account_uncharge(half->link->account, cost);
-		return pages ? -ENOBUFS : -EAGAIN;
+		return -ENOBUFS;
 	}
-	ret = batch_move(half, batch, addr, bytes, pages);
+	ret = batch_move(half, batch, addr, bytes);
 	if (ret > 0)
 		iov_iter_advance(iter, ret);
 	return ret;

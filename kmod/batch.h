@@ -25,8 +25,6 @@ struct mp_part {
 
 struct mp_batch {
 	struct mp_half *half;
-	/* May the first part go out now? With link->lock; the caller holds the half's mutex. */
-	bool (*may_move_locked)(const struct mp_half *half);
 	/* Guarded by link->lock: */
 	bool is_orphan;			/* its caller was killed */
 	bool is_sending;		/* its caller has more parts to send */
@@ -43,7 +41,6 @@ struct mp_batch {
 };
 
 bool mp_batch_is_worth(const struct iov_iter *iter);
-ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter,
-		      bool (*may_move_locked)(const struct mp_half *half));
+ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter);
 
 #endif

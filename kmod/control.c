@@ -198,7 +198,6 @@ static void handle_hello(struct mp_device *device, const void *payload, size_t l
 	device->max_channels = le32_to_cpu(hello.max_channels);
 	device->max_io = le32_to_cpu(hello.max_io);
 	device->max_segments = le32_to_cpu(hello.max_segments);
-	device->linger_ms = le32_to_cpu(hello.linger_ms);
 	device->version = mp_hello_version(&hello);
 	hello.version = cpu_to_le16(device->version);
 	hello.size = cpu_to_le16(sizeof(hello));

@@ -25,7 +25,7 @@ struct mp_device {
 	bool has_indirect;
 
 	/* Limits from HELLO [protocol.md 9.1]; constant once ports exist. */
-	u32 max_channels, max_io, max_segments, linger_ms;
+	u32 max_channels, max_io, max_segments;
 	u16 version;			/* of the protocol: chosen; constant once ports exist */
 
 	struct virtqueue **vqs;

@@ -79,9 +79,9 @@ bool mp_in_may_ask_locked(const struct mp_in *in)
 }
 
 /* May a READ into a call's own pages be sent now? */
-bool mp_in_may_move_locked(const struct mp_half *half)
+bool mp_in_may_move_locked(const struct mp_in *in)
 {
-	const struct mp_in *in = container_of(half, struct mp_in, half);
+	const struct mp_half *half = &in->half;
 	enum mp_half_state state = mp_half_state_locked(half);
 
 	/* The service may have ended and bytes be there still. */

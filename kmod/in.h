@@ -11,6 +11,6 @@ void mp_in_forget_locked(struct mp_in *in);
 int mp_in_state_locked(const struct mp_in *in);
 bool mp_in_is_ready_locked(const struct mp_in *in);
 bool mp_in_may_ask_locked(const struct mp_in *in);
-bool mp_in_may_move_locked(const struct mp_half *half);
+bool mp_in_may_move_locked(const struct mp_in *in);
 
 #endif

@@ -55,9 +55,9 @@ int mp_out_state_locked(const struct mp_out *out)
 }
 
 /* May a WRITE of a call's own pages be sent now? Its bytes follow all that was copied. */
-bool mp_out_may_move_locked(const struct mp_half *half)
+bool mp_out_may_move_locked(const struct mp_out *out)
 {
-	const struct mp_out *out = container_of(half, struct mp_out, half);
+	const struct mp_half *half = &out->half;
 	enum mp_half_state state = mp_half_state_locked(half);
 
 	/* Whether the service takes no more the device says. */

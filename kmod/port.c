@@ -106,13 +106,17 @@ void mp_port_exit(void)
 }
 
 /*
- * What the device allows now. @offered: channels; the module's parameter may allow less.
+ * What the device allows now. @offered: channels; the module's parameter may allow less. A request
+ * has its header and result beside its pages [protocol.md 9.2], and also without indirect
+ * descriptors fits in when the queue is empty.
  */
 void mp_port_set_limits(struct mp_port *port, u32 offered, u32 max_io, u32 max_segments)
 {
+	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
+
 	port->max_channels = min(offered, max(max_channels, 1U));
 	port->max_io = max_io;
-	port->max_segments = max_segments;
+	port->max_pages = min(max_segments, entries - MP_RESERVED_DESCS) - 2;
 }
 
 /* Port @id of @vdev, without limits, queues or a node yet. Returns the port or ERR_PTR. */

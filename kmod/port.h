@@ -23,7 +23,8 @@ struct mp_port {
 	unsigned int id;
 	bool is_fixed;
 	u32 max_channels;
-	u32 max_io, max_segments;
+	u32 max_io;
+	u32 max_pages;			/* of a caller, in one request */
 	u16 version;			/* of the protocol, from HELLO */
 	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
 	char *name;			/* set once, by PORT_NAME */

@@ -93,7 +93,7 @@ static ssize_t copy_head_locked(struct mp_channel *ch, struct iov_iter *to, bool
 
 	if (head < 0 || !large || !mp_batch_is_worth(to))
 		return head;
-	rest = mp_batch_move(&ch->in.half, to, mp_in_may_move_locked);
+	rest = mp_batch_move(&ch->in.half, to);
 	return rest > 0 ? head + rest : head;
 }
 
@@ -150,7 +150,7 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 		edge = mp_end_read_locked(ch);
 	mp_link_unlock(&ch->link, edge);
 	if (on_pages)
-		return mp_batch_move(&ch->in.half, to, mp_in_may_move_locked);
+		return mp_batch_move(&ch->in.half, to);
 	return state == 1 ? -EAGAIN : state;
 }
 

@@ -110,7 +110,7 @@ static ssize_t write_some(struct mp_channel *ch, struct iov_iter *from, bool lar
 	if (ret == -EAGAIN)
 		mp_chunks_want_locked(&ch->out, true);
 	mp_link_unlock(&ch->link, edge);
-	return ret ? ret : mp_batch_move(&ch->out.half, from, mp_out_may_move_locked);
+	return ret ? ret : mp_batch_move(&ch->out.half, from);
 }
 
 /* All of @from, or as much as can be without waiting. Returns bytes or -errno. */

@@ -64,7 +64,7 @@ static void port_init(struct mp_port *port, bool is_fixed)
 	port->is_fixed = is_fixed;
 	port->max_channels = XARRAY_SLOTS;
 	port->max_io = MP_MAX_IO;
-	port->max_segments = MP_MAX_SEGMENTS;
+	port->max_pages = FAKE_VQ_MAX - MP_RESERVED_DESCS - 2;
 	port->max_entry = 65536;
 	port->version = MP_VERSION;
 	mp_ledger_init(&port->ledger);

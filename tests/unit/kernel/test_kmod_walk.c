@@ -24,7 +24,7 @@
 /* From the bottom; those of one string never call each other. */
 static const char *const layers[] = {
 	"work", "account pool pin", "demand req", "queue", "pair", "link", "urgent half", "wait",
-	"fetch chunk", "batch", "naming", "in out", "state", "reconnect", "poll", "channel",
+	"fetch chunk", "naming", "in out", "batch", "state", "reconnect", "poll", "channel",
 	"read write shutdown", "file",
 };
 
