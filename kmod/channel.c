@@ -89,9 +89,9 @@ static __poll_t channel_changed_locked(struct mp_link *link, u16 old)
 }
 
 /*
- * Whatever can move now, moves: unsent chunks, the fetch for a polled channel, a CANCEL, a fixed
- * port's reconnection; memory for a READ that nothing asks for is given back. Once for each
- * answer and each event, after all that it changed. Returns what to wake.
+ * Whatever can move now, moves: unsent chunks, the fetch for a polled channel, a SHUTDOWN, a
+ * CANCEL, a fixed port's reconnection; memory for a READ that nothing asks for is given back. Once
+ * for each answer and each event, after all that it changed. Returns what to wake.
  */
 static __poll_t channel_progress_locked(struct mp_link *link)
 {
@@ -103,6 +103,10 @@ static __poll_t channel_progress_locked(struct mp_link *link)
 		wake |= mp_chunks_pump_locked(&ch->out);
 	if (ch->in.is_polled && !ch->in.large)
 		mp_fetch_ahead_locked(&ch->in, false);
+	if (ch->in.half.shutdown)
+		mp_half_shut_locked(&ch->in.half);
+	if (ch->out.half.shutdown)
+		mp_half_shut_locked(&ch->out.half);
 	if (link->urgent.cancel_again)
 		mp_urgent_again_locked(link, ch->in.busy);
 	if (ch->end.asked)

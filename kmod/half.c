@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What a half is told by its READs or WRITEs, whatever carries the bytes. */
+/* What a half is told by its READs or WRITEs, whatever carries the bytes; and its SHUTDOWN. */
+#include <linux/slab.h>
+
 #include <manyport/wire_check.h>
 
 #include "half.h"
+#include "port.h"
 
 /*
  * May @answer be what the device says to the READ or WRITE @req? Each status has a rule, and a
@@ -39,4 +42,44 @@ bool mp_half_judge_locked(const struct mp_half *half, const struct mp_req *req,
 	if (wrong)
 		*wake |= mp_link_break_locked(half->link, wrong);
 	return !wrong;
+}
+
+/*
+ * The answer to SHUTDOWN. It changes nothing here: the half was marked before SHUTDOWN was sent, so
+ * only its state counts. One that was given up for lack of memory ends the channel, as the service
+ * would wait for the end for ever.
+ */
+static __poll_t shutdown_taken(struct mp_req *req, int ret, const struct mp_result *answer)
+{
+	struct mp_link *link = req->link;
+	u32 status = ret ? 0 : le32_to_cpu(answer->status);
+
+	kfree(req);
+	if (ret == -ENOMEM)
+		return mp_link_fail_locked(link, -ENOMEM);
+	/* A CLOSE may have overtaken it: urgent requests do [protocol.md 8.1, 8.4]. */
+	if (ret || status == MP_OK || status == MP_BAD_STATE)
+		return 0;
+	return mp_link_break_locked(link, "shutdown");
+}
+
+/*
+ * Sends the SHUTDOWN that is due, once the final offset is known: no call takes or sends bytes of a
+ * half that is shut, but what the device takes of pages that it has is not known yet. A queue that
+ * refuses it is dead or broken, and so is the channel.
+ */
+void mp_half_shut_locked(struct mp_half *half)
+{
+	struct mp_link *link = half->link;
+	struct mp_req *req = half->shutdown;
+
+	if (half->batch)
+		return;
+	half->shutdown = NULL;
+	mp_req_init(req, shutdown_taken);
+	if (link->error ||
+	    mp_link_send_locked(link, link->port->tx, req, MP_OP_SHUTDOWN,
+				half->is_read ? MP_SHUT_READ : MP_SHUT_WRITE,
+				half->is_read ? 0 : half->offset))
+		kfree(req);
 }

@@ -24,6 +24,7 @@ struct mp_half {
 	struct mp_link *link;
 	bool is_read;			/* constant: in, else out */
 	bool is_shut;			/* a process has ended it */
+	struct mp_req *shutdown;	/* SHUTDOWN, which is due when @batch is back */
 	u8 parts;			/* in: that the next batch should have: learned */
 	struct mp_spin spin;
 	u64 offset;			/* in: of what came without a gap; out: of what was taken */
@@ -76,6 +77,7 @@ static inline void mp_half_init(struct mp_half *half, struct mp_link *link, bool
 	mp_spin_init(&half->spin);
 }
 
+void mp_half_shut_locked(struct mp_half *half);
 bool mp_half_judge_locked(const struct mp_half *half, const struct mp_req *req,
 			  const struct mp_result *answer, u64 first, __poll_t *wake);
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 /* From a process to the service, by copy: what is sent, when, and what becomes of it. */
 
+#include <sys/socket.h>
+
 #include <manyport/ioctl.h>
 
 #include "fake_host.h"
 #include "kernel.h"
+#include "kmod/calls.h"
 
 #define SMALL	64U
 #define CHUNK	65536U	/* as long as one gets */
+#define LARGE	100000U	/* on the caller's pages */
 
 /* A WRITE is lazy: its answer lies in the ring until a look finds it. */
 static void a_write_returns_before_its_answer_and_needs_no_interrupt(void **state)
@@ -270,6 +274,37 @@ static void a_full_channel_says_so_and_then_makes_an_edge(void **state)
 	assert_int_equal(host.out_next, done);
 }
 
+static bool kill_for_good(void)
+{
+	kernel_send_signal(true);
+	return true;
+}
+
+/* What the device takes of pages that it has is the end of what is written. */
+static void the_end_is_told_when_pages_are_back(void **state)
+{
+	static u8 pages[LARGE] __aligned(PAGE_SIZE);
+	struct file *file = host_connect();
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < LARGE; i++)
+		pages[i] = host_byte(i);
+	kernel_play(kill_for_good);
+	assert_int_equal(host_call(file, false, pages, LARGE, LARGE, false), -EINTR);
+	kernel_end_signal();
+	assert_int_equal(mp_shutdown(host_channel(file), SHUT_WR), 0);
+	assert_int_equal(host_write(file, 0, SMALL, true), -EPIPE);
+	assert_int_equal(host_count(MP_OP_SHUTDOWN), 0);
+	while (host_count(MP_OP_WRITE) > 1)
+		host_answer(MP_OP_WRITE, 1, MP_ORDER, 0);
+	host_answer(MP_OP_WRITE, 0, MP_OK, SMALL);
+	kernel_run_work();
+	assert_int_equal(host_count(MP_OP_SHUTDOWN), 1);
+	assert_int_equal(host_request(MP_OP_SHUTDOWN, 0)->offset, cpu_to_le64(SMALL));
+	host_serve();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +323,7 @@ int main(void)
 		CASE(what_is_being_filled_is_dropped_behind_that),
 		CASE(a_writer_waits_for_room_and_all_arrives),
 		CASE(a_full_channel_says_so_and_then_makes_an_edge),
+		CASE(the_end_is_told_when_pages_are_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
