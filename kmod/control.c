@@ -5,8 +5,8 @@
  * Messages from the device are handled in order by one work item. Messages to the
  * device are sent and forgotten; they are freed when the device has returned
  * them, at the next message or at the end. Where an addition to a control queue finds no
- * memory it is tried again: a message by its sender, for a bounded time, a receive buffer by
- * control_retry for ever.
+ * memory it is tried again: a message by its sender, for a bounded time, a receive buffer by the
+ * work item for ever.
  */
 #include <linux/delay.h>
 #include <linux/slab.h>
@@ -98,17 +98,9 @@ static int control_fill(struct mp_device *device)
 		return 0;	/* a short ring: it has what it holds */
 	if (ret != -ENOMEM)
 		return ret;
-	queue_delayed_work(mp_workqueue, &device->control_retry,
+	queue_delayed_work(mp_workqueue, &device->control_work,
 			   msecs_to_jiffies(MP_CONTROL_RETRY_MS));
 	return 0;
-}
-
-void mp_control_retry(struct work_struct *work)
-{
-	struct mp_device *device =
-		container_of(to_delayed_work(work), struct mp_device, control_retry);
-
-	queue_work(mp_workqueue, &device->control_work);
 }
 
 static void control_reap_locked(struct mp_device *device)
@@ -304,7 +296,8 @@ static void handle_message(struct mp_device *device, const void *message, size_t
 
 void mp_control_work(struct work_struct *work)
 {
-	struct mp_device *device = container_of(work, struct mp_device, control_work);
+	struct mp_device *device =
+		container_of(to_delayed_work(work), struct mp_device, control_work);
 	unsigned int len, budget = MP_CONTROL_BATCH;
 	struct control_buf *buf;
 
@@ -328,7 +321,7 @@ void mp_control_work(struct work_struct *work)
 		dev_err_ratelimited(&device->vdev->dev,
 				    "the control queue is broken: ports stay as they are\n");
 	if (!device->is_going && budget == UINT_MAX)
-		queue_work(mp_workqueue, &device->control_work);
+		mod_delayed_work(mp_workqueue, &device->control_work, 0);
 	mutex_unlock(&device->ports_mutex);
 }
 
@@ -336,7 +329,7 @@ void mp_control_interrupt(struct virtqueue *vq)
 {
 	struct mp_device *device = vq->vdev->priv;
 
-	queue_work(mp_workqueue, &device->control_work);
+	mod_delayed_work(mp_workqueue, &device->control_work, 0);
 }
 
 /*
@@ -378,7 +371,7 @@ void mp_control_free(struct mp_device *device)
 {
 	struct control_buf *buf, *next;
 
-	cancel_work_sync(&device->control_work);
+	cancel_delayed_work_sync(&device->control_work);
 	list_for_each_entry_safe(buf, next, &device->control_bufs, node)
 		control_buf_free_locked(buf);
 }

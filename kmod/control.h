@@ -9,7 +9,6 @@
 struct mp_device;
 
 int mp_control_start(struct mp_device *device);
-void mp_control_retry(struct work_struct *work);
 void mp_control_work(struct work_struct *work);
 void mp_control_interrupt(struct virtqueue *vq);
 void mp_control_bye(struct mp_device *device);

@@ -35,8 +35,7 @@ struct mp_device {
 	struct virtqueue *control_in, *control_out;
 	struct list_head control_bufs;
 	unsigned int control_posted;	/* receive buffers that the device has */
-	struct work_struct control_work;
-	struct delayed_work control_retry; /* when some could not be given to it */
+	struct delayed_work control_work; /* delayed when some could not be given to it */
 	struct delayed_work absent_work;	/* ports that did not come back after suspend */
 	struct notifier_block reboot;
 	struct mutex life_mutex;	/* suspend, resume and reboot, one at a time */

@@ -73,12 +73,12 @@ static int fail_find(struct mp_device *device)
 		return 0;
 	if (!ret) {
 		mp_control_interrupt(device->vqs[MP_QUEUE_CONTROL_RX]);
-		flush_work(&device->control_work);
+		flush_delayed_work(&device->control_work);
 		return 0;
 	}
 	device->vdev->config->del_vqs(device->vdev);
 	/* As late as an interrupt can be: its work has not run yet. */
-	queue_work(mp_workqueue, &device->control_work);
+	queue_delayed_work(mp_workqueue, &device->control_work, 0);
 	return ret;
 }
 
@@ -209,8 +209,7 @@ static void control_quiesce(struct mp_device *device)
 	mutex_lock(&device->ports_mutex);
 	device->is_going = true;
 	mutex_unlock(&device->ports_mutex);
-	cancel_delayed_work_sync(&device->control_retry);	/* it queues the other */
-	cancel_work_sync(&device->control_work);
+	cancel_delayed_work_sync(&device->control_work);
 	cancel_delayed_work_sync(&device->absent_work);
 }
 
@@ -294,8 +293,7 @@ static int manyport_probe(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&device->control_bufs);
 	mutex_init(&device->ports_mutex);
 	mutex_init(&device->life_mutex);
-	INIT_WORK(&device->control_work, mp_control_work);
-	INIT_DELAYED_WORK(&device->control_retry, mp_control_retry);
+	INIT_DELAYED_WORK(&device->control_work, mp_control_work);
 	INIT_DELAYED_WORK(&device->absent_work, mp_ports_absent_work);
 	INIT_WORK(&device->broken_work, mp_ports_broken_work);
 	device->is_going = true;	/* until device_start() says otherwise */
