@@ -191,24 +191,12 @@ static_assert(offsetofend(struct manyport_info, service) == MANYPORT_INFO_SIZE_1
 
 static void fill_info_locked(const struct mp_channel *ch, struct manyport_info *info)
 {
-	static const u8 states[] = {
-		[MP_CH_UNNAMED]	= MANYPORT_UNNAMED,
-		[MP_CH_CONNECTING]	= MANYPORT_CONNECTING,
-		[MP_CH_ANSWERED]	= MANYPORT_CONNECTED,
-		[MP_CH_CONNECTED]	= MANYPORT_CONNECTED,
-		[MP_CH_REFUSED]	= MANYPORT_REFUSED,
-		[MP_CH_ENDED]	= MANYPORT_ENDED,
-		[MP_CH_FAILED]	= MANYPORT_FAILED,
-		[MP_CH_ABORTED]	= MANYPORT_ABORTED,
-		[MP_CH_CLOSING]	= MANYPORT_GONE,	/* there is no file to ask with */
-		[MP_CH_GONE]	= MANYPORT_GONE,
-	};
 	enum mp_channel_state state = mp_channel_state_locked(ch);
 	u16 bits = ch->link.bits, reason = ch->link.reason;
 
-	if (state == MP_CH_ANSWERED && (bits & MP_ST_FAILED))
-		state = MP_CH_FAILED;	/* the naming call is still to collect its answer */
-	info->state = states[state];
+	if (state == MP_CH_ANSWERED)	/* the naming call is still to collect its answer */
+		state = bits & MP_ST_FAILED ? MP_CH_FAILED : MP_CH_CONNECTED;
+	info->state = state;
 	info->error = -ch->link.error;
 	if (state == MP_CH_REFUSED)
 		info->error = -mp_reason_to_errno(reason);

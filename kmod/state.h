@@ -13,6 +13,8 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include <manyport/ioctl.h>
+
 #include "half.h"
 #include "link.h"
 #include "naming.h"
@@ -73,16 +75,16 @@ static inline struct mp_channel *mp_channel_of(struct mp_link *link)
  * MP_CH_GONE		The channel is over for another reason than the service. Operations: close.
  */
 enum mp_channel_state {
-	MP_CH_UNNAMED,
-	MP_CH_CONNECTING,
-	MP_CH_ANSWERED,
-	MP_CH_CONNECTED,
-	MP_CH_REFUSED,
-	MP_CH_ENDED,
-	MP_CH_FAILED,
-	MP_CH_ABORTED,
+	MP_CH_UNNAMED = MANYPORT_UNNAMED,
+	MP_CH_CONNECTING = MANYPORT_CONNECTING,
+	MP_CH_CONNECTED = MANYPORT_CONNECTED,
+	MP_CH_REFUSED = MANYPORT_REFUSED,
+	MP_CH_ENDED = MANYPORT_ENDED,
+	MP_CH_FAILED = MANYPORT_FAILED,
+	MP_CH_GONE = MANYPORT_GONE,
+	MP_CH_ABORTED = MANYPORT_ABORTED,
+	MP_CH_ANSWERED,			/* this and the next no process sees */
 	MP_CH_CLOSING,
-	MP_CH_GONE,
 };
 
 bool mp_channel_is_idle_locked(const struct mp_channel *ch);
