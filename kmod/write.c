@@ -151,19 +151,12 @@ static ssize_t pay_error(struct mp_channel *ch, ssize_t ret)
 	return ret;
 }
 
-static bool is_naming(struct mp_channel *ch)
+/* Without the lock: once collected it is so for ever; a fixed port has no names. */
+static bool is_naming(const struct mp_channel *ch)
 {
-	bool ret;
-
-	/* Once collected it is so for ever; a fixed port has no names. */
-	if (READ_ONCE(ch->link.phase) == MP_PHASE_CONNECTED && READ_ONCE(ch->naming.is_collected))
-		return false;
-
-	spin_lock_irq(&ch->link.lock);
-	ret = !ch->link.port->is_fixed && !ch->link.error &&
-	      (ch->link.phase != MP_PHASE_CONNECTED || !ch->naming.is_collected);
-	spin_unlock_irq(&ch->link.lock);
-	return ret;
+	return !ch->link.port->is_fixed && !READ_ONCE(ch->link.error) &&
+	       (READ_ONCE(ch->link.phase) != MP_PHASE_CONNECTED ||
+		!READ_ONCE(ch->naming.is_collected));
 }
 
 /*
