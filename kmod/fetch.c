@@ -317,7 +317,8 @@ void mp_fetch_deepen_locked(struct mp_in *in)
 	in->depth = clamp_t(u32, in->busy + in->full + 1, in->depth, MP_DEPTH_MAX);
 }
 
-static void park_locked(struct mp_in *in, u16 flags)
+/* For a caller that waits: one READ may wait at the device as long as the caller does. */
+void mp_fetch_park_locked(struct mp_in *in, u16 flags)
 {
 	struct mp_link *link = in->half.link;
 	struct mp_fetch *fetch;
@@ -332,12 +333,6 @@ static void park_locked(struct mp_in *in, u16 flags)
 		in->fetch_failed = link->bits & MP_ST_IN;
 }
 
-/* For a caller that waits: one READ may wait at the device as long as the caller does. */
-void mp_fetch_park_locked(struct mp_in *in)
-{
-	park_locked(in, 0);
-}
-
 /*
  * Is more to come than what is here was asked for, and no memory there for it? A reader that finds
  * bytes each time it comes, as one that polls does, would have small READs for ever. Once for each
@@ -349,6 +344,22 @@ bool mp_fetch_may_grow_locked(const struct mp_in *in)
 
 	return fetch && !fetch->start && !in->spare && (in->half.link->bits & MP_ST_IN) &&
 	       (fetch->size + sizeof(*fetch) < size_wanted(in) || wants_more_locked(in));
+}
+
+/* A spare of @size bytes, or a page. Returns false: there is no memory. */
+static bool spare_make(struct mp_in *in, u32 size)
+{
+	struct mp_fetch *fetch = fetch_alloc(in, size, GFP_KERNEL_ACCOUNT);
+
+	if (!fetch)
+		fetch = fetch_alloc(in, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);
+	if (!fetch)
+		return false;
+	spin_lock_irq(&in->half.link->lock);
+	swap(in->spare, fetch);
+	spin_unlock_irq(&in->half.link->lock);
+	fetch_free(in, fetch);
+	return true;
 }
 
 /* Is there a READ to be sent for which there is no memory yet? */
@@ -374,21 +385,10 @@ static bool needs_spare(struct mp_in *in, bool nonblock, u32 *size)
  */
 void mp_fetch_prepare(struct mp_in *in, bool nonblock)
 {
-	struct mp_link *link = in->half.link;
-	struct mp_fetch *fetch;
 	u32 size;
 
-	while (needs_spare(in, nonblock, &size)) {
-		fetch = fetch_alloc(in, size, GFP_KERNEL_ACCOUNT);
-		if (!fetch)
-			fetch = fetch_alloc(in, MP_FETCH_MIN, GFP_KERNEL_ACCOUNT);
-		if (!fetch)
-			return;
-		spin_lock_irq(&link->lock);
-		swap(in->spare, fetch);
-		spin_unlock_irq(&link->lock);
-		fetch_free(in, fetch);
-	}
+	while (needs_spare(in, nonblock, &size) && spare_make(in, size))
+		;
 }
 
 /*
@@ -399,23 +399,19 @@ void mp_fetch_prepare(struct mp_in *in, bool nonblock)
 void mp_fetch_expect(struct mp_in *in)
 {
 	struct mp_link *link = in->half.link;
-	struct mp_fetch *fetch = NULL;
 	bool lazy = !READ_ONCE(in->is_polled);
 
 	if (lazy && !mp_spin_is_on(&in->half.spin))
 		return;
 	if (!READ_ONCE(in->spare))
-		fetch = fetch_alloc(in, size_wanted(in), GFP_KERNEL_ACCOUNT);
+		spare_make(in, size_wanted(in));
 	spin_lock_irq(&link->lock);
 	in->turn = false;
-	if (!in->spare)
-		swap(in->spare, fetch);
 	lazy = !in->is_polled;
 	if (!(link->bits & MP_ST_IN) && !(lazy && in->waiters))
-		park_locked(in, lazy ? MP_LAZY : 0);
+		mp_fetch_park_locked(in, lazy ? MP_LAZY : 0);
 	mp_fetch_trim_locked(in);
 	spin_unlock_irq(&link->lock);
-	fetch_free(in, fetch);
 }
 
 /* No reader waits any more: the device need not keep the READ. */

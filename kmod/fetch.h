@@ -24,7 +24,7 @@ void mp_fetch_ahead_locked(struct mp_in *in, bool is_reader);
 bool mp_fetch_may_grow_locked(const struct mp_in *in);
 void mp_fetch_prepare(struct mp_in *in, bool nonblock);
 void mp_fetch_deepen_locked(struct mp_in *in);
-void mp_fetch_park_locked(struct mp_in *in);
+void mp_fetch_park_locked(struct mp_in *in, u16 flags);
 void mp_fetch_cancel_locked(struct mp_in *in);
 void mp_fetch_urge_locked(struct mp_in *in);
 void mp_fetch_expect(struct mp_in *in);

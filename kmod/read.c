@@ -110,7 +110,7 @@ static bool read_ask_locked(struct mp_channel *ch, bool nonblock, bool large)
 	if (nonblock)
 		mp_fetch_ahead_locked(&ch->in, false);
 	else
-		mp_fetch_park_locked(&ch->in);
+		mp_fetch_park_locked(&ch->in, 0);
 	return false;
 }
 
