@@ -11,12 +11,10 @@
  *
  * When: mp_claim_start() has the devices looked at that are there, the bus's notifier those that
  * come later. A work item does it, because binding calls the same notifier chain, whose lock is
- * held while we are told; the work items run one after the other, so none takes a device from
- * our own driver. The other driver's probe and the work item both take the device's lock, so
- * one is first: if we are, the bus finds the device taken; if we are not, we take the device
- * from the driver that has it. A device is looked at once, and
- * again when its name is written to "claim" in sysfs: who unbinds a device by hand has the last
- * word.
+ * held while we are told. The other driver's probe and the work item both take the device's lock,
+ * so one is first: if we are, the bus finds the device taken; if we are not, we take the device
+ * from the driver that has it. A device is looked at once, and again when its name is written to
+ * "claim" in sysfs: who unbinds a device by hand has the last word.
  *
  * A device that goes away: device_del() takes it off the bus's list of devices, then takes the
  * device's lock to release its driver, and only later does the transport unmap the registers.
@@ -32,6 +30,7 @@
  * Suspend: the work items are frozen before devices are suspended. End of the module: no more
  * notifications, then no more work items, and only then the driver is unregistered.
  */
+#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
@@ -49,10 +48,10 @@ struct claim {
 	struct work_struct work;
 	struct virtio_device *vdev;	/* with a reference to its dev */
 	struct device *parent;		/* with a reference, where device_add() may not be done */
-	int ret;			/* where a caller asked: 0 or -errno */
 };
 
 static struct device_driver *claim_driver;
+static DEFINE_MUTEX(claim_mutex);	/* no claim takes a device from our own driver */
 static struct workqueue_struct *claim_workqueue;
 
 /* A virtio-console, or a virtio-fs that a front end makes of one [protocol.md 2.6]. */
@@ -159,7 +158,7 @@ static void give_back(struct virtio_device *vdev, int error)
 }
 
 /* The caller holds a reference to the device, and no lock of it. -ENODEV: not ours, or going. */
-static int claim_device(struct virtio_device *vdev)
+static int claim_device_locked(struct virtio_device *vdev)
 {
 	struct device *dev = &vdev->dev;
 	int tries, ret = -EBUSY;
@@ -181,6 +180,16 @@ static int claim_device(struct virtio_device *vdev)
 	return ret;
 }
 
+static int claim_device(struct virtio_device *vdev)
+{
+	int ret;
+
+	mutex_lock(&claim_mutex);
+	ret = claim_device_locked(vdev);
+	mutex_unlock(&claim_mutex);
+	return ret;
+}
+
 static void claim_work(struct work_struct *work)
 {
 	struct claim *claim = container_of(work, struct claim, work);
@@ -193,13 +202,6 @@ static void claim_work(struct work_struct *work)
 	claim_device(claim->vdev);
 	put_device(&claim->vdev->dev);
 	kfree(claim);
-}
-
-static void claim_asked_work(struct work_struct *work)
-{
-	struct claim *claim = container_of(work, struct claim, work);
-
-	claim->ret = claim_device(claim->vdev);
 }
 
 /*
@@ -247,20 +249,14 @@ static int claim_visit(struct device *dev, void *unused)
 static ssize_t claim_store(struct device_driver *driver, const char *name, size_t size)
 {
 	struct device *dev = bus_find_device_by_name(driver->bus, NULL, name);
-	struct claim claim;
+	int ret = -ENODEV;
 
 	if (!dev)
-		return -ENODEV;
-	claim.vdev = dev_to_virtio(dev);
-	claim.ret = -ENODEV;
-	if (is_type(claim.vdev)) {
-		INIT_WORK_ONSTACK(&claim.work, claim_asked_work);
-		queue_work(claim_workqueue, &claim.work);
-		flush_work(&claim.work);
-		destroy_work_on_stack(&claim.work);
-	}
+		return ret;
+	if (is_type(dev_to_virtio(dev)))
+		ret = claim_device(dev_to_virtio(dev));
 	put_device(dev);
-	return claim.ret ?: size;
+	return ret ?: size;
 }
 static DRIVER_ATTR_WO(claim);
 
