@@ -44,43 +44,35 @@ static inline u64 mp_offered_features(struct virtio_device *vdev)
 #endif
 }
 
+#ifndef HAVE_VIRTQUEUE_INFO
 /* One virtqueue as its driver wants it; no callback: never interrupts. */
-struct mp_vq_request {
+struct virtqueue_info {
 	const char *name;
-	void (*callback)(struct virtqueue *vq);
+	vq_callback_t *callback;
 };
+#endif
 
 static inline int mp_find_vqs(struct virtio_device *vdev, unsigned int count,
-			      struct virtqueue **vqs, const struct mp_vq_request *requests)
+			      struct virtqueue **vqs, struct virtqueue_info *info)
 {
-	unsigned int i;
-	int ret;
 #ifdef HAVE_VIRTQUEUE_INFO
-	struct virtqueue_info *info = kcalloc(count, sizeof(*info), GFP_KERNEL);
-
-	if (!info)
-		return -ENOMEM;
-	for (i = 0; i < count; i++) {
-		info[i].name = requests[i].name;
-		info[i].callback = requests[i].callback;
-	}
-	ret = virtio_find_vqs(vdev, count, vqs, info, NULL);
-	kfree(info);
+	return virtio_find_vqs(vdev, count, vqs, info, NULL);
 #else
 	vq_callback_t **callbacks = kcalloc(count, sizeof(*callbacks), GFP_KERNEL);
 	const char **names = kcalloc(count, sizeof(*names), GFP_KERNEL);
+	int ret = -ENOMEM;
+	unsigned int i;
 
-	ret = -ENOMEM;
 	for (i = 0; callbacks && names && i < count; i++) {
-		names[i] = requests[i].name;
-		callbacks[i] = requests[i].callback;
+		names[i] = info[i].name;
+		callbacks[i] = info[i].callback;
 	}
 	if (callbacks && names)
 		ret = virtio_find_vqs(vdev, count, vqs, callbacks, names, NULL);
 	kfree(callbacks);
 	kfree(names);
-#endif
 	return ret;
+#endif
 }
 
 #endif

@@ -90,24 +90,24 @@ static int fail_find(struct mp_device *device)
 static int queues_find(struct mp_device *device)
 {
 	unsigned int count = queue_count(device), id;
-	struct mp_vq_request *requests;
+	struct virtqueue_info *info;
 	void *memory = NULL;
 	int ret;
 
-	requests = kcalloc(count, sizeof(*requests), GFP_KERNEL);
-	if (!requests)
+	info = kcalloc(count, sizeof(*info), GFP_KERNEL);
+	if (!info)
 		return -ENOMEM;
 	for (id = 0; id < device->max_ports; id++) {
-		requests[MP_QUEUE_RX(id)].name = "receive";
-		requests[MP_QUEUE_RX(id)].callback = data_interrupt;
-		requests[MP_QUEUE_TX(id)].name = "transmit";
-		requests[MP_QUEUE_TX(id)].callback = data_interrupt;
+		info[MP_QUEUE_RX(id)].name = "receive";
+		info[MP_QUEUE_RX(id)].callback = data_interrupt;
+		info[MP_QUEUE_TX(id)].name = "transmit";
+		info[MP_QUEUE_TX(id)].callback = data_interrupt;
 	}
-	requests[MP_QUEUE_CONTROL_RX].name = "control-receive";
-	requests[MP_QUEUE_CONTROL_RX].callback = mp_control_interrupt;
-	requests[MP_QUEUE_CONTROL_TX].name = "control-transmit";
-	ret = mp_find_vqs(device->vdev, count, device->vqs, requests);
-	kfree(requests);
+	info[MP_QUEUE_CONTROL_RX].name = "control-receive";
+	info[MP_QUEUE_CONTROL_RX].callback = mp_control_interrupt;
+	info[MP_QUEUE_CONTROL_TX].name = "control-transmit";
+	ret = mp_find_vqs(device->vdev, count, device->vqs, info);
+	kfree(info);
 	if (ret)
 		return ret;
 	ret = fail_find(device);
