@@ -22,7 +22,6 @@ struct mp_device {
 	struct virtio_device *vdev;
 	dev_t devt;			/* first of max_ports numbers */
 	u32 max_ports;
-	bool has_indirect;
 
 	/* Limits from HELLO [protocol.md 9.1]; constant once ports exist. */
 	u32 max_channels, max_io, max_segments;

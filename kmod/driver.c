@@ -49,7 +49,8 @@ static void data_interrupt(struct virtqueue *vq)
 /* A request that never fits in would wait for ever. */
 static int queues_check(const struct mp_device *device)
 {
-	unsigned int least = device->has_indirect ? MP_MIN_ENTRIES : MP_MIN_ENTRIES_DIRECT;
+	bool has_indirect = virtio_has_feature(device->vdev, VIRTIO_RING_F_INDIRECT_DESC);
+	unsigned int least = has_indirect ? MP_MIN_ENTRIES : MP_MIN_ENTRIES_DIRECT;
 	unsigned int i, entries;
 
 	for (i = 0; i < queue_count(device); i++) {
@@ -288,7 +289,6 @@ static int manyport_probe(struct virtio_device *vdev)
 		return -ENOMEM;
 	device->vdev = vdev;
 	device->max_ports = max_ports;
-	device->has_indirect = virtio_has_feature(vdev, VIRTIO_RING_F_INDIRECT_DESC);
 	spin_lock_init(&device->control_lock);
 	INIT_LIST_HEAD(&device->control_bufs);
 	mutex_init(&device->ports_mutex);

@@ -151,8 +151,11 @@ struct mp_port *mp_port_create(struct virtio_device *vdev, dev_t devt, unsigned 
 	return ERR_PTR(ret);
 }
 
-/* In a debug build it may fail behind an open: as device_add() may, behind cdev_add(). */
-static int node_add(struct mp_port *port)
+/*
+ * The node appears. Returns 0 or -errno; mp_port_hide() undoes it. In a debug build it may fail
+ * behind an open: as device_add() may, behind cdev_add().
+ */
+int mp_port_show(struct mp_port *port)
 {
 	int ret = cdev_device_add(&port->cdev, &port->dev);
 
@@ -161,15 +164,6 @@ static int node_add(struct mp_port *port)
 	ret = mp_debug_fail_after_open("node");
 	if (ret)
 		cdev_device_del(&port->cdev, &port->dev);
-	return ret;
-}
-
-/* The node appears. Returns 0 or -errno; mp_port_hide() undoes it. */
-int mp_port_show(struct mp_port *port)
-{
-	int ret = node_add(port);
-
-	port->is_shown = !ret;
 	return ret;
 }
 
@@ -188,7 +182,7 @@ void mp_port_set_name(struct mp_port *port, const char *name, size_t len)
 void mp_port_hide(struct mp_port *port)
 {
 	WRITE_ONCE(port->is_gone, true);
-	if (port->is_shown)
+	if (device_is_registered(&port->dev))
 		cdev_device_del(&port->cdev, &port->dev);
 }
 

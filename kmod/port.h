@@ -28,7 +28,6 @@ struct mp_port {
 	u16 version;			/* of the protocol, from HELLO */
 	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
 	char *name;			/* set once, by PORT_NAME */
-	bool is_shown;			/* it has a node */
 	bool is_announced;		/* in this life of the device; under its ports_mutex */
 	struct list_head going_node;	/* while its device removes all ports */
 
