@@ -110,7 +110,7 @@ static __poll_t channel_progress_locked(struct mp_link *link)
 	if (link->urgent.cancel_again)
 		mp_urgent_again_locked(link, ch->in.busy);
 	if (ch->end.asked)
-		wake |= mp_connect_again_locked(ch);
+		mp_connect_again_locked(ch);
 	/* A reader in its call may have just made the spare, and trims before it sleeps. */
 	if (ch->in.spare && !mutex_is_locked(&ch->read_mutex))
 		mp_fetch_trim_locked(&ch->in);

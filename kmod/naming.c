@@ -317,14 +317,13 @@ ssize_t mp_naming_first_write(struct mp_naming *naming, struct iov_iter *from, b
 	char buf[MP_NAMING_MAX];
 	ssize_t consumed;
 	const char *name;
+	bool is_refused;
 	int ret;
 
 	spin_lock_irq(&link->lock);
-	ret = 0;
-	if (link->phase == MP_PHASE_REFUSED && !naming->connect_busy) {
-		naming->is_collected = true;	/* a payload never becomes a name */
-		ret = mp_reason_to_errno(link->reason);
-	}
+	/* A payload never becomes a name. */
+	is_refused = link->phase == MP_PHASE_REFUSED && !naming->connect_busy;
+	ret = is_refused ? naming_outcome_locked(naming, true) : 0;
 	spin_unlock_irq(&link->lock);
 	if (ret)
 		return ret;

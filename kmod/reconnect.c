@@ -127,20 +127,19 @@ __poll_t mp_end_poll_locked(struct mp_channel *ch, __poll_t events, __poll_t mas
  * under way on the transmit queue: offsets start from 0, and what was not read or taken is
  * dropped. Else whatever was in the way comes here again when it is over.
  */
-__poll_t mp_connect_again_locked(struct mp_channel *ch)
+void mp_connect_again_locked(struct mp_channel *ch)
 {
 	const struct mp_end *end = &ch->end;
 
 	lockdep_assert_held(&ch->link.lock);
 	if (!end->asked || ch->link.error || ch->link.is_released || !mp_end_is_over_locked(ch) ||
 	    !mp_channel_is_idle_locked(ch) || ch->in.copying)
-		return 0;
+		return;
 	if (mp_urgent_close_locked(&ch->link, ch->out.half.offset, true))
-		return 0;	/* the last one is not back */
+		return;		/* the last one is not back */
 	mp_out_reset_locked(&ch->out);
 	mp_in_reset_locked(&ch->in, ch->is_readable && !end->told && !end->told_poller);
 	ch->end = (struct mp_end){ };
 	mp_link_renew_locked(&ch->link);
 	mp_naming_send_locked(&ch->naming, ch->naming.connect_req);
-	return 0;
 }

@@ -11,6 +11,6 @@ bool mp_end_may_lose_locked(const struct mp_channel *ch);
 __poll_t mp_end_read_locked(struct mp_channel *ch);
 __poll_t mp_end_write_locked(struct mp_channel *ch, bool nonblock);
 __poll_t mp_end_poll_locked(struct mp_channel *ch, __poll_t events, __poll_t mask);
-__poll_t mp_connect_again_locked(struct mp_channel *ch);
+void mp_connect_again_locked(struct mp_channel *ch);
 
 #endif
