@@ -212,10 +212,10 @@ static void handle_port_mode(struct mp_device *device, u32 id, u16 kind, const v
 	memcpy(&mode, payload, sizeof(mode));
 	barrier();	/* only the copy is looked at from here on */
 	if (!mp_port_mode_is_valid(kind, &mode, len) ||
-	    (device->ports[id] && device->kinds[id] != kind))
+	    (device->seats[id].port && device->seats[id].kind != kind))
 		return;
-	device->kinds[id] = kind;
-	device->modes[id] = mode;
+	device->seats[id].kind = kind;
+	device->seats[id].mode = mode;
 }
 
 /*
@@ -228,7 +228,7 @@ static void handle_port_add(struct mp_device *device, u32 id)
 
 	if (mp_debug_fail("port_add"))
 		return;		/* as if it had not come */
-	if (!device->is_confirmed || device->kinds[id] == MP_PORT_CLASSIC) {
+	if (!device->is_confirmed || device->seats[id].kind == MP_PORT_CLASSIC) {
 		dev_warn_ratelimited(&device->vdev->dev,
 				     "port %u is classic: this driver serves other kinds\n", id);
 		control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 0);
@@ -236,7 +236,7 @@ static void handle_port_add(struct mp_device *device, u32 id)
 	}
 	ret = control_send(device, id, VIRTIO_CONSOLE_PORT_READY, 1);
 	if (!ret)
-		ret = mp_queue_post_events(&device->pairs[id].rx);
+		ret = mp_queue_post_events(&device->seats[id].pair.rx);
 	if (!ret)
 		ret = mp_ports_add(device, id);
 	if (ret) {
@@ -248,9 +248,9 @@ static void handle_port_add(struct mp_device *device, u32 id)
 
 static void handle_port_remove(struct mp_device *device, u32 id)
 {
-	if (!device->ports[id])
+	if (!device->seats[id].port)
 		return;
-	device->kinds[id] = MP_PORT_CLASSIC;
+	device->seats[id].kind = MP_PORT_CLASSIC;
 	mp_ports_remove(device, id);
 }
 
@@ -283,8 +283,8 @@ static void handle_message(struct mp_device *device, const void *message, size_t
 		handle_port_add(device, id);
 		break;
 	case VIRTIO_CONSOLE_PORT_NAME:
-		if (device->ports[id])
-			mp_port_set_name(device->ports[id], payload, strnlen(payload, len));
+		if (device->seats[id].port)
+			mp_port_set_name(device->seats[id].port, payload, strnlen(payload, len));
 		break;
 	case VIRTIO_CONSOLE_PORT_REMOVE:
 		handle_port_remove(device, id);

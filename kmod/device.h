@@ -18,6 +18,15 @@
 
 #define MP_MAX_PORTS 0x8000
 
+/* Where a port comes and goes. */
+struct mp_seat {
+	struct mp_pair pair;
+	struct mp_port *port;		/* or NULL */
+	struct mp_port_mode mode;	/* from PORT_MODE, and so @kind */
+	u16 kind;
+	u32 generation;			/* where a port that comes again goes on */
+};
+
 struct mp_device {
 	struct virtio_device *vdev;
 	dev_t devt;			/* first of max_ports numbers */
@@ -28,7 +37,7 @@ struct mp_device {
 	u16 version;			/* of the protocol: chosen; constant once ports exist */
 
 	struct virtqueue **vqs;
-	struct mp_pair *pairs;		/* by id */
+	struct mp_seat *seats;		/* by a port's id */
 
 	spinlock_t control_lock;	/* guards the control queues and their buffers */
 	struct virtqueue *control_in, *control_out;
@@ -40,11 +49,7 @@ struct mp_device {
 	struct mutex life_mutex;	/* suspend, resume and reboot, one at a time */
 	bool is_over;			/* the machine goes down; under life_mutex */
 	struct work_struct broken_work;	/* a queue broke: its port's channels end */
-	struct mutex ports_mutex;	/* guards ports[], modes[] and is_going */
-	struct mp_port **ports;		/* by id */
-	struct mp_port_mode *modes;	/* by id, from PORT_MODE */
-	u16 *kinds;
-	u32 *generations;		/* by id: where a port that comes again goes on */
+	struct mutex ports_mutex;	/* guards the seats, but for their pairs, and is_going */
 	bool is_confirmed;		/* HELLO was exchanged */
 	bool has_queues;		/* from queues_find() to queues_delete() */
 	bool is_going;

@@ -43,7 +43,7 @@ static void data_interrupt(struct virtqueue *vq)
 {
 	struct mp_device *device = vq->vdev->priv;
 
-	mp_pair_interrupt(&device->pairs[vq->index < 2 ? 0 : vq->index / 2 - 1]);
+	mp_pair_interrupt(&device->seats[vq->index < 2 ? 0 : vq->index / 2 - 1].pair);
 }
 
 /* A request that never fits in would wait for ever. */
@@ -128,7 +128,7 @@ static int queues_find(struct mp_device *device)
 	if (ret)
 		return ret;
 	for (id = 0; id < device->max_ports; id++)
-		mp_pair_attach(&device->pairs[id], device->vqs[MP_QUEUE_RX(id)],
+		mp_pair_attach(&device->seats[id].pair, device->vqs[MP_QUEUE_RX(id)],
 			       device->vqs[MP_QUEUE_TX(id)]);
 	device->control_in = device->vqs[MP_QUEUE_CONTROL_RX];
 	device->control_out = device->vqs[MP_QUEUE_CONTROL_TX];
@@ -150,17 +150,17 @@ static void queues_delete(struct mp_device *device)
 	mp_control_bye(device);
 	device->is_confirmed = false;
 	for (i = 0; i < device->max_ports; i++)
-		mp_pair_kill(&device->pairs[i]);
+		mp_pair_kill(&device->seats[i].pair);
 	cancel_work_sync(&device->broken_work);	/* queued by what was alive until now */
 	synchronize_rcu();	/* pairs with wait.c: no call looks at a queue any more */
 	virtio_reset_device(device->vdev);
 	for (i = 0; i < device->max_ports; i++)
-		mp_pair_detach(&device->pairs[i]);
+		mp_pair_detach(&device->seats[i].pair);
 	mp_control_detach(device);
 	device->vdev->config->del_vqs(device->vdev);
 	mp_control_free(device);
 	for (i = 0; i < device->max_ports; i++)
-		mp_pair_flush(&device->pairs[i]);
+		mp_pair_flush(&device->seats[i].pair);
 }
 
 /* claim.c has seen these bits; a device that no longer offers them is refused. */
@@ -180,26 +180,18 @@ static int device_alloc(struct mp_device *device)
 	unsigned int i;
 
 	device->vqs = kcalloc(queue_count(device), sizeof(*device->vqs), GFP_KERNEL);
-	device->pairs = kvcalloc(device->max_ports, sizeof(*device->pairs), GFP_KERNEL);
-	device->ports = kcalloc(device->max_ports, sizeof(*device->ports), GFP_KERNEL);
-	device->modes = kcalloc(device->max_ports, sizeof(*device->modes), GFP_KERNEL);
-	device->kinds = kcalloc(device->max_ports, sizeof(*device->kinds), GFP_KERNEL);
-	device->generations = kcalloc(device->max_ports, sizeof(*device->generations), GFP_KERNEL);
-	if (!device->vqs || !device->pairs || !device->ports || !device->modes ||
-	    !device->kinds || !device->generations)
+	device->seats = kvcalloc(device->max_ports, sizeof(*device->seats), GFP_KERNEL);
+	if (!device->vqs || !device->seats)
 		return -ENOMEM;
 	for (i = 0; i < device->max_ports; i++)
-		mp_pair_init(&device->pairs[i], device, i, mp_ports_event, &device->broken_work);
+		mp_pair_init(&device->seats[i].pair, device, i, mp_ports_event,
+			     &device->broken_work);
 	return 0;
 }
 
 static void device_free(struct mp_device *device)
 {
-	kfree(device->generations);
-	kfree(device->kinds);
-	kfree(device->modes);
-	kfree(device->ports);
-	kvfree(device->pairs);
+	kvfree(device->seats);
 	kfree(device->vqs);
 	kfree(device);
 }

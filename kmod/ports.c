@@ -2,7 +2,7 @@
 /*
  * The ports of a device: they come, break and go, and their channels with them.
  *
- * The table of ports, device->ports[], is written under ports_mutex. An event looks a port up
+ * The ports of a device, in its seats, are written under ports_mutex. An event looks a port up
  * in an RCU section instead, so a port that has left the table is given away only a grace period
  * later. What may still touch which part, while a port goes:
  *
@@ -29,7 +29,7 @@ void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 	struct mp_port *port;
 
 	rcu_read_lock();	/* pairs with synchronize_rcu() here: the port stays so long */
-	port = READ_ONCE(pair->device->ports[pair->id]);
+	port = READ_ONCE(pair->device->seats[pair->id].port);
 	if (port)
 		mp_link_event(port, event, used);
 	rcu_read_unlock();
@@ -42,7 +42,7 @@ void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
  */
 static void port_leave(struct mp_device *device, struct mp_port *port)
 {
-	WRITE_ONCE(device->ports[port->id], NULL);
+	WRITE_ONCE(device->seats[port->id].port, NULL);
 	mp_port_hide(port);
 	mp_channel_fail_all(port, -ENODEV);
 }
@@ -51,14 +51,14 @@ static void port_leave(struct mp_device *device, struct mp_port *port)
 static void port_give_away(struct mp_device *device, struct mp_port *port)
 {
 	/* What is left in the queues never fits a channel of the port that comes next. */
-	device->generations[port->id] = atomic_read(&port->generation);
+	device->seats[port->id].generation = atomic_read(&port->generation);
 	mp_port_put(port);
 }
 
 /* The caller holds ports_mutex. */
 void mp_ports_remove(struct mp_device *device, unsigned int id)
 {
-	struct mp_port *port = device->ports[id];
+	struct mp_port *port = device->seats[id].port;
 
 	port_leave(device, port);
 	synchronize_rcu();	/* pairs with mp_ports_event() */
@@ -76,7 +76,7 @@ void mp_ports_remove_all(struct mp_device *device)
 	unsigned int id;
 
 	for (id = 0; id < device->max_ports; id++) {
-		port = device->ports[id];
+		port = device->seats[id].port;
 		if (!port)
 			continue;
 		list_add_tail(&port->going_node, &ports);
@@ -90,7 +90,7 @@ void mp_ports_remove_all(struct mp_device *device)
 /* What HELLO and PORT_MODE of this life of the device allow. The caller holds ports_mutex. */
 static void set_limits(struct mp_device *device, struct mp_port *port)
 {
-	u32 offered = le32_to_cpu(device->modes[port->id].max_channels);
+	u32 offered = le32_to_cpu(device->seats[port->id].mode.max_channels);
 
 	port->version = device->version;
 	mp_port_set_limits(port, min(offered, device->max_channels), device->max_io,
@@ -105,7 +105,7 @@ static void set_limits(struct mp_device *device, struct mp_port *port)
  */
 int mp_ports_add(struct mp_device *device, unsigned int id)
 {
-	struct mp_port *port = device->ports[id];
+	struct mp_port *port = device->seats[id].port;
 	int ret = 0;
 
 	if (port) {
@@ -114,13 +114,13 @@ int mp_ports_add(struct mp_device *device, unsigned int id)
 		port = mp_port_create(device->vdev, device->devt + id, id, &mp_file_operations);
 		if (IS_ERR(port))
 			return PTR_ERR(port);
-		port->pair = &device->pairs[id];
+		port->pair = &device->seats[id].pair;
 		port->rx = &port->pair->rx;
 		port->tx = &port->pair->tx;
-		port->is_fixed = device->kinds[id] == MP_PORT_FIXED;
-		atomic_set(&port->generation, device->generations[id]);
+		port->is_fixed = device->seats[id].kind == MP_PORT_FIXED;
+		atomic_set(&port->generation, device->seats[id].generation);
 		set_limits(device, port);
-		WRITE_ONCE(device->ports[id], port);
+		WRITE_ONCE(device->seats[id].port, port);
 		ret = mp_port_show(port);
 	}
 	port->is_announced = !ret;
@@ -138,7 +138,7 @@ void mp_ports_absent_work(struct work_struct *work)
 
 	mutex_lock(&device->ports_mutex);
 	for (id = 0; !device->is_going && id < device->max_ports; id++) {
-		if (!device->ports[id] || device->ports[id]->is_announced)
+		if (!device->seats[id].port || device->seats[id].port->is_announced)
 			continue;
 		dev_warn(&device->vdev->dev, "port %u did not come back when the guest woke\n", id);
 		/* Its kind stays: a message of it may have come, and PORT_ADD is on its way. */
@@ -153,11 +153,11 @@ void mp_ports_suspend(struct mp_device *device)
 	unsigned int id;
 
 	for (id = 0; id < device->max_ports; id++) {
-		if (!device->ports[id])
+		if (!device->seats[id].port)
 			continue;
-		mp_channel_fail_all(device->ports[id], -ECONNRESET);
-		device->ports[id]->is_broken = false;	/* its next queues are new */
-		device->ports[id]->is_announced = false;
+		mp_channel_fail_all(device->seats[id].port, -ECONNRESET);
+		device->seats[id].port->is_broken = false;	/* its next queues are new */
+		device->seats[id].port->is_announced = false;
 	}
 }
 
@@ -184,7 +184,7 @@ void mp_ports_broken_work(struct work_struct *work)
 
 	mutex_lock(&device->ports_mutex);
 	for (id = 0; !device->is_going && id < device->max_ports; id++)
-		if (device->ports[id] && mp_pair_is_broken(&device->pairs[id]))
-			port_break(device->ports[id]);
+		if (device->seats[id].port && mp_pair_is_broken(&device->seats[id].pair))
+			port_break(device->seats[id].port);
 	mutex_unlock(&device->ports_mutex);
 }
