@@ -200,22 +200,22 @@ static void large_end(struct mp_channel *ch)
 	mp_link_unlock(&ch->link, mp_link_progress_locked(&ch->link));
 }
 
-static ssize_t read_blocking(struct mp_channel *ch, struct iov_iter *to, bool large)
+static ssize_t read_any(struct mp_channel *ch, struct iov_iter *to, bool nonblock, bool large)
 {
 	ssize_t ret;
 
 	for (;;) {
-		ret = mp_channel_lock(ch, &ch->read_mutex, EPOLLIN, false);
+		ret = mp_channel_lock(ch, &ch->read_mutex, EPOLLIN, nonblock);
 		if (ret)
 			return ret;
-		ret = read_some(ch, to, false, large);
+		ret = read_some(ch, to, nonblock, large);
 		mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
 		if (ret < 0 && ret != -EAGAIN && large && !READ_ONCE(ch->link.error) &&
 		    !fatal_signal_pending(current)) {
 			large = false;	/* those pages cannot be used: copy */
 			continue;
 		}
-		if (ret != -EAGAIN)
+		if (ret != -EAGAIN || nonblock)
 			return ret;
 		ret = wait_for_bytes(ch, large);
 		if (ret)
@@ -248,17 +248,6 @@ int mp_read_wait(struct mp_channel *ch)
 	}
 }
 
-static ssize_t read_now(struct mp_channel *ch, struct iov_iter *to)
-{
-	ssize_t ret = mp_channel_lock(ch, &ch->read_mutex, EPOLLIN, true);
-
-	if (ret)
-		return ret;
-	ret = read_some(ch, to, true, false);
-	mp_channel_unlock(ch, &ch->read_mutex, EPOLLIN);
-	return ret;
-}
-
 /*
  * Reads at least one byte into @to. Returns bytes, 0 at the end, -EAGAIN
  * (@nonblock), -ENOTCONN, -ECONNRESET, -ENODEV, -EIO, -EFAULT, -ERESTARTSYS, or why a fixed
@@ -272,12 +261,10 @@ ssize_t mp_read(struct mp_channel *ch, struct iov_iter *to, bool nonblock)
 		return 0;
 	if (READ_ONCE(ch->link.is_held))
 		mp_wait_look(&ch->link);	/* what was written goes before the wait */
-	if (nonblock)
-		return read_now(ch, to);
-	if (!mp_batch_is_worth(to))
-		return read_blocking(ch, to, false);
+	if (nonblock || !mp_batch_is_worth(to))
+		return read_any(ch, to, nonblock, false);
 	large_begin(ch);
-	ret = read_blocking(ch, to, true);
+	ret = read_any(ch, to, false, true);
 	large_end(ch);
 	return ret;
 }
