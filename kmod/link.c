@@ -308,7 +308,7 @@ static void link_done(struct mp_req *req)
 
 /*
  * Hands @req to the device: mp_req_init() and a payload are done. The request holds a reference
- * until it is over, and its taken() is called exactly once. Returns 0, or -ESHUTDOWN or -EIO
+ * until it is over, and its taken() is called exactly once. Returns 0, or -ENODEV or -EIO
  * (still the caller's).
  */
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
@@ -318,7 +318,7 @@ int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_
 
 	lockdep_assert_held(&link->lock);
 	if (link->error == -ENODEV)
-		return -ESHUTDOWN;	/* the queue may not exist any more */
+		return -ENODEV;	/* the queue may not exist any more */
 	req->link = link;
 	req->done = link_done;
 	req->is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;

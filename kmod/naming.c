@@ -106,7 +106,7 @@ static struct mp_connect_req *connect_alloc(struct mp_naming *naming, const stru
 	return connect;
 }
 
-/* Sends CONNECT for the current generation. Returns 0, -ESHUTDOWN, -EIO (a broken queue). */
+/* Sends CONNECT for the current generation. Returns 0, -ENODEV, -EIO (a broken queue). */
 int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *connect)
 {
 	struct mp_link *link = naming->link;
@@ -142,12 +142,6 @@ __poll_t mp_naming_answered_locked(struct mp_naming *naming)
 	return EPOLLOUT;
 }
 
-/* What a process is told when the queue took no CONNECT. */
-static int submit_error(int error)
-{
-	return error == -EIO ? -EIO : -ENODEV;
-}
-
 /* A fixed port's channel is connected from the start. Never waits. */
 int mp_naming_fixed(struct mp_naming *naming)
 {
@@ -162,7 +156,6 @@ int mp_naming_fixed(struct mp_naming *naming)
 	/* The port may have gone since the open: then its queues are not there any more. */
 	ret = link->error ? link->error : mp_naming_send_locked(naming, naming->connect_req);
 	if (ret) {
-		ret = submit_error(ret);
 		mp_link_fail_locked(link, ret);
 		link->is_closed = true;	/* so that the release gives the slot back */
 	}
@@ -252,7 +245,7 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		same = true;
 		ret = mp_naming_send_locked(naming, connect);
 		if (ret)
-			wake = mp_link_fail_locked(link, submit_error(ret));
+			wake = mp_link_fail_locked(link, ret);
 		else
 			connect = NULL;
 	}

@@ -247,7 +247,7 @@ void mp_queue_demand(struct mp_queue *queue, int users, int holders)
 
 /*
  * Hands @req to the device, now or when there is a descriptor. Returns 1 when the
- * device was notified, 0 when it need not be, -ESHUTDOWN when the queue is dead, -EIO when it
+ * device was notified, 0 when it need not be, -ENODEV when the queue is dead, -EIO when it
  * is broken: then @req is still the caller's and done() is not called.
  */
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
@@ -257,7 +257,7 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	int ret;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	ret = queue->is_dead ? -ESHUTDOWN : queue->is_broken ? -EIO : 0;
+	ret = queue->is_dead ? -ENODEV : queue->is_broken ? -EIO : 0;
 	if (ret)
 		goto out;
 	req->error = 0;

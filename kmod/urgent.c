@@ -46,7 +46,7 @@ static __poll_t close_taken(struct mp_req *req, int ret, const struct mp_result 
 /*
  * Sends CLOSE for the current generation. What was accepted and not sent yet
  * follows it, up to the offset @final, unless @abort. Returns 0, -EBUSY (the
- * one of the generation before, or a CANCEL, is still at the device), -ESHUTDOWN, -EIO.
+ * one of the generation before, or a CANCEL, is still at the device), -ENODEV, -EIO.
  */
 int mp_urgent_close_locked(struct mp_link *link, u64 final, bool abort)
 {

@@ -272,7 +272,7 @@ static void a_dead_pair_starts_no_timer_and_hands_all_back(void **state)
 	answer_all(&tx, 0);
 	interrupt();
 	assert_int_equal(done(), 0);
-	assert_int_equal(mp_queue_submit(&pair.tx, &reqs[0].req), -ESHUTDOWN);
+	assert_int_equal(mp_queue_submit(&pair.tx, &reqs[0].req), -ENODEV);
 	mp_pair_detach(&pair);
 	assert_int_equal(kernel_end_timers(), 0);
 	mp_pair_flush(&pair);

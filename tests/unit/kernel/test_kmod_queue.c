@@ -294,7 +294,7 @@ static void a_new_life_begins_with_nothing(void **state)
 	mp_queue_demand(&queue, 1, 0);
 	submit(&reqs[0], MP_OP_WRITE, true);
 	end(NULL);
-	assert_int_equal(submit(&reqs[1], MP_OP_WRITE, true), -ESHUTDOWN);
+	assert_int_equal(submit(&reqs[1], MP_OP_WRITE, true), -ENODEV);
 	mp_queue_demand(&queue, -1, 0);	/* its channel has ended: too late to count */
 	fake_vq_init(&fake, 16, true);
 	mp_queue_attach(&queue, &fake.vq);
