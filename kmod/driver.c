@@ -166,13 +166,10 @@ static void queues_delete(struct mp_device *device)
 /* claim.c has seen these bits; a device that no longer offers them is refused. */
 static int manyport_validate(struct virtio_device *vdev)
 {
-	if (mp_fs_is(vdev))
-		return virtio_has_feature(vdev, VIRTIO_F_VERSION_1) ? 0 : -ENODEV;
-	if (!virtio_has_feature(vdev, MP_F_MULTI_OPEN) ||
-	    !virtio_has_feature(vdev, VIRTIO_CONSOLE_F_MULTIPORT) ||
-	    !virtio_has_feature(vdev, VIRTIO_F_VERSION_1))
-		return -ENODEV;
-	return 0;
+	bool is_ours = mp_fs_is(vdev) || (virtio_has_feature(vdev, MP_F_MULTI_OPEN) &&
+					  virtio_has_feature(vdev, VIRTIO_CONSOLE_F_MULTIPORT));
+
+	return is_ours && virtio_has_feature(vdev, VIRTIO_F_VERSION_1) ? 0 : -ENODEV;
 }
 
 static int device_alloc(struct mp_device *device)
@@ -224,7 +221,6 @@ static int device_start(struct mp_device *device)
 
 	if (ret)
 		goto err_stop;
-	device->is_confirmed = false;
 	mutex_lock(&device->ports_mutex);
 	device->is_going = false;
 	mutex_unlock(&device->ports_mutex);

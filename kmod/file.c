@@ -243,19 +243,10 @@ static long ioctl_info(struct mp_channel *ch, void __user *arg, u32 size)
 	return ret;
 }
 
-static long do_transfer(struct mp_channel *ch, bool is_send, struct iov_iter *iter, bool nonblock,
-			bool peek)
-{
-	if (nonblock)
-		set_polled(ch);	/* as a call of a non-blocking file */
-	if (is_send)
-		return mp_write(ch, iter, nonblock);
-	return peek ? mp_peek(ch, iter, nonblock) : mp_read(ch, iter, nonblock);
-}
-
 /* The rights of the file are asked as read and write would ask them. */
 static long ioctl_transfer(struct file *file, bool is_send, bool nonblock, const void __user *arg)
 {
+	struct mp_channel *ch = file->private_data;
 	struct manyport_transfer transfer;
 	void __user *data;
 	struct iov_iter iter;
@@ -273,9 +264,13 @@ static long ioctl_transfer(struct file *file, bool is_send, bool nonblock, const
 	if (!access_ok(data, transfer.size))
 		return -EFAULT;
 	iov_iter_ubuf(&iter, is_send ? WRITE : READ, data, transfer.size);
-	return do_transfer(file->private_data, is_send, &iter,
-			   nonblock || (flags & MANYPORT_TRANSFER_NOWAIT),
-			   flags & MANYPORT_TRANSFER_PEEK);
+	nonblock |= flags & MANYPORT_TRANSFER_NOWAIT;
+	if (nonblock)
+		set_polled(ch);	/* as a call of a non-blocking file */
+	if (is_send)
+		return mp_write(ch, &iter, nonblock);
+	return flags & MANYPORT_TRANSFER_PEEK ? mp_peek(ch, &iter, nonblock) :
+						mp_read(ch, &iter, nonblock);
 }
 
 static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)

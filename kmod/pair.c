@@ -156,11 +156,6 @@ void mp_pair_attach(struct mp_pair *pair, struct virtqueue *rx, struct virtqueue
 	mp_queue_attach(&pair->tx, tx);
 }
 
-bool mp_pair_is_broken(const struct mp_pair *pair)
-{
-	return READ_ONCE(pair->rx.is_broken) || READ_ONCE(pair->tx.is_broken);
-}
-
 /* From the return on nothing is added, taken or notified. */
 void mp_pair_kill(struct mp_pair *pair)
 {

@@ -27,7 +27,6 @@ void mp_pair_look(struct mp_pair *pair);
 void mp_pair_look_later(struct mp_pair *pair);
 void mp_pair_spin_begin(struct mp_pair *pair);
 void mp_pair_spin_end(struct mp_pair *pair);
-bool mp_pair_is_broken(const struct mp_pair *pair);
 void mp_pair_kill(struct mp_pair *pair);
 void mp_pair_detach(struct mp_pair *pair);
 void mp_pair_flush(struct mp_pair *pair);

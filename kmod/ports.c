@@ -162,12 +162,12 @@ void mp_ports_suspend(struct mp_device *device)
 }
 
 /*
- * One of the port's queues is broken: every channel ends with EIO, and so does every open from now
- * on. The node stays, so that there is something to see; a new life of the device mends it.
+ * If one of the port's queues is broken every channel ends with EIO, and so does every open from
+ * now on. The node stays, so that there is something to see; a new life of the device mends it.
  */
-static void port_break(struct mp_port *port)
+static void port_check(struct mp_port *port)
 {
-	if (port->is_broken)
+	if (port->is_broken || !(READ_ONCE(port->rx->is_broken) || READ_ONCE(port->tx->is_broken)))
 		return;
 	WRITE_ONCE(port->is_broken, true);
 	dev_err(&port->dev,
@@ -184,7 +184,7 @@ void mp_ports_broken_work(struct work_struct *work)
 
 	mutex_lock(&device->ports_mutex);
 	for (id = 0; !device->is_going && id < device->max_ports; id++)
-		if (device->seats[id].port && mp_pair_is_broken(&device->seats[id].pair))
-			port_break(device->seats[id].port);
+		if (device->seats[id].port)
+			port_check(device->seats[id].port);
 	mutex_unlock(&device->ports_mutex);
 }
