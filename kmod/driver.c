@@ -181,8 +181,7 @@ static int device_alloc(struct mp_device *device)
 	if (!device->vqs || !device->seats)
 		return -ENOMEM;
 	for (i = 0; i < device->max_ports; i++)
-		mp_pair_init(&device->seats[i].pair, device, i, mp_ports_event,
-			     &device->broken_work);
+		mp_pair_init(&device->seats[i].pair, mp_ports_event, &device->broken_work);
 	return 0;
 }
 

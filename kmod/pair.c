@@ -135,11 +135,8 @@ static enum hrtimer_restart hold_ends(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-void mp_pair_init(struct mp_pair *pair, struct mp_device *device, unsigned int id,
-		  mp_event_handler *event, struct work_struct *broken_work)
+void mp_pair_init(struct mp_pair *pair, mp_event_handler *event, struct work_struct *broken_work)
 {
-	pair->device = device;
-	pair->id = id;
 	INIT_WORK(&pair->work, pair_work);
 	mp_queue_init(&pair->rx, event, &pair->work, broken_work);
 	mp_queue_init(&pair->tx, NULL, &pair->work, broken_work);

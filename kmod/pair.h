@@ -9,18 +9,13 @@
 
 #include "queue.h"
 
-struct mp_device;
-
 struct mp_pair {
-	struct mp_device *device;	/* not looked into */
-	unsigned int id;		/* of the port */
 	struct mp_queue rx, tx;
 	struct work_struct work;	/* goes on where a budget ended */
 	bool is_scheduled;		/* @work is queued: interrupts leave the pair to it */
 };
 
-void mp_pair_init(struct mp_pair *pair, struct mp_device *device, unsigned int id,
-		  mp_event_handler *event, struct work_struct *broken_work);
+void mp_pair_init(struct mp_pair *pair, mp_event_handler *event, struct work_struct *broken_work);
 void mp_pair_attach(struct mp_pair *pair, struct virtqueue *rx, struct virtqueue *tx);
 void mp_pair_interrupt(struct mp_pair *pair);
 void mp_pair_look(struct mp_pair *pair);

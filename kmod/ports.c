@@ -25,11 +25,11 @@
 
 void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 {
-	struct mp_pair *pair = container_of(rx, struct mp_pair, rx);
+	struct mp_seat *seat = container_of(rx, struct mp_seat, pair.rx);
 	struct mp_port *port;
 
 	rcu_read_lock();	/* pairs with synchronize_rcu() here: the port stays so long */
-	port = READ_ONCE(pair->device->seats[pair->id].port);
+	port = READ_ONCE(seat->port);
 	if (port)
 		mp_link_event(port, event, used);
 	rcu_read_unlock();

@@ -83,7 +83,7 @@ static int begin(bool is_fixed)
 	host.rx.interrupt = on_interrupt;
 	host.tx.interrupt = on_interrupt;
 	INIT_WORK(&host.broken_work, on_broken);
-	mp_pair_init(&host.pair, NULL, 1, on_event, &host.broken_work);
+	mp_pair_init(&host.pair, on_event, &host.broken_work);
 	mp_pair_attach(&host.pair, &host.rx.vq, &host.tx.vq);
 	port_init(&host.port, is_fixed);
 	assert_int_equal(mp_queue_post_events(&host.pair.rx), 0);

@@ -50,7 +50,7 @@ static int setup(void **state)
 	rx.interrupt = on_interrupt;
 	tx.interrupt = on_interrupt;
 	INIT_LIST_HEAD(&broken_work.node);
-	mp_pair_init(&pair, NULL, 0, on_event, &broken_work);
+	mp_pair_init(&pair, on_event, &broken_work);
 	mp_pair_attach(&pair, &rx.vq, &tx.vq);
 	assert_int_equal(mp_queue_post_events(&pair.rx), 0);
 	return 0;
