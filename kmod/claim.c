@@ -37,9 +37,8 @@
 
 #include <manyport/wire.h>
 
-#include "claim.h"
 #include "compat.h"
-#include "fs.h"
+#include "device.h"
 
 #define CLAIM_TRIES 100	/* of a device that other drivers take again and again */
 

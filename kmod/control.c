@@ -15,11 +15,9 @@
 
 #include <manyport/wire_check.h>
 
-#include "control.h"
 #include "debug.h"
 #include "device.h"
 #include "dma.h"
-#include "ports.h"
 #include "work.h"
 
 #define MP_CONTROL_BUFS	16

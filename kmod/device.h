@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A virtio device that is ours; lives from probe to remove. */
+/*
+ * A virtio device that is ours; lives from probe to remove. What the files that know it have of
+ * each other.
+ */
 #ifndef KMOD_DEVICE_H
 #define KMOD_DEVICE_H
 
@@ -54,5 +57,36 @@ struct mp_device {
 	bool has_queues;		/* from queues_find() to queues_delete() */
 	bool is_going;
 };
+
+/* driver.c: the virtio driver. */
+int mp_driver_register(void);
+void mp_driver_unregister(void);
+
+/* claim.c: binds the driver to the devices that are ours. */
+int mp_claim_start(struct device_driver *driver);
+void mp_claim_stop(void);
+
+/* fs.c: the virtio-fs binding. */
+bool mp_fs_is(const struct virtio_device *vdev);
+bool mp_fs_is_candidate(struct virtio_device *vdev);
+unsigned int mp_fs_ports(struct virtio_device *vdev);
+int mp_fs_ask(struct virtqueue *vq, void **memory);
+
+/* control.c: the control queues. */
+int mp_control_start(struct mp_device *device);
+void mp_control_work(struct work_struct *work);
+void mp_control_interrupt(struct virtqueue *vq);
+void mp_control_bye(struct mp_device *device);
+void mp_control_detach(struct mp_device *device);
+void mp_control_free(struct mp_device *device);
+
+/* ports.c: ports come, break and go, and their channels with them. */
+void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used);
+int mp_ports_add(struct mp_device *device, unsigned int id);
+void mp_ports_remove(struct mp_device *device, unsigned int id);
+void mp_ports_remove_all(struct mp_device *device);
+void mp_ports_suspend(struct mp_device *device);
+void mp_ports_absent_work(struct work_struct *work);
+void mp_ports_broken_work(struct work_struct *work);
 
 #endif

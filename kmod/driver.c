@@ -14,14 +14,9 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 
-#include "claim.h"
 #include "compat.h"
-#include "control.h"
 #include "debug.h"
 #include "device.h"
-#include "driver.h"
-#include "fs.h"
-#include "ports.h"
 #include "work.h"
 
 #define MP_RETURN_SECONDS 10	/* for ports to be announced again when the guest has woken */

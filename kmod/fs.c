@@ -19,7 +19,6 @@
 #include "debug.h"
 #include "device.h"
 #include "dma.h"
-#include "fs.h"
 
 #define MP_FS_TAG	"manyport"
 #define MP_FS_MS	2000	/* for the answer */

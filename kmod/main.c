@@ -9,7 +9,7 @@
 #include <linux/module.h>
 
 #include "channel.h"
-#include "driver.h"
+#include "device.h"
 #include "port.h"
 #include "work.h"
 

@@ -21,7 +21,6 @@
 #include "channel.h"
 #include "device.h"
 #include "link.h"
-#include "ports.h"
 
 void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 {
