@@ -312,24 +312,6 @@ static size_t pinned_max(unsigned long addr, size_t bytes)
 	return round_up(offset + bytes, PAGE_SIZE) + (offset ? (MP_BATCH_MAX - 1) * PAGE_SIZE : 0);
 }
 
-/* Sends @batch, waits, and frees it unless it was given away. Returns bytes or -errno. */
-static ssize_t batch_move(struct mp_half *half, struct mp_batch *batch, unsigned long addr,
-			  size_t bytes)
-{
-	ssize_t ret = batch_send(half, batch, addr, bytes);
-
-	if (!ret) {
-		ret = batch_wait(half, batch);
-		if (ret)
-			return ret;	/* the batch was given away */
-		ret = batch->total;
-		if (!ret)
-			ret = batch->is_faulty ? -EFAULT : batch->is_given_up ? -ENOBUFS : -EAGAIN;
-	}
-	batch_free(batch);
-	return ret;
-}
-
 /*
  * Moves the head of @iter on its own pages. Returns bytes, -EAGAIN (nothing
  * moved: the state says what to wait for), -EINTR (killed), -EIO (a broken queue), or another
@@ -357,7 +339,16 @@ ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter)
 		mp_account_uncharge(half->link->account, cost);
 		return -ENOBUFS;
 	}
-	ret = batch_move(half, batch, addr, bytes);
+	ret = batch_send(half, batch, addr, bytes);
+	if (!ret) {
+		ret = batch_wait(half, batch);
+		if (ret)
+			return ret;	/* the batch was given away */
+		ret = batch->total;
+		if (!ret)
+			ret = batch->is_faulty ? -EFAULT : batch->is_given_up ? -ENOBUFS : -EAGAIN;
+	}
+	batch_free(batch);
 	if (ret > 0)
 		iov_iter_advance(iter, ret);
 	return ret;
