@@ -41,106 +41,73 @@ void control_get_hello(const struct device *device, struct mp_hello *hello)
 	};
 }
 
-static void make_hello(const struct device *device, struct message *message)
+static void fill(struct message *message, uint32_t id, uint16_t event, uint16_t value,
+		 const void *payload, size_t len)
+{
+	message->header = (struct virtio_console_control){
+		.id = htole32(id), .event = htole16(event), .value = htole16(value),
+	};
+	message->len = len < sizeof(message->payload) ? len : sizeof(message->payload);
+	memcpy(message->payload, payload, message->len);
+}
+
+static void make_hello(struct device *device, struct message *message)
 {
 	struct mp_hello hello;
 
+	device->life = LIFE_HELLO;
 	control_get_hello(device, &hello);
-	message->header.id = htole32(VIRTIO_CONSOLE_BAD_ID);
-	message->header.event = htole16(MP_CONTROL_HELLO);
-	memcpy(message->payload, &hello, sizeof(hello));
-	message->len = sizeof(hello);
-}
-
-static void make_mode(const struct port *port, struct message *message)
-{
-	struct mp_port_mode mode = { .max_channels = htole32(port->config.max_channels) };
-
-	message->header.event = htole16(MP_CONTROL_PORT_MODE);
-	message->header.value = htole16(port->config.gate.is_fixed ? MP_PORT_FIXED :
-								   MP_PORT_MULTI_OPEN);
-	memcpy(message->payload, &mode, sizeof(mode));
-	message->len = sizeof(mode);
-}
-
-static void make_name(const struct port *port, struct message *message)
-{
-	size_t len = strlen(port->config.gate.name);
-
-	message->len = len < sizeof(message->payload) ? len : sizeof(message->payload);
-	message->header.event = htole16(VIRTIO_CONSOLE_PORT_NAME);
-	message->header.value = htole16(1);
-	/* Without the NUL [virtio-1.2 5.3.6.2]. */
-	memcpy(message->payload, port->config.gate.name, message->len);
+	fill(message, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
 }
 
 /* The next message that is due for @port, which has one. */
 static void make_port_message(struct port *port, struct message *message)
 {
+	const struct device_port_config *config = &port->config;
+	const struct mp_port_mode mode = { .max_channels = htole32(config->max_channels) };
 	unsigned int due = port->due & -port->due;
 
 	port->due &= ~due;
-	message->header.id = htole32(port->id);
-	switch ((enum port_due)due) {
-	case PORT_DUE_MODE:
-		make_mode(port, message);
-		break;
-	case PORT_DUE_ADD:
-		message->header.event = htole16(VIRTIO_CONSOLE_PORT_ADD);
-		message->header.value = htole16(1);
-		break;
-	case PORT_DUE_NAME:
-		make_name(port, message);
-		break;
-	case PORT_DUE_OPEN:
-		message->header.event = htole16(VIRTIO_CONSOLE_PORT_OPEN);
-		message->header.value = htole16(classic_tell_open(port));
-		break;
-	}
-}
-
-static bool make_next(struct device *device, struct message *message)
-{
-	struct port *port = list_first(&device->due, struct port, due_link);
-
-	memset(message, 0, sizeof(*message));
-	if (device->life == LIFE_HELLO_DUE) {
-		device->life = LIFE_HELLO;
-		make_hello(device, message);
-		return true;
-	}
-	if (!port)
-		return false;
-	make_port_message(port, message);
 	if (!port->due)
 		list_del(&port->due_link);
-	return true;
+	switch ((enum port_due)due) {
+	case PORT_DUE_MODE:
+		fill(message, port->id, MP_CONTROL_PORT_MODE,
+		     config->gate.is_fixed ? MP_PORT_FIXED : MP_PORT_MULTI_OPEN, &mode,
+		     sizeof(mode));
+		break;
+	case PORT_DUE_ADD:
+		fill(message, port->id, VIRTIO_CONSOLE_PORT_ADD, 1, "", 0);
+		break;
+	case PORT_DUE_NAME:	/* without the NUL [virtio-1.2 5.3.6.2] */
+		fill(message, port->id, VIRTIO_CONSOLE_PORT_NAME, 1, config->gate.name,
+		     strlen(config->gate.name));
+		break;
+	case PORT_DUE_OPEN:
+		fill(message, port->id, VIRTIO_CONSOLE_PORT_OPEN, classic_tell_open(port), "", 0);
+		break;
+	}
 }
 
-/* The next buffer that a header fits into. Returns 1, 0 or -EPROTO. */
-static int take_buffer(struct queue *queue, struct ring_chain *chain)
+bool control_is_due(const struct device *device)
 {
-	int ret;
-
-	do {
-		ret = ring_take(queue->ring, chain);
-		if (ret == 0 && ring_want_kick(queue->ring, true))
-			ret = ring_take(queue->ring, chain);
-		if (ret <= 0)
-			return ret;
-		if (chain->writable_len >= sizeof(struct virtio_console_control))
-			return 1;
-		queue_give(queue, chain->head, 0);
-	} while (true);
+	return device->life == LIFE_HELLO_DUE || !list_is_empty(&device->due);
 }
 
-/* Returns 0 or -EPROTO. */
-static int send_next(struct device *device, struct queue *queue, const struct ring_chain *chain)
+int control_send(struct queue *queue, const struct ring_chain *chain)
 {
+	struct device *device = queue->device;
 	struct message message;
 	size_t len = 0;
 
-	if (make_next(device, &message)) {
+	if (!control_is_due(device))
+		return -EAGAIN;
+	if (chain->writable_len >= sizeof(message.header)) {
+		if (device->life == LIFE_HELLO_DUE)
+			make_hello(device, &message);
+		else
+			make_port_message(list_first(&device->due, struct port, due_link),
+					  &message);
 		len = sizeof(message.header) + message.len;
 		if (len > chain->writable_len)
 			len = chain->writable_len;
@@ -149,24 +116,7 @@ static int send_next(struct device *device, struct queue *queue, const struct ri
 		return queue_report_missing(queue, map_writable(chain),
 					    "a control message cannot be written");
 	queue_give(queue, chain->head, len);
-	return 0;
-}
-
-void control_send(struct device *device)
-{
-	struct queue *queue = &device->queues[MP_QUEUE_CONTROL_RX];
-	/* No request is being handled when an entry settles. */
-	struct ring_chain *chain = &queue->scratch->chain;
-	int ret;
-
-	while (queue->ring && !device->is_broken &&
-	       (device->life == LIFE_HELLO_DUE || !list_is_empty(&device->due))) {
-		ret = take_buffer(queue, chain);
-		if (!ret)
-			return;
-		if (ret < 0 || send_next(device, queue, chain) < 0)
-			state_break(device, "the control receive queue breaks the rules");
-	}
+	return 1;
 }
 
 /* --- From the driver ----------------------------------------------------- */
@@ -292,7 +242,13 @@ int control_receive(struct queue *queue)
 
 int control_take(struct queue *queue)
 {
-	int ret = ring_take(queue->ring, &queue->scratch->chain);
+	struct ring_chain *chain = &queue->scratch->chain;
+	int ret = ring_take(queue->ring, chain);
 
-	return ret > 0 ? control_receive(queue) : ret;
+	if (ret > 0)
+		ret = queue->kind == QUEUE_CONTROL_TX ? control_receive(queue) :
+							control_send(queue, chain);
+	if (ret == -EAGAIN)
+		ring_untake(queue->ring, chain->head);
+	return ret;
 }

@@ -5,12 +5,14 @@
 
 #include "device/queue.h"
 
-/* The queue_take of the control transmit queue: one message. */
+/* The queue_take of the control queues: one message. */
 int control_take(struct queue *queue);
 /* Deals with the message in @queue->scratch. Returns 1 or -EPROTO. */
 int control_receive(struct queue *queue);
-/* Sends what is due as far as there are buffers. */
-void control_send(struct device *device);
+/* Is there a message for the driver? */
+bool control_is_due(const struct device *device);
+/* Sends the message that is due in @chain. Returns 1, -EAGAIN (none is) or -EPROTO. */
+int control_send(struct queue *queue, const struct ring_chain *chain);
 /* Fills @hello with what this device has [protocol.md 3.1]. */
 void control_get_hello(const struct device *device, struct mp_hello *hello);
 

@@ -40,7 +40,8 @@ static void settle(struct core *core)
 	struct device *device = container_of(core, struct device, core);
 
 	take_down(device);
-	control_send(device);
+	if (control_is_due(device))
+		queue_serve(&device->queues[MP_QUEUE_CONTROL_RX]);
 	for (unsigned int id = 0; device->stats.owed && id < device->port_count; id++)
 		if (device->ports[id])
 			answer_events(device->ports[id]);

@@ -80,9 +80,10 @@ int fuse_take(struct queue *queue)
 	if (queue->kind == QUEUE_CONTROL_TX)
 		return control_receive(queue);
 	if (queue->kind == QUEUE_CONTROL_RX) {
-		/* Our driver's: for what there will be to say. */
-		ring_untake(queue->ring, chain->head);
-		return -EAGAIN;
+		ret = control_send(queue, chain);
+		if (ret == -EAGAIN)
+			ring_untake(queue->ring, chain->head);
+		return ret;
 	}
 	queue_give(queue, chain->head, 0);
 	return 1;

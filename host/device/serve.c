@@ -19,10 +19,11 @@ static void serve(struct queue *queue)
 
 	if (device_is_fuse(device))
 		queue_take_all(queue, NULL, fuse_take);
-	else if (queue->kind == QUEUE_CONTROL_TX)
+	else if (queue->kind == QUEUE_CONTROL_TX ||
+		 (queue->kind == QUEUE_CONTROL_RX && control_is_due(device)))
 		queue_take_all(queue, NULL, control_take);
-	else if (queue->kind == QUEUE_CONTROL_RX || !port || !port->is_ready)
-		return;		/* control: only taken from when there is something to say */
+	else if (!port || !port->is_ready)
+		return;
 	else if (device->life == LIFE_MULTI)
 		queue_take_all(queue, queue->kind == QUEUE_TX ? port->rx : port->tx, request_take);
 	else if (queue->kind == QUEUE_TX)
@@ -43,10 +44,8 @@ void serve_queue(struct work *work)
 /* May chains be taken from @queue now? */
 static bool is_live(const struct queue *queue)
 {
-	if (!queue_is_served(queue))
-		return false;
-	return queue->kind == QUEUE_CONTROL_TX || (queue->port && queue->port->is_ready &&
-						   queue->device->life == LIFE_MULTI);
+	return queue_is_served(queue) && queue->port->is_ready &&
+	       queue->device->life == LIFE_MULTI;
 }
 
 bool serve_look(struct device *device)
