@@ -84,8 +84,7 @@ static void end_current(struct port *port)
 	queue_defer(port->tx);
 }
 
-/* An ended open whose chains have all been taken. */
-void classic_retire(struct classic_open *open)
+static void retire(struct classic_open *open)
 {
 	struct classic_channel *channel = open->channel;
 
@@ -97,6 +96,16 @@ void classic_retire(struct classic_open *open)
 	channel->open = NULL;
 	close_at_offset(&channel->channel);	/* still connecting: reached() closes it */
 	classic_look(channel);
+}
+
+/* An empty ring has no chains of theirs: one that began again has lost them. */
+void classic_retire(struct port *port)
+{
+	struct classic_open *open;
+
+	while ((open = list_first(&port->classic.opens, struct classic_open, link)) &&
+	       open->is_ended && (!open->chains_left || !ring_waiting(port->tx->ring)))
+		retire(open);
 }
 
 /* --- Channels of opens --------------------------------------------------- */

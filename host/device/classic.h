@@ -43,13 +43,13 @@ struct classic_channel *classic_create_channel(struct classic_open *open);
 void classic_look(struct classic_channel *channel);
 /* The service of the current open ended or failed, or there is none. */
 void classic_lose_service(struct port *port);
-/* An ended open whose chains have all been taken; frees it. */
-void classic_retire(struct classic_open *open);
+/* Opens that have ended, and whose chains have all been taken, leave. */
+void classic_retire(struct port *port);
 
 /* --- classic_ring.c: the queues ------------------------------------------- */
 
-/* The queue_take of each of the two queues. */
-int classic_ring_take_tx(struct queue *queue);
-int classic_ring_take_rx(struct queue *queue);
+/* The queue_handle of each of the two queues; classic_retire() before a pass of transmit. */
+int classic_ring_send(struct queue *queue, const struct ring_chain *chain);
+int classic_ring_fill(struct queue *queue, const struct ring_chain *chain);
 
 #endif

@@ -146,17 +146,20 @@ static void lose_bytes(struct queue *queue, struct classic_open *open,
 		refuse_open(open, "its name cannot be read");
 }
 
-/* The chain is the oldest open's. */
-static void handle_chain(struct queue *queue, struct classic_open *open,
-			 const struct ring_chain *chain)
+int classic_ring_send(struct queue *queue, const struct ring_chain *chain)
 {
-	uint64_t *skip = &open->port->classic.tx_skip;
+	struct classic *classic = &queue->port->classic;
+	struct classic_open *open = list_first(&classic->opens, struct classic_open, link);
 	struct iovec *iov = queue->scratch->iov;
-	bool is_counted = open->is_ended;	/* else its end, if now, does not see this chain */
 	size_t done = 0, size;
-	int count = map_range(queue->ring->mem, map_readable(chain), *skip, UINT64_MAX, iov,
-			      CHAIN_IOVS);
+	bool is_counted;		/* else its end, if now, does not see this chain */
+	int count;
 
+	if (!open || !may_take(open))
+		return -EAGAIN;
+	is_counted = open->is_ended;
+	count = map_range(queue->ring->mem, map_readable(chain), classic->tx_skip, UINT64_MAX,
+			  iov, CHAIN_IOVS);
 	if (count < 0) {
 		lose_bytes(queue, open, chain);
 		count = 0;
@@ -169,69 +172,19 @@ static void handle_chain(struct queue *queue, struct classic_open *open,
 	else
 		done = take_name(open, iov, count);
 	if (done < size) {
-		*skip += done;
+		classic->tx_skip += done;
 		ring_untake(queue->ring, chain->head);
-		return;
+		return 1;
 	}
-	*skip = 0;
+	classic->tx_skip = 0;
 	queue_give(queue, chain->head, 0);
 	if (is_counted)
 		open->chains_left--;
-}
-
-int classic_ring_take_tx(struct queue *queue)
-{
-	struct ring_chain *chain = &queue->scratch->chain;
-	struct list *opens = &queue->port->classic.opens;
-	struct classic_open *open = list_first(opens, struct classic_open, link);
-	int ret;
-
-	if (open && open->is_ended && !open->chains_left) {
-		classic_retire(open);
-		return 1;
-	}
-	if (!open || !may_take(open))
-		return -EAGAIN;
-	ret = ring_take(queue->ring, chain);
-	if (ret > 0)
-		handle_chain(queue, open, chain);
-	if (ret || !open->is_ended)
-		return ret;
-	open->chains_left = 0;	/* the ring began again */
+	classic_retire(queue->port);
 	return 1;
 }
 
 /* --- Receive: to the guest ------------------------------------------------- */
-
-/* Reads once into the chain, which comes back only with bytes. Returns 1 or -EPROTO. */
-static int fill_chain(struct queue *queue, struct classic_channel *channel,
-		      const struct ring_chain *chain)
-{
-	struct bytes bytes = { .iov = queue->scratch->iov, .is_once = true };
-	int count = map_range(queue->ring->mem, map_writable(chain), 0, UINT64_MAX, bytes.iov,
-			      CHAIN_IOVS);
-	enum moved result;
-
-	if (count <= 0)
-		return queue_report_missing(queue, map_writable(chain),
-					    "a receive buffer cannot be written");
-	/* A chain may name the same memory again and again: more bytes than a u32 can count. */
-	bytes.count = iov_clip(bytes.iov, count, CHAIN_BYTES);
-	result = transfer_read(&channel->channel, &bytes);
-	if (result == MOVED_ALL) {
-		queue_give(queue, chain->head, bytes.moved);
-		return 1;
-	}
-	ring_untake(queue->ring, chain->head);
-	if (result == MOVED_FAULT) {
-		mem_guard_probe(bytes.iov, bytes.count);
-		return -EPROTO;		/* the driver's own memory, and it cannot be told */
-	}
-	if (result == MOVED_END)
-		classic_lose_service(channel->port);
-	classic_look(channel);
-	return 1;
-}
 
 /* The channel whose bytes the guest may read now, or NULL. */
 static struct classic_channel *reading_channel(const struct port *port)
@@ -248,14 +201,34 @@ static struct classic_channel *reading_channel(const struct port *port)
 	return channel;
 }
 
-int classic_ring_take_rx(struct queue *queue)
+/* Reads once into the chain, which comes back only with bytes. */
+int classic_ring_fill(struct queue *queue, const struct ring_chain *chain)
 {
-	struct ring_chain *chain = &queue->scratch->chain;
+	struct bytes bytes = { .iov = queue->scratch->iov, .is_once = true };
 	struct classic_channel *channel = reading_channel(queue->port);
-	int ret;
+	enum moved result;
+	int count;
 
 	if (!channel)
 		return -EAGAIN;
-	ret = ring_take(queue->ring, chain);
-	return ret > 0 ? fill_chain(queue, channel, chain) : ret;
+	count = map_range(queue->ring->mem, map_writable(chain), 0, UINT64_MAX, bytes.iov,
+			  CHAIN_IOVS);
+	if (count <= 0)
+		return queue_report_missing(queue, map_writable(chain),
+					    "a receive buffer cannot be written");
+	/* A chain may name the same memory again and again: more bytes than a u32 can count. */
+	bytes.count = iov_clip(bytes.iov, count, CHAIN_BYTES);
+	result = transfer_read(&channel->channel, &bytes);
+	if (result == MOVED_ALL) {
+		queue_give(queue, chain->head, bytes.moved);
+		return 1;
+	}
+	if (result == MOVED_FAULT) {
+		mem_guard_probe(bytes.iov, bytes.count);
+		return -EPROTO;		/* the driver's own memory, and it cannot be told */
+	}
+	if (result == MOVED_END)
+		classic_lose_service(channel->port);
+	classic_look(channel);
+	return -EAGAIN;
 }

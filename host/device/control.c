@@ -202,9 +202,8 @@ static void receive_port_message(struct device *device, uint32_t id, uint16_t ev
 		classic_set_guest_open(port, value);
 }
 
-int control_receive(struct queue *queue)
+int control_receive(struct queue *queue, const struct ring_chain *chain)
 {
-	const struct ring_chain *chain = &queue->scratch->chain;
 	struct device *device = queue->device;
 	struct {
 		struct virtio_console_control header;
@@ -238,17 +237,4 @@ int control_receive(struct queue *queue)
 				     le16toh(message.header.value));
 	}
 	return 1;
-}
-
-int control_take(struct queue *queue)
-{
-	struct ring_chain *chain = &queue->scratch->chain;
-	int ret = ring_take(queue->ring, chain);
-
-	if (ret > 0)
-		ret = queue->kind == QUEUE_CONTROL_TX ? control_receive(queue) :
-							control_send(queue, chain);
-	if (ret == -EAGAIN)
-		ring_untake(queue->ring, chain->head);
-	return ret;
 }

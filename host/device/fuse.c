@@ -63,28 +63,14 @@ static int answer_request(struct queue *queue, const struct ring_chain *chain)
 	return 1;
 }
 
-int fuse_take(struct queue *queue)
+int fuse_handle(struct queue *queue, const struct ring_chain *chain)
 {
-	struct ring_chain *chain = &queue->scratch->chain;
-	int ret;
-
-	if (!device_is_fuse(queue->device)) {
-		queue_defer(queue);	/* HELLO has come: the rest is no file system's */
-		return -EAGAIN;
-	}
-	ret = ring_take(queue->ring, chain);
-	if (ret <= 0)
-		return ret;
 	if (chain->readable_len >= sizeof(struct fuse_in_header))
 		return answer_request(queue, chain);
 	if (queue->kind == QUEUE_CONTROL_TX)
-		return control_receive(queue);
-	if (queue->kind == QUEUE_CONTROL_RX) {
-		ret = control_send(queue, chain);
-		if (ret == -EAGAIN)
-			ring_untake(queue->ring, chain->head);
-		return ret;
-	}
+		return control_receive(queue, chain);
+	if (queue->kind == QUEUE_CONTROL_RX)
+		return control_send(queue, chain);
 	queue_give(queue, chain->head, 0);
 	return 1;
 }

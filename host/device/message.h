@@ -73,8 +73,8 @@ void bytes_changed(struct channel *ch);
 
 /* --- request.c: requests of a port's queues [protocol.md 5, 6] ------------ */
 
-/* The queue_take of a port's queues: one request, or event buffer. */
-int request_take(struct queue *queue);
+/* The queue_handle of a port's queues: a request, or event buffer. */
+int request_handle(struct queue *queue, const struct ring_chain *chain);
 /* No chain of the receive queue goes first any more: the queue stops, or the port. */
 void request_forget_first(struct port *port);
 

@@ -134,14 +134,26 @@ int queue_report_missing(const struct queue *queue, struct segments part, const 
 	return -EPROTO;
 }
 
+int queue_take(struct queue *queue, queue_handle *handle)
+{
+	struct ring_chain *chain = &queue->scratch->chain;
+	int ret = ring_take(queue->ring, chain);
+
+	if (ret > 0)
+		ret = handle(queue, chain);
+	if (ret == -EAGAIN)
+		ring_untake(queue->ring, chain->head);
+	return ret;
+}
+
 /* Until @queue is empty (true), or is to go on later, or the device broke. */
-static bool take_some(struct queue *queue, queue_take *take, unsigned int *chains)
+static bool take_some(struct queue *queue, queue_handle *handle, unsigned int *chains)
 {
 	struct device *device = queue->device;
 	uint64_t published = core_moved(&device->core);
 
 	while (has_budget(queue, chains)) {
-		int ret = take(queue);
+		int ret = queue_take(queue, handle);
 
 		if (ret == -EPROTO && queue->ring->has_missing)
 			report_missing(device, queue->ring->missing, "a request cannot be read");
@@ -168,7 +180,7 @@ static void stop_kicks(struct queue *queue, bool stays_warm)
 }
 
 /* A kick is expensive, and what was put into the other queue in the same time needs none. */
-void queue_take_all(struct queue *first, struct queue *second, queue_take *take)
+void queue_take_all(struct queue *first, struct queue *second, queue_handle *handle)
 {
 	struct device *device = first->device;
 	struct queue *queues[] = { first, second };
@@ -184,7 +196,7 @@ void queue_take_all(struct queue *first, struct queue *second, queue_take *take)
 				stop_kicks(queues[i], stays_warm);
 		for (int i = 0; i < 2; i++)
 			if (queues[i] && queue_is_served(queues[i]))
-				is_empty[i] = take_some(queues[i], take, &chains[i]);
+				is_empty[i] = take_some(queues[i], handle, &chains[i]);
 		if (device->is_broken || stays_warm)
 			return;
 		again = false;

@@ -27,10 +27,10 @@ static inline bool queue_is_served(const struct queue *queue)
 }
 
 /*
- * Takes one chain and deals with it. Returns 1, 0 (none), -EPROTO (the driver broke a rule) or
- * -EAGAIN: not now. The queue is then pending, or what the function waits for serves it again.
+ * Deals with a chain that was taken. Returns 1, -EPROTO (the driver broke a rule) or -EAGAIN: not
+ * now. The queue is then pending, or what the function waits for serves it again.
  */
-typedef int queue_take(struct queue *queue);
+typedef int queue_handle(struct queue *queue, const struct ring_chain *chain);
 
 /* @run serves the queue. */
 void queue_init(struct queue *queue, struct device *device, unsigned int index,
@@ -45,7 +45,9 @@ void queue_defer(struct queue *queue);
  * Takes chains of @first, and of @second (or NULL) along with it, within bounds. An empty queue
  * wants kicks when this returns, unless it is warm; one that is pending, or waits, does not.
  */
-void queue_take_all(struct queue *first, struct queue *second, queue_take *take);
+void queue_take_all(struct queue *first, struct queue *second, queue_handle *handle);
+/* One chain. Returns what @handle does, or 0: there is none. */
+int queue_take(struct queue *queue, queue_handle *handle);
 /*
  * Has this pass, a call of queue_take_all(), moved enough, or lasted long enough? To be asked for
  * each chain.

@@ -132,7 +132,7 @@ static bool take_receive_queue(struct port *port)
 		ret = ring_waiting(port->rx->ring);
 	port->rx_first = ret > 0 ? ret : 0;
 	while (port->rx_first) {
-		ret = request_take(port->rx);	/* counts it */
+		ret = queue_take(port->rx, request_handle);	/* counts it */
 		if (ret <= 0)
 			break;
 		if (port->rx_first && queue_is_spent(port->rx))
@@ -181,23 +181,22 @@ static int act(struct request *request)
 
 /* --- Take and answer ----------------------------------------------------- */
 
-static bool is_event_buffer(const struct queue *queue)
+static bool is_event_buffer(const struct queue *queue, const struct ring_chain *chain)
 {
-	const struct ring_chain *chain = &queue->scratch->chain;
-
 	return queue->kind == QUEUE_RX && !chain->readable &&
 	       chain->writable_len == sizeof(struct mp_event);
 }
 
-/* Deals with the chain that was taken. Returns 0, -EAGAIN (nothing was done) or -EPROTO. */
-static int handle(struct queue *queue)
+int request_handle(struct queue *queue, const struct ring_chain *chain)
 {
 	struct request request;
 	int status;
 
-	if (is_event_buffer(queue)) {
-		port_keep_event(queue->port, &queue->scratch->chain);
-		return 0;
+	if (queue->kind == QUEUE_RX && queue->port->rx_first)
+		queue->port->rx_first--;
+	if (is_event_buffer(queue, chain)) {
+		port_keep_event(queue->port, chain);
+		return 1;
 	}
 	status = message_get(&request, queue);
 	if (status < 0)
@@ -206,27 +205,12 @@ static int handle(struct queue *queue)
 		status = act(&request);
 	else
 		request.slot = find_slot(&request);
-	if (status == -EAGAIN)
+	if (status == -EAGAIN) {
+		queue_defer(queue);
 		return status;
+	}
 	queue->device->stats.requests++;
 	if (status != -EINPROGRESS)
 		answer_request(&request, status);
-	return 0;
-}
-
-int request_take(struct queue *queue)
-{
-	struct ring_chain *chain = &queue->scratch->chain;
-	int ret = ring_take(queue->ring, chain);
-
-	if (ret <= 0)
-		return ret;
-	if (queue->kind == QUEUE_RX && queue->port->rx_first)
-		queue->port->rx_first--;
-	ret = handle(queue);
-	if (ret == -EAGAIN) {
-		ring_untake(queue->ring, chain->head);
-		queue_defer(queue);
-	}
-	return ret < 0 ? ret : 1;
+	return 1;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * What a queue is for changes with the life of the driver: requests of a file system, messages,
- * requests, bytes of a classic port. It is decided here, each time a queue is served.
+ * requests, bytes of a classic port. It is decided here, for each chain.
  *
  * Warm queues are those that were served and want no kicks, because the owner looks at them before
  * it sleeps. They are no work: there may be nothing in them.
@@ -12,33 +12,39 @@
 #include "device/port.h"
 #include "device/serve.h"
 
-static void serve(struct queue *queue)
+static int handle(struct queue *queue, const struct ring_chain *chain)
 {
-	struct port *port = queue->port;
 	struct device *device = queue->device;
 
 	if (device_is_fuse(device))
-		queue_take_all(queue, NULL, fuse_take);
-	else if (queue->kind == QUEUE_CONTROL_TX ||
-		 (queue->kind == QUEUE_CONTROL_RX && control_is_due(device)))
-		queue_take_all(queue, NULL, control_take);
-	else if (!port || !port->is_ready)
-		return;
-	else if (device->life == LIFE_MULTI)
-		queue_take_all(queue, queue->kind == QUEUE_TX ? port->rx : port->tx, request_take);
-	else if (queue->kind == QUEUE_TX)
-		queue_take_all(queue, NULL, classic_ring_take_tx);
-	else
-		queue_take_all(queue, NULL, classic_ring_take_rx);
+		return fuse_handle(queue, chain);
+	if (queue->kind == QUEUE_CONTROL_TX)
+		return control_receive(queue, chain);
+	if (queue->kind == QUEUE_CONTROL_RX)
+		return control_send(queue, chain);
+	if (device->life == LIFE_MULTI)
+		return request_handle(queue, chain);
+	return queue->kind == QUEUE_TX ? classic_ring_send(queue, chain) :
+					 classic_ring_fill(queue, chain);
 }
 
 void serve_queue(struct work *work)
 {
-	struct queue *queue = container_of(work, struct queue, work);
+	struct queue *queue = container_of(work, struct queue, work), *second = NULL;
+	struct device *device = queue->device;
+	struct port *port = queue->port;
 
-	if (!queue->ring || queue->device->is_broken)
+	if (!queue->ring || device->is_broken)
 		return;
-	serve(queue);
+	if (queue->kind < QUEUE_CONTROL_RX && !device_is_fuse(device)) {
+		if (!port || !port->is_ready)
+			return;		/* left alone [protocol.md 3.3] */
+		if (device->life == LIFE_MULTI)
+			second = queue->kind == QUEUE_TX ? port->rx : port->tx;
+		else if (queue->kind == QUEUE_TX)
+			classic_retire(port);
+	}
+	queue_take_all(queue, second, handle);
 }
 
 /* May chains be taken from @queue now? */

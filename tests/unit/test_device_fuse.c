@@ -116,6 +116,20 @@ static void manyport_behind_hello(void **state)
 	expect_refused(1);
 }
 
+/* What a chain is for is decided when it is taken, not when its queue is served. */
+static void a_request_behind_a_goodbye(void **state)
+{
+	const struct virtio_console_control bye = { .event = htole16(MP_CONTROL_BYE) };
+	struct fake_request *r;
+
+	(void)state;
+	world_boot(8);
+	r = fake_bytes(driver, MP_QUEUE_CONTROL_TX, &bye, sizeof(bye));
+	expect_refused(MP_QUEUE_CONTROL_TX);
+	assert_true(r->done);
+	fake_drop(driver, r);
+}
+
 /* The guest dies, and the next has a driver of file systems, which starts two queues only. */
 static void a_life_without_a_goodbye(void **state)
 {
@@ -141,7 +155,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(features), TEST(file_systems_are_refused), TEST(who_asks_is_told),
-		TEST(manyport_behind_hello), TEST(a_life_without_a_goodbye),
+		TEST(manyport_behind_hello),
+		TEST(a_request_behind_a_goodbye), TEST(a_life_without_a_goodbye),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
