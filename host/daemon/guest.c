@@ -92,7 +92,7 @@ static void run_device(struct loop_task *task)
 static bool look_at_device(struct loop_poller *poller)
 {
 	struct guest *guest = container_of(poller, struct guest, poller);
-	bool found = device_look(guest->device);
+	bool found = device_look(guest->device, false);
 
 	if (found)
 		session_check(guest->session);
@@ -102,7 +102,7 @@ static bool look_at_device(struct loop_poller *poller)
 static bool rest_device(struct loop_poller *poller)
 {
 	struct guest *guest = container_of(poller, struct guest, poller);
-	bool found = device_rest(guest->device);
+	bool found = device_look(guest->device, true);
 
 	if (found)
 		session_check(guest->session);

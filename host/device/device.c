@@ -9,12 +9,12 @@
 
 #include <linux/virtio_console.h>
 
+#include "device/classic.h"
 #include "device/control.h"
 #include "device/device.h"
 #include "device/life.h"
 #include "device/message.h"
 #include "device/port.h"
-#include "device/serve.h"
 
 #define VERSION_1	(UINT64_C(1) << 32)
 #define RING_FEATURES	(UINT64_C(1) << 28 | UINT64_C(1) << 29 | VERSION_1)
@@ -52,6 +52,47 @@ static void settle(struct core *core)
 	if (mem_guard_is_tripped())
 		device->env.core.wake(device->env.core.context);
 	core_settle(core);
+}
+
+/* --- Chains ---------------------------------------------------------------- */
+
+/*
+ * What a queue is for changes with the life of the driver: requests of a file system, messages,
+ * requests, bytes of a classic port. It is decided here, for each chain.
+ */
+static int handle(struct queue *queue, const struct ring_chain *chain)
+{
+	struct device *device = queue->device;
+
+	if (device_is_fuse(device))
+		return fuse_handle(queue, chain);
+	if (queue->kind == QUEUE_CONTROL_TX)
+		return control_receive(queue, chain);
+	if (queue->kind == QUEUE_CONTROL_RX)
+		return control_send(queue, chain);
+	if (device->life == LIFE_MULTI)
+		return request_handle(queue, chain);
+	return queue->kind == QUEUE_TX ? classic_ring_send(queue, chain) :
+					 classic_ring_fill(queue, chain);
+}
+
+static void serve_queue(struct work *work)
+{
+	struct queue *queue = container_of(work, struct queue, work), *second = NULL;
+	struct device *device = queue->device;
+	struct port *port = queue->port;
+
+	if (!queue->ring || device->is_broken)
+		return;
+	if (queue->kind < QUEUE_CONTROL_RX && !device_is_fuse(device)) {
+		if (!port || !port->is_ready)
+			return;		/* left alone [protocol.md 3.3] */
+		if (device->life == LIFE_MULTI)
+			second = queue->kind == QUEUE_TX ? port->rx : port->tx;
+		else if (queue->kind == QUEUE_TX)
+			classic_retire(port);
+	}
+	queue_take_all(queue, second, handle);
 }
 
 /* --- Life ---------------------------------------------------------------- */
@@ -262,22 +303,41 @@ void device_tick(struct device *device)
 	core_tick(&device->core);
 }
 
-bool device_look(struct device *device)
+/* May requests be taken from @queue, which is warm, now? */
+static bool is_live(const struct queue *queue)
 {
-	bool found = serve_look(device);
+	const struct device *device = queue->device;
 
-	if (found)
-		settle(&device->core);
-	return found;
+	return queue_is_served(queue) && queue->port->is_ready && device->life == LIFE_MULTI &&
+	       !device->is_broken;
 }
 
-bool device_rest(struct device *device)
+/*
+ * Warm queues are those that were served and want no kicks, because the owner looks at them before
+ * it sleeps. They are no work: there may be nothing in them.
+ */
+bool device_look(struct device *device, bool rest)
 {
-	bool found = serve_rest(device);
+	struct list *link, *next;
 
-	if (found)
+	list_for_each_safe(link, next, &device->warm) {
+		struct queue *queue = list_entry(link, struct queue, warm);
+		bool has_chains = rest ? ring_want_kick(queue->ring, true) :
+					 ring_waiting(queue->ring) != 0;
+
+		if (rest)
+			list_del(link);
+		if (!has_chains || !is_live(queue))
+			continue;
+		if (!rest) {
+			list_del(link);		/* the others come first next time */
+			list_add_tail(&device->warm, link);
+		}
+		queue_serve(queue);
 		settle(&device->core);
-	return found;
+		return true;		/* the list may be another one now */
+	}
+	return false;
 }
 
 bool device_is_broken(const struct device *device)

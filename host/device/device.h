@@ -50,12 +50,11 @@ void device_kick(struct device *device, unsigned int queue);
 
 /*
  * For an owner that looks at the rings before it sleeps (is_polled): a queue
- * that was served wants no kicks until device_rest(). Both return true when there were
- * chains, which have been dealt with; after a device_rest() that returns false each queue is
- * kicked for again.
+ * that was served wants no kicks until device_look() is told that the owner is going to @rest.
+ * Returns true when there were chains in one, which have been dealt with; after a rest that
+ * returns false each queue is kicked for again.
  */
-bool device_look(struct device *device);
-bool device_rest(struct device *device);
+bool device_look(struct device *device, bool rest);
 
 /* Does what was deferred by env->wake(). */
 void device_run(struct device *device);

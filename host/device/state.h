@@ -13,8 +13,7 @@
  *	classic, classic_ring	a port under a driver without MULTI_OPEN
  *	life		the end of a port, of a life
  *	control, fuse	messages of the control queues; a virtio-fs device before HELLO
- *	serve		which of these a queue is for
- *	device		what the owner calls; the end of each entry
+ *	device		what the owner calls; which of these a chain is for; the end of each entry
  *
  * Each entry, device_*() or a call of the core, ends in settle() in device.c, which sends what is
  * due: control messages, events, used entries, calls. So no code inside publishes or calls, and
@@ -66,7 +65,7 @@ struct device {
 	bool is_broken, is_down;	/* is_down: and what it held has been let go */
 	struct list due;		/* ports with control messages */
 	struct list dirty;		/* queues to publish */
-	struct list warm;		/* queues without kicks, that serve_look() looks at */
+	struct list warm;		/* queues without kicks, that device_look() looks at */
 	uint64_t moved_before;		/* payload bytes, at the begin of the pass */
 	struct log_limit missing;
 	struct device_stats stats;	/* the core counts its own */

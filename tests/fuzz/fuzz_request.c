@@ -169,8 +169,8 @@ static void kick(unsigned int queue)
 {
 	if (!is_polled || next() & 1)
 		device_kick(device, queue);
-	else if (!device_look(device))
-		device_rest(device);
+	else if (!device_look(device, false))
+		device_look(device, true);
 }
 
 static void read_config(void)
