@@ -94,8 +94,7 @@ struct channel {
 	struct mp_stream *stream;
 	struct mp_service *service;	/* admitted to, in core->live; release() is due */
 	const char *service_name;	/* NULL: unknown */
-	struct inflow in;
-	struct outflow out;
+	struct half in, out;
 	struct work work;		/* discarding; or the record is to be freed */
 	struct timer timer;		/* of the phase; one at most */
 	struct closing closing;

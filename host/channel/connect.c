@@ -221,7 +221,7 @@ static void peer_readable(struct mp_peer *peer)
 {
 	struct channel *ch = peer_channel(peer);
 
-	stream_readable(&ch->in);	/* also before connected(): then IN is set from the start */
+	stream_ready(&ch->in);	/* also before connected(): then IN is set from the start */
 	close_advance(ch);
 	report(ch);
 }
@@ -230,7 +230,7 @@ static void peer_writable(struct mp_peer *peer)
 {
 	struct channel *ch = peer_channel(peer);
 
-	stream_writable(&ch->out);
+	stream_ready(&ch->out);
 	report(ch);
 }
 

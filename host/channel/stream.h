@@ -12,23 +12,16 @@
 
 #include <manyport/service.h>
 
-/* From the service. */
-struct inflow {
-	uint64_t offset;		/* of the next byte */
-	bool is_armed;			/* the stream owes readable() */
-	bool has_ended;			/* as the guest sees it */
-	bool has_hung_up;		/* the service says that no more comes; some may wait */
-	bool is_drained;		/* the service has ended */
-};
-
 #define OFFSET_NONE UINT64_MAX		/* no final offset yet */
 
-/* To the service. */
-struct outflow {
-	uint64_t offset;
-	uint64_t final;			/* where it ends, or OFFSET_NONE */
-	bool is_armed;			/* the stream owes writable() */
-	bool has_ended;			/* the service takes no more */
+/* In is from the service, out is to it. */
+struct half {
+	uint64_t offset;		/* of the next byte */
+	uint64_t final;			/* out: where it ends, or OFFSET_NONE */
+	bool is_armed;			/* the stream owes readable(), or writable() */
+	bool has_ended;			/* in: as the guest sees it; out: no more is taken */
+	bool has_hung_up;		/* in: the service says that no more comes; some may wait */
+	bool is_drained;		/* in: the service has ended */
 };
 
 enum moved {
@@ -48,22 +41,24 @@ struct bytes {
 };
 
 /* A stream begins: IN is armed, and the stream knows it; OUT is set [protocol.md 7.2]. */
-void stream_begin(struct inflow *in, struct outflow *out);
+void stream_begin(struct half *in, struct half *out);
 
-/* Until all is moved or the stream says why not. MOVED_ALL with is_once: some bytes were moved. */
-enum moved stream_read(struct mp_stream *stream, struct inflow *in, struct bytes *bytes);
-enum moved stream_write(struct mp_stream *stream, struct outflow *out, struct bytes *bytes);
+/*
+ * Until all is moved or the stream says why not; it is not asked after an end, nor while it owes a
+ * call. MOVED_ALL with is_once: some bytes were moved.
+ */
+enum moved stream_read(struct mp_stream *stream, struct half *in, struct bytes *bytes);
+enum moved stream_write(struct mp_stream *stream, struct half *out, struct bytes *bytes);
 /* Reads @len bytes at most that nothing else wants; returns MOVED_ALL and how many in *@len. */
-enum moved stream_discard(struct mp_stream *stream, struct inflow *in, void *buf, uint32_t *len);
+enum moved stream_discard(struct mp_stream *stream, struct half *in, void *buf, uint32_t *len);
 
 /* The out half ends at @final, now or when stream_write() gets there. OFFSET_NONE: unknown yet. */
-void stream_end_at(struct mp_stream *stream, struct outflow *out, uint64_t final);
+void stream_end_at(struct mp_stream *stream, struct half *out, uint64_t final);
 /* The guest reads no more. */
-void stream_end_in(struct mp_stream *stream, struct inflow *in);
+void stream_end_in(struct mp_stream *stream, struct half *in);
 
 /* What the stream reports. @how: MP_SHUT_*. */
-void stream_readable(struct inflow *in);
-void stream_writable(struct outflow *out);
-void stream_hung_up(struct inflow *in, struct outflow *out, uint16_t how);
+void stream_ready(struct half *half);
+void stream_hung_up(struct half *in, struct half *out, uint16_t how);
 
 #endif

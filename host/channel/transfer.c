@@ -5,13 +5,8 @@
 enum moved transfer_read(struct channel *ch, struct bytes *bytes)
 {
 	const uint64_t before = bytes->moved;
-	enum moved result;
+	enum moved result = stream_read(ch->stream, &ch->in, bytes);
 
-	if (ch->in.has_ended)
-		return MOVED_END;
-	if (ch->in.is_armed)
-		return MOVED_EMPTY;
-	result = stream_read(ch->stream, &ch->in, bytes);
 	ch->core->stats.bytes_in += bytes->moved - before;
 	if (result == MOVED_FAILED)
 		close_fail(ch);
@@ -21,13 +16,8 @@ enum moved transfer_read(struct channel *ch, struct bytes *bytes)
 enum moved transfer_write(struct channel *ch, struct bytes *bytes)
 {
 	const uint64_t before = bytes->moved;
-	enum moved result;
+	enum moved result = stream_write(ch->stream, &ch->out, bytes);
 
-	if (ch->out.has_ended)
-		return MOVED_END;
-	if (ch->out.is_armed)
-		return MOVED_EMPTY;
-	result = stream_write(ch->stream, &ch->out, bytes);
 	ch->core->stats.bytes_out += bytes->moved - before;
 	if (bytes->moved != before && ch->phase == CHANNEL_CLOSING)
 		close_took(ch);

@@ -9,7 +9,7 @@
 int control_receive(struct queue *queue, const struct ring_chain *chain);
 /* Is there a message for the driver? */
 bool control_is_due(const struct device *device);
-/* The queue_handle of the control receive queue: sends the message that is due; -EAGAIN: none is. */
+/* The queue_handle of the control receive queue: sends the message that is due, if one is. */
 int control_send(struct queue *queue, const struct ring_chain *chain);
 /* Fills @hello with what this device has [protocol.md 3.1]. */
 void control_get_hello(const struct device *device, struct mp_hello *hello);
