@@ -62,12 +62,6 @@ void channel_drop(struct channel *ch)
 	ch->core->stats.channels--;
 }
 
-void channel_start_timer(struct channel *ch, void (*expired)(struct timer *timer), uint32_t ms)
-{
-	ch->timer.expired = expired;
-	core_start_timer(ch->core, &ch->timer, ms);
-}
-
 /* --- A stream that outlives its channel ---------------------------------- */
 
 static void place_left(const struct mp_place *place)

@@ -182,8 +182,6 @@ void channel_become(struct channel *ch, enum channel_phase phase, uint16_t cause
 void channel_end_stream(struct channel *ch, enum mp_end how);
 /* The place that it had in the limits is free again. */
 void channel_release(struct channel *ch);
-/* The limit of the phase begins; core_make_timers() has made the list for @ms. */
-void channel_start_timer(struct channel *ch, void (*expired)(struct timer *timer), uint32_t ms);
 
 /*
  * The kinds of lines about a channel. Each kind has a limit of its own for each service: noise with

@@ -77,7 +77,8 @@ static void start_timer(struct channel *ch)
 {
 	uint32_t limit = limit_ms(ch);
 
-	channel_start_timer(ch, expired, ch->stream->ops->backlog ? look_ms(limit) : limit);
+	core_start_timer(ch->core, &ch->timer, ch->stream->ops->backlog ? look_ms(limit) : limit,
+			 expired);
 }
 
 /* The limit counts from now. */

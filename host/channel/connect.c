@@ -62,7 +62,7 @@ void connect_later(struct channel *ch)
 {
 	channel_end_stream(ch, MP_END_ABORT);
 	channel_become(ch, CHANNEL_CONNECTING, MP_REASON_NONE);
-	channel_start_timer(ch, retry, CORE_RETRY_MS);
+	core_start_timer(ch->core, &ch->timer, CORE_RETRY_MS, retry);
 }
 
 /* The service is not there. A fixed gate waits for it [protocol.md 4.6]. */
@@ -108,7 +108,7 @@ static void open_stream(struct channel *ch, struct mp_service *service,
 	else if (ret > 0)
 		reached(ch);
 	else if (!ch->gate->is_fixed)
-		channel_start_timer(ch, give_up, ch->core->config.connect_ms);
+		core_start_timer(ch->core, &ch->timer, ch->core->config.connect_ms, give_up);
 }
 
 /* Asks the policy, unless it has said yes before: a fixed gate tries more than once. */

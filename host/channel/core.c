@@ -171,13 +171,15 @@ bool core_make_timers(struct core *core, uint32_t ms)
 	return true;
 }
 
-void core_start_timer(struct core *core, struct timer *timer, uint32_t ms)
+void core_start_timer(struct core *core, struct timer *timer, uint32_t ms,
+		      void (*expired)(struct timer *timer))
 {
 	struct timer_list *timers = find_timers(core, ms);
 	bool is_first = list_is_empty(&timers->timers);
 
 	list_del(&timer->link);
 	timer->deadline = core_now(core) + ms;
+	timer->expired = expired;
 	list_add_tail(&timers->timers, &timer->link);
 	if (is_first)
 		core->env.rearm(core->env.context);

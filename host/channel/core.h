@@ -140,8 +140,9 @@ uint32_t *core_may_discard(struct core *core);
 
 /* Makes the list for limits of @ms, which core_start_timer() needs. False without memory. */
 bool core_make_timers(struct core *core, uint32_t ms);
-/* (Re)starts @timer. */
-void core_start_timer(struct core *core, struct timer *timer, uint32_t ms);
+/* (Re)starts @timer, which calls @expired. */
+void core_start_timer(struct core *core, struct timer *timer, uint32_t ms,
+		      void (*expired)(struct timer *timer));
 
 /* What the owner calls; each settles. */
 void core_run(struct core *core);
