@@ -111,12 +111,6 @@ static inline uint64_t core_moved(const struct core *core)
 	return core->stats.bytes_in + core->stats.bytes_out;
 }
 
-/* An open was refused that has no channel yet. */
-static inline void core_count_refused(struct core *core)
-{
-	core->stats.refused++;
-}
-
 static inline void work_init(struct work *work, void (*run)(struct work *work))
 {
 	list_init(&work->link);

@@ -22,7 +22,7 @@ static void refuse_open(struct classic_open *open, const char *why)
 
 	log_limited_here(LOG_LEVEL_WARNING, "%s: port %s: refused: %s",
 		    port->device->config.core.guest, port->config.gate.name, why);
-	core_count_refused(&port->device->core);
+	port->device->core.stats.refused++;
 	open->is_discarding = true;
 	if (open == port->classic.current)
 		classic_lose_service(port);

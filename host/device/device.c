@@ -274,7 +274,7 @@ void device_ring_stop(struct device *device, unsigned int queue)
 		life_return_held(q->port);
 	settle(&device->core);
 	if (q->port)
-		request_forget_first(q->port);
+		q->port->rx_first = 0;
 	queue_stop(q);
 }
 

@@ -26,7 +26,7 @@ void life_reset_port(struct port *port, enum mp_end how)
 		free(list_entry(link, struct held, link));
 	list_del(&port->due_link);
 	port->due = 0;
-	request_forget_first(port);
+	port->rx_first = 0;
 	port->is_ready = false;
 }
 

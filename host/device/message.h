@@ -75,7 +75,5 @@ void bytes_changed(struct channel *ch);
 
 /* The queue_handle of a port's queues: a request, or event buffer. */
 int request_handle(struct queue *queue, const struct ring_chain *chain);
-/* No chain of the receive queue goes first any more: the queue stops, or the port. */
-void request_forget_first(struct port *port);
 
 #endif

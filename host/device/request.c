@@ -144,11 +144,6 @@ static bool take_receive_queue(struct port *port)
 	return true;
 }
 
-void request_forget_first(struct port *port)
-{
-	port->rx_first = 0;
-}
-
 /* All but CONNECT need their channel. Returns a status, -EINPROGRESS or -EAGAIN (not now). */
 static int act(struct request *request)
 {
