@@ -27,15 +27,9 @@
 
 static void set_host_open(struct port *port, bool is_open)
 {
-	port->classic.host_open = is_open;
-	if (port->classic.told_open != is_open)
+	if (port->classic.host_open != is_open)
 		port_say(port, PORT_DUE_OPEN);
-}
-
-bool classic_tell_open(struct port *port)
-{
-	port->classic.told_open = port->classic.host_open;
-	return port->classic.told_open;
+	port->classic.host_open = is_open;
 }
 
 static struct classic_open *begin_open(struct port *port)
@@ -284,5 +278,4 @@ void classic_reset(struct port *port, enum mp_end how)
 	classic->tx_skip = 0;
 	classic->guest_open = false;
 	classic->host_open = false;
-	classic->told_open = false;
 }

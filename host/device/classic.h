@@ -31,8 +31,6 @@ struct classic_open {
 
 void classic_start(struct port *port);		/* PORT_READY 1 */
 void classic_set_guest_open(struct port *port, bool is_open);
-/* What PORT_OPEN says now; it is said. */
-bool classic_tell_open(struct port *port);
 void classic_reset(struct port *port, enum mp_end how);
 
 /* --- For classic_ring.c ----------------------------------------------------- */

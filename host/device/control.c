@@ -84,7 +84,7 @@ static void make_port_message(struct port *port, struct message *message)
 		     strlen(config->gate.name));
 		break;
 	case PORT_DUE_OPEN:
-		fill(message, port->id, VIRTIO_CONSOLE_PORT_OPEN, classic_tell_open(port), "", 0);
+		fill(message, port->id, VIRTIO_CONSOLE_PORT_OPEN, port->classic.host_open, "", 0);
 		break;
 	}
 }

@@ -40,7 +40,7 @@ struct classic {
 	uint32_t generation;		/* of the last channel: only for the log */
 	uint64_t tx_skip;		/* bytes already taken of the next tx chain */
 	bool guest_open;		/* the driver said PORT_OPEN 1 */
-	bool host_open, told_open;	/* what PORT_OPEN should say; said last */
+	bool host_open;			/* what PORT_OPEN says */
 };
 
 struct port {
