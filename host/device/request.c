@@ -44,18 +44,6 @@ static enum mp_status connect_slot(struct request *request, const struct mp_open
 	return MP_OK;
 }
 
-static void fill_opener(const struct request *request, const struct mp_connect *connect,
-			struct mp_opener *opener)
-{
-	*opener = (struct mp_opener){
-		.uid = le32toh(connect->uid), .gid = le32toh(connect->gid),
-		.pid = le32toh(connect->pid),
-		.channel = request->header.slot, .generation = request->header.generation,
-	};
-	log_escape(opener->comm, sizeof(opener->comm), connect->comm,
-		   strnlen(connect->comm, sizeof(connect->comm)));
-}
-
 static int act_connect(struct request *request)
 {
 	const struct port *port = request->queue->port;
@@ -73,7 +61,13 @@ static int act_connect(struct request *request)
 	if (port->config.gate.is_fixed != !name_len ||
 	    request->header.slot >= port->config.max_channels)
 		return MP_INVALID;
-	fill_opener(request, &connect.fixed, &opener);
+	opener = (struct mp_opener){
+		.uid = le32toh(connect.fixed.uid), .gid = le32toh(connect.fixed.gid),
+		.pid = le32toh(connect.fixed.pid),
+		.channel = request->header.slot, .generation = request->header.generation,
+	};
+	log_escape(opener.comm, sizeof(opener.comm), connect.fixed.comm,
+		   strnlen(connect.fixed.comm, sizeof(connect.fixed.comm)));
 	status = connect_slot(request, &opener);
 	if (status != MP_OK)
 		return status;
