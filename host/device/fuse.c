@@ -11,9 +11,13 @@
 #include <string.h>
 
 #include <linux/fuse.h>
+#include <linux/virtio_console.h>
 
 #include "device/control.h"
 #include "device/map.h"
+
+_Static_assert(sizeof(struct virtio_console_control) + sizeof(struct mp_hello) <
+	       sizeof(struct fuse_in_header), "our driver's HELLO is no FUSE request");
 
 struct answer {
 	struct fuse_out_header header;
