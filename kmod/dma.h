@@ -15,18 +15,11 @@
 #include <linux/types.h>
 
 #ifdef ARCH_DMA_MINALIGN
-#define mp_dma_min_aligned	__aligned(ARCH_DMA_MINALIGN)
+#define MP_DMA_ALIGN	\
+	(ARCH_DMA_MINALIGN > (SMP_CACHE_BYTES) ? ARCH_DMA_MINALIGN : SMP_CACHE_BYTES)
 #else
-#define mp_dma_min_aligned
+#define MP_DMA_ALIGN	SMP_CACHE_BYTES
 #endif
-
-/* Aligned as the larger of the two. */
-union mp_dma_line {
-	u8 of_dma mp_dma_min_aligned;
-	u8 of_cache ____cacheline_aligned;
-};
-
-#define MP_DMA_ALIGN	__alignof__(union mp_dma_line)
 static_assert(MP_DMA_ALIGN >= L1_CACHE_BYTES);
 
 #define mp_dma_aligned	__aligned(MP_DMA_ALIGN)

@@ -4,6 +4,6 @@
 #define STANDIN_CACHE_H
 
 #define L1_CACHE_BYTES		64
-#define ____cacheline_aligned	__attribute__((aligned(L1_CACHE_BYTES)))
+#define SMP_CACHE_BYTES		L1_CACHE_BYTES
 
 #endif
