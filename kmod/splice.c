@@ -18,11 +18,6 @@
 
 #define MP_SPLICE_PAGES 16U	/* as many as a pipe has by default */
 
-static void release_page(struct splice_pipe_desc *desc, unsigned int i)
-{
-	put_page(desc->pages[i]);
-}
-
 /* New pages for up to @count * PAGE_SIZE bytes. Returns how many there are. */
 static unsigned int alloc_pages_for(struct bio_vec *vecs, unsigned int count)
 {
@@ -38,44 +33,37 @@ static unsigned int alloc_pages_for(struct bio_vec *vecs, unsigned int count)
 	return n;
 }
 
-/* The first @bytes in @vecs go into the pipe, which is locked and has room for them. */
-static ssize_t fill_pipe(struct pipe_inode_info *pipe, const struct bio_vec *vecs, size_t bytes)
-{
-	struct page *pages[MP_SPLICE_PAGES];
-	struct partial_page parts[MP_SPLICE_PAGES];
-	struct splice_pipe_desc desc = {
-		.pages = pages, .partial = parts, .nr_pages_max = MP_SPLICE_PAGES,
-		.ops = &nosteal_pipe_buf_ops, .spd_release = release_page,
-	};
-	unsigned int n;
-
-	for (n = 0; bytes; n++) {
-		pages[n] = vecs[n].bv_page;
-		parts[n] = (struct partial_page){ .len = min_t(size_t, bytes, PAGE_SIZE) };
-		bytes -= parts[n].len;
-	}
-	desc.nr_pages = n;
-	return splice_to_pipe(pipe, &desc);
-}
-
-/* What there is, for up to @count buffers of the pipe. Returns as mp_read() without waiting. */
+/*
+ * What there is, for up to @count buffers of the pipe, which is locked, and has readers and room
+ * for them. Returns as mp_read() without waiting.
+ */
 static ssize_t splice_some(struct mp_channel *ch, struct pipe_inode_info *pipe, size_t len,
 			   unsigned int count)
 {
 	struct bio_vec vecs[MP_SPLICE_PAGES];
-	unsigned int have, used;
+	unsigned int have, i;
 	struct iov_iter to;
-	ssize_t ret;
+	ssize_t ret, left;
 
 	have = alloc_pages_for(vecs, min_t(size_t, count, DIV_ROUND_UP(len, PAGE_SIZE)));
 	if (!have)
 		return -ENOMEM;
 	iov_iter_bvec(&to, READ, vecs, have, min_t(size_t, len, have * PAGE_SIZE));
 	ret = mp_read(ch, &to, true);
-	used = ret > 0 ? DIV_ROUND_UP(ret, PAGE_SIZE) : 0;
-	while (have > used)
-		put_page(vecs[--have].bv_page);
-	return ret > 0 ? fill_pipe(pipe, vecs, ret) : ret;
+	left = max_t(ssize_t, ret, 0);
+	for (i = 0; i < have; i++) {
+		struct pipe_buffer buf = {
+			.page = vecs[i].bv_page, .len = min_t(size_t, left, PAGE_SIZE),
+			.ops = &nosteal_pipe_buf_ops,
+		};
+
+		if (buf.len)
+			add_to_pipe(pipe, &buf);	/* cannot fail here */
+		else
+			put_page(buf.page);
+		left -= buf.len;
+	}
+	return ret;
 }
 
 /* Waits for bytes without the pipe's lock, and takes it again. */
