@@ -18,13 +18,26 @@ static bool was_channel(int fd, ssize_t ret)
 	return ret < 0 && errno == ENOTSOCK && known_is_channel(fd);
 }
 
-/* The same of a channel's call: was that for a channel? */
+/*
+ * The same of a channel's call: was that for a channel? Other files say ENOTTY, but not all: a
+ * socket of AF_VSOCK says EOPNOTSUPP. So an error that is no everyday one of a channel needs proof.
+ */
 static bool is_answer(int fd, ssize_t ret)
 {
-	if (ret >= 0 || errno != ENOTTY)
+	if (ret >= 0)
 		return true;
-	known_clear(fd);
-	return false;
+	switch (errno) {
+	case EAGAIN:
+	case EINTR:
+	case EPIPE:
+	case ECONNRESET:
+		return true;
+	case ENOTTY:
+		known_clear(fd);
+		return false;
+	default:
+		return known_is_channel(fd);
+	}
 }
 
 /* Flags that only a socket has an answer to go there, and what is in their place comes after it. */
@@ -95,6 +108,16 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	return ends_here(fd, ret, flags, true) ? transfer_sendmsg(fd, message, flags) : ret;
 }
 
+static bool is_whole(const struct mmsghdr *message)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < message->msg_hdr.msg_iovlen; i++)
+		len += message->msg_hdr.msg_iov[i].iov_len;
+	return message->msg_len == len;
+}
+
+/* Behind a message of which a part went nothing may go: the part that is left comes first. */
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
 	int ret = NEXT(sendmmsg)(fd, messages, count, flags);
@@ -103,7 +126,7 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 
 	if (!ends_here(fd, ret, flags, true))
 		return ret;
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count && (!i || is_whole(&messages[i - 1])); i++) {
 		bytes = transfer_sendmsg(fd, &messages[i].msg_hdr, flags);
 		if (bytes < 0)
 			break;
@@ -276,8 +299,10 @@ EXPORT int shutdown(int fd, int how)
 	if (!was_channel(fd, ret))
 		return ret;
 	ret = manyport_shutdown(fd, how);
+	if (!ret)
+		return 0;
 	errno = -ret;
-	return ret ? -1 : 0;
+	return -1;
 }
 
 EXPORT int getpeername(int fd, struct sockaddr *address, socklen_t *len)

@@ -18,7 +18,7 @@
  * Descriptors are closed, duplicated and used again by calls that this library does not see. So
  * what it remembers of a descriptor is a hint, which says whether the socket's call is tried
  * first or the channel's. The kernel has the last word: a socket's call fails with ENOTSOCK on a
- * channel, and the driver's with ENOTTY on everything else.
+ * channel, and the driver's fails on everything else, mostly with ENOTTY.
  *
  * No call but a refused connect() allocates memory, and none takes a lock, so all may be made from
  * signal handlers and any thread, as those of the C library.

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,7 +21,7 @@ bool target_verbose;
 static struct target targets[RUN_SOCKETS_MAX];
 static int count;
 
-/* Leaves out what says nothing in a path: "//" and "/./". Links and "/../" are not followed. */
+/* Leaves out what says nothing in a path: "//" and "/./". */
 static void shorten(char *path)
 {
 	char *to = path;
@@ -119,6 +121,25 @@ __attribute__((constructor)) static void learn_targets(void)
 	target_port = port ? strdup(port) : NULL;
 }
 
+/*
+ * Do two absolute paths name one file, whatever links lead there? The file need not exist, its
+ * folder must: /var/run/postgresql, which clients of Debian have built in, is /run/postgresql.
+ */
+static bool is_same_file(char *path, const char *other)
+{
+	char folder[PATH_MAX];
+	struct stat mine, theirs;
+	char *name = strrchr(path, '/');
+	const char *other_name = strrchr(other, '/');
+
+	if (!name || !other_name || strcmp(name, other_name))
+		return false;
+	snprintf(folder, sizeof(folder), "%.*s/", (int)(other_name - other), other);
+	name[1] = '\0';
+	return !stat(path, &mine) && !stat(folder, &theirs) && mine.st_dev == theirs.st_dev &&
+	       mine.st_ino == theirs.st_ino;
+}
+
 static bool is_same_unix(const struct target *target, const struct sockaddr *address,
 			 socklen_t len)
 {
@@ -131,7 +152,8 @@ static bool is_same_unix(const struct target *target, const struct sockaddr *add
 	if (!mine->sun_path[0] || !other->sun_path[0])
 		return len == target->len && !memcmp(mine->sun_path, other->sun_path,
 						     len - PATH_BEGIN);
-	return full_path(full, other->sun_path, len - PATH_BEGIN) && !strcmp(full, mine->sun_path);
+	return full_path(full, other->sun_path, len - PATH_BEGIN) &&
+	       (!strcmp(full, mine->sun_path) || is_same_file(full, mine->sun_path));
 }
 
 static bool is_same_four(const struct target *target, struct in_addr address, in_port_t port)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * send and recv of a channel. The driver's calls for them fail with ENOTTY on every other file,
- * so a descriptor that was closed and is another file now is never mistaken for the channel that
- * it was.
+ * send and recv of a channel. The driver's calls for them fail on every other file (calls.c), so a
+ * descriptor that was closed and is another file now is never mistaken for the channel that it was.
  *
  * More than one buffer, and a driver that has no such calls, get read and write, once it is proved
  * that the descriptor is a channel.
@@ -95,8 +94,10 @@ static bool collect(int fd)
 {
 	int ret = naming_collect(fd);
 
+	if (!ret)
+		return true;
 	errno = ret == -EINPROGRESS ? EAGAIN : naming_errno(-ret);
-	return !ret;
+	return false;
 }
 
 bool transfer_is_unnamed(int error)

@@ -45,6 +45,9 @@ static void (*while_naming)(void);	/* what another thread does before the answer
 static bool is_stuck;
 static int transfers;
 
+static bool others_lack_ioctl;
+static unsigned int takes;		/* not 0: so many bytes of each send */
+
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
 int __real_ioctl(int fd, unsigned long request, void *arg);
 
@@ -85,8 +88,11 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct manyport_info *info = arg;
 
-	if (!is_port(fd))
-		return __real_ioctl(fd, request, arg);
+	if (!is_port(fd)) {
+		/* As a socket of AF_VSOCK, and of some others. */
+		errno = EOPNOTSUPP;
+		return others_lack_ioctl ? -1 : __real_ioctl(fd, request, arg);
+	}
 	if (request == MANYPORT_IOC_CONNECT)
 		return answer_name(arg);
 	if (request == MANYPORT_IOC_INFO) {
@@ -94,6 +100,8 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 		strcpy(info->service, named);
 		return 0;
 	}
+	if (takes && request == MANYPORT_IOC_SEND)
+		return takes;
 	if (is_stuck && (request == MANYPORT_IOC_SEND || request == MANYPORT_IOC_RECV))
 		return answer_transfer(arg);
 	errno = ENOTTY;
@@ -154,6 +162,11 @@ static void paths(void **unused)
 	assert_int_equal(chdir("/"), 0);
 	assert_string_equal(service_of_path("a.sock", 7), "");
 	assert_string_equal(service_of_path("/run/a.sock2", 13), "");
+	/* Links are followed, where the folder is there. */
+	assert_string_equal(service_of_path("/proc/self/root/run/a.sock", 27), "alpha");
+	assert_string_equal(service_of_path("/run/../run/a.sock", 19), "alpha");
+	assert_string_equal(service_of_path("/proc/a.sock", 13), "");
+	assert_string_equal(service_of_path("/nowhere/a.sock", 16), "");
 	assert_string_equal(service_of_path("\0abstract", 9), "beta");
 	assert_string_equal(service_of_path("\0abstract\0", 10), "");
 	assert_string_equal(service_of_path("abstract", 9), "");
@@ -391,6 +404,64 @@ static void numbers_come_again(void **unused)
 	close(pipes[1]);
 }
 
+/* A real socket has the number of a channel: descriptors pass, and no error of ours is seen. */
+static void real_sockets_come_again(void **unused)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "", bytes[2] = "xy";
+	struct iovec iov[2] = { { bytes, 1 }, { bytes + 1, 1 } };
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 1, .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), pair[2];
+
+	(void)unused;
+	answer(good);
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(dup2(pair[0], fd), fd);
+	*rights = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+				    .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(rights), &pair[1], sizeof(int));
+	assert_int_equal(sendmsg(fd, &message, 0), 1);
+	close(fd);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), 0);
+	assert_int_equal(dup2(pair[1], fd), fd);
+	message = (struct msghdr){ .msg_iov = iov, .msg_iovlen = 2 };
+	assert_int_equal(recvmsg(fd, &message, MSG_PEEK), 1);
+	close(fd);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), 0);
+	assert_int_equal(dup2(pair[1], fd), fd);
+	others_lack_ioctl = true;
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	assert_int_equal(recv(fd, bytes, 1, 0), 1);
+	others_lack_ioctl = false;
+	close(fd);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* Of a message in several a part goes: those behind it do not. */
+static void short_messages(void **unused)
+{
+	struct iovec iov = { (char[4]){ "abc" }, 4 };
+	struct mmsghdr messages[2] = { { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } },
+				       { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } } };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	(void)unused;
+	answer(good);
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), 0);
+	takes = 4;
+	assert_int_equal(sendmmsg(fd, messages, 2, 0), 2);
+	takes = 3;
+	assert_int_equal(sendmmsg(fd, messages, 2, 0), 1);
+	assert_int_equal(messages[0].msg_len, 3);
+	takes = 0;
+	close(fd);
+}
+
 /* A socket of IPv6 with an address of IPv4 (Java's), and what must not be taken for done. */
 static void options(void **unused)
 {
@@ -485,6 +556,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(closed_meanwhile),
 		cmocka_unit_test(epoll_sets),
 		cmocka_unit_test(numbers_come_again),
+		cmocka_unit_test(real_sockets_come_again),
+		cmocka_unit_test(short_messages),
 		cmocka_unit_test(options),
 		cmocka_unit_test(limits),
 	};
