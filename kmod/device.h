@@ -58,10 +58,6 @@ struct mp_device {
 	bool is_going;
 };
 
-/* driver.c: the virtio driver. */
-int mp_driver_register(void);
-void mp_driver_unregister(void);
-
 /* claim.c: binds the driver to the devices that are ours. */
 int mp_claim_start(struct device_driver *driver);
 void mp_claim_stop(void);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The virtio driver: probe, remove, suspend.
+ * manyport: a virtio-serial port that any number of processes open at once,
+ * each open a channel of its own to a host service that the first write names.
+ * docs/protocol.md is what travels, docs/architecture.md how it is built.
+ *
+ * This file: init and exit, and the virtio driver: probe, remove, suspend.
  *
  * Order at the end, which is what keeps a silent device from writing to freed memory:
  * ports fail (processes leave), BYE, queues die, the device is reset, mappings are undone,
@@ -14,6 +18,7 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 
+#include "channel.h"
 #include "compat.h"
 #include "debug.h"
 #include "device.h"
@@ -371,20 +376,52 @@ static struct virtio_driver manyport_driver = {
 #endif
 };
 
-int mp_driver_register(void)
+static int __init manyport_init(void)
 {
-	int ret = register_virtio_driver(&manyport_driver);
+	int ret;
 
+	ret = mp_channel_init_cache();
 	if (ret)
 		return ret;
+	mp_workqueue = alloc_workqueue("manyport", WQ_UNBOUND, 0);
+	if (!mp_workqueue) {
+		ret = -ENOMEM;
+		goto err_cache;
+	}
+	ret = mp_port_init();
+	if (ret)
+		goto err_workqueue;
+	ret = register_virtio_driver(&manyport_driver);
+	if (ret)
+		goto err_port;
 	ret = mp_claim_start(&manyport_driver.driver);
 	if (ret)
-		unregister_virtio_driver(&manyport_driver);
+		goto err_driver;
+	return 0;
+
+err_driver:
+	unregister_virtio_driver(&manyport_driver);
+err_port:
+	mp_port_exit();
+err_workqueue:
+	destroy_workqueue(mp_workqueue);
+err_cache:
+	mp_channel_destroy_cache();
 	return ret;
 }
 
-void mp_driver_unregister(void)
+static void __exit manyport_exit(void)
 {
 	mp_claim_stop();
 	unregister_virtio_driver(&manyport_driver);
+	destroy_workqueue(mp_workqueue);	/* the last channels are freed here */
+	mp_port_exit();
+	mp_channel_destroy_cache();
 }
+
+module_init(manyport_init);
+module_exit(manyport_exit);
+
+MODULE_DESCRIPTION("virtio-serial port with many channels");
+MODULE_AUTHOR("The manyport authors");
+MODULE_LICENSE("GPL");
