@@ -96,16 +96,8 @@ static struct mp_link *link_find(struct mp_port *port, u32 slot, u32 generation)
 /* Naming goes on to @phase. What was said of the attempt before does not count in the next. */
 void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
 {
-	static const bool may[][4] __maybe_unused = {
-		[MP_PHASE_UNNAMED] = { [MP_PHASE_NAMING] = true },
-		[MP_PHASE_NAMING] = { [MP_PHASE_NAMING] = true, [MP_PHASE_CONNECTED] = true,
-				      [MP_PHASE_REFUSED] = true },
-		[MP_PHASE_CONNECTED] = { [MP_PHASE_NAMING] = true },
-		[MP_PHASE_REFUSED] = { [MP_PHASE_NAMING] = true },
-	};
-
 	lockdep_assert_held(&link->lock);
-	mp_assert(may[link->phase][phase]);
+	mp_assert(phase == MP_PHASE_NAMING || link->phase == MP_PHASE_NAMING);
 	link->phase = phase;
 	if (phase != MP_PHASE_NAMING)
 		return;
@@ -135,24 +127,17 @@ void mp_link_renew_locked(struct mp_link *link)
 
 int mp_reason_to_errno(u16 reason)
 {
-	switch (reason) {
-	case MP_REASON_NO_SERVICE:
-		return -ENOENT;
-	case MP_REASON_DENIED:
-		return -EACCES;
-	case MP_REASON_BUSY:
-		return -EBUSY;
-	case MP_REASON_NOT_LISTENING:
-		return -ECONNREFUSED;
-	case MP_REASON_TIMED_OUT:
-		return -ETIMEDOUT;
-	case MP_REASON_NAME_TOO_LONG:
-		return -ENAMETOOLONG;
-	case MP_REASON_NAME_INVALID:
-		return -EINVAL;
-	default:
-		return -ECONNRESET;
-	}
+	static const s16 errors[] = {
+		[MP_REASON_NO_SERVICE] = -ENOENT,
+		[MP_REASON_DENIED] = -EACCES,
+		[MP_REASON_BUSY] = -EBUSY,
+		[MP_REASON_NOT_LISTENING] = -ECONNREFUSED,
+		[MP_REASON_TIMED_OUT] = -ETIMEDOUT,
+		[MP_REASON_NAME_TOO_LONG] = -ENAMETOOLONG,
+		[MP_REASON_NAME_INVALID] = -EINVAL,
+	};
+
+	return reason < ARRAY_SIZE(errors) && errors[reason] ? errors[reason] : -ECONNRESET;
 }
 
 /*
