@@ -35,9 +35,7 @@ MODULE_PARM_DESC(max_bytes_per_user, "bytes pinned or buffered per port and user
 void mp_ledger_init(struct mp_ledger *ledger)
 {
 	mutex_init(&ledger->mutex);
-	ledger->channels = 0;
 	INIT_LIST_HEAD(&ledger->accounts);
-	atomic_long_set(&ledger->bytes, 0);
 }
 
 /*

@@ -486,11 +486,9 @@ static void mp_queue_retry_work(struct work_struct *work)
 /* From the return on nothing is added, taken or notified. */
 void mp_queue_kill(struct mp_queue *queue)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&queue->lock, flags);
+	spin_lock_irq(&queue->lock);
 	queue->is_dead = true;
-	spin_unlock_irqrestore(&queue->lock, flags);
+	spin_unlock_irq(&queue->lock);
 }
 
 /* The device has been reset: undo the mappings, while the virtqueue exists. */
