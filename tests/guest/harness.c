@@ -352,6 +352,11 @@ int main(int argc, char **argv)
 		return strcmp(argv[1], "--help") ? 2 : 0;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/*
+	 * The guest has a serial device for each of the two, and nothing orders their bytes: what a
+	 * command said would come in the middle of a line of TAP.
+	 */
+	dup2(STDOUT_FILENO, STDERR_FILENO);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
