@@ -35,7 +35,7 @@ static int mp_file_open(struct inode *inode, struct file *file)
 	ch = mp_channel_open(port);
 	if (IS_ERR(ch))
 		return PTR_ERR(ch);
-	ch->is_readable = file->f_mode & FMODE_READ;
+	ch->in.is_readable = file->f_mode & FMODE_READ;
 	if (port->is_fixed) {
 		ret = mp_naming_fixed(&ch->naming);
 		if (ret) {

@@ -90,16 +90,18 @@ struct mp_in {
 	u32 ready;			/* unread bytes in them: all that are here */
 	u32 size;			/* bytes that the next should have: learned */
 	u8 depth;			/* how many there should be: learned */
-	bool is_polled;			/* IN makes the driver fetch [protocol.md 7.4] */
-	bool is_stopped;		/* one came back short: wait for the others */
-	bool fetch_failed;		/* there was no memory for one */
-	bool is_small;			/* a READ found no memory on its way: a page at most */
-	bool is_failed;			/* a page found none either: for a reader that waits */
-	bool retry;			/* a parked READ came back with nothing: ask again */
-	bool copying;			/* a reader copies from a fetch, unlocked */
-	bool forget;			/* when that copy ends, what was fetched is dropped */
+	/* These are also read, or written, without the lock: no bits. */
+	bool is_readable;		/* the file may be read from; constant */
 	bool turn;			/* bytes were read since the last write */
-	bool end_owed;			/* fixed port: no reader was told the last end */
+	bool is_polled;			/* IN makes the driver fetch [protocol.md 7.4] */
+	bool is_stopped : 1;		/* one came back short: wait for the others */
+	bool fetch_failed : 1;		/* there was no memory for one */
+	bool is_small : 1;		/* a READ found no memory on its way: a page at most */
+	bool is_failed : 1;		/* a page found none either: for a reader that waits */
+	bool retry : 1;			/* a parked READ came back with nothing: ask again */
+	bool copying : 1;		/* a reader copies from a fetch, unlocked */
+	bool forget : 1;		/* when that copy ends, what was fetched is dropped */
+	bool end_owed : 1;		/* fixed port: no reader was told the last end */
 	unsigned int waiters;		/* calls that sleep for bytes */
 	unsigned int large;		/* calls that want them in their own pages */
 	struct mp_fetch *spare;		/* one that was read, for the next READ */

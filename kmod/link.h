@@ -76,11 +76,11 @@ struct mp_urgent {
 
 struct mp_link {
 	struct kref ref;		/* of the file, the slot table, each request in flight */
+	u32 slot;
 	const struct mp_link_ops *ops;
 	struct mp_port *port;		/* a reference */
 	struct mp_account *account;
 	struct mp_req *urgent_req;	/* the channel's */
-	u32 slot;
 	wait_queue_head_t wait;
 
 	spinlock_t lock;		/* guards all below, and all of the channel's state */

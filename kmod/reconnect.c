@@ -45,7 +45,7 @@ bool mp_end_is_met_locked(const struct mp_channel *ch)
 {
 	if (!mp_end_is_over_locked(ch))
 		return false;
-	if (!ch->is_readable || ch->in.half.is_shut)
+	if (!ch->in.is_readable || ch->in.half.is_shut)
 		return true;
 	return !ch->in.ready && !ch->in.busy && !ch->in.half.batch &&
 	       (ch->link.bits & (MP_ST_IN_END | MP_ST_FAILED));
@@ -61,7 +61,7 @@ bool mp_end_may_lose_locked(const struct mp_channel *ch)
 {
 	const struct mp_end *end = &ch->end;
 
-	if (!ch->is_readable || end->told || end->asked)
+	if (!ch->in.is_readable || end->told || end->asked)
 		return false;
 	return end->is_read || ch->in.waiters ? end->lost < mp_send_buffer : !end->lost;
 }
@@ -138,7 +138,7 @@ void mp_connect_again_locked(struct mp_channel *ch)
 	if (mp_urgent_close_locked(&ch->link, ch->out.half.offset, true))
 		return;		/* the last one is not back */
 	mp_out_reset_locked(&ch->out);
-	mp_in_reset_locked(&ch->in, ch->is_readable && !end->told && !end->told_poller);
+	mp_in_reset_locked(&ch->in, ch->in.is_readable && !end->told && !end->told_poller);
 	ch->end = (struct mp_end){ };
 	mp_link_renew_locked(&ch->link);
 	mp_naming_send_locked(&ch->naming, ch->naming.connect_req);

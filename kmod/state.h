@@ -41,7 +41,6 @@ struct mp_channel {
 	struct fasync_struct *fasync;
 
 	/* Guarded by link.lock from here on. */
-	bool is_readable;		/* the file may be read from */
 	__poll_t contended;		/* a call that may not wait found the mutex taken */
 	struct mp_end end;		/* fixed port: of this generation */
 	struct mp_naming naming;
