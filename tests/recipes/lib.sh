@@ -29,6 +29,7 @@ cp tests/guest/tap.sh "$build/manyport" "$dir/files/"
 # start COMMAND...: runs it until the script ends; its words go to a log.
 start()
 {
+	: >>"$dir/servers"	# a reader may come before the shell below has made it
 	"$@" >>"$dir/servers" 2>&1 &
 	pids+=($!)
 }
