@@ -119,7 +119,7 @@ static __poll_t channel_progress_locked(struct mp_link *link)
 
 static void channel_wake(struct mp_channel *ch, __poll_t key)
 {
-	/* All kinds of sleepers: a shutdown waits killable only. */
+	/* All kinds of sleepers: a call on its own pages waits killable only. */
 	wake_up_poll(&ch->link.wait, key);
 	if (key & EPOLLIN)
 		kill_fasync(&ch->fasync, SIGIO, POLL_IN);

@@ -34,21 +34,6 @@ void wake_up_poll(wait_queue_head_t *head, __poll_t key);
  */
 int standin_sleep(wait_queue_head_t *head, unsigned int seen, bool killable_only);
 
-#define standin_wait(head, condition, killable_only) ({				\
-	int wait_ = 0;								\
-	if (!(condition)) {							\
-		unsigned int seen_;						\
-		for ((head).sleepers++; !wait_;) {				\
-			seen_ = (head).wakes;					\
-			if (condition)						\
-				break;						\
-			wait_ = standin_sleep(&(head), seen_, killable_only);	\
-		}								\
-		(head).sleepers--;						\
-	}									\
-	wait_; })
-#define wait_event_killable(head, condition) standin_wait(head, condition, true)
-
 /* A caller that brings its own entry. */
 int default_wake_function(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key);
 void add_wait_queue(wait_queue_head_t *head, wait_queue_entry_t *entry);
