@@ -48,7 +48,8 @@ static bool pair_poll(struct mp_pair *pair, unsigned int budget)
 	return true;
 }
 
-static void pair_schedule(struct mp_pair *pair)
+/* Handles what is there soon, from the work item. */
+void mp_pair_look_later(struct mp_pair *pair)
 {
 	WRITE_ONCE(pair->is_scheduled, true);
 	queue_work(mp_workqueue, &pair->work);
@@ -58,13 +59,7 @@ static void pair_schedule(struct mp_pair *pair)
 void mp_pair_look(struct mp_pair *pair)
 {
 	if (pair_poll(pair, MP_PAIR_BUDGET))
-		pair_schedule(pair);
-}
-
-/* Handles what is there soon, from the work item. */
-void mp_pair_look_later(struct mp_pair *pair)
-{
-	queue_work(mp_workqueue, &pair->work);
+		mp_pair_look_later(pair);
 }
 
 void mp_pair_interrupt(struct mp_pair *pair)
@@ -104,7 +99,7 @@ static void pair_work(struct work_struct *work)
 		more = poll_in_process(pair);
 	}
 	if (more)
-		pair_schedule(pair);
+		mp_pair_look_later(pair);
 	cond_resched();
 }
 

@@ -101,7 +101,7 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
 	if (queue->vq->num_free < need + kept_locked(queue, req))
 		return -ENOSPC;
 	return mp_debug_fail_add() ?:
-	       virtqueue_add_sgs(queue->vq, sgs, out, in, &req->token, GFP_ATOMIC);
+	       virtqueue_add_sgs(queue->vq, sgs, out, in, req, GFP_ATOMIC);
 }
 
 /* Moves what waits into the ring as far as that goes; counts in @added. Returns 0 or -errno. */
@@ -135,7 +135,7 @@ static int post_events_locked(struct mp_queue *queue, unsigned int *added)
 			continue;
 		sg_init_one(&sg, &buf->event, sizeof(buf->event));
 		ret = mp_debug_fail_add() ?:
-		      virtqueue_add_inbuf(queue->vq, &sg, 1, &buf->token, GFP_ATOMIC);
+		      virtqueue_add_inbuf(queue->vq, &sg, 1, buf, GFP_ATOMIC);
 		if (ret)
 			return ret;
 		buf->is_posted = true;
@@ -299,16 +299,12 @@ int mp_queue_post_events(struct mp_queue *queue)
 {
 	unsigned int count = clamp(virtqueue_get_vring_size(queue->vq) / 4, 1U, MP_EVENTS_MAX + 0U);
 	unsigned long flags;
-	unsigned int i;
 	int ret = 0;
 
-	if (!queue->events) {
+	if (!queue->events)
 		queue->events = kcalloc(count, sizeof(*queue->events), GFP_KERNEL);
-		if (!queue->events)
-			return -ENOMEM;
-		for (i = 0; i < count; i++)
-			queue->events[i].token.is_event = true;
-	}
+	if (!queue->events)
+		return -ENOMEM;
 	spin_lock_irqsave(&queue->lock, flags);
 	if (queue->is_broken) {
 		ret = -EIO;
@@ -331,39 +327,36 @@ static void leave_locked(struct mp_queue *queue, struct mp_req *req)
 		mp_demand_unhold(&queue->demand);
 }
 
-static struct mp_req *req_of(struct mp_token *token)
+/* Is @buf, which came back, an event buffer? Its place alone says so. All else is a request. */
+static bool is_event_locked(const struct mp_queue *queue, const struct mp_event_buf *buf)
 {
-	return container_of(token, struct mp_req, token);
+	return buf >= queue->events && buf < queue->events + queue->event_count;
 }
 
-/* A used buffer, or NULL. A request's is the caller's from here on. */
-static struct mp_token *take_locked(struct mp_queue *queue, u32 *used)
+/* A used buffer, or NULL. A request is the caller's from here on. */
+static void *take_locked(struct mp_queue *queue, u32 *used)
 {
-	struct mp_token *token;
 	struct mp_req *req;
 
 	if (queue->is_dead)
 		return NULL;
-	token = virtqueue_get_buf(queue->vq, used);
-	if (!token && virtqueue_is_broken(queue->vq))
+	req = virtqueue_get_buf(queue->vq, used);
+	if (!req && virtqueue_is_broken(queue->vq))
 		break_locked(queue);
-	if (!token || token->is_event)
-		return token;
-	req = req_of(token);
+	if (!req || is_event_locked(queue, (void *)req))
+		return req;
 	leave_locked(queue, req);
 	req->used = *used;
-	return token;
+	return req;
 }
 
 /*
  * Copies what an event buffer brought. From here on the buffer waits to be posted again, and its
  * descriptor is kept for that: an event makes requests, which would take it otherwise.
  */
-static void take_event_locked(struct mp_queue *queue, struct mp_token *token,
+static void take_event_locked(struct mp_queue *queue, struct mp_event_buf *buf,
 			      struct mp_event *event)
 {
-	struct mp_event_buf *buf = container_of(token, struct mp_event_buf, token);
-
 	memcpy(event, &buf->event, sizeof(*event));
 	barrier();	/* only the copy is looked at from here on */
 	buf->is_posted = false;
@@ -377,22 +370,22 @@ static void take_event_locked(struct mp_queue *queue, struct mp_token *token,
 static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, unsigned long *flags)
 	__must_hold(&queue->lock)
 {
-	struct mp_token *token;
 	struct mp_event event;
 	unsigned int found;
+	struct mp_req *req;
 	bool is_event;
 	u32 used;
 
-	for (found = 0; found < budget && (token = take_locked(queue, &used)); found++) {
-		is_event = token->is_event;
+	for (found = 0; found < budget && (req = take_locked(queue, &used)); found++) {
+		is_event = is_event_locked(queue, (void *)req);
 		if (is_event)
-			take_event_locked(queue, token, &event);
+			take_event_locked(queue, (void *)req, &event);
 		spin_unlock_irqrestore(&queue->lock, *flags);
 		mp_assert(IS_ENABLED(CONFIG_PREEMPT_RT) || !preemptible());
 		if (is_event)
 			queue->event(queue, &event, used);
 		else
-			req_of(token)->done(req_of(token));
+			req->done(req);
 		spin_lock_irqsave(&queue->lock, *flags);
 	}
 	if (found && fill_locked(queue))
@@ -506,7 +499,6 @@ void mp_queue_flush(struct mp_queue *queue)
 	struct mp_req *req, *next;
 	LIST_HEAD(over);
 
-	cancel_delayed_work_sync(&queue->retry_work);
 	spin_lock_irq(&queue->lock);
 	list_splice_tail_init(&queue->inflight, &over);
 	list_splice_tail_init(&queue->urgent, &over);

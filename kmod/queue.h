@@ -19,7 +19,6 @@
 
 /* Belongs to its queue from setup to flush. */
 struct mp_event_buf {
-	struct mp_token token;
 	bool is_posted;
 	struct mp_event event mp_dma_aligned; /* the device writes: copy before use */
 };

@@ -18,11 +18,6 @@
 
 struct mp_link;
 
-/* What the virtqueue gives back: first in requests and in event buffers. */
-struct mp_token {
-	bool is_event;
-};
-
 struct mp_req;
 
 /*
@@ -34,7 +29,6 @@ typedef __poll_t mp_taken(struct mp_req *req, int ret, const struct mp_result *a
 
 /* In this order what comes before the result fills two cache lines, and not a bit of a third. */
 struct mp_req {
-	struct mp_token token;
 	bool payload_in;		/* the device writes the payload */
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */

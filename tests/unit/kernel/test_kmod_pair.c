@@ -132,7 +132,7 @@ static void a_full_transmit_queue_leaves_a_part_to_the_receive_queue(void **stat
 	rx.interrupt = NULL;
 	tx.interrupt = NULL;
 	answer_all(&tx, 0);
-	fake_vq_answer(&rx, fake_vq_find(&rx, &reqs[0].req.token), sizeof(struct mp_result));
+	fake_vq_answer(&rx, fake_vq_find(&rx, &reqs[0].req), sizeof(struct mp_result));
 	interrupt();
 	assert_int_equal(reqs[0].done, 1);
 	while (kernel_run_work())

@@ -87,7 +87,7 @@ static void handle(void)
 
 static bool is_with_device(const struct fake_req *req)
 {
-	return fake_vq_find(&fake, &req->req.token) >= 0;
+	return fake_vq_find(&fake, &req->req) >= 0;
 }
 
 /* [protocol.md 8.4]: however many WRITEs there are, CANCEL or CLOSE goes out at once. */
