@@ -27,12 +27,19 @@ module_param_named(send_buffer, mp_send_buffer, uint, 0644);
 MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (262144)");
 
 #define MP_CHUNK_MAX	    MP_POOL_BYTES	/* bytes of data */
-#define MP_CHUNK_MIN	    4096U	/* with its header, which larger ones have apart */
+#define MP_CHUNK_MIN	    4096U	/* with all that is before it, which larger ones have apart */
+#define MP_CHUNK_HEAD	    (sizeof(struct mp_chunk) + sizeof(struct mp_request))
 #define MP_POOL_MIN	    8192U	/* larger ones take a whole buffer of the pool */
 
 static size_t chunk_memory(const struct mp_chunk *chunk)
 {
-	return sizeof(*chunk) + chunk->size;
+	return MP_CHUNK_HEAD + chunk->size;
+}
+
+/* Where the bytes of a small one are: behind room for a header, so that both are one entry. */
+static u8 *inlined_data(struct mp_chunk *chunk)
+{
+	return (u8 *)chunk + MP_CHUNK_HEAD;
 }
 
 /* @chunk is on no list and not with the device. */
@@ -43,7 +50,7 @@ static void chunk_free(struct mp_out *out, struct mp_chunk *chunk)
 	mp_account_uncharge(link->account, chunk_memory(chunk));
 	if (chunk->size == MP_CHUNK_MAX)
 		mp_pool_put(&link->port->pool, chunk->data);
-	else if (chunk->data != (u8 *)(chunk + 1))
+	else if (chunk->data != inlined_data(chunk))
 		kfree(chunk->data);
 	kfree(chunk);
 }
@@ -195,7 +202,8 @@ static bool chunk_send_locked(struct mp_out *out, struct mp_chunk *chunk)
 
 	mp_req_init(&chunk->req, chunk_taken);
 	mp_req_payload(&chunk->req, chunk->data + chunk->start,
-		       min3(chunk->end - chunk->start, chunk->piece, link->port->max_io), false);
+		       min3(chunk->end - chunk->start, chunk->piece, link->port->max_io), false,
+		       chunk->data == inlined_data(chunk));
 	if (mp_link_send_locked(link, link->port->tx, &chunk->req, MP_OP_WRITE, MP_LAZY,
 				   chunk->offset))
 		return false;
@@ -274,19 +282,19 @@ __poll_t mp_chunks_pump_locked(struct mp_out *out)
 static struct mp_chunk *chunk_alloc(struct mp_out *out, size_t size, bool force)
 {
 	struct mp_link *link = out->half.link;
-	size_t inlined = size <= MP_CHUNK_MIN - sizeof(struct mp_chunk) ? size : 0;
-	size_t memory = size + sizeof(struct mp_chunk);
+	bool is_inlined = size <= MP_CHUNK_MIN - MP_CHUNK_HEAD;
+	size_t memory = MP_CHUNK_HEAD + size;
 	struct mp_chunk *chunk;
 
 	if (!mp_account_charge(link->account, memory, force))
 		return NULL;
-	chunk = kmalloc(sizeof(*chunk) + inlined, GFP_KERNEL_ACCOUNT);
+	chunk = kmalloc(is_inlined ? MP_CHUNK_HEAD + size : sizeof(*chunk), GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		goto err_charge;
-	chunk->data = (u8 *)(chunk + 1);
+	chunk->data = inlined_data(chunk);
 	if (size == MP_CHUNK_MAX)
 		chunk->data = mp_pool_get(&link->port->pool);
-	else if (!inlined)
+	else if (!is_inlined)
 		chunk->data = kmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!chunk->data)
 		goto err_chunk;
@@ -323,7 +331,7 @@ static struct mp_chunk *chunk_make(struct mp_out *out, size_t want, size_t least
 	if (!chunk && size < MP_CHUNK_MAX && waits)
 		chunk = chunk_alloc(out, size, false);
 	if (!chunk)
-		chunk = chunk_alloc(out, MP_CHUNK_MIN - sizeof(struct mp_chunk), is_first);
+		chunk = chunk_alloc(out, MP_CHUNK_MIN - MP_CHUNK_HEAD, is_first);
 	return chunk;
 }
 
@@ -398,7 +406,7 @@ ssize_t mp_chunks_copy_locked(struct mp_out *out, struct iov_iter *from)
 {
 	struct mp_link *link = out->half.link;
 	struct mp_chunk *chunk;
-	size_t least = MP_CHUNK_MIN - sizeof(*chunk);
+	size_t least = MP_CHUNK_MIN - MP_CHUNK_HEAD;
 	bool is_first, room, waits;
 
 	chunk = chunk_reopen_locked(out);

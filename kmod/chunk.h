@@ -17,7 +17,7 @@ struct mp_chunk {
 	u32 piece;			/* bytes that one WRITE may carry */
 	bool is_sent;			/* the device has it */
 	bool is_filling;		/* a writer copies into it, unlocked */
-	u8 *data;			/* follows this structure, or has memory of its own */
+	u8 *data;			/* behind this structure, or has memory of its own */
 	struct mp_req req;
 };
 

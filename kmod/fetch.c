@@ -41,7 +41,7 @@ static void fetch_free(struct mp_in *in, struct mp_fetch *fetch)
 {
 	if (!fetch)
 		return;
-	mp_account_uncharge(in->half.link->account, fetch->size + sizeof(*fetch));
+	mp_account_uncharge(in->half.link->account, fetch->size + MP_FETCH_HEAD);
 	kfree(fetch);
 }
 
@@ -64,7 +64,7 @@ static struct mp_fetch *fetch_alloc(struct mp_in *in, size_t size, gfp_t gfp)
 		mp_account_uncharge(link->account, size);
 		return NULL;
 	}
-	fetch->size = size - sizeof(*fetch);
+	fetch->size = size - MP_FETCH_HEAD;
 	return fetch;
 }
 
@@ -242,13 +242,13 @@ static bool fetch_send_locked(struct mp_in *in, struct mp_fetch *fetch, u16 flag
 	u32 len = min(fetch->size, link->port->max_io);
 
 	if (in->is_small)
-		len = min_t(u32, len, MP_FETCH_MIN - sizeof(*fetch));
+		len = min_t(u32, len, MP_FETCH_MIN - MP_FETCH_HEAD);
 	fetch->start = 0;
 	fetch->end = 0;
 	fetch->offset = asked_locked(in);
 	fetch->in = in;
 	mp_req_init(&fetch->req, fetch_taken);
-	mp_req_payload(&fetch->req, fetch->data, len, true);
+	mp_req_payload(&fetch->req, mp_fetch_data(fetch), len, true, true);
 	if (mp_link_send_locked(link, link->port->rx, &fetch->req, MP_OP_READ, flags,
 				   fetch->offset)) {
 		fetch_free(in, fetch);
@@ -343,7 +343,7 @@ bool mp_fetch_may_grow_locked(const struct mp_in *in)
 	const struct mp_fetch *fetch = mp_fetch_first_locked(in);
 
 	return fetch && !fetch->start && !in->spare && (in->half.link->bits & MP_ST_IN) &&
-	       (fetch->size + sizeof(*fetch) < size_wanted(in) || wants_more_locked(in));
+	       (fetch->size + MP_FETCH_HEAD < size_wanted(in) || wants_more_locked(in));
 }
 
 /* A spare of @size bytes, or a page. Returns false: there is no memory. */
@@ -480,7 +480,7 @@ size_t mp_fetch_keep(struct mp_in *in, struct page *page, size_t offset, size_t 
 
 	fetch->end = min_t(size_t, bytes, fetch->size);
 	bytes = fetch->end;
-	memcpy_from_page(fetch->data, page, offset, bytes);
+	memcpy_from_page(mp_fetch_data(fetch), page, offset, bytes);
 	spin_lock_irq(&link->lock);
 	if (in->half.is_shut || mp_link_is_ending_locked(link)) {
 		fetch_free(in, fetch);

@@ -15,10 +15,10 @@ struct mp_fetch {
 	u32 size;			/* of data */
 	u32 start, end;			/* data[start..end) is unread */
 	bool is_busy;			/* the device has it */
-	struct mp_req req;
-	u8 data[] mp_dma_aligned;	/* the device writes */
+	struct mp_req req;		/* the data follows its result: one entry for the device */
 };
-MP_ASSERT_ALONE(struct mp_fetch, req.result, offsetof(struct mp_fetch, data));
+MP_ASSERT_ALONE(struct mp_fetch, req.result, sizeof(struct mp_fetch));
+#define MP_FETCH_HEAD offsetofend(struct mp_fetch, req.result)
 
 void mp_fetch_ahead_locked(struct mp_in *in, bool is_reader);
 bool mp_fetch_may_grow_locked(const struct mp_in *in);
@@ -33,6 +33,11 @@ void mp_fetch_consume_locked(struct mp_in *in, struct mp_fetch *fetch, u32 bytes
 size_t mp_fetch_keep(struct mp_in *in, struct page *page, size_t offset, size_t bytes);
 void mp_fetch_forget_locked(struct mp_in *in);
 void mp_fetch_trim_locked(struct mp_in *in);
+
+static inline u8 *mp_fetch_data(struct mp_fetch *fetch)
+{
+	return (u8 *)fetch + MP_FETCH_HEAD;
+}
 
 /* The first with unread bytes, or NULL. */
 static inline struct mp_fetch *mp_fetch_first_locked(const struct mp_in *in)

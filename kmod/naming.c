@@ -116,7 +116,7 @@ int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *conne
 	lockdep_assert_held(&link->lock);
 	mp_req_init(&connect->req, connect_taken);
 	mp_req_payload(&connect->req, &connect->connect, sizeof(connect->connect) + name_len,
-		       false);
+		       false, false);
 	mp_link_become_locked(link, MP_PHASE_NAMING);
 	naming->is_collected = false;
 	ret = mp_link_send_locked(link, link->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);

@@ -25,7 +25,7 @@ static size_t peek_fetches_locked(struct mp_in *in, struct iov_iter *to)
 			break;
 		bytes = min_t(size_t, fetch->end - fetch->start, iov_iter_count(to));
 		spin_unlock_irq(&in->half.link->lock);
-		done = copy_to_iter(fetch->data + fetch->start, bytes, to);
+		done = copy_to_iter(mp_fetch_data(fetch) + fetch->start, bytes, to);
 		spin_lock_irq(&in->half.link->lock);
 		total += done;
 		if (done < bytes)

@@ -88,12 +88,18 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
 	unsigned int out = 0, in = 0, need;
 
 	lockdep_assert_held(&queue->lock);
-	sg_init_one(&header, &req->header, sizeof(req->header));
-	sg_init_one(&result, &req->result, sizeof(req->result));
-	sgs[out++] = &header;
+	if (req->is_joined && !req->payload_in) {
+		memcpy(sg_virt(req->sg), &req->header, sizeof(req->header));
+	} else {
+		sg_init_one(&header, &req->header, sizeof(req->header));
+		sgs[out++] = &header;
+	}
 	if (req->sg && !req->payload_in)
 		sgs[out++] = req->sg;
-	sgs[out + in++] = &result;
+	if (!req->is_joined || !req->payload_in) {
+		sg_init_one(&result, &req->result, sizeof(req->result));
+		sgs[out + in++] = &result;
+	}
 	if (req->sg && req->payload_in)
 		sgs[out + in++] = req->sg;
 

@@ -65,7 +65,7 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 		/* We hold the read mutex, and in->copying keeps it: no other context touches it. */
 		spin_unlock_irq(&ch->link.lock);
 		bytes = min_t(size_t, fetch->end - fetch->start, iov_iter_count(to));
-		copied = copy_to_iter(fetch->data + fetch->start, bytes, to);
+		copied = copy_to_iter(mp_fetch_data(fetch) + fetch->start, bytes, to);
 		total += copied;
 		spin_lock_irq(&ch->link.lock);
 		rest = copied < fetch->end - fetch->start;

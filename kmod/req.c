@@ -16,13 +16,21 @@ void mp_req_init(struct mp_req *req, mp_taken *taken)
 	req->taken = taken;
 }
 
-/* The payload in one piece of kmalloc memory. */
-void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in)
+/*
+ * The payload in one piece of kmalloc memory. @is_joined: it is one descriptor with what the
+ * device has before it. What comes in (@in) lies right behind @req's result; in front of what goes
+ * out is room for a header, which the queue fills.
+ */
+void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in, bool is_joined)
 {
-	sg_init_one(&req->one, data, len);
+	size_t front = !is_joined ? 0 : in ? sizeof(req->result) : sizeof(req->header);
+
+	mp_assert(!is_joined || !in || data == &req->result + 1);
+	sg_init_one(&req->one, data - front, front + len);
 	req->sg = &req->one;
-	req->sg_count = 1;
+	req->sg_count = !is_joined;
 	req->payload_in = in;
+	req->is_joined = is_joined;
 	req->header.length = cpu_to_le32(len);
 }
 

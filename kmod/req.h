@@ -30,13 +30,14 @@ typedef __poll_t mp_taken(struct mp_req *req, int ret, const struct mp_result *a
 /* In this order what comes before the result fills two cache lines, and not a bit of a third. */
 struct mp_req {
 	bool payload_in;		/* the device writes the payload */
+	bool is_joined;			/* it is one entry with what goes before it */
 	bool is_urgent;			/* may use the kept descriptors [protocol.md 8.4] */
 	bool is_lazy;			/* its answer may be looked at late [protocol.md 6.8] */
 	bool is_held;			/* but not very late: (demand.c) */
 	bool is_added;			/* the device has it, or had; guarded by queue->lock */
 	s16 error;			/* why there is no answer, or 0: see mp_req_answer() */
 	u32 used;			/* bytes written, as the device says */
-	unsigned int sg_count;
+	unsigned int sg_count;		/* entries beside those of header and result */
 	struct scatterlist *sg;		/* the payload, or NULL */
 	struct list_head node;		/* the queue's */
 	struct mp_link *link;		/* a reference, dropped at the end of done() */
@@ -49,7 +50,7 @@ struct mp_req {
 MP_ASSERT_ALONE(struct mp_req, result, sizeof(struct mp_req));
 
 void mp_req_init(struct mp_req *req, mp_taken *taken);
-void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in);
+void mp_req_payload(struct mp_req *req, void *data, u32 len, bool in, bool is_joined);
 int mp_req_answer(const struct mp_req *req, struct mp_result *answer, u16 version);
 
 #endif

@@ -53,16 +53,23 @@ const struct mp_request *host_request(u16 op, unsigned int nth)
 	return header_of(&place);
 }
 
-/* Moves @count bytes between the payload and the service's streams. */
-static void move_payload(const struct fake_added *added, u64 offset, u32 count)
+/*
+ * Moves @count bytes between the payload and the service's streams. The payload is behind header or
+ * result in the same piece, or in pieces of its own.
+ */
+static void move_payload(const struct fake_added *added, bool is_read, u64 offset, u32 count)
 {
-	bool is_read = added->in == 2;
-	const struct scatterlist *sg = added->lists[is_read ? added->out + 1 : 1];
-	u32 i, done = 0;
+	unsigned int first = is_read ? added->out : 0;
+	u32 i, done = 0, skip = is_read ? sizeof(struct mp_result) : sizeof(struct mp_request);
+	const struct scatterlist *sg = &added->sgs[first];
 
-	for (; done < count; done += i, sg++)
-		for (i = 0; i < sg->length && done + i < count; i++) {
-			u8 *at = (u8 *)sg->data + i;
+	if (sg->length == skip) {
+		sg = added->lists[first + 1];
+		skip = 0;
+	}
+	for (; done < count; done += i, sg++, skip = 0)
+		for (i = 0; skip + i < sg->length && done + i < count; i++) {
+			u8 *at = (u8 *)sg->data + skip + i;
 
 			if (is_read)
 				*at = host_byte(offset + done + i);
@@ -78,7 +85,7 @@ static void answer(const struct place *place, u32 status, u32 count, u64 offset)
 	u16 op = le16_to_cpu(header_of(place)->op);
 
 	if (count && (op == MP_OP_READ || op == MP_OP_WRITE))
-		move_payload(added, le64_to_cpu(header_of(place)->offset),
+		move_payload(added, op == MP_OP_READ, le64_to_cpu(header_of(place)->offset),
 			     min(count, le32_to_cpu(header_of(place)->length)));
 	*result = (struct mp_result){
 		.status = cpu_to_le32(status),

@@ -35,7 +35,8 @@ static inline void fake_req_init(struct fake_req *fake, u16 op, bool with_payloa
 	fake->req.is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;
 	fake->req.header.op = cpu_to_le16(op);
 	if (with_payload)
-		mp_req_payload(&fake->req, fake->data, sizeof(fake->data), op == MP_OP_READ);
+		mp_req_payload(&fake->req, fake->data, sizeof(fake->data), op == MP_OP_READ,
+			       false);
 }
 
 /* How many of @count have come back; none did twice. */

@@ -39,12 +39,22 @@ static u16 read_flags(unsigned int nth)
 	return le16_to_cpu(host_request(MP_OP_READ, nth)->flags);
 }
 
+/* The READ behind the event buffers: result and bytes are one piece. */
+static void expect_two_pieces(void)
+{
+	const struct fake_added *last = &host.rx.added[host.rx.added_count - 1];
+
+	assert_int_equal(last->out, 1);
+	assert_int_equal(last->in, 1);
+}
+
 static bool say_something(void)
 {
 	if (step++)
 		return false;
 	assert_int_equal(host_count(MP_OP_READ), 1);
 	assert_int_equal(read_flags(0), 0);	/* it may be parked, and is announced */
+	expect_two_pieces();
 	host_say(BYTES);
 	return host_step();
 }

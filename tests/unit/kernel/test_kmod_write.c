@@ -66,7 +66,7 @@ static void what_goes_at_once_takes_no_more_memory_than_its_bytes(void **state)
 	(void)state;
 	assert_int_equal(host_write(file, 0, SMALL, false), SMALL);
 	assert_int_equal(atomic_long_read(&host.port.ledger.bytes),
-			 SMALL + sizeof(struct mp_chunk));
+			 SMALL + sizeof(struct mp_chunk) + sizeof(struct mp_request));
 	assert_int_equal(host_write(file, SMALL, SMALL, false), SMALL);
 	assert_true(atomic_long_read(&host.port.ledger.bytes) > CHUNK);
 	host_serve();
@@ -100,6 +100,8 @@ static void a_short_write_goes_on_where_the_service_is(void **state)
 	(void)state;
 	host.room = 10;
 	assert_int_equal(host_write(file, 0, SMALL, false), SMALL);
+	assert_int_equal(host.tx.added[0].out, 1);	/* header and bytes are one piece */
+	assert_int_equal(host.tx.added[0].in, 1);
 	host_step();
 	look();
 	assert_int_equal(host_count(MP_OP_WRITE), 0);
@@ -109,6 +111,7 @@ static void a_short_write_goes_on_where_the_service_is(void **state)
 	host_event(host.generation);
 	assert_int_equal(host_request(MP_OP_WRITE, 0)->offset, cpu_to_le64(10));
 	assert_int_equal(host_request(MP_OP_WRITE, 0)->length, cpu_to_le32(SMALL - 10));
+	assert_int_equal(host.tx.added[0].out, 1);
 	host_serve();
 	look();
 	assert_int_equal(host.out_next, SMALL);

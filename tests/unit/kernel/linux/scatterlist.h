@@ -26,6 +26,11 @@ static inline struct page *sg_page(const struct scatterlist *sg)
 	return (struct page *)((char *)sg->data - sg->offset);
 }
 
+static inline void *sg_virt(const struct scatterlist *sg)
+{
+	return sg->data;
+}
+
 static inline void sg_mark_end(struct scatterlist *sg)
 {
 	sg->is_last = true;
