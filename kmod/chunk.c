@@ -27,7 +27,7 @@ module_param_named(send_buffer, mp_send_buffer, uint, 0644);
 MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (262144)");
 
 #define MP_CHUNK_MAX	    MP_POOL_BYTES	/* bytes of data */
-#define MP_CHUNK_MIN	    4096U	/* with all that is before it, which larger ones have apart */
+#define MP_CHUNK_MIN	    4096U	/* with its head, which larger ones have apart */
 #define MP_CHUNK_HEAD	    (sizeof(struct mp_chunk) + sizeof(struct mp_request))
 #define MP_POOL_MIN	    8192U	/* larger ones take a whole buffer of the pool */
 
