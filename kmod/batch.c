@@ -224,7 +224,7 @@ static bool part_send(struct mp_half *half, struct mp_batch *batch, struct mp_pa
 		batch->pending++;
 		half->batch = batch;
 	}
-	spin_unlock_irq(&half->link->lock);
+	mp_link_unlock(half->link, 0);
 	return sent;
 }
 

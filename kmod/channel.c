@@ -165,7 +165,7 @@ static void channel_settle(struct mp_link *link, __poll_t wake)
 	is_over = link->is_released && (link->is_closed || link->error == -ENODEV);
 	if (is_over)
 		mp_chunks_drop_locked(&ch->out);
-	spin_unlock_irqrestore(&link->lock, flags);
+	mp_link_unlock_irqrestore(link, flags);
 	if (key)
 		channel_wake(ch, key);
 	if (is_over)

@@ -151,8 +151,9 @@ static void queues_delete(struct mp_device *device)
 	device->is_confirmed = false;
 	for (i = 0; i < device->max_ports; i++)
 		mp_pair_kill(&device->seats[i].pair);
+	/* Pairs with wait.c and mp_queue_notify(): no call looks at a queue, nor tells of one. */
+	synchronize_rcu();
 	cancel_work_sync(&device->broken_work);	/* queued by what was alive until now */
-	synchronize_rcu();	/* pairs with wait.c: no call looks at a queue any more */
 	virtio_reset_device(device->vdev);
 	for (i = 0; i < device->max_ports; i++)
 		mp_pair_detach(&device->seats[i].pair);

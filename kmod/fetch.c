@@ -374,7 +374,7 @@ static bool needs_spare(struct mp_in *in, bool nonblock, u32 *size)
 	      (wants_more_locked(in) || mp_fetch_may_grow_locked(in) ||
 	       (!nonblock && !in->busy && !in->full && mp_fetch_may_ask_locked(in)));
 	*size = size_wanted(in);
-	spin_unlock_irq(&link->lock);
+	mp_link_unlock(link, 0);
 	return ret;
 }
 
@@ -411,7 +411,7 @@ void mp_fetch_expect(struct mp_in *in)
 	if (!(link->bits & MP_ST_IN) && !(lazy && in->waiters))
 		mp_fetch_park_locked(in, lazy ? MP_LAZY : 0);
 	mp_fetch_trim_locked(in);
-	spin_unlock_irq(&link->lock);
+	mp_link_unlock(link, 0);
 }
 
 /* No reader waits any more: the device need not keep the READ. */

@@ -69,7 +69,7 @@ static void set_polled(struct mp_channel *ch)
 		return;
 	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
-	spin_unlock_irq(&ch->link.lock);
+	mp_link_unlock(&ch->link, 0);
 }
 
 /* May this call not wait? Then the channel is one that the driver fetches for. */
@@ -136,7 +136,7 @@ static int mp_file_fasync(int fd, struct file *file, int on)
 	spin_lock_irq(&ch->link.lock);
 	set_polled_locked(ch);
 	mp_chunks_want_locked(&ch->out, true);
-	spin_unlock_irq(&ch->link.lock);
+	mp_link_unlock(&ch->link, 0);
 	return fasync_helper(fd, file, on, &ch->fasync);
 }
 

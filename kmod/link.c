@@ -9,6 +9,8 @@
  * the other queue is ignored [protocol.md 7.1]. Bits that say "for ever" cannot be taken back by
  * a device that changes its mind.
  */
+#include <linux/rcupdate.h>
+
 #include <manyport/wire_check.h>
 
 #include "debug.h"
@@ -202,6 +204,36 @@ __poll_t mp_link_fault_locked(struct mp_link *link)
 	return mp_link_fail_locked(link, -EIO);
 }
 
+/* --- The end of a section -------------------------------------------------- */
+
+#define MP_DUE_RX	1	/* in link->due */
+#define MP_DUE_TX	2
+
+/*
+ * Drops the lock, and tells the device what the section has put into the rings: not before, since
+ * that may take as long as a visit to the VMM. The RCU section begins before the lock goes, while
+ * the queues are alive. @flags: NULL where interrupts were on.
+ */
+void mp_link_unlock_due(struct mp_link *link, const unsigned long *flags)
+	__releases(&link->lock)
+{
+	u8 due = link->due;
+
+	lockdep_assert_held(&link->lock);
+	link->kicks += !!(due & MP_DUE_RX) + !!(due & MP_DUE_TX);
+	link->due = 0;
+	rcu_read_lock();
+	if (flags)
+		spin_unlock_irqrestore(&link->lock, *flags);
+	else
+		spin_unlock_irq(&link->lock);
+	if (due & MP_DUE_RX)
+		mp_queue_notify(link->port->rx);
+	if (due & MP_DUE_TX)
+		mp_queue_notify(link->port->tx);
+	rcu_read_unlock();
+}
+
 /* --- Answers and events ---------------------------------------------------- */
 
 /* Takes over @state, valid and of this generation, if it is newer. Returns what to wake. */
@@ -262,7 +294,7 @@ static void link_leave(struct mp_link *link, unsigned long flags, __poll_t wake)
 	__releases(&link->lock)
 {
 	wake |= mp_link_progress_locked(link);
-	spin_unlock_irqrestore(&link->lock, flags);
+	mp_link_unlock_irqrestore(link, flags);
 	link->ops->settle(link, wake);
 	mp_link_put(link);
 }
@@ -283,6 +315,7 @@ static void link_done(struct mp_req *req)
 	int ret, error;
 
 	spin_lock_irqsave(&link->lock, flags);
+	mp_assert(!link->due);
 	ret = answer_locked(link, req, &answer, &wake);
 	error = link->error;
 	wake |= req->taken(req, ret, &answer);
@@ -292,9 +325,10 @@ static void link_done(struct mp_req *req)
 }
 
 /*
- * Hands @req to the device: mp_req_init() and a payload are done. The request holds a reference
- * until it is over, and its taken() is called exactly once. Returns 0, or -ENODEV or -EIO
- * (still the caller's).
+ * Hands @req to the device: mp_req_init() and a payload are done. The section ends by
+ * mp_link_unlock() or mp_link_unlock_irqrestore(), which tell the device of it. The request holds
+ * a reference until it is over, and its taken() is called exactly once. Returns 0, or -ENODEV or
+ * -EIO (still the caller's).
  */
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset)
@@ -323,7 +357,8 @@ int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_
 		return ret;
 	}
 	link->requests++;
-	link->kicks += ret;
+	if (ret)
+		link->due |= queue == link->port->rx ? MP_DUE_RX : MP_DUE_TX;
 	return 0;
 }
 

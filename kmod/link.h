@@ -93,6 +93,7 @@ struct mp_link {
 	bool is_closed;			/* the device has forgotten the channel */
 	bool was_connected;		/* fixed port: the service has been there before */
 	bool is_wanted, is_held;	/* the transmit queue has been told so */
+	u8 due;				/* queues that the device is to be told of: MP_DUE_* */
 	struct mp_urgent urgent;
 	u16 bits, reason;		/* of the device's newest state [protocol.md 7.1] */
 	u32 seq;			/* its number */
@@ -112,6 +113,7 @@ void mp_link_refused_locked(struct mp_link *link);
 
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset);
+void mp_link_unlock_due(struct mp_link *link, const unsigned long *flags);
 void mp_link_demand_locked(struct mp_link *link, bool wanted, bool held);
 __poll_t mp_link_fail_locked(struct mp_link *link, int error);
 __poll_t mp_link_break_locked(struct mp_link *link, const char *what);
@@ -136,16 +138,30 @@ static inline bool mp_link_is_ending_locked(const struct mp_link *link)
 }
 
 /*
- * The end of each section of a process that changed something: drops the lock, wakes @wake, and
- * does what an ending channel is due.
+ * The end of each section of a process that sent or changed something: drops the lock, tells the
+ * device, wakes @wake, and does what an ending channel is due.
  */
 static inline void mp_link_unlock(struct mp_link *link, __poll_t wake)
+	__releases(&link->lock)
 {
 	bool is_ending = mp_link_is_ending_locked(link);
 
-	spin_unlock_irq(&link->lock);
+	if (link->due)
+		mp_link_unlock_due(link, NULL);
+	else
+		spin_unlock_irq(&link->lock);
 	if (wake || is_ending)
 		link->ops->settle(link, wake);
+}
+
+/* The same where interrupts may be off, without the rest. */
+static inline void mp_link_unlock_irqrestore(struct mp_link *link, unsigned long flags)
+	__releases(&link->lock)
+{
+	if (link->due)
+		mp_link_unlock_due(link, &flags);
+	else
+		spin_unlock_irqrestore(&link->lock, flags);
 }
 
 #endif

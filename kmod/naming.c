@@ -159,7 +159,7 @@ int mp_naming_fixed(struct mp_naming *naming)
 		mp_link_fail_locked(link, ret);
 		link->is_closed = true;	/* so that the release gives the slot back */
 	}
-	spin_unlock_irq(&link->lock);
+	mp_link_unlock(link, 0);
 	return ret;
 }
 

@@ -21,6 +21,7 @@
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/virtio_config.h>
@@ -175,7 +176,7 @@ static void add_failed_locked(struct mp_queue *queue, int error)
 }
 
 /*
- * Puts what waits into the ring. Returns true when the device is to be told. What waits for
+ * Puts what waits into the ring. Returns true when something is in it that was not. What waits for
  * memory keeps back all that is behind it: a CLOSE and the CONNECT that follows stay in order.
  */
 static bool fill_locked(struct mp_queue *queue)
@@ -200,17 +201,39 @@ static bool fill_locked(struct mp_queue *queue)
 }
 
 /*
- * Tells the device, if it wants to be told. Under the lock: the virtqueue is not deleted
- * before it is dead. Returns true when it was told.
+ * Tells the device what was added, as mp_queue_submit() asked for: with no lock held, since this
+ * may take as long as a visit to the VMM, and in the RCU section in which that was asked. The queue
+ * was alive then, and its virtqueue is reset and deleted a grace period after the queue is dead.
  */
-static bool kick_locked(struct mp_queue *queue)
+void mp_queue_notify(struct mp_queue *queue)
 {
-	if (!virtqueue_kick_prepare(queue->vq))
-		return false;
+	unsigned long flags;
+
 	if (virtqueue_notify(queue->vq))
-		return true;
+		return;
+	spin_lock_irqsave(&queue->lock, flags);
 	break_locked(queue);
-	return false;
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+/* Puts what waits into the ring. Returns true when mp_queue_notify() is due. */
+static bool refill_locked(struct mp_queue *queue)
+{
+	return fill_locked(queue) && virtqueue_kick_prepare(queue->vq);
+}
+
+/* Drops the lock; @kick: refill_locked() said so. */
+static void unlock_and_kick(struct mp_queue *queue, unsigned long flags, bool kick)
+	__releases(&queue->lock)
+{
+	if (!kick) {
+		spin_unlock_irqrestore(&queue->lock, flags);
+		return;
+	}
+	rcu_read_lock();
+	spin_unlock_irqrestore(&queue->lock, flags);
+	mp_queue_notify(queue);
+	rcu_read_unlock();
 }
 
 /* As mp_demand_update(). */
@@ -252,14 +275,13 @@ void mp_queue_demand(struct mp_queue *queue, int users, int holders)
 }
 
 /*
- * Hands @req to the device, now or when there is a descriptor. Returns 1 when the
- * device was notified, 0 when it need not be, -ENODEV when the queue is dead, -EIO when it
- * is broken: then @req is still the caller's and done() is not called.
+ * Hands @req to the device, now or when there is a descriptor. Returns 1 when the caller is to call
+ * mp_queue_notify() once it holds no lock, 0 when the device need not be told, -ENODEV when the
+ * queue is dead, -EIO when it is broken: then @req is still the caller's and done() is not called.
  */
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 {
 	unsigned long flags;
-	bool added;
 	int ret;
 
 	spin_lock_irqsave(&queue->lock, flags);
@@ -272,9 +294,8 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	if (req->is_held)
 		mp_demand_hold(&queue->demand);
 	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
-	added = fill_locked(queue);
+	ret = refill_locked(queue);
 	update_later_locked(queue);
-	ret = added && kick_locked(queue);
 out:
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return ret;
@@ -305,6 +326,7 @@ int mp_queue_post_events(struct mp_queue *queue)
 {
 	unsigned int count = clamp(virtqueue_get_vring_size(queue->vq) / 4, 1U, MP_EVENTS_MAX + 0U);
 	unsigned long flags;
+	bool kick = false;
 	int ret = 0;
 
 	if (!queue->events)
@@ -316,10 +338,9 @@ int mp_queue_post_events(struct mp_queue *queue)
 		ret = -EIO;
 	} else if (!queue->is_dead) {
 		queue->event_count = count;
-		if (fill_locked(queue))
-			kick_locked(queue);
+		kick = refill_locked(queue);
 	}
-	spin_unlock_irqrestore(&queue->lock, flags);
+	unlock_and_kick(queue, flags, kick);
 	return ret;
 }
 
@@ -370,8 +391,8 @@ static void take_event_locked(struct mp_queue *queue, struct mp_event_buf *buf,
 }
 
 /*
- * Handles up to @budget used buffers, each with the lock dropped, and fills what became free.
- * Returns how many there were. The caller cannot lose the processor (pair.c).
+ * Handles up to @budget used buffers, each with the lock dropped. Returns how many there were. The
+ * caller cannot lose the processor (pair.c).
  */
 static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, unsigned long *flags)
 	__must_hold(&queue->lock)
@@ -394,28 +415,29 @@ static unsigned int drain_locked(struct mp_queue *queue, unsigned int budget, un
 			req->done(req);
 		spin_lock_irqsave(&queue->lock, *flags);
 	}
-	if (found && fill_locked(queue))
-		kick_locked(queue);
 	return found;
 }
 
 /*
- * Handles up to *@budget used buffers, and counts them there. The device makes no interrupts
- * during this; from before the last look on one counts again, so that none is lost. Returns true
- * when more may be there that an interrupt should have said, and did not.
+ * Handles up to *@budget used buffers, and counts them there; fills what became free. The device
+ * makes no interrupts during this; from before the last look on one counts again, so that none is
+ * lost. Returns true when more may be there that an interrupt should have said, and did not.
  */
 bool mp_queue_poll(struct mp_queue *queue, unsigned int *budget)
 {
+	bool more = false, kick = false;
+	unsigned int found;
 	unsigned long flags;
-	bool more = false;
 
 	spin_lock_irqsave(&queue->lock, flags);
 	if (!queue->is_dead) {
 		mp_demand_pause(&queue->demand, queue->vq);
-		*budget -= drain_locked(queue, *budget, &flags);
+		found = drain_locked(queue, *budget, &flags);
+		*budget -= found;
+		kick = found && refill_locked(queue);
 		more = update_locked(queue);
 	}
-	spin_unlock_irqrestore(&queue->lock, flags);
+	unlock_and_kick(queue, flags, kick);
 	return more;
 }
 
@@ -470,14 +492,15 @@ static void mp_queue_retry_work(struct work_struct *work)
 {
 	struct mp_queue *queue = container_of(to_delayed_work(work), struct mp_queue, retry_work);
 	struct mp_req *req = NULL;
+	unsigned long flags;
+	bool kick;
 
-	spin_lock_irq(&queue->lock);
+	spin_lock_irqsave(&queue->lock, flags);
 	queue->tries = min(queue->tries + 1, MP_TRIES + 0U);
-	if (fill_locked(queue))
-		kick_locked(queue);
-	else if (!queue->is_dead && !queue->is_broken)
+	kick = refill_locked(queue);
+	if (!queue->is_dead && !queue->is_broken)
 		req = give_up_locked(queue);
-	spin_unlock_irq(&queue->lock);
+	unlock_and_kick(queue, flags, kick);
 	if (req)
 		req->done(req);
 }

@@ -56,6 +56,7 @@ void mp_queue_init(struct mp_queue *queue, mp_event_handler *event, struct work_
 		   struct work_struct *broken_work);
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
+void mp_queue_notify(struct mp_queue *queue);
 bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
 int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_demand(struct mp_queue *queue, int users, int holders);

@@ -63,7 +63,7 @@ static ssize_t copy_fetches_locked(struct mp_channel *ch, struct iov_iter *to, b
 	ch->in.copying = true;
 	while (iov_iter_count(to) && (fetch = mp_fetch_first_locked(&ch->in)) && !ch->in.forget) {
 		/* We hold the read mutex, and in->copying keeps it: no other context touches it. */
-		spin_unlock_irq(&ch->link.lock);
+		mp_link_unlock(&ch->link, 0);
 		bytes = min_t(size_t, fetch->end - fetch->start, iov_iter_count(to));
 		copied = copy_to_iter(mp_fetch_data(fetch) + fetch->start, bytes, to);
 		total += copied;
@@ -174,7 +174,7 @@ static int wait_for_bytes(struct mp_channel *ch, bool large)
 	if (ret)
 		mp_fetch_cancel_locked(&ch->in);
 	mp_fetch_trim_locked(&ch->in);
-	spin_unlock_irq(&ch->link.lock);
+	mp_link_unlock(&ch->link, 0);
 	return ret;
 }
 
@@ -241,7 +241,7 @@ int mp_read_wait(struct mp_channel *ch)
 		ready = mp_in_is_ready_locked(&ch->in);
 		if (!ready)
 			read_ask_locked(ch, false, false);
-		spin_unlock_irq(&ch->link.lock);
+		mp_link_unlock(&ch->link, 0);
 		if (ready || ret)
 			return ret;
 		ret = wait_for_bytes(ch, false);

@@ -24,6 +24,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 
+#include "debug.h"
 #include "pair.h"
 #include "port.h"
 #include "wait.h"
@@ -51,6 +52,7 @@ static bool holds(struct mp_link *link, const struct mp_condition *condition)
 	bool ret;
 
 	spin_lock_irq(&link->lock);
+	mp_assert(!link->due);
 	ret = condition->holds_locked(condition->of, condition->arg);
 	spin_unlock_irq(&link->lock);
 	return ret;
@@ -183,7 +185,7 @@ static void urge(struct mp_link *link)
 	spin_lock_irq(&link->lock);
 	link->waits++;
 	link->ops->sleep_locked(link);
-	spin_unlock_irq(&link->lock);
+	mp_link_unlock(link, 0);
 }
 
 /* A call that sleeps, and when it was woken last: in us, 0 for never. */

@@ -257,6 +257,7 @@ bool host_step(void)
 {
 	struct place place = { .vq = &host.tx };
 
+	host_expect_kicks();
 	if (host.tx.added_count)
 		return serve(&place);
 	place.vq = &host.rx;

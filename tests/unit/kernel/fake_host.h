@@ -84,6 +84,7 @@ void host_say(u64 bytes);
 
 /* Does one thing, as an honest device does. Returns false when there is none. */
 bool host_step(void);
+void host_expect_kicks(void);
 void host_serve(void);			/* all of them */
 
 /* The driver has complained, once more, of a rule that was broken. */

@@ -8,8 +8,9 @@
 
 #include <linux/bug.h>
 #include <linux/list.h>
+#include <linux/rcupdate.h>
 
-#include "kmod/req.h"
+#include "kmod/queue.h"
 
 struct fake_req {
 	struct mp_req req;
@@ -37,6 +38,19 @@ static inline void fake_req_init(struct fake_req *fake, u16 op, bool with_payloa
 	if (with_payload)
 		mp_req_payload(&fake->req, fake->data, sizeof(fake->data), op == MP_OP_READ,
 			       false);
+}
+
+/* As a channel does: without locks the device is told, if the queue asks for that. */
+static inline int fake_submit(struct mp_queue *queue, struct mp_req *req)
+{
+	int ret;
+
+	rcu_read_lock();
+	ret = mp_queue_submit(queue, req);
+	if (ret > 0)
+		mp_queue_notify(queue);
+	rcu_read_unlock();
+	return ret;
 }
 
 /* How many of @count have come back; none did twice. */

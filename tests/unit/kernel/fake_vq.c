@@ -110,11 +110,16 @@ void *virtqueue_get_buf(struct virtqueue *vq, unsigned int *len)
 
 bool virtqueue_kick_prepare(struct virtqueue *vq)
 {
-	return fake_of(vq);
+	if (!fake_of(vq)->is_kick_due)
+		kernel_kick_due(1);
+	fake_of(vq)->is_kick_due = true;
+	return true;
 }
 
 bool virtqueue_notify(struct virtqueue *vq)
 {
+	kernel_kick_due(fake_of(vq)->is_kick_due ? -1 : 0);
+	fake_of(vq)->is_kick_due = false;
 	fake_of(vq)->kicks++;
 	return !fake_of(vq)->is_broken;
 }

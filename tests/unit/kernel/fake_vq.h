@@ -35,6 +35,7 @@ struct fake_vq {
 	bool is_lying;				/* answers are said to be there, and are not */
 	int add_error;				/* what additions fail with, or 0 */
 	unsigned int kicks, interrupts;
+	bool is_kick_due;			/* the driver has prepared one, and owes it */
 	void (*interrupt)(struct fake_vq *vq);	/* the driver's callback, or NULL */
 	void *owner;				/* for it */
 };

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -18,7 +19,8 @@ struct user_namespace init_user_ns;
 static LIST_HEAD(queued);	/* work items */
 static LIST_HEAD(delayed);	/* delayed ones, before their time */
 static LIST_HEAD(timers);
-static unsigned int preempt_count, irq_count;
+static unsigned int preempt_count, irq_count, rcu_count, lock_count;
+static int kicks_due;
 static bool irqs_are_off;
 static struct {
 	const void *object;
@@ -50,6 +52,9 @@ void kernel_reset(void)
 	preempt_count = 0;
 	irq_count = 0;
 	irqs_are_off = false;
+	rcu_count = 0;
+	lock_count = 0;
+	kicks_due = 0;
 	memset(hooks, 0, sizeof(hooks));
 	process_reset();
 	kernel_set_caller(0, &init_user_ns, true);
@@ -230,8 +235,9 @@ unsigned long standin_lock_irqsave(spinlock_t *lock)
 	unsigned long flags = irqs_are_off;
 
 	kernel_reached(KERNEL_LOCK, lock);
-	WARN_ON_ONCE(lock->is_locked);
+	WARN_ON_ONCE(lock->is_locked || (!lock_count && kicks_due));
 	lock->is_locked = true;
+	lock_count++;
 	irqs_are_off = true;
 	return flags;
 }
@@ -240,7 +246,25 @@ void spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 {
 	WARN_ON_ONCE(!lock->is_locked);
 	lock->is_locked = false;
+	lock_count--;
 	irqs_are_off = flags;
+}
+
+void rcu_read_lock(void)
+{
+	rcu_count++;
+}
+
+void rcu_read_unlock(void)
+{
+	WARN_ON_ONCE(!rcu_count);
+	rcu_count--;
+}
+
+void kernel_kick_due(int by)
+{
+	WARN_ON_ONCE(by < 0 && (lock_count || !rcu_count));
+	kicks_due += by;
 }
 
 /* These two are for process context only. */

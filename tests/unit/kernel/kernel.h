@@ -27,6 +27,11 @@ unsigned int kernel_end_timers(void);
 /* Between these two the code under test runs in an interrupt. */
 void kernel_irq_enter(void);
 void kernel_irq_exit(void);
+/*
+ * A kick is prepared (@by is 1), or made (-1): then no lock is held, and no queue is deleted before
+ * that is over. One that is due is made before another lock is taken.
+ */
+void kernel_kick_due(int by);
 
 /* Where another context may come between two steps of the code under test. */
 enum kernel_moment {
