@@ -52,7 +52,10 @@ static void channel_free_work(struct work_struct *work)
 
 static void channel_free(struct mp_link *link)
 {
-	queue_work(mp_workqueue, &mp_channel_of(link)->free_work);
+	struct work_struct *work = &mp_channel_of(link)->free_work;
+
+	INIT_WORK(work, channel_free_work);
+	queue_work(mp_workqueue, work);
 }
 
 /*
@@ -196,7 +199,6 @@ static struct mp_channel *channel_alloc(struct mp_port *port, struct mp_account 
 	mp_out_init(&ch->out, &ch->link);
 	mp_naming_init(&ch->naming, &ch->link, &ch->out.half.spin);
 	ch->in.memcg = get_mem_cgroup_from_mm(current->mm);
-	INIT_WORK(&ch->free_work, channel_free_work);
 	mutex_init(&ch->read_mutex);
 	mutex_init(&ch->write_mutex);
 	get_device(&port->dev);

@@ -51,7 +51,7 @@ bool mp_half_judge_locked(const struct mp_half *half, const struct mp_req *req,
  */
 static __poll_t shutdown_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
-	struct mp_link *link = req->link;
+	struct mp_link *link = mp_link_of(req);
 	u32 status = ret ? 0 : le32_to_cpu(answer->status);
 
 	kfree(req);

@@ -308,7 +308,7 @@ static void link_leave(struct mp_link *link, unsigned long flags, __poll_t wake)
  */
 static void link_done(struct mp_req *req)
 {
-	struct mp_link *link = req->link;
+	struct mp_link *link = mp_link_of(req);
 	struct mp_result answer;
 	unsigned long flags;
 	__poll_t wake = 0;
@@ -338,7 +338,7 @@ int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_
 	lockdep_assert_held(&link->lock);
 	if (link->error == -ENODEV)
 		return -ENODEV;	/* the queue may not exist any more */
-	req->link = link;
+	req->sender = &link->sender;
 	req->done = link_done;
 	req->is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;
 	/* No caller waits for the answer to CLOSE, and it keeps nothing else from going out. */

@@ -81,6 +81,7 @@ struct mp_link {
 	struct mp_port *port;		/* a reference */
 	struct mp_account *account;
 	struct mp_req *urgent_req;	/* the channel's */
+	struct mp_sender sender;	/* the queues' */
 	wait_queue_head_t wait;
 
 	spinlock_t lock;		/* guards all below, and all of the channel's state */
@@ -120,6 +121,11 @@ __poll_t mp_link_break_locked(struct mp_link *link, const char *what);
 __poll_t mp_link_fault_locked(struct mp_link *link);
 void mp_link_event(struct mp_port *port, const struct mp_event *event, u32 used);
 int mp_reason_to_errno(u16 reason);
+
+static inline struct mp_link *mp_link_of(const struct mp_req *req)
+{
+	return container_of(req->sender, struct mp_link, sender);
+}
 
 static inline void mp_link_get(struct mp_link *link)
 {

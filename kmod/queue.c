@@ -56,6 +56,11 @@ static bool is_rx(const struct mp_queue *queue)
 	return queue->event;
 }
 
+static struct mp_turns *turns_of(const struct mp_queue *queue, const struct mp_req *req)
+{
+	return is_rx(queue) ? &req->sender->rx : &req->sender->tx;
+}
+
 /* The device begins a life: @vq is fresh. Its interrupts may come already. */
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 {
@@ -111,18 +116,58 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
 	       virtqueue_add_sgs(queue->vq, sgs, out, in, req, GFP_ATOMIC);
 }
 
+/*
+ * Senders take turns: queue->waiting has one request of each that has any waiting, and the others
+ * of a sender wait behind that one, in a ring without a head. So before a request that comes now
+ * goes at most one of each other sender.
+ */
+static void wait_locked(struct mp_queue *queue, struct mp_req *req)
+{
+	struct mp_turns *turns = turns_of(queue, req);
+
+	if (req->is_urgent) {
+		list_add_tail(&req->node, &queue->urgent);
+	} else if (!turns->has_turn) {
+		turns->has_turn = true;
+		list_add_tail(&req->node, &queue->waiting);
+	} else if (turns->behind) {
+		list_add_tail(&req->node, turns->behind);
+	} else {
+		INIT_LIST_HEAD(&req->node);
+		turns->behind = &req->node;
+	}
+}
+
+/* @req, which is first, waits no more: the next one of its sender goes to the end. */
+static void turn_ends_locked(struct mp_queue *queue, struct mp_req *req)
+{
+	struct mp_turns *turns = turns_of(queue, req);
+	struct list_head *next = turns->behind;
+
+	list_del_init(&req->node);
+	if (req->is_urgent)
+		return;
+	turns->has_turn = next;
+	if (!next)
+		return;
+	turns->behind = list_empty(next) ? NULL : next->next;
+	list_move_tail(next, &queue->waiting);
+}
+
 /* Moves what waits into the ring as far as that goes; counts in @added. Returns 0 or -errno. */
 static int add_waiting_locked(struct mp_queue *queue, struct list_head *list,
 			      unsigned int *added)
 {
-	struct mp_req *req, *next;
+	struct mp_req *req;
 	int ret;
 
-	list_for_each_entry_safe(req, next, list, node) {
+	while (!list_empty(list)) {
+		req = list_first_entry(list, struct mp_req, node);
 		ret = add_locked(queue, req);
 		if (ret)
 			return ret;
-		list_move_tail(&req->node, &queue->inflight);
+		turn_ends_locked(queue, req);
+		list_add_tail(&req->node, &queue->inflight);
 		req->is_added = true;
 		++*added;
 	}
@@ -293,7 +338,7 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	queue->demand.users += !req->is_lazy;
 	if (req->is_held)
 		mp_demand_hold(&queue->demand);
-	list_add_tail(&req->node, req->is_urgent ? &queue->urgent : &queue->waiting);
+	wait_locked(queue, req);
 	ret = refill_locked(queue);
 	update_later_locked(queue);
 out:
@@ -478,6 +523,7 @@ static struct mp_req *give_up_locked(struct mp_queue *queue)
 	if (queue->tries < MP_TRIES || list_empty(&queue->waiting))
 		return NULL;
 	req = list_first_entry(&queue->waiting, struct mp_req, node);
+	turn_ends_locked(queue, req);
 	leave_locked(queue, req);
 	req->error = -ENOMEM;
 	mod_delayed_work(mp_workqueue, &queue->retry_work, 1);	/* for the one behind it */
@@ -531,7 +577,11 @@ void mp_queue_flush(struct mp_queue *queue)
 	spin_lock_irq(&queue->lock);
 	list_splice_tail_init(&queue->inflight, &over);
 	list_splice_tail_init(&queue->urgent, &over);
-	list_splice_tail_init(&queue->waiting, &over);
+	while (!list_empty(&queue->waiting)) {
+		req = list_first_entry(&queue->waiting, struct mp_req, node);
+		turn_ends_locked(queue, req);
+		list_add_tail(&req->node, &over);
+	}
 	queue->events_posted = 0;
 	queue->event_count = 0;
 	spin_unlock_irq(&queue->lock);

@@ -45,7 +45,7 @@ struct mp_queue {
 	unsigned int tries;		/* of additions in a row that failed for lack of memory */
 	struct delayed_work retry_work;	/* the next */
 	struct list_head inflight;	/* the device holds them */
-	struct list_head urgent, waiting; /* they wait for a descriptor, in order */
+	struct list_head urgent, waiting; /* for a descriptor: in order; senders in turn */
 	unsigned int event_count, events_posted;
 	struct mp_event_buf *events;	/* rx only */
 

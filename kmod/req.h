@@ -16,9 +16,18 @@
 
 #include "dma.h"
 
-struct mp_link;
-
 struct mp_req;
+
+/* A sender's requests that wait in one queue, whose lock guards this. Zeroed at first. */
+struct mp_turns {
+	bool has_turn;			/* one of them is in queue->waiting */
+	struct list_head *behind;	/* the first of a ring of the others, or NULL */
+};
+
+/* Whose requests these are. They keep their order, and take turns with those of other senders. */
+struct mp_sender {
+	struct mp_turns rx, tx;
+};
 
 /*
  * What becomes of one kind of request: its maker has it back, with the channel's lock held.
@@ -40,7 +49,7 @@ struct mp_req {
 	unsigned int sg_count;		/* entries beside those of header and result */
 	struct scatterlist *sg;		/* the payload, or NULL */
 	struct list_head node;		/* the queue's */
-	struct mp_link *link;		/* a reference, dropped at the end of done() */
+	struct mp_sender *sender;	/* a reference, dropped at the end of done() */
 	void (*done)(struct mp_req *req); /* interrupts may be off; nothing of ours is locked */
 	mp_taken *taken;		/* what done() calls, with the link's lock */
 	struct scatterlist one;		/* for a payload in one piece */

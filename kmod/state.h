@@ -34,9 +34,10 @@ struct mp_end {
 /* Made and freed by channel.c. */
 struct mp_channel {
 	struct mp_link link;
-	struct work_struct free_work;
-
-	struct mutex read_mutex;	/* one call moves bytes to a process */
+	union {
+		struct mutex read_mutex;	/* one call moves bytes to a process */
+		struct work_struct free_work;	/* no call is left */
+	};
 	struct mutex write_mutex;	/* one write at a time, so that none interleave */
 	struct fasync_struct *fasync;
 

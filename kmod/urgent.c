@@ -37,7 +37,7 @@ static __poll_t close_take_locked(struct mp_link *link, const struct mp_req *req
  */
 static __poll_t close_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
-	struct mp_link *link = req->link;
+	struct mp_link *link = mp_link_of(req);
 
 	link->urgent.close_busy = false;
 	return ret == -ESTALE ? 0 : close_take_locked(link, req, ret, answer);
@@ -66,7 +66,7 @@ int mp_urgent_close_locked(struct mp_link *link, u64 final, bool abort)
 /* The answer to CANCEL: the READs themselves come back on their own queue. */
 static __poll_t cancel_taken(struct mp_req *req, int ret, const struct mp_result *answer)
 {
-	struct mp_link *link = req->link;
+	struct mp_link *link = mp_link_of(req);
 
 	link->urgent.cancel_busy = false;
 	if (ret || answer->status == cpu_to_le32(MP_OK))	/* [protocol.md 8.2] */

@@ -14,6 +14,7 @@
 
 struct fake_req {
 	struct mp_req req;
+	struct mp_sender sender;	/* of this one alone, unless the test says so */
 	unsigned int done;		/* how often it came back */
 	void (*on_done)(struct fake_req *fake); /* or NULL */
 	u8 data[64];
@@ -33,6 +34,7 @@ static inline void fake_req_init(struct fake_req *fake, u16 op, bool with_payloa
 	memset(fake, 0, sizeof(*fake));
 	INIT_LIST_HEAD(&fake->req.node);
 	fake->req.done = fake_req_done;
+	fake->req.sender = &fake->sender;
 	fake->req.is_urgent = op == MP_OP_CANCEL || op == MP_OP_CLOSE;
 	fake->req.header.op = cpu_to_le16(op);
 	if (with_payload)

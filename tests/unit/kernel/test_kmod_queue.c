@@ -147,6 +147,37 @@ static void what_waits_goes_in_order_and_urgent_first(void **state)
 	assert_int_equal(fake_reqs_done(reqs, 8), 8);
 }
 
+/*
+ * In a full ring 50 requests of one sender wait, then a few of a second, one of a third: each
+ * sender has its turn, and its own requests stay in order.
+ */
+static void senders_take_turns(void **state)
+{
+	static const unsigned int order[] = { 6, 56, 59, 7, 57, 8, 58, 9, 10 };
+	unsigned int i;
+
+	(void)state;
+	begin(false, 8, true);
+	for (i = 0; i < 60; i++) {
+		fake_req_init(&reqs[i], MP_OP_WRITE, true);
+		reqs[i].req.sender = &reqs[i < 56 ? 0 : i < 59 ? 56 : 59].sender;
+		assert_true(fake_submit(&queue, &reqs[i].req) >= 0);
+	}
+	for (i = 0; i < 6; i++)
+		fake_vq_answer(&fake, 0, sizeof(struct mp_result));
+	handle();
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		assert_ptr_equal(fake.added[0].token, &reqs[order[i]].req);
+		fake_vq_answer(&fake, 0, sizeof(struct mp_result));
+		handle();
+	}
+	/* What is given up, or is left at the end, is out of its turn too. */
+	end(NULL);
+	assert_int_equal(fake_reqs_done(reqs, 60), 60);
+	for (i = 0; i < 60; i++)
+		assert_false(reqs[i].sender.tx.has_turn || reqs[i].sender.tx.behind);
+}
+
 static void an_event_buffer_gets_its_place_back(void **state)
 {
 	unsigned int i, posted;
@@ -311,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(descriptors_are_kept_for_cancel_and_close),
 		cmocka_unit_test(what_waits_goes_in_order_and_urgent_first),
+		cmocka_unit_test(senders_take_turns),
 		cmocka_unit_test(an_event_buffer_gets_its_place_back),
 		cmocka_unit_test(an_addition_without_memory_is_tried_again),
 		cmocka_unit_test(after_many_tries_the_first_is_given_up),
