@@ -78,7 +78,9 @@ static void decide(struct door *door)
 		loop_task_queue(&door->decide);
 	} else if (is_silent && !silence_left(door)) {
 		take_place(door);
-	} else if (!is_silent || loop_timer_start(&door->silence, silence_left(door))) {
+	} else if (is_silent) {
+		loop_timer_start(&door->silence, silence_left(door));
+	} else {
 		door->second = -1;
 		if (is_attached)
 			refuse(door, fd);

@@ -56,8 +56,8 @@ static void env_rearm(void *context)
 		deadline = device_deadline(guest->device);
 	if (deadline == UINT64_MAX)
 		loop_timer_stop(&guest->tick);
-	else if (loop_timer_start(&guest->tick, deadline > now ? deadline - now : 0))
-		log_error("out of memory: time limits of channels are not kept");
+	else
+		loop_timer_start(&guest->tick, deadline > now ? deadline - now : 0);
 }
 
 static void env_wake(void *context)

@@ -22,6 +22,7 @@
 
 #include <manyport/spin.h>
 
+#include "base/list.h"
 #include "loop/loop.h"
 
 #define ROUND_EVENTS 64
@@ -36,9 +37,7 @@ struct loop {
 	struct epoll_event events[ROUND_EVENTS];
 	int event_next, event_count;
 
-	/* A binary heap, the earliest first; slots count from 0. */
-	struct loop_timer **timers;
-	unsigned int timer_count, timer_room;
+	struct heap timers;
 
 	struct loop_task *queued, **tail;	/* for the next run */
 	struct loop_task *running;		/* of this round, not yet run */
@@ -87,12 +86,11 @@ void loop_destroy(struct loop *loop)
 {
 	if (!loop)
 		return;
-	for (unsigned int i = 0; i < loop->timer_count; i++)
-		loop->timers[i]->when = 0;
+	while (loop->timers.first)
+		heap_remove(&loop->timers, loop->timers.first);
 	forget_tasks(loop->queued);
 	forget_tasks(loop->running);
 	close(loop->epoll);
-	free(loop->timers);
 	free(loop);
 }
 
@@ -157,65 +155,10 @@ static void dispatch_events(struct loop *loop)
 
 /* --- Timers ------------------------------------------------------------- */
 
-static void place(struct loop *loop, struct loop_timer *timer, unsigned int slot)
-{
-	loop->timers[slot] = timer;
-	timer->slot = slot;
-}
-
-static void sift_up(struct loop *loop, struct loop_timer *timer, unsigned int slot)
-{
-	while (slot) {
-		unsigned int parent = (slot - 1) / 2;
-
-		if (loop->timers[parent]->when <= timer->when)
-			break;
-		place(loop, loop->timers[parent], slot);
-		slot = parent;
-	}
-	place(loop, timer, slot);
-}
-
-static void sift_down(struct loop *loop, struct loop_timer *timer, unsigned int slot)
-{
-	for (;;) {
-		unsigned int child = 2 * slot + 1;
-
-		if (child >= loop->timer_count)
-			break;
-		if (child + 1 < loop->timer_count &&
-		    loop->timers[child + 1]->when < loop->timers[child]->when)
-			child++;
-		if (loop->timers[child]->when >= timer->when)
-			break;
-		place(loop, loop->timers[child], slot);
-		slot = child;
-	}
-	place(loop, timer, slot);
-}
-
-static int make_room(struct loop *loop)
-{
-	unsigned int room = loop->timer_room ? 2 * loop->timer_room : 16;
-	struct loop_timer **timers;
-
-	if (loop->timer_count < loop->timer_room)
-		return 0;
-	timers = reallocarray(loop->timers, room, sizeof(*timers));
-	if (!timers)
-		return -ENOMEM;
-	loop->timers = timers;
-	loop->timer_room = room;
-	return 0;
-}
-
 void loop_timer_init(struct loop *loop, struct loop_timer *timer,
 		     void (*fire)(struct loop_timer *timer))
 {
-	timer->when = 0;
-	timer->fire = fire;
-	timer->loop = loop;
-	timer->slot = 0;
+	*timer = (struct loop_timer){ .fire = fire, .loop = loop };
 }
 
 /* Rounded up, never early; and always after the time of the round (above). */
@@ -228,43 +171,24 @@ static uint64_t deadline(const struct loop *loop, uint64_t ms)
 	return when > loop->now ? when : loop->now + 1;
 }
 
-int loop_timer_start(struct loop_timer *timer, uint64_t ms)
+void loop_timer_start(struct loop_timer *timer, uint64_t ms)
 {
-	struct loop *loop = timer->loop;
-	int ret;
-
 	loop_timer_stop(timer);
-	ret = make_room(loop);
-	if (ret < 0)
-		return ret;
-	timer->when = deadline(loop, ms);
-	loop->timer_count++;
-	sift_up(loop, timer, loop->timer_count - 1);
-	return 0;
+	heap_add(&timer->loop->timers, &timer->due, deadline(timer->loop, ms));
 }
 
 void loop_timer_stop(struct loop_timer *timer)
 {
-	struct loop *loop = timer->loop;
-	struct loop_timer *last;
-	unsigned int slot = timer->slot;
-
-	if (!timer->when)
-		return;
-	timer->when = 0;
-	last = loop->timers[--loop->timer_count];
-	if (last == timer)
-		return;
-	/* The last one takes the free place, then moves the way it must. */
-	sift_down(loop, last, slot);
-	if (last->slot == slot)
-		sift_up(loop, last, slot);
+	if (timer->loop)
+		heap_remove(&timer->loop->timers, &timer->due);
 }
 
 static void fire_timers(struct loop *loop)
 {
-	while (loop->timer_count && loop->timers[0]->when <= loop->now) {
-		struct loop_timer *timer = loop->timers[0];
+	struct heap_node *due;
+
+	while ((due = loop->timers.first) && due->key <= loop->now) {
+		struct loop_timer *timer = container_of(due, struct loop_timer, due);
 
 		loop_timer_stop(timer);
 		timer->fire(timer);
@@ -331,12 +255,12 @@ static int wait_limit(const struct loop *loop)
 
 	if (loop->queued)
 		return 0;
-	if (!loop->timer_count)
+	if (!loop->timers.first)
 		return -1;
 	now = loop_clock_us() / 1000;
-	if (loop->timers[0]->when <= now)
+	if (loop->timers.first->key <= now)
 		return 0;
-	left = loop->timers[0]->when - now;
+	left = loop->timers.first->key - now;
 	return left < 60000 ? (int)left : 60000;
 }
 

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/heap.h"
+
 struct loop;
 
 struct loop *loop_create(void);			/* NULL with errno set */
@@ -45,20 +47,20 @@ int loop_watch_modify(struct loop_watch *watch, uint32_t events);
 void loop_watch_remove(struct loop_watch *watch);
 
 struct loop_timer {
-	uint64_t when;				/* 0: not armed */
+	struct heap_node due;			/* in a heap: armed */
 	void (*fire)(struct loop_timer *timer);
 	struct loop *loop;
-	unsigned int slot;			/* place in the loop's heap */
 };
 
 void loop_timer_init(struct loop *loop, struct loop_timer *timer,
 		     void (*fire)(struct loop_timer *timer));
-/*
- * (Re)arms to fire once, @ms from now, never early, and not in this round. Returns 0
- * or -ENOMEM (not when it was armed).
- */
-int loop_timer_start(struct loop_timer *timer, uint64_t ms);
+/* (Re)arms to fire once, @ms from now, never early, and not in this round. */
+void loop_timer_start(struct loop_timer *timer, uint64_t ms);
 void loop_timer_stop(struct loop_timer *timer);	/* idempotent */
+static inline bool loop_timer_is_armed(const struct loop_timer *timer)
+{
+	return heap_has(&timer->due);
+}
 
 /*
  * Runs once, after the callbacks of this round; queuing twice is one run. Queued

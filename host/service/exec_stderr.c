@@ -62,10 +62,12 @@ static void is_ready(struct loop_watch *watch, uint32_t events)
 	struct exec_stderr *err = container_of(watch, struct exec_stderr, watch);
 
 	(void)events;
-	if (!take_some(err))
+	if (!take_some(err)) {
 		exec_stderr_close(err);
-	else if (log_limit_is_spent(err->limit) && !loop_timer_start(&err->pause, PAUSE_MS))
+	} else if (log_limit_is_spent(err->limit)) {
+		loop_timer_start(&err->pause, PAUSE_MS);
 		loop_watch_remove(&err->watch);
+	}
 }
 
 static void pause_ends(struct loop_timer *timer)

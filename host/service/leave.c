@@ -161,18 +161,15 @@ bool leave_begin(const struct leave *what, const struct mp_place *place)
 	struct leaver *leaver = calloc(1, sizeof(*leaver));
 	uint64_t now = loop_now(what->loop);
 
-	if (leaver && list_is_empty(&leavers)) {
-		loop_timer_init(what->loop, &timer, look_at_all);
-		if (loop_timer_start(&timer, LOOK_MS)) {
-			free(leaver);
-			leaver = NULL;
-		}
-	}
 	if (!leaver) {
 		log_limited_here(LOG_LEVEL_ERROR, "service %s: channel %u.%u: out of memory: "
 			    "%llu bytes are dropped", what->name, place->channel,
 			    place->generation, (unsigned long long)leave_queued(what->fd));
 		return false;
+	}
+	if (list_is_empty(&leavers)) {
+		loop_timer_init(what->loop, &timer, look_at_all);
+		loop_timer_start(&timer, LOOK_MS);
 	}
 	leaver->what = *what;
 	leaver->place = *place;

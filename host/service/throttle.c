@@ -65,7 +65,7 @@ static void expect_tokens(struct throttle_stream *throttle)
 {
 	uint64_t ms = MS_PER_SEC / throttle->rate;
 
-	if (!throttle->timer.when)
+	if (!loop_timer_is_armed(&throttle->timer))
 		loop_timer_start(&throttle->timer, ms > TICK_MS ? ms : TICK_MS);
 }
 

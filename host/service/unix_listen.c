@@ -67,7 +67,7 @@ static void client_is_back(struct loop_task *task)
 /* Watches the listener exactly while a channel waits and accepting is not paused. */
 static void update_watch(struct listen_service *owner)
 {
-	bool wanted = !list_is_empty(&owner->waiting) && !owner->pause.when;
+	bool wanted = !list_is_empty(&owner->waiting) && !loop_timer_is_armed(&owner->pause);
 
 	if (!wanted) {
 		loop_watch_remove(&owner->watch);

@@ -253,7 +253,9 @@ int listener_start_all(struct forward *forward)
 		has_file |= listener->file.ino;
 	}
 	loop_timer_init(forward->loop, &forward->look, look_at_files);
-	return has_file ? loop_timer_start(&forward->look, LOOK_MS) : 0;
+	if (has_file)
+		loop_timer_start(&forward->look, LOOK_MS);
+	return 0;
 }
 
 void listener_free_all(struct forward *forward)

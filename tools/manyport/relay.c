@@ -193,8 +193,7 @@ static void try_again(struct relay *relay, int error)
 	}
 	if (relay->retry_ms > relay->give_up - now)
 		relay->retry_ms = relay->give_up - now;
-	if (loop_timer_start(&relay->retry, relay->retry_ms))
-		refused(relay, error);
+	loop_timer_start(&relay->retry, relay->retry_ms);
 	relay->retry_ms = next_try_ms(relay->retry_ms);
 }
 
