@@ -62,8 +62,6 @@ $(O)/tests/unit/test_preload: ALL_LDFLAGS += -Wl,--wrap=ioctl
 CHANNEL_OBJ := $(filter $(O)/host/base/% $(O)/host/channel/%,$(HOST_OBJ))
 $(O)/tests/unit/test_channel_binding: $(O)/tests/unit/test_channel_binding.o $(CHANNEL_OBJ)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
-# Phases of a channel, also without memory.
-$(O)/tests/unit/test_channel_phase: ALL_LDFLAGS += -Wl,--wrap=calloc
 # The order in which the device publishes its rings, seen by the test.
 $(O)/tests/unit/test_device_publish: ALL_LDFLAGS += -Wl,--wrap=ring_publish
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a

@@ -28,7 +28,6 @@ void channel_init(struct channel *ch, struct core *core, void (*changed)(struct 
 	ch->gate = gate;
 	ch->opener = *opener;
 	work_init(&ch->work, NULL);
-	list_init(&ch->timer.link);
 	core->stats.channels++;
 }
 
@@ -56,7 +55,7 @@ void channel_drop(struct channel *ch)
 {
 	channel_end_stream(ch, MP_END_ABORT);
 	channel_release(ch);
-	list_del(&ch->timer.link);
+	core_stop_timer(ch->core, &ch->timer);
 	ch->work.run = free_channel;
 	core_bury(ch->core, &ch->work);
 	ch->core->stats.channels--;

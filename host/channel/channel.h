@@ -205,8 +205,6 @@ void channel_log(struct channel *ch, enum channel_line kind, enum log_level leve
 
 /* --- close.c, for the other files of the core ----------------------------- */
 
-/* Makes the lists of timers that closing a channel of @service will need. False without memory. */
-bool close_make_timers(struct core *core, const struct mp_service *service);
 /* Does what a closing channel waits for, as far as it can be done; nothing in other phases. */
 void close_advance(struct channel *ch);
 /* The service of a closing channel has taken bytes. */

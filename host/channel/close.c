@@ -21,7 +21,7 @@
 
 static void finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
 {
-	list_del(&ch->timer.link);
+	core_stop_timer(ch->core, &ch->timer);
 	list_del(&ch->work.link);
 	channel_end_stream(ch, how);
 	channel_release(ch);
@@ -61,14 +61,6 @@ static uint32_t limit_ms(const struct channel *ch)
 static uint32_t look_ms(uint32_t limit)
 {
 	return limit / LOOKS + !!(limit % LOOKS);
-}
-
-bool close_make_timers(struct core *core, const struct mp_service *service)
-{
-	return core_make_timers(core, service->linger_ms) &&
-	       core_make_timers(core, look_ms(service->linger_ms)) &&
-	       core_make_timers(core, service->end_ms) &&
-	       core_make_timers(core, look_ms(service->end_ms));
 }
 
 static void expired(struct timer *timer);

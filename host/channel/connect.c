@@ -31,7 +31,7 @@ static const char *reason_text(enum mp_reason reason)
 
 static void refuse(struct channel *ch, enum mp_reason reason)
 {
-	list_del(&ch->timer.link);
+	core_stop_timer(ch->core, &ch->timer);
 	channel_end_stream(ch, MP_END_ABORT);
 	channel_log(ch, CHANNEL_LINE_REFUSED + reason, LOG_LEVEL_WARNING, "refused: %s",
 		    reason_text(reason));
@@ -42,12 +42,21 @@ static void refuse(struct channel *ch, enum mp_reason reason)
 
 static void connect_fixed(struct channel *ch);
 
+/* From the work list, since to connect may take long: so limits that are due do not wait for it. */
+static void try_again(struct work *work)
+{
+	struct channel *ch = container_of(work, struct channel, work);
+
+	connect_fixed(ch);
+	ch->changed(ch);
+}
+
 static void retry(struct timer *timer)
 {
 	struct channel *ch = container_of(timer, struct channel, timer);
 
-	connect_fixed(ch);
-	ch->changed(ch);
+	ch->work.run = try_again;
+	core_defer(ch->core, &ch->work);
 }
 
 static void give_up(struct timer *timer)
@@ -83,7 +92,7 @@ static void not_reached(struct channel *ch, int reason)
 
 static void reached(struct channel *ch)
 {
-	list_del(&ch->timer.link);
+	core_stop_timer(ch->core, &ch->timer);
 	channel_become(ch, CHANNEL_CONNECTED, MP_REASON_NONE);
 	channel_log(ch, CHANNEL_LINE_OPENED, LOG_LEVEL_DEBUG, "opened");
 }
@@ -117,17 +126,14 @@ static enum mp_reason admit(struct channel *ch, const struct mp_opener *opener)
 	struct core *core = ch->core;
 	enum mp_reason reason;
 
-	if (!ch->service) {
-		if (core->live >= core->config.max_channels)
-			return MP_REASON_BUSY;
-		reason = core->env.admit(core->env.context, opener, &ch->service,
-					 &ch->service_name);
-		if (reason != MP_REASON_NONE)
-			return reason;
+	if (ch->service)
+		return MP_REASON_NONE;
+	if (core->live >= core->config.max_channels)
+		return MP_REASON_BUSY;
+	reason = core->env.admit(core->env.context, opener, &ch->service, &ch->service_name);
+	if (reason == MP_REASON_NONE)
 		core->live++;
-	}
-	/* Also where the policy said yes before: memory for them may have been missing. */
-	return close_make_timers(core, ch->service) ? MP_REASON_NONE : MP_REASON_BUSY;
+	return reason;
 }
 
 static void connect_service(struct channel *ch, const char *name, const char *argument)

@@ -16,22 +16,13 @@
  * To look at the clock costs as much as a small request. So the turn looks once in LOOK_CHAINS
  * chains, and before and after what may take long; a round trip of a channel never looks.
  */
-#include <stdlib.h>
-
 #include "channel/core.h"
 
 #define TURN_US	      1000
 #define LOOK_CHAINS   8
 #define DISCARD_BYTES (256U << 10)	/* of all channels in a millisecond */
 
-/* The timers with a limit of this length, in the order in which they began, so end. */
-struct timer_list {
-	struct list link;		/* in core->timers */
-	struct list timers;
-	uint32_t ms;
-};
-
-bool core_init(struct core *core, const struct core_config *config, const struct core_env *env,
+void core_init(struct core *core, const struct core_config *config, const struct core_env *env,
 	       void (*settle)(struct core *core))
 {
 	core->config = *config;
@@ -40,9 +31,6 @@ bool core_init(struct core *core, const struct core_config *config, const struct
 	list_init(&core->work);
 	list_init(&core->paused);
 	list_init(&core->dead);
-	list_init(&core->timers);
-	return core_make_timers(core, config->connect_ms) &&
-	       core_make_timers(core, CORE_RETRY_MS);
 }
 
 /* --- Turns ---------------------------------------------------------------- */
@@ -86,11 +74,7 @@ static void run_all(struct list *items)
 
 void core_exit(struct core *core)
 {
-	struct list *link;
-
 	run_all(&core->dead);
-	while ((link = list_pop(&core->timers)))
-		free(list_entry(link, struct timer_list, link));
 	log_limits_free(&core->channel_lines);
 }
 
@@ -142,102 +126,45 @@ void core_run(struct core *core)
 
 /* --- Time limits --------------------------------------------------------- */
 
-/* There are as many lists as the configuration has lengths: a few. */
-static struct timer_list *find_timers(struct core *core, uint32_t ms)
-{
-	struct list *link;
-
-	list_for_each(link, &core->timers) {
-		struct timer_list *timers = list_entry(link, struct timer_list, link);
-
-		if (timers->ms == ms)
-			return timers;
-	}
-	return NULL;
-}
-
-bool core_make_timers(struct core *core, uint32_t ms)
-{
-	struct timer_list *timers;
-
-	if (find_timers(core, ms))
-		return true;
-	timers = calloc(1, sizeof(*timers));
-	if (!timers)
-		return false;
-	timers->ms = ms;
-	list_init(&timers->timers);
-	list_add_tail(&core->timers, &timers->link);
-	return true;
-}
-
 void core_start_timer(struct core *core, struct timer *timer, uint32_t ms,
 		      void (*expired)(struct timer *timer))
 {
-	struct timer_list *timers = find_timers(core, ms);
-	bool is_first = list_is_empty(&timers->timers);
-
-	list_del(&timer->link);
-	timer->deadline = core_now(core) + ms;
+	core_stop_timer(core, timer);
 	timer->expired = expired;
-	list_add_tail(&timers->timers, &timer->link);
-	if (is_first)
+	heap_add(&core->timers, &timer->due, core_now(core) + ms);
+	if (core->timers.first == &timer->due)
 		core->env.rearm(core->env.context);
 }
 
-static struct timer *first_due(const struct list *link)
+void core_stop_timer(struct core *core, struct timer *timer)
 {
-	struct timer_list *timers = list_entry((struct list *)link, struct timer_list, link);
-
-	return list_first(&timers->timers, struct timer, link);
+	heap_remove(&core->timers, &timer->due);
 }
 
 uint64_t core_deadline(const struct core *core)
 {
-	uint64_t first = UINT64_MAX;
-	const struct list *link;
+	uint64_t first = core->timers.first ? core->timers.first->key : UINT64_MAX;
 
-	list_for_each(link, &core->timers) {
-		struct timer *timer = first_due(link);
-
-		if (timer && timer->deadline < first)
-			first = timer->deadline;
-	}
 	if (!list_is_empty(&core->paused) && core->discard_ms < first)
 		first = core->discard_ms + 1;
 	return first;
 }
 
 /*
- * A timer whose limit has passed, or NULL. Its list goes behind the others, so that one whose
- * timers are due again and again (fixed ports that try again) does not keep them waiting.
+ * What does not fit into the turn is due still: the owner comes back. One that is started again
+ * comes due later than now, so the others are reached.
  */
-static struct timer *take_expired(struct core *core, uint64_t now)
-{
-	struct list *link;
-
-	list_for_each(link, &core->timers) {
-		struct timer *timer = first_due(link);
-
-		if (!timer || timer->deadline > now)
-			continue;
-		list_del(link);
-		list_add_tail(&core->timers, link);
-		list_del(&timer->link);
-		return timer;
-	}
-	return NULL;
-}
-
-/* What does not fit into the turn is due still: the owner comes back. */
 void core_tick(struct core *core)
 {
 	uint64_t now = core_now(core);
-	struct timer *timer;
+	struct heap_node *due;
 
-	/* One that is started again comes due later than now. */
-	while (!core_turn_is_over(core) && (timer = take_expired(core, now)))
+	while (!core_turn_is_over(core) && (due = core->timers.first) && due->key <= now) {
+		struct timer *timer = container_of(due, struct timer, due);
+
+		core_stop_timer(core, timer);
 		timer->expired(timer);
+	}
 	core->settle(core);
 }
 

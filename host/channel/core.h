@@ -13,6 +13,7 @@
 
 #include <manyport/service.h>
 
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/log.h"
 
@@ -24,8 +25,7 @@ struct work {
 
 /* A time limit, which has begun or not. */
 struct timer {
-	struct list link;		/* in a timer_list of the core */
-	uint64_t deadline;
+	struct heap_node due;		/* in core->timers; key: the deadline, in milliseconds */
 	void (*expired)(struct timer *timer);
 };
 
@@ -82,7 +82,7 @@ struct core {
 	struct list work;		/* for core_run() */
 	struct list paused;		/* work that goes on in the next millisecond */
 	struct list dead;		/* channels whose memory goes when the entry settles */
-	struct list timers;		/* struct timer_list: one for each length of a limit */
+	struct heap timers;
 	uint32_t live;			/* channels with a service, or streams in their places */
 	uint64_t discard_ms;		/* the millisecond of discard_left */
 	uint32_t discard_left;		/* bytes that may still be discarded in discard_ms */
@@ -94,8 +94,8 @@ struct core {
 	uint8_t scratch[SCRATCH_SIZE];	/* bytes that are thrown away */
 };
 
-/* False without memory. @core is zeroed; core_exit() is due either way. */
-bool core_init(struct core *core, const struct core_config *config, const struct core_env *env,
+/* @core is zeroed. */
+void core_init(struct core *core, const struct core_config *config, const struct core_env *env,
 	       void (*settle)(struct core *core));
 /* No channel is left. */
 void core_exit(struct core *core);
@@ -132,11 +132,12 @@ void core_expect_delay(struct core *core);
 /* How many bytes may still be discarded in this millisecond; who discards some subtracts them. */
 uint32_t *core_may_discard(struct core *core);
 
-/* Makes the list for limits of @ms, which core_start_timer() needs. False without memory. */
-bool core_make_timers(struct core *core, uint32_t ms);
-/* (Re)starts @timer, which calls @expired. */
+/* (Re)starts @timer, which calls @expired. What takes long is left to the work list. */
 void core_start_timer(struct core *core, struct timer *timer, uint32_t ms,
 		      void (*expired)(struct timer *timer));
+
+/* Idempotent. */
+void core_stop_timer(struct core *core, struct timer *timer);
 
 /* What the owner calls; each settles. */
 void core_run(struct core *core);

@@ -151,8 +151,8 @@ struct device *device_create(const struct device_config *config, const struct de
 	list_init(&device->due);
 	list_init(&device->dirty);
 	list_init(&device->warm);
-	if (!core_init(&device->core, &device->config.core, &env->core, settle) ||
-	    create_ports(device) < 0) {
+	core_init(&device->core, &device->config.core, &env->core, settle);
+	if (create_ports(device) < 0) {
 		device_destroy(device);
 		return NULL;
 	}

