@@ -7,8 +7,8 @@
  * up: the oldest takes the chains of the transmit queue, an ended one exactly those
  * that were visible at its end [protocol.md 13.2]. An open that has taken its
  * chains leaves; its channel goes on alone until it is closed (close.c). On a fixed
- * port there is always one that has not ended, and it is connected before the guest
- * opens, because PORT_OPEN follows the service [protocol.md 13.3].
+ * port there is always one that has not ended, unless the port has its number of channels, and it
+ * is connected before the guest opens, because PORT_OPEN follows the service [protocol.md 13.3].
  *
  * No chain is held. One that cannot be filled, or not be written as a whole, is
  * untaken, with the bytes that are done in tx_skip; so a buffer never comes
@@ -146,9 +146,14 @@ struct classic_channel *classic_create_channel(struct classic_open *open)
 
 static void open_fixed(struct port *port, bool later)
 {
-	struct classic_open *open = begin_open(port);
-	struct classic_channel *channel = open ? classic_create_channel(open) : NULL;
+	struct classic_channel *channel;
+	struct classic_open *open;
 
+	port->classic.waits_for_place = port->classic.channel_count >= port->config.max_channels;
+	if (port->classic.waits_for_place)
+		return;		/* a channel that is over comes back here */
+	open = begin_open(port);
+	channel = open ? classic_create_channel(open) : NULL;
 	if (open && !channel)
 		open->is_discarding = true;
 	if (!channel) {
@@ -183,6 +188,8 @@ static void gone(struct classic_channel *channel)
 	list_del(&channel->member);
 	port->classic.channel_count--;
 	channel_drop(&channel->channel);
+	if (port->classic.waits_for_place)
+		open_fixed(port, true);
 	if (!open)
 		return;
 	open->channel = NULL;
@@ -278,4 +285,5 @@ void classic_reset(struct port *port, enum mp_end how)
 	classic->tx_skip = 0;
 	classic->guest_open = false;
 	classic->host_open = false;
+	classic->waits_for_place = false;
 }

@@ -41,6 +41,7 @@ struct classic {
 	uint64_t tx_skip;		/* bytes already taken of the next tx chain */
 	bool guest_open;		/* the driver said PORT_OPEN 1 */
 	bool host_open;			/* what PORT_OPEN says */
+	bool waits_for_place;		/* fixed: no open, as too many channels still close */
 };
 
 struct port {

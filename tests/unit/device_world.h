@@ -10,6 +10,7 @@
 
 #define PORT	  1
 #define FIXED	  2
+#define FIXED_CHANNELS 16
 #define TX	  tx_of(PORT)
 #define RX	  rx_of(PORT)
 #define CONNECT_MS 5000
@@ -77,11 +78,11 @@ static inline void world_create_as(enum device_binding binding, uint16_t size,
 	};
 	world->ports[FIXED] = (struct device_port_config){
 		.gate = { .name = "fixed", .is_fixed = true, .service_name = "tied" },
-		.max_channels = 16,
+		.max_channels = FIXED_CHANNELS,
 	};
 	world->config = (struct device_config){
 		.core = {
-			.guest = "guest", .max_channels = max_channels + 16,
+			.guest = "guest", .max_channels = max_channels + FIXED_CHANNELS,
 			.connect_ms = CONNECT_MS,
 		},
 		.binding = binding, .port_count = 3, .ports = world->ports,

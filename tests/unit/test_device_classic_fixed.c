@@ -121,6 +121,39 @@ static void fixed_port_retries(void **state)
 	assert_int_equal(service->opened - service->closed, 1);
 }
 
+/*
+ * An agent that restarts again and again, each time before the service has ended: no more than the
+ * port's channels. The next session comes when one of them is over.
+ */
+static void fixed_port_keeps_its_limit(void **state)
+{
+	struct fake_stream *first = NULL;
+	struct fake_request *r;
+
+	(void)state;
+	port_ready(FIXED, "fixed");
+	for (int i = 0; i < 3 * FIXED_CHANNELS; i++) {
+		guest_open(FIXED, true);
+		first = first ? first : service->last;
+		guest_open(FIXED, false);
+	}
+	assert_int_equal(service->opened, FIXED_CHANNELS);
+	assert_int_equal(service->closed, 0);
+	fake_pass_time(driver, 1000);
+	assert_int_equal(service->opened, FIXED_CHANNELS);
+	fake_end(first);
+	assert_int_equal(service->closed, 1);
+	fake_pass_time(driver, 1000);
+	assert_int_equal(service->opened, FIXED_CHANNELS + 1);
+	/* Without a session the guest's bytes wait for it. */
+	guest_open(FIXED, true);
+	r = fake_bytes(driver, tx_of(FIXED), "late", 4);
+	fake_kick(driver, tx_of(FIXED));
+	fake_run(driver);
+	fake_drop(driver, r);
+	expect_out("late");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_destroy)
 
 int main(void)
@@ -129,6 +162,7 @@ int main(void)
 		TEST(fixed_port),
 		TEST(fixed_port_fails_in_a_write),
 		TEST(fixed_port_retries),
+		TEST(fixed_port_keeps_its_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
