@@ -24,9 +24,9 @@ static void finish(struct channel *ch, enum mp_end how, enum mp_reason reason)
 	core_stop_timer(ch->core, &ch->timer);
 	list_del(&ch->work.link);
 	channel_end_stream(ch, how);
+	channel_log_end(ch, CHANNEL_LINE_CLOSED, "closed");
 	channel_release(ch);
 	channel_become(ch, CHANNEL_CLOSED, reason);
-	channel_log_end(ch, CHANNEL_LINE_CLOSED, "closed");
 }
 
 /* Why its stream failed [protocol.md 4.8]. */

@@ -213,6 +213,20 @@ static void a_close_ends_by_its_limit(void **state)
 	expect_close_by_limit();
 }
 
+/* What many channels of one service say at their end takes no line of another. */
+static void the_line_of_an_end_is_the_services(void **state)
+{
+	struct log_limit *limit;
+
+	(void)state;
+	begin();
+	log_setup(LOG_LEVEL_DEBUG);
+	close_abort(world->ch);
+	log_setup(LOG_LEVEL_ERROR);
+	limit = log_limits_get(&world->core.channel_lines, CHANNEL_LINE_CLOSED, "service");
+	assert_true(limit->record);	/* in use */
+}
+
 /* Others may have its place in the limits until then. */
 static void a_fixed_gate_that_is_refused_waits_without_a_place(void **state)
 {
@@ -238,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_edge_that_is_not_there_is_caught),
 		TEST(a_close_ends_by_its_limit),
+		TEST(the_line_of_an_end_is_the_services),
 		TEST(a_fixed_gate_that_is_refused_waits_without_a_place),
 	};
 
