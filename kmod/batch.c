@@ -47,7 +47,7 @@ MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages ar
 
 /* Bytes of one request: enough to be worth its cost, little enough that several overlap. */
 #define MP_PART_MIN	(64U << 10)
-#define MP_PART_MAX	(256U << 10)
+#define MP_PART_MAX	MP_PIN_MAX
 
 /* Is the next piece of @iter user memory and large enough? */
 bool mp_batch_is_worth(const struct iov_iter *iter)
@@ -72,13 +72,19 @@ static void batch_free(struct mp_batch *batch)
 /* What the pages of @part got goes behind what was fetched. */
 static void part_keep(struct mp_in *in, const struct mp_part *part)
 {
-	size_t at = part->pinned.sg->offset, end = at + part->count, bytes;
+	size_t left = part->count, at, bytes;
+	struct scatterlist *sg;
+	struct page *page;
+	unsigned int i;
 
-	for (; at < end; at += bytes) {
-		bytes = min_t(size_t, end - at, PAGE_SIZE - offset_in_page(at));
-		bytes = mp_fetch_keep(in, part->pinned.pages[at >> PAGE_SHIFT],
-				      offset_in_page(at), bytes);
-	}
+	for_each_sgtable_sg(&part->pinned.table, sg, i)
+		for (at = sg->offset; left && at < sg->offset + sg->length; at += bytes) {
+			page = pfn_to_page(page_to_pfn(sg_page(sg)) + (at >> PAGE_SHIFT));
+			bytes = min3(left, sg->offset + sg->length - at,
+				     PAGE_SIZE - offset_in_page(at));
+			bytes = mp_fetch_keep(in, page, offset_in_page(at), bytes);
+			left -= bytes;
+		}
 }
 
 /* All parts of an orphan are back. What a reader's pages got is for the channel's other holders. */
@@ -213,8 +219,8 @@ static bool part_send(struct mp_half *half, struct mp_batch *batch, struct mp_pa
 
 	mp_req_init(&part->req, part_taken);
 	part->req.payload_in = half->is_read;
-	part->req.sg = part->pinned.sg;
-	part->req.sg_count = part->pinned.sg_count;
+	part->req.sg = part->pinned.table.sgl;
+	part->req.sg_count = part->pinned.table.nents;
 	part->req.header.length = cpu_to_le32(part->pinned.len);
 	spin_lock_irq(&half->link->lock);
 	sent = !part_send_locked(half, batch, part);

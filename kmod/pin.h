@@ -7,11 +7,11 @@
 #include <linux/types.h>
 #include <linux/uio.h>
 
+#define MP_PIN_MAX (256U << 10)		/* bytes in one piece */
+
 struct mp_pinned {
 	u32 len;			/* bytes */
-	unsigned int page_count, sg_count;
-	struct page **pages;		/* behind sg */
-	struct scatterlist *sg;
+	struct sg_table table;
 };
 
 ssize_t mp_pin(struct mp_pinned *pinned, unsigned long addr, size_t bytes, bool is_written,

@@ -130,7 +130,7 @@ struct mp_port *mp_port_create(struct virtio_device *vdev, dev_t devt, unsigned 
 		return ERR_PTR(-ENOMEM);
 	port->id = id;
 	/* Bounce buffers are the scarcer the longer they are. */
-	port->max_entry = min_t(size_t, virtio_max_dma_size(vdev), MP_ENTRY_MAX);
+	port->max_entry = clamp_t(size_t, virtio_max_dma_size(vdev), PAGE_SIZE, MP_ENTRY_MAX);
 	mp_ledger_init(&port->ledger);
 	mp_pool_init(&port->pool);
 	xa_init_flags(&port->channels, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);

@@ -12,6 +12,7 @@
 #include <linux/sched/prio.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
+#include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
@@ -246,12 +247,46 @@ int pin_user_pages_fast(unsigned long start, int count, unsigned int flags, stru
 	return count;
 }
 
-void unpin_user_pages_dirty_lock(struct page **pages, unsigned long count, bool is_dirty)
+void unpin_user_page_range_dirty_lock(struct page *page, unsigned long count, bool is_dirty)
 {
-	(void)pages;
+	(void)page;
 	WARN_ON_ONCE(pinned < count);
 	pinned -= count;
 	dirtied += is_dirty ? count : 0;
+}
+
+void unpin_user_pages(struct page **pages, unsigned long count)
+{
+	unpin_user_page_range_dirty_lock(pages[0], count, false);
+}
+
+int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,
+				      unsigned int count, unsigned int offset, unsigned long bytes,
+				      unsigned int max, gfp_t gfp)
+{
+	struct scatterlist *sg = kcalloc(count, sizeof(*sg), gfp);
+	unsigned int i, used = 0;
+
+	if (!sg)
+		return -ENOMEM;
+	WARN_ON_ONCE(max < PAGE_SIZE);
+	for (i = 0; i < count; i++, offset = 0) {
+		unsigned int here = min(bytes, PAGE_SIZE - offset);
+
+		if (i && page_to_pfn(pages[i]) == page_to_pfn(pages[i - 1]) + 1 &&
+		    sg[used - 1].length + here <= max)
+			sg[used - 1].length += here;
+		else
+			sg_set_page(&sg[used++], pages[i], here, offset);
+		bytes -= here;
+	}
+	*table = (struct sg_table){ .sgl = sg, .nents = used, .orig_nents = used };
+	return 0;
+}
+
+void sg_free_table(struct sg_table *table)
+{
+	kfree(table->sgl);
 }
 
 unsigned int kernel_pinned(void)

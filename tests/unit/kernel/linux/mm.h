@@ -15,6 +15,7 @@ struct page;
 
 /* Counted: see kernel.h. */
 int pin_user_pages_fast(unsigned long start, int count, unsigned int flags, struct page **pages);
-void unpin_user_pages_dirty_lock(struct page **pages, unsigned long count, bool is_dirty);
+void unpin_user_pages(struct page **pages, unsigned long count);
+void unpin_user_page_range_dirty_lock(struct page *page, unsigned long count, bool is_dirty);
 
 #endif
