@@ -3,6 +3,11 @@
  * Large transfers on the caller's own pages: no copy between the process and
  * the service's socket.
  *
+ * A call that may not wait copies: the answer comes at once from an honest device, but from no
+ * other, and io_uring takes back no request that a file has accepted. So io_uring's requests come
+ * here from its workers only (IOSQE_ASYNC), as any call that waits, on memory of the process or on
+ * buffers that were registered.
+ *
  * A batch is up to MP_BATCH_MAX requests in flight together, in order by offset; each is
  * sent as soon as its pages are pinned. The device
  * answers each at once (all, part or nothing), so pages are pinned for a
@@ -27,11 +32,11 @@
  */
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "account.h"
 #include "batch.h"
-#include "compat.h"
 #include "debug.h"
 #include "fetch.h"
 #include "in.h"
@@ -49,11 +54,27 @@ MODULE_PARM_DESC(zero_copy_min, "bytes from which a blocking call's own pages ar
 #define MP_PART_MIN	(64U << 10)
 #define MP_PART_MAX	MP_PIN_MAX
 
-/* Is the next piece of @iter user memory and large enough? */
+/*
+ * Is the caller a worker of io_uring, so one that may sleep? The thread that takes submissions has
+ * the same flag, and no worker.
+ */
+bool mp_batch_in_worker(void)
+{
+	return (current->flags & PF_IO_WORKER) && current->worker_private;
+}
+
+/* What can be pinned of @iter: a segment of user memory, or all of what io_uring registered. */
+static size_t piece_of(const struct iov_iter *iter)
+{
+	if (user_backed_iter(iter))
+		return iov_iter_single_seg_count(iter);
+	return iov_iter_is_bvec(iter) && mp_batch_in_worker() ? iov_iter_count(iter) : 0;
+}
+
+/* Is the next piece of @iter large enough? */
 bool mp_batch_is_worth(const struct iov_iter *iter)
 {
-	return user_backed_iter(iter) && zero_copy_min &&
-	       iov_iter_single_seg_count(iter) >= zero_copy_min;
+	return zero_copy_min && piece_of(iter) >= zero_copy_min;
 }
 
 static void batch_free(struct mp_batch *batch)
@@ -104,16 +125,16 @@ static void orphan_work(struct work_struct *work)
 }
 
 /*
- * The most bytes at @addr that one request may carry: of each part of its own, since max_io need
- * not be a multiple of a page, nor @addr.
+ * The most bytes from @offset in a page that one request may carry: of each part of its own, since
+ * max_io need not be a multiple of a page, nor @offset be 0.
  */
-static size_t part_limit(const struct mp_port *port, unsigned long addr)
+static size_t part_limit(const struct mp_port *port, size_t offset)
 {
 	size_t bytes = port->max_io;
 
 	if (bytes > PAGE_SIZE)
 		bytes = round_down(bytes, PAGE_SIZE);
-	return min(bytes, port->max_pages * PAGE_SIZE - offset_in_page(addr));
+	return min(bytes, port->max_pages * PAGE_SIZE - offset);
 }
 
 static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge)
@@ -238,7 +259,7 @@ static bool part_send(struct mp_half *half, struct mp_batch *batch, struct mp_pa
  * Pins and sends part after part, so that the device works on one while the next is
  * pinned. Returns 0 when at least one was sent, or -errno.
  */
-static int batch_send(struct mp_half *half, struct mp_batch *batch, unsigned long addr,
+static int batch_send(struct mp_half *half, struct mp_batch *batch, struct iov_iter at,
 		      size_t left)
 {
 	const struct mp_port *port = half->link->port;
@@ -252,10 +273,10 @@ static int batch_send(struct mp_half *half, struct mp_batch *batch, unsigned lon
 	step = round_up(step, PAGE_SIZE);
 	while (left && batch->count < parts) {
 		struct mp_part *part = &batch->parts[batch->count];
-		size_t bytes = min3(left, step, part_limit(port, addr));
+		size_t bytes = min3(left, step, part_limit(port, mp_pin_offset(&at)));
 
 		part->batch = batch;
-		ret = mp_pin(&part->pinned, addr, bytes, half->is_read, port->max_entry);
+		ret = mp_pin(&part->pinned, &at, bytes, half->is_read, port->max_entry);
 		if (ret <= 0)
 			break;
 		if (!part_send(half, batch, part)) {
@@ -263,7 +284,7 @@ static int batch_send(struct mp_half *half, struct mp_batch *batch, unsigned lon
 			ret = -EAGAIN;
 			break;
 		}
-		addr += ret;
+		iov_iter_advance(&at, ret);
 		left -= ret;
 		if (ret < bytes)
 			break;
@@ -310,11 +331,9 @@ static int batch_wait(struct mp_half *half, struct mp_batch *batch)
 	return ret;
 }
 
-/* What pins @bytes at @addr at most: where parts meet in the middle of a page both have it. */
-static size_t pinned_max(unsigned long addr, size_t bytes)
+/* What @bytes from @offset in a page pin at most: where parts meet in a page both have it. */
+static size_t pinned_max(size_t offset, size_t bytes)
 {
-	size_t offset = offset_in_page(addr);
-
 	return round_up(offset + bytes, PAGE_SIZE) + (offset ? (MP_BATCH_MAX - 1) * PAGE_SIZE : 0);
 }
 
@@ -326,9 +345,8 @@ static size_t pinned_max(unsigned long addr, size_t bytes)
  */
 ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter)
 {
-	unsigned long addr = (unsigned long)mp_iter_address(iter);
-	size_t bytes = min_t(size_t, iov_iter_single_seg_count(iter), MP_BATCH_MAX * MP_PART_MAX);
-	size_t cost = pinned_max(addr, bytes);
+	size_t bytes = min_t(size_t, piece_of(iter), MP_BATCH_MAX * MP_PART_MAX);
+	size_t cost = pinned_max(mp_pin_offset(iter), bytes);
 	struct mp_batch *batch;
 	ssize_t ret;
 	bool may;
@@ -345,7 +363,7 @@ ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter)
 		mp_account_uncharge(half->link->account, cost);
 		return -ENOBUFS;
 	}
-	ret = batch_send(half, batch, addr, bytes);
+	ret = batch_send(half, batch, *iter, bytes);
 	if (!ret) {
 		ret = batch_wait(half, batch);
 		if (ret)

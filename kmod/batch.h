@@ -40,6 +40,7 @@ struct mp_batch {
 	struct mp_part parts[MP_BATCH_MAX];
 };
 
+bool mp_batch_in_worker(void);
 bool mp_batch_is_worth(const struct iov_iter *iter);
 ssize_t mp_batch_move(struct mp_half *half, struct iov_iter *iter);
 

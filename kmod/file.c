@@ -15,6 +15,7 @@
 #include <manyport/ioctl.h>
 #include <manyport/wire_check.h>
 
+#include "batch.h"
 #include "calls.h"
 #include "channel.h"
 #include "chunk.h"
@@ -72,10 +73,16 @@ static void set_polled(struct mp_channel *ch)
 	mp_link_unlock(&ch->link, 0);
 }
 
-/* May this call not wait? Then the channel is one that the driver fetches for. */
-static bool is_nonblocking(struct kiocb *iocb, struct mp_channel *ch)
+/*
+ * May this call not wait? Then the channel is one that the driver fetches for. A worker of io_uring
+ * may, though it tries without at first, to have a poll wait in its place: for a large transfer on
+ * the call's own pages it waits itself, since behind a poll all is copied.
+ */
+static bool is_nonblocking(struct kiocb *iocb, const struct iov_iter *iter, struct mp_channel *ch)
 {
-	bool nonblock = (iocb->ki_flags & IOCB_NOWAIT) || (iocb->ki_filp->f_flags & O_NONBLOCK);
+	bool nonblock = (iocb->ki_filp->f_flags & O_NONBLOCK) ||
+			((iocb->ki_flags & IOCB_NOWAIT) &&
+			 !(mp_batch_in_worker() && mp_batch_is_worth(iter)));
 
 	if (nonblock)
 		set_polled(ch);
@@ -86,14 +93,14 @@ static ssize_t mp_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct mp_channel *ch = iocb->ki_filp->private_data;
 
-	return mp_read(ch, to, is_nonblocking(iocb, ch));
+	return mp_read(ch, to, is_nonblocking(iocb, to, ch));
 }
 
 static ssize_t mp_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct mp_channel *ch = iocb->ki_filp->private_data;
 
-	return mp_write(ch, from, is_nonblocking(iocb, ch));
+	return mp_write(ch, from, is_nonblocking(iocb, from, ch));
 }
 
 static ssize_t mp_file_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,

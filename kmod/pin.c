@@ -1,29 +1,90 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * User pages to a scatterlist and back.
+ * A call's pages to a scatterlist and back: memory of the process, which is pinned, or pages that
+ * io_uring has registered, of which we have references beside its own pins.
  *
  * What is pinned is the caller's until mp_unpin(). A caller that gives pages to a device keeps them
  * until the device has given them back, or can touch nothing any more.
  */
+#include <linux/bvec.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "pin.h"
 
-/*
- * Pins up to @bytes at @addr; @is_written: the device writes them. Neighbouring pages share one
- * entry of the scatterlist, up to @max_entry bytes, a page at least. Returns bytes pinned or -errno.
- */
-ssize_t mp_pin(struct mp_pinned *pinned, unsigned long addr, size_t bytes, bool is_written,
-	       size_t max_entry)
+#define MP_PIN_PAGES (MP_PIN_MAX / PAGE_SIZE + 1)
+
+/* Where @iter goes on, in its page. */
+size_t mp_pin_offset(const struct iov_iter *iter)
 {
-	struct page *pages[MP_PIN_MAX / PAGE_SIZE + 1];
-	size_t offset = offset_in_page(addr);
-	size_t count = min(DIV_ROUND_UP(offset + bytes, PAGE_SIZE), ARRAY_SIZE(pages));
+	return offset_in_page(user_backed_iter(iter) ? (unsigned long)mp_iter_address(iter) :
+			      iter->bvec->bv_offset + iter->iov_offset);
+}
+
+static void let_go(struct page *page, unsigned int count, bool is_user, bool is_dirty)
+{
+	unsigned long pfn = page_to_pfn(page);
+
+	if (is_user) {
+		unpin_user_page_range_dirty_lock(page, count, is_dirty);
+		return;
+	}
+	for (; count--; pfn++) {
+		if (is_dirty)
+			set_page_dirty_lock(pfn_to_page(pfn));
+		put_page(pfn_to_page(pfn));
+	}
+}
+
+/*
+ * The pages of the next @bytes of @at, which is no user's: all of them, if there is no hole between
+ * two. Returns how many, or -EFAULT.
+ */
+static int get_registered(struct page **pages, struct iov_iter at, size_t bytes)
+{
+	unsigned int count = 0;
+	size_t start, end = 0;
+	bool is_hole = false;
+
+	while (bytes && !is_hole) {
+		ssize_t ret = iov_iter_get_pages2(&at, pages + count, bytes, MP_PIN_PAGES - count,
+						  &start);
+
+		if (ret <= 0)
+			break;
+		is_hole = count && (start || end);
+		end = offset_in_page(start + ret);
+		count += DIV_ROUND_UP(start + ret, PAGE_SIZE);
+		bytes -= ret;
+	}
+	if (!bytes && !is_hole)
+		return count;
+	while (count)
+		put_page(pages[--count]);
+	return -EFAULT;
+}
+
+/*
+ * Pins up to @bytes of @iter's next segment; @is_written: the device writes them. Neighbouring
+ * pages share one entry of the scatterlist, up to @max_entry bytes, a page at least. Returns bytes
+ * pinned or -errno.
+ */
+ssize_t mp_pin(struct mp_pinned *pinned, const struct iov_iter *iter, size_t bytes,
+	       bool is_written, size_t max_entry)
+{
+	struct page *pages[MP_PIN_PAGES];
+	size_t offset = mp_pin_offset(iter);
 	int got, ret;
 
-	got = pin_user_pages_fast(addr - offset, count, is_written ? FOLL_WRITE : 0, pages);
+	pinned->is_user = user_backed_iter(iter);
+	if (pinned->is_user)
+		got = pin_user_pages_fast((unsigned long)mp_iter_address(iter) - offset,
+					  DIV_ROUND_UP(offset + bytes, PAGE_SIZE),
+					  is_written ? FOLL_WRITE : 0, pages);
+	else
+		got = get_registered(pages, *iter, bytes);
 	if (got <= 0)
 		return got ? got : -EFAULT;
 	pinned->len = min_t(size_t, bytes, (size_t)got * PAGE_SIZE - offset);
@@ -31,7 +92,8 @@ ssize_t mp_pin(struct mp_pinned *pinned, unsigned long addr, size_t bytes, bool 
 						max_entry, GFP_KERNEL);
 	if (!ret)
 		return pinned->len;
-	unpin_user_pages(pages, got);
+	while (got)
+		let_go(pages[--got], 1, pinned->is_user, false);
 	return ret;
 }
 
@@ -42,8 +104,7 @@ void mp_unpin(struct mp_pinned *pinned, bool is_dirty)
 	unsigned int i;
 
 	for_each_sgtable_sg(&pinned->table, sg, i)
-		unpin_user_page_range_dirty_lock(sg_page(sg),
-						 DIV_ROUND_UP(sg->offset + sg->length, PAGE_SIZE),
-						 is_dirty);
+		let_go(sg_page(sg), DIV_ROUND_UP(sg->offset + sg->length, PAGE_SIZE),
+		       pinned->is_user, is_dirty);
 	sg_free_table(&pinned->table);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Pages of a process that hold still while the device works on them; knows no channel. */
+/* Pages of a call that hold still while the device works on them; knows no channel. */
 #ifndef KMOD_PIN_H
 #define KMOD_PIN_H
 
@@ -10,12 +10,14 @@
 #define MP_PIN_MAX (256U << 10)		/* bytes in one piece */
 
 struct mp_pinned {
+	bool is_user;			/* memory of the process; else registered pages */
 	u32 len;			/* bytes */
 	struct sg_table table;
 };
 
-ssize_t mp_pin(struct mp_pinned *pinned, unsigned long addr, size_t bytes, bool is_written,
-	       size_t max_entry);
+size_t mp_pin_offset(const struct iov_iter *iter);
+ssize_t mp_pin(struct mp_pinned *pinned, const struct iov_iter *iter, size_t bytes,
+	       bool is_written, size_t max_entry);
 void mp_unpin(struct mp_pinned *pinned, bool is_dirty);
 
 #endif

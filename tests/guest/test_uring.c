@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* io_uring on a channel: reads, writes and polls that complete later. Raw system calls. */
 #include <linux/io_uring.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -240,6 +241,111 @@ TEST(in_a_worker)
 	ctl("send %u 10 1", p.index);
 	CHECK_EQ(await(&ring).res, 10);
 	CHECK_EQ(pattern_check(buf, 10, 1, 0), 10);
+}
+
+#define FIXED (2U << 20)
+
+/* A ring with a registered buffer of FIXED bytes, one byte into a page. */
+static char *register_buffer(struct uring *ring)
+{
+	char *buf = (char *)aligned_alloc(4096, FIXED + 4096) + 1;
+	struct iovec iov = { buf, FIXED };
+
+	memset(buf, 0, FIXED);
+	CHECK_OK(syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &iov, 1));
+	return buf;
+}
+
+/* All of the registered buffer, in as many requests as it takes. */
+static void move_all(struct uring *ring, int op, int fd, char *buf, int flags)
+{
+	size_t done = 0;
+
+	while (done < FIXED) {
+		add(ring, op, fd, buf + done, FIXED - done, 1)->flags = flags;
+		submit(ring, 1);
+		int ret = await(ring).res;
+
+		CHECK_GT(ret, 0);
+		done += ret;
+	}
+}
+
+/* Returns how many bytes went each way without a copy. */
+static uint64_t use_registered_buffer(int flags)
+{
+	struct uring ring = uring_create();
+	struct puppet p = puppet_open(0);
+	char *buf = register_buffer(&ring);
+	struct manyport_info info;
+
+	pattern_fill(buf, FIXED, 1, 0);
+	ctl("expect %u 1", p.index);
+	ctl("read %u all", p.index);
+	move_all(&ring, IORING_OP_WRITE_FIXED, p.fd, buf, flags);
+	expect_got(&p, FIXED, 1);
+	memset(buf, 0, FIXED);
+	ctl("send %u %u 1", p.index, FIXED);
+	move_all(&ring, IORING_OP_READ_FIXED, p.fd, buf, flags);
+	CHECK_EQ(pattern_check(buf, FIXED, 1, 0), FIXED);
+	info = channel_info(p.fd);
+	return info.zero_copy_out < info.zero_copy_in ? info.zero_copy_out : info.zero_copy_in;
+}
+
+/* In a worker they wait for the device, and nothing is copied; without one they may not wait. */
+TEST(registered_buffers_in_a_worker)
+{
+	CHECK_GE(use_registered_buffer(IOSQE_ASYNC), FIXED / 2);
+}
+
+TEST(registered_buffers_without_a_worker)
+{
+	CHECK_EQ(use_registered_buffer(0), 0);
+}
+
+static void read_into_registered_buffer(void *arg)
+{
+	struct uring ring = uring_create();
+	char *buf = register_buffer(&ring);
+
+	for (;;) {
+		add(&ring, IORING_OP_READ_FIXED, *(int *)arg, buf, FIXED, 1)->flags = IOSQE_ASYNC;
+		submit(&ring, 1);
+		CHECK_GT(await(&ring).res, 0);
+	}
+}
+
+static void write_from_registered_buffer(void *arg)
+{
+	struct uring ring = uring_create();
+	char *buf = register_buffer(&ring);
+
+	for (;;) {
+		add(&ring, IORING_OP_WRITE_FIXED, *(int *)arg, buf, FIXED, 1)->flags = IOSQE_ASYNC;
+		submit(&ring, 1);
+		CHECK_GT(await(&ring).res, 0);
+	}
+}
+
+/* Its workers' pages are at the device, or they wait for the service: they end with the process. */
+TEST(killed_with_registered_buffers_in_use)
+{
+	close(uring_create().fd);
+	for (int i = 0; i < 20; i++) {
+		struct puppet p = puppet_open(0);
+		pid_t reader = spawn(read_into_registered_buffer, &p.fd);
+		pid_t writer = spawn(write_from_registered_buffer, &p.fd);
+
+		ctl("send %u %u 1", p.index, 16 * FIXED);
+		ctl("read %u %u", p.index, i % 2 ? FIXED : 1);
+		for (int yields = i; yields--;)
+			sched_yield();
+		kill_and_wait(reader);
+		kill_and_wait(writer);
+		ctl("close %u", p.index);
+		close(p.fd);
+	}
+	await_port(PORT_MULTI, 1);	/* that of the control channel */
 }
 
 TEST(many_channels_wait)

@@ -192,10 +192,14 @@ u8 host_byte(u64 offset)
 ssize_t host_call(struct file *file, bool is_read, void *data, size_t len, size_t reachable,
 		  bool nonblock)
 {
+	static struct bio_vec registered;
 	struct kiocb iocb = { .ki_filp = file, .ki_flags = nonblock ? IOCB_NOWAIT : 0 };
 	struct iov_iter iter = {
-		.ubuf = data, .count = len, .fault_at = reachable, .is_user = true,
+		.ubuf = data, .count = len, .fault_at = reachable, .is_user = !host.is_registered,
+		.bvec = host.is_registered ? &registered : NULL,
 	};
+
+	registered.bv_offset = offset_in_page(data);
 
 	return is_read ? file->f_op->read_iter(&iocb, &iter) :
 			 file->f_op->write_iter(&iocb, &iter);

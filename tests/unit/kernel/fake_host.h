@@ -31,6 +31,7 @@ struct fake_host {
 	struct mp_pair pair;
 	struct mp_port port;
 	struct work_struct broken_work;
+	bool is_registered;		/* what calls are given are pages that io_uring has */
 	unsigned int warnings;		/* that the test has seen */
 
 	/* The channel, as the device has it. */

@@ -39,6 +39,8 @@ void process_reset(void)
 	yields = 0;
 	late_ns = 0;
 	standin_current.prio = DEFAULT_PRIO;
+	standin_current.flags = 0;
+	standin_current.worker_private = NULL;
 	kernel_end_signal();
 	allocs_to_fail = 0;
 	warnings = 0;
@@ -255,9 +257,31 @@ void unpin_user_page_range_dirty_lock(struct page *page, unsigned long count, bo
 	dirtied += is_dirty ? count : 0;
 }
 
-void unpin_user_pages(struct page **pages, unsigned long count)
+ssize_t iov_iter_get_pages2(struct iov_iter *iter, struct page **pages, size_t bytes,
+			    unsigned int count, size_t *start)
 {
-	unpin_user_page_range_dirty_lock(pages[0], count, false);
+	char *at = (char *)iter->ubuf + iter->iov_offset;
+
+	if (!count || (size_t)(at - (char *)iter->ubuf) >= iter->fault_at)
+		return 0;
+	*start = offset_in_page(at);
+	pages[0] = (struct page *)(at - *start);
+	bytes = min(bytes, PAGE_SIZE - *start);
+	iov_iter_advance(iter, bytes);
+	pinned++;
+	return bytes;
+}
+
+void put_page(struct page *page)
+{
+	unpin_user_page_range_dirty_lock(page, 1, false);
+}
+
+int set_page_dirty_lock(struct page *page)
+{
+	(void)page;
+	dirtied++;
+	return 1;
 }
 
 int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,

@@ -342,7 +342,8 @@ static void be_killed_in_a_large_read(void)
 
 	host_say(LARGE);
 	kernel_play(kill_for_good);
-	assert_int_equal(host_call(file, true, pages + 1, LARGE - 1, LARGE - 1, false), -EINTR);
+	assert_int_equal(host_call(file, true, pages + 1, LARGE - 1, LARGE - 1, host.is_registered),
+			 -EINTR);
 	kernel_end_signal();
 	assert_int_equal(host_count(MP_OP_READ), 1);
 	host_serve();
@@ -371,6 +372,46 @@ static void what_a_killed_readers_pages_got_ends_with_the_half(void **state)
 	assert_int_equal(host_read(file, 0, BYTES, true), 0);
 }
 
+/* io_uring lets its pages go when the call returns: each has a reference until the answer. */
+static void a_killed_workers_pages_have_references(void **state)
+{
+	(void)state;
+	host.is_registered = true;
+	current->flags = PF_IO_WORKER;
+	current->worker_private = file;
+	be_killed_in_a_large_read();
+	assert_int_equal(kernel_pinned(), DIV_ROUND_UP(LARGE, PAGE_SIZE));
+	kernel_run_work();
+	assert_int_equal(kernel_pinned(), 0);
+	host.is_registered = false;
+	assert_int_equal(host_read(file, 0, LARGE, true), LARGE - 1);
+}
+
+/* The thread that takes submissions must not wait: it has the flag, and is no worker. */
+static void registered_pages_are_read_into_by_a_worker_only(void **state)
+{
+	static u8 pages[LARGE] __aligned(PAGE_SIZE);
+	struct mp_half *half = &host_channel(file)->in.half;
+
+	(void)state;
+	host.is_registered = true;
+	kernel_play(host_step);
+	while (half->bytes < 4 * LARGE) {
+		bool is_worker = half->bytes >= 2 * LARGE;
+
+		if (half->bytes == host.said)
+			host_say(LARGE);
+		current->flags = half->bytes >= LARGE ? PF_IO_WORKER : 0;
+		current->worker_private = is_worker ? file : NULL;
+		host_call(file, true, pages, LARGE, LARGE, true);
+		assert_true(is_worker || !half->zero_copy);
+		host_serve();
+	}
+	assert_true(half->zero_copy >= LARGE);
+	assert_int_equal(kernel_pinned(), 0);
+	assert_true(kernel_dirtied() >= LARGE / PAGE_SIZE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,6 +435,8 @@ int main(void)
 		CASE(a_reader_that_leaves_loses_nothing),
 		CASE(what_a_killed_readers_pages_got_is_for_the_next),
 		CASE(what_a_killed_readers_pages_got_ends_with_the_half),
+		CASE(a_killed_workers_pages_have_references),
+		CASE(registered_pages_are_read_into_by_a_worker_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,8 @@ struct page;
 
 /* Counted: see kernel.h. */
 int pin_user_pages_fast(unsigned long start, int count, unsigned int flags, struct page **pages);
-void unpin_user_pages(struct page **pages, unsigned long count);
+void put_page(struct page *page);
+int set_page_dirty_lock(struct page *page);
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long count, bool is_dirty);
 
 #endif

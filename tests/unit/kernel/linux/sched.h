@@ -7,6 +7,7 @@
 #include <linux/types.h>
 
 #define TASK_COMM_LEN 16
+#define PF_IO_WORKER	0x10
 
 struct mm_struct;
 struct pid_namespace {
@@ -17,6 +18,8 @@ struct pid_namespace {
 #define TASK_KILLABLE		2
 struct task_struct {
 	struct mm_struct *mm;
+	unsigned int flags;
+	void *worker_private;		/* of a worker of io_uring */
 	unsigned int state;
 	int prio;
 	unsigned long nvcsw, nivcsw;	/* times that the processor was another's */

@@ -10,11 +10,16 @@
 
 struct page;
 
+struct bio_vec {
+	unsigned int bv_offset;
+};
+
 struct iov_iter {
 	void *ubuf;
 	size_t iov_offset, count;
 	size_t fault_at;		/* the process's memory ends here */
-	bool is_user;
+	bool is_user;			/* else pages that are the kernel's own */
+	const struct bio_vec *bvec;	/* then: of whole pages, from @ubuf on */
 	const struct iovec *iov;	/* unused */
 };
 
@@ -59,6 +64,15 @@ static inline bool user_backed_iter(const struct iov_iter *iter)
 {
 	return iter->is_user;
 }
+
+static inline bool iov_iter_is_bvec(const struct iov_iter *iter)
+{
+	return iter->bvec;
+}
+
+/* One page each time; the references are counted as pins. */
+ssize_t iov_iter_get_pages2(struct iov_iter *iter, struct page **pages, size_t bytes,
+			    unsigned int count, size_t *start);
 
 static inline bool iter_is_ubuf(const struct iov_iter *iter)
 {
