@@ -196,14 +196,19 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 }
 
 /*
- * read and write are the kernel's, but where a channel has a limit of time, and where its name was
- * not collected.
+ * read and write are the kernel's, but where a channel has a limit of time, and where the answer to
+ * its name may still be to collect.
  */
+static bool needs_more(int fd, enum limit_way way)
+{
+	return limit_get(fd, way) || known_has(fd, KNOWN_PENDING);
+}
+
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
 {
 	ssize_t ret;
 
-	if (count > 0 && limit_get(fd, LIMIT_IN)) {
+	if (count > 0 && needs_more(fd, LIMIT_IN)) {
 		ret = transfer_recv(fd, iov, count, 0);
 		if (is_answer(fd, ret))
 			return ret;
@@ -215,7 +220,7 @@ EXPORT ssize_t read(int fd, void *data, size_t len)
 {
 	struct iovec iov = { data, len };
 
-	return limit_get(fd, LIMIT_IN) ? readv(fd, &iov, 1) : NEXT(read)(fd, data, len);
+	return needs_more(fd, LIMIT_IN) ? readv(fd, &iov, 1) : NEXT(read)(fd, data, len);
 }
 
 /* @ret and errno are what the kernel gave: was the channel not ready for bytes? */
@@ -230,7 +235,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
 	ssize_t ret;
 
-	if (count > 0 && limit_get(fd, LIMIT_OUT)) {
+	if (count > 0 && needs_more(fd, LIMIT_OUT)) {
 		ret = transfer_send(fd, iov, count, MSG_NOSIGNAL);
 		if (is_answer(fd, ret))
 			return ret;
@@ -244,7 +249,7 @@ EXPORT ssize_t write(int fd, const void *data, size_t len)
 	struct iovec iov = { (void *)data, len };
 	ssize_t ret;
 
-	if (limit_get(fd, LIMIT_OUT))
+	if (needs_more(fd, LIMIT_OUT))
 		return writev(fd, &iov, 1);
 	ret = NEXT(write)(fd, data, len);
 	return write_collected(fd, &iov, 1, ret);

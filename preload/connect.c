@@ -35,10 +35,12 @@ static int limit_of(int fd, int name)
 	struct timeval limit = { 0 };
 	socklen_t len = sizeof(limit);
 
-	return NEXT(getsockopt)(fd, SOL_SOCKET, name, &limit, &len) ? 0 : limit_of_time(&limit);
+	if (NEXT(getsockopt)(fd, SOL_SOCKET, name, &limit, &len))
+		return limit_get(fd, name == SO_RCVTIMEO ? LIMIT_IN : LIMIT_OUT);
+	return limit_of_time(&limit);
 }
 
-/* May a channel take its place? Else the kernel has the right answer. */
+/* A socket to which a channel may be a stand-in? For any other the kernel has the right answer. */
 static bool is_fresh_stream(int fd, const struct target *target)
 {
 	sa_family_t family = target->address.ss_family;
@@ -102,6 +104,7 @@ static int name_in_time(int channel, const struct target *target, bool nonblock,
 	return ret;
 }
 
+/* @fd is a socket, or a channel that was refused. */
 static int replace(int fd, const struct target *target)
 {
 	int in = limit_of(fd, SO_RCVTIMEO), out = limit_of(fd, SO_SNDTIMEO);
@@ -121,7 +124,7 @@ static int replace(int fd, const struct target *target)
 	ret = named && !is_begun(named) ? named :
 		!is_still(fd, &socket) ? -EBADF : take_place(fd, channel);
 	if (!ret) {
-		known_set(fd, target);
+		known_set(fd, target, named ? KNOWN_PENDING : 0);
 		limit_set(fd, LIMIT_IN, in);
 		limit_set(fd, LIMIT_OUT, out);
 	}
@@ -133,7 +136,7 @@ int connect_replace(int fd, const struct target *target)
 {
 	int before = errno, ret;
 
-	if (!is_fresh_stream(fd, target))
+	if (!is_fresh_stream(fd, target) && !naming_is_over(fd))
 		return 1;
 	ret = replace(fd, target);
 	if (ret && !is_begun(ret))
@@ -146,9 +149,11 @@ int connect_replace(int fd, const struct target *target)
 
 int connect_channel(int fd)
 {
-	int ret = naming_ask(fd);
+	int ret = naming_ask(fd, true);
 
 	if (!ret)
 		return 0;
+	if (ret != -EINPROGRESS && ret != -EINTR && ret != -EISCONN)
+		known_mark(fd, KNOWN_TOLD);
 	return fail(ret == -EINPROGRESS ? EALREADY : naming_errno(-ret));
 }

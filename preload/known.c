@@ -15,7 +15,7 @@
 
 enum { KNOWN_NOT, KNOWN_OTHER, KNOWN_TARGET };	/* from KNOWN_TARGET on: a target's number */
 
-static _Atomic unsigned char known[KNOWN_MAX];
+static _Atomic unsigned char known[KNOWN_MAX], marks[KNOWN_MAX];
 
 static unsigned char get(int fd)
 {
@@ -29,9 +29,34 @@ static void set(int fd, unsigned char value)
 		atomic_store_explicit(&known[fd], value, memory_order_relaxed);
 }
 
-void known_set(int fd, const struct target *target)
+static void set_marks(int fd, unsigned char value)
+{
+	if (fd >= 0 && fd < KNOWN_MAX)
+		atomic_store_explicit(&marks[fd], value, memory_order_relaxed);
+}
+
+void known_set(int fd, const struct target *target, unsigned int value)
 {
 	set(fd, KNOWN_TARGET + target_number(target));
+	set_marks(fd, value);
+}
+
+bool known_has(int fd, enum known_mark mark)
+{
+	return fd >= 0 && fd < KNOWN_MAX &&
+	       (atomic_load_explicit(&marks[fd], memory_order_relaxed) & mark);
+}
+
+void known_mark(int fd, enum known_mark mark)
+{
+	if (fd >= 0 && fd < KNOWN_MAX)
+		atomic_fetch_or_explicit(&marks[fd], mark, memory_order_relaxed);
+}
+
+void known_unmark(int fd, enum known_mark mark)
+{
+	if (known_has(fd, mark))
+		atomic_fetch_and_explicit(&marks[fd], ~mark, memory_order_relaxed);
 }
 
 void known_clear(int fd)
@@ -39,6 +64,7 @@ void known_clear(int fd)
 	if (get(fd) == KNOWN_NOT)
 		return;
 	set(fd, KNOWN_NOT);
+	set_marks(fd, 0);
 	limit_set(fd, LIMIT_IN, 0);
 	limit_set(fd, LIMIT_OUT, 0);
 }
@@ -71,10 +97,13 @@ bool known_is_channel(int fd)
 	bool is_channel = !fstat(fd, &status) && S_ISCHR(status.st_mode) &&
 			  !manyport_info(fd, &info);
 
-	if (!is_channel)
+	if (!is_channel) {
 		known_clear(fd);
-	else if (get(fd) == KNOWN_NOT)
+	} else if (get(fd) == KNOWN_NOT) {
+		/* It may be the duplicate of one whose name is not collected. */
 		set(fd, KNOWN_OTHER);
+		set_marks(fd, KNOWN_PENDING);
+	}
 	errno = error;
 	return is_channel;
 }

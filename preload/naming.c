@@ -18,7 +18,7 @@ int naming_begin(int fd, const char *service, int wait_ms)
 	return ret;
 }
 
-int naming_ask(int fd)
+static int ask(int fd, bool may_wait)
 {
 	struct manyport_info info;
 	int ret = manyport_info(fd, &info);
@@ -27,6 +27,9 @@ int naming_ask(int fd)
 		return ret;
 	switch (info.state) {
 	case MANYPORT_CONNECTING:
+		if (!may_wait)
+			return -EINPROGRESS;
+		/* fall through */
 	case MANYPORT_CONNECTED:
 		return *info.service ? manyport_connect(fd, info.service) : -EISCONN;
 	case MANYPORT_REFUSED:
@@ -39,11 +42,28 @@ int naming_ask(int fd)
 	}
 }
 
-int naming_collect(int fd)
+int naming_ask(int fd, bool may_wait)
 {
-	int ret = naming_ask(fd);
+	int ret = ask(fd, may_wait);
+
+	if (!ret || ret == -EISCONN)
+		known_unmark(fd, KNOWN_PENDING);
+	return ret;
+}
+
+int naming_collect(int fd, bool may_wait)
+{
+	int ret = naming_ask(fd, may_wait);
 
 	return ret == -EISCONN ? 0 : ret;
+}
+
+bool naming_is_over(int fd)
+{
+	struct manyport_info info;
+
+	return known_has(fd, KNOWN_TOLD) && known_is_channel(fd) && !manyport_info(fd, &info) &&
+	       info.state == MANYPORT_REFUSED;
 }
 
 int naming_errno(int error)

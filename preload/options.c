@@ -44,12 +44,15 @@ static int give_limit(void *value, socklen_t *len, int ms)
 	return give(value, len, &limit, sizeof(limit));
 }
 
-/* The error that a socket would have kept for this question. */
+/* The error that a socket would have kept for this question, which asks for it once. */
 static int pending_error(int fd)
 {
-	int ret = naming_collect(fd);
+	int ret = naming_collect(fd, false);
 
-	return ret == -EINPROGRESS ? 0 : naming_errno(-ret);
+	if (!ret || ret == -EINPROGRESS || known_has(fd, KNOWN_TOLD))
+		return 0;
+	known_mark(fd, KNOWN_TOLD);
+	return naming_errno(-ret);
 }
 
 static int get_socket(int fd, int name, void *value, socklen_t *len)
@@ -214,7 +217,7 @@ int option_peer(int fd, struct sockaddr *address, socklen_t *len)
 {
 	const struct target *target = known_target(fd);
 	struct sockaddr_storage peer;
-	int ret = naming_collect(fd);
+	int ret = naming_collect(fd, false);
 
 	/* Programs that ask for the peer to learn how a connect() went. */
 	if (ret && ret != -ECONNRESET)

@@ -71,8 +71,17 @@ bool limit_wait(int fd, enum limit_way way, int64_t *until);
 
 /* ---- known ---- */
 
-void known_set(int fd, const struct target *target);
+enum known_mark {
+	KNOWN_PENDING	= 1,	/* the answer to its name may still be to collect */
+	KNOWN_TOLD	= 2,	/* the program has been given the channel's error */
+};
+
+void known_set(int fd, const struct target *target, unsigned int marks);
 void known_clear(int fd);
+/* False for a descriptor whose number is too high to be remembered. */
+bool known_has(int fd, enum known_mark mark);
+void known_mark(int fd, enum known_mark mark);
+void known_unmark(int fd, enum known_mark mark);
 /* A hint: @fd was a channel. */
 bool known_maybe(int fd);
 /* The target that @fd was connected to, or NULL; only of a channel. */
@@ -127,11 +136,13 @@ int naming_begin(int fd, const char *service, int wait_ms);
 /*
  * How a naming that was begun stands, by the name that the kernel has. Returns 0 when this call
  * found it connected, -EISCONN when one before did, -EINPROGRESS, or the refusal, or why it
- * failed since.
+ * failed since. With @may_wait a descriptor that waits does so for the answer.
  */
-int naming_ask(int fd);
+int naming_ask(int fd, bool may_wait);
 /* The same, with 0 whenever it is connected. */
-int naming_collect(int fd);
+int naming_collect(int fd, bool may_wait);
+/* Was the service refused, and the program told so? */
+bool naming_is_over(int fd);
 /* What connect() of a socket gives where a channel gives @error. */
 int naming_errno(int error);
 

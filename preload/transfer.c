@@ -87,17 +87,23 @@ static ssize_t write_in_time(int fd, const struct iovec *iov, size_t count, int 
 }
 
 /*
- * The answer to a name is still to be collected: the driver would take the bytes for another name,
- * and refuses them. Returns true when the channel is connected.
+ * While the answer to a name is still to be collected, the driver takes what is written for a name:
+ * it refuses other bytes, and those of the same name would be lost. Returns true when the channel
+ * is connected.
  */
-static bool collect(int fd)
+static bool collect(int fd, int flags)
 {
-	int ret = naming_collect(fd);
+	int ret = naming_collect(fd, !(flags & MSG_DONTWAIT));
 
 	if (!ret)
 		return true;
 	errno = ret == -EINPROGRESS ? EAGAIN : naming_errno(-ret);
 	return false;
+}
+
+static bool is_ready(int fd, int flags)
+{
+	return !known_has(fd, KNOWN_PENDING) || !known_is_channel(fd) || collect(fd, flags);
 }
 
 bool transfer_is_unnamed(int error)
@@ -107,9 +113,11 @@ bool transfer_is_unnamed(int error)
 
 ssize_t transfer_send(int fd, const struct iovec *iov, size_t count, int flags)
 {
-	ssize_t ret = write_in_time(fd, iov, count, flags & ~MSG_PEEK);
+	ssize_t ret = -1;
 
-	if (ret < 0 && transfer_is_unnamed(errno) && collect(fd))
+	if (is_ready(fd, flags))
+		ret = write_in_time(fd, iov, count, flags & ~MSG_PEEK);
+	if (ret < 0 && transfer_is_unnamed(errno) && collect(fd, flags))
 		ret = write_in_time(fd, iov, count, flags & ~MSG_PEEK);
 	/* A channel is no socket for the kernel, which sends no signal. */
 	if (ret < 0 && errno == EPIPE && !(flags & MSG_NOSIGNAL)) {
@@ -194,9 +202,10 @@ static ssize_t read_all(int fd, const struct iovec *iov, size_t count, int flags
 ssize_t transfer_recv(int fd, const struct iovec *iov, size_t count, int flags)
 {
 	bool waits_for_all = (flags & MSG_WAITALL) && !(flags & (MSG_PEEK | MSG_DONTWAIT));
-
 	int64_t until = 0;
 
+	if (!is_ready(fd, flags))
+		return -1;
 	return waits_for_all ? read_all(fd, iov, count, flags) :
 			       read_in_time(fd, iov, count, flags, &until);
 }

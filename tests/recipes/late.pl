@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-# usage: late.pl SOCKET FIFO
-# A server whose backlog is full until a line comes out of FIFO; then it echoes, one client after another.
+# usage: late.pl SOCKET FIFO [end]
+# A server whose backlog is full until a line comes out of FIFO; then it echoes, one client after another,
+# or with "end" it listens no longer.
 use strict;
 use warnings;
 use IO::Socket::UNIX;
 use Socket;
 
-my ($path, $fifo) = @ARGV;
+my ($path, $fifo, $end) = @ARGV;
 my $listener = IO::Socket::UNIX->new(Local => $path, Listen => 1) or die "$path: $!\n";
 my @waiting;
 while (1) {
@@ -16,9 +17,10 @@ while (1) {
 	push @waiting, $client;
 }
 $| = 1;
-print "late is full\n";
+print "$path is full\n";
 open(my $go, '<', $fifo) or die "$fifo: $!\n";
 <$go>;
+exit if $end;
 @waiting = ();
 while (my $client = $listener->accept) {
 	while (sysread($client, my $data, 65536)) {

@@ -8,7 +8,7 @@ ifconfig lo up
 mkdir -p /run
 run="manyport run -v -L /run/redis.sock:redis -L 6379:redis -L /run/.s.PGSQL.5432:db -L 8080:web"
 run="$run -L /run/echo.sock:echo -L @echo:echo -L 7000:echo -L /run/sum.sock:sum -L /run/stuck.sock:stuck"
-run="$run -L /run/none.sock:none -L /run/dead.sock:dead -L /run/denied.sock:denied -L 7001:none -L /run/late.sock:late"
+run="$run -L /run/none.sock:none -L /run/dead.sock:dead -L /run/denied.sock:denied -L 7001:none -L /run/late.sock:late -L 7002:gone"
 psql="$POSTGRES/psql -h /run -U postgres -q -A -t -v ON_ERROR_STOP=1"
 
 why()
@@ -136,6 +136,8 @@ in_run sockets refused tcp:7001=111
 ok "refused: over TCP"
 in_run sockets late unix:/run/late.sock
 ok "late: a connect() that may not wait does not wait for the service"
+in_run sockets gone tcp:7002
+ok "gone: a refusal that comes late is told once, and the socket connects again"
 
 # The command: statuses, programs that it cannot reach, what it needs.
 in_run sockets no-such-check x

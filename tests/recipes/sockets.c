@@ -495,7 +495,7 @@ static void check_refused(void)
 static void check_late(void)
 {
 	int fd = new_socket(SOCK_NONBLOCK), plain = new_socket(SOCK_NONBLOCK);
-	char byte;
+	char bytes[4];
 
 	must(connect_to(fd, address_text) < 0 && errno == EINPROGRESS);
 	must(connect_to(fd, address_text) < 0 && errno == EALREADY);
@@ -505,15 +505,43 @@ static void check_late(void)
 	must(send(fd, "x", 1, MSG_NOSIGNAL) < 0 && errno == EAGAIN);
 	must(!system("manyport connect -n go"));
 	wait_for(fd, POLLOUT);
-	must(send(fd, "x", 1, MSG_NOSIGNAL) == 1);
+	/* Nothing has asked yet how it stands, and the bytes are those of the service's name. */
+	must(send(fd, "late", 4, MSG_NOSIGNAL) == 4);
 	wait_for(fd, POLLIN);
-	must(recv(fd, &byte, 1, 0) == 1 && byte == 'x');
+	must(recv(fd, bytes, 4, 0) == 4 && !memcmp(bytes, "late", 4));
 	must(option(fd, SOL_SOCKET, SO_ERROR) == 0);
-	/* Nothing asked how this one stands. The server has a client at a time. */
+	/* The server has a client at a time. */
 	wait_for(plain, POLLOUT);
-	must(write(plain, "y", 1) == 1 && !close(fd));
+	must(write(plain, "late", 4) == 4 && !close(fd));
 	wait_for(plain, POLLIN);
-	must(read(plain, &byte, 1) == 1 && byte == 'y');
+	must(read(plain, bytes, 4) == 4 && !memcmp(bytes, "late", 4));
+}
+
+/* ADDRESS is like that, and refuses once the service "end" was asked. */
+static void check_gone(void)
+{
+	int asks = new_socket(SOCK_NONBLOCK), connects = new_socket(SOCK_NONBLOCK);
+
+	must(connect_to(asks, address_text) < 0 && errno == EINPROGRESS);
+	must(connect_to(connects, address_text) < 0 && errno == EINPROGRESS);
+	must(!system("manyport connect -n end"));
+	wait_for(asks, POLLOUT);
+	must(option(asks, SOL_SOCKET, SO_ERROR) == ECONNREFUSED);
+	must(option(asks, SOL_SOCKET, SO_ERROR) == 0);
+	wait_for(connects, POLLOUT);
+	must(connect_to(connects, address_text) < 0 && errno == ECONNREFUSED);
+	must(option(connects, SOL_SOCKET, SO_ERROR) == 0);
+	must(!connect_to(asks, "tcp:7000") || errno == EINPROGRESS);
+	must(!connect_to(connects, "tcp:7000") || errno == EINPROGRESS);
+	wait_for(asks, POLLOUT);
+	must(send(asks, "ask", 3, 0) == 3);
+	wait_for(asks, POLLIN);
+	must_get(asks, "ask");
+	wait_for(connects, POLLOUT);
+	must(send(connects, "connect", 7, 0) == 7);
+	wait_for(connects, POLLIN);
+	must_get(connects, "connect");
+	must(option(asks, SOL_SOCKET, SO_ERROR) == 0);
 }
 
 static const struct {
@@ -526,7 +554,7 @@ static const struct {
 	{ "threads", check_threads }, { "descriptors", check_descriptors },
 	{ "limits", check_limits }, { "linger", check_linger }, { "reuse", check_reuse },
 	{ "halves", check_halves }, { "full", check_full }, { "full-limits", check_full_limits },
-	{ "refused", check_refused }, { "late", check_late },
+	{ "refused", check_refused }, { "late", check_late }, { "gone", check_gone },
 };
 
 int main(int argc, char **argv)

@@ -44,6 +44,7 @@ static void (*while_naming)(void);	/* what another thread does before the answer
 /* The driver has no bytes, and no room: every call that waits would do so for ever. */
 static bool is_stuck;
 static int transfers;
+static bool wants_collected;		/* SEND before the name is collected may lose the bytes */
 
 static bool others_lack_ioctl;
 static unsigned int takes;		/* not 0: so many bytes of each send */
@@ -100,6 +101,8 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 		strcpy(info->service, named);
 		return 0;
 	}
+	if (wants_collected && request == MANYPORT_IOC_SEND)
+		assert_int_equal(state, MANYPORT_CONNECTED);
 	if (takes && request == MANYPORT_IOC_SEND)
 		return takes;
 	if (is_stuck && (request == MANYPORT_IOC_SEND || request == MANYPORT_IOC_RECV))
@@ -247,7 +250,6 @@ static int pending(int fd)
 static void late_answers(void **unused)
 {
 	static const int accepted[] = { EINPROGRESS, EINPROGRESS, EINPROGRESS, 0, EISCONN, -1 };
-	static const int refused[] = { EINPROGRESS, EINPROGRESS, ECONNREFUSED, -1 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	(void)unused;
@@ -261,10 +263,66 @@ static void late_answers(void **unused)
 	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), -1);
 	assert_int_equal(errno, EISCONN);
 	close(fd);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	answer(refused);
+}
+
+static const int begun[] = { EINPROGRESS, EINPROGRESS, -1 };
+
+/* Begins to connect; the service refuses once connect() has returned. */
+static int refused_late(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	answer(begun);
 	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), -1);
+	assert_int_equal(errno, EINPROGRESS);
+	assert_int_equal(pending(fd), 0);
+	state = MANYPORT_REFUSED;
+	return fd;
+}
+
+/* The error is given once, by SO_ERROR or by connect(), and the next connect() is a new one. */
+static void late_refusals(void **unused)
+{
+	int fd = refused_late();
+
+	(void)unused;
 	assert_int_equal(pending(fd), ECONNREFUSED);
+	assert_int_equal(pending(fd), 0);
+	script = good;
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), 0);
+	assert_int_equal(namings, 3);
+	assert_int_equal(pending(fd), 0);
+	close(fd);
+	fd = refused_late();
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	assert_int_equal(pending(fd), 0);
+	script = good;
+	assert_int_equal(connect_unix(fd, "\0abstract", 9), 0);
+	assert_string_equal(named, "beta");
+	close(fd);
+}
+
+/* Whatever is sent, the answer to the name is collected before: the bytes may be the name. */
+static void bytes_like_the_name(void **unused)
+{
+	static const int answered[] = { EINPROGRESS, EINPROGRESS, EINPROGRESS, 0, -1 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	(void)unused;
+	answer(answered);
+	assert_int_equal(connect_unix(fd, "/run/a.sock", 12), -1);
+	wants_collected = true;
+	takes = 5;
+	assert_int_equal(send(fd, "alpha", 5, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+	state = MANYPORT_CONNECTED;
+	assert_int_equal(send(fd, "alpha", 5, 0), 5);
+	assert_int_equal(namings, 4);
+	assert_int_equal(send(fd, "alpha", 5, 0), 5);
+	assert_int_equal(namings, 4);
+	wants_collected = false;
+	takes = 0;
 	close(fd);
 }
 
@@ -550,6 +608,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(other_sockets),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(late_answers),
+		cmocka_unit_test(late_refusals),
+		cmocka_unit_test(bytes_like_the_name),
 		cmocka_unit_test(signals),
 		cmocka_unit_test(flags_stay),
 		cmocka_unit_test(nothing_leaks),
