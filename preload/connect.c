@@ -104,9 +104,21 @@ static int name_in_time(int channel, const struct target *target, bool nonblock,
 	return ret;
 }
 
+/* What is to be remembered of @fd besides its target. */
+static unsigned int marks_of(int fd, const struct target *target, int named)
+{
+	bool is_six = known_has(fd, KNOWN_SIX);	/* of a channel; else the socket knows */
+	int domain = number_of(fd, SO_DOMAIN);
+
+	if (domain >= 0)
+		is_six = domain == AF_INET6 && target->address.ss_family == AF_INET;
+	return (is_six ? KNOWN_SIX : 0) | (named ? KNOWN_PENDING : 0);
+}
+
 /* @fd is a socket, or a channel that was refused. */
 static int replace(int fd, const struct target *target)
 {
+	unsigned int marks;
 	int in = limit_of(fd, SO_RCVTIMEO), out = limit_of(fd, SO_SNDTIMEO);
 	int flags = fcntl(fd, F_GETFL), channel, named, ret;
 	bool nonblock = flags >= 0 && (flags & O_NONBLOCK);
@@ -120,11 +132,12 @@ static int replace(int fd, const struct target *target)
 	if (channel < 0)
 		return channel;
 	named = name_in_time(channel, target, nonblock, out);
+	marks = marks_of(fd, target, named);
 	/* After a signal, too, a socket goes on connecting, and a program may poll for it. */
 	ret = named && !is_begun(named) ? named :
 		!is_still(fd, &socket) ? -EBADF : take_place(fd, channel);
 	if (!ret) {
-		known_set(fd, target, named ? KNOWN_PENDING : 0);
+		known_set(fd, target, marks);
 		limit_set(fd, LIMIT_IN, in);
 		limit_set(fd, LIMIT_OUT, out);
 	}

@@ -21,6 +21,8 @@ static sa_family_t family_of(int fd)
 {
 	const struct target *target = known_target(fd);
 
+	if (known_has(fd, KNOWN_SIX))
+		return AF_INET6;
 	return target ? target->address.ss_family : AF_UNIX;
 }
 
@@ -206,6 +208,16 @@ static struct sockaddr_storage near_address(const struct target *target)
 	return address;
 }
 
+/* As a socket of IPv6 has an address of IPv4. */
+static int give_mapped(const struct sockaddr_in *four, struct sockaddr *to, socklen_t *len)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = four->sin_port };
+
+	six.sin6_addr.s6_addr16[5] = 0xffff;
+	six.sin6_addr.s6_addr32[3] = four->sin_addr.s_addr;
+	return give_address(&six, sizeof(six), to, len);
+}
+
 static int give_unnamed(struct sockaddr *to, socklen_t *len)
 {
 	static const sa_family_t family = AF_UNIX;
@@ -225,6 +237,8 @@ int option_peer(int fd, struct sockaddr *address, socklen_t *len)
 	if (!target)
 		return give_unnamed(address, len);
 	peer = near_address(target);
+	if (known_has(fd, KNOWN_SIX))
+		return give_mapped((struct sockaddr_in *)&peer, address, len);
 	return give_address(&peer, target->len, address, len);
 }
 
@@ -237,6 +251,8 @@ int option_self(int fd, struct sockaddr *address, socklen_t *len)
 	four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (!target || target->address.ss_family == AF_UNIX)
 		return give_unnamed(address, len);
+	if (known_has(fd, KNOWN_SIX))
+		return give_mapped(&four, address, len);
 	return target->address.ss_family == AF_INET ?
 		give_address(&four, sizeof(four), address, len) :
 		give_address(&six, sizeof(six), address, len);

@@ -74,6 +74,7 @@ bool limit_wait(int fd, enum limit_way way, int64_t *until);
 enum known_mark {
 	KNOWN_PENDING	= 1,	/* the answer to its name may still be to collect */
 	KNOWN_TOLD	= 2,	/* the program has been given the channel's error */
+	KNOWN_SIX	= 4,	/* the socket was one of IPv6, the target is an address of IPv4 */
 };
 
 void known_set(int fd, const struct target *target, unsigned int marks);

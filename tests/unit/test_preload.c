@@ -536,6 +536,36 @@ static void options(void **unused)
 	close(fd);
 }
 
+/* All that is said of that socket is of IPv6. */
+static void mapped_names(void **unused)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM, 0), domain = 0;
+	struct sockaddr_in6 name = { 0 }, mapped = { .sin6_family = AF_INET6,
+						     .sin6_port = htons(7000) };
+	socklen_t len = sizeof(domain), size = sizeof(name);
+
+	(void)unused;
+	answer(good);
+	assert_int_equal(inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr), 1);
+	assert_int_equal(connect_tcp(fd, "::ffff:127.0.0.1", 7000), 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len), 0);
+	assert_int_equal(domain, AF_INET6);
+	assert_int_equal(getpeername(fd, (struct sockaddr *)&name, &size), 0);
+	assert_int_equal(size, sizeof(name));
+	assert_memory_equal(&name, &mapped, sizeof(name));
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &size), 0);
+	assert_int_equal(size, sizeof(name));
+	mapped.sin6_port = 0;
+	assert_memory_equal(&name, &mapped, sizeof(name));
+	close(fd);
+	/* The number's next channel is one of a socket of IPv4. */
+	assert_int_equal(socket(AF_INET, SOCK_STREAM, 0), fd);
+	assert_int_equal(connect_tcp(fd, "127.0.0.1", 7000), 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len), 0);
+	assert_int_equal(domain, AF_INET);
+	close(fd);
+}
+
 static void must_give_up(ssize_t ret)
 {
 	assert_int_equal(ret, -1);
@@ -619,6 +649,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(real_sockets_come_again),
 		cmocka_unit_test(short_messages),
 		cmocka_unit_test(options),
+		cmocka_unit_test(mapped_names),
 		cmocka_unit_test(limits),
 	};
 
