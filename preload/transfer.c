@@ -7,6 +7,7 @@
  * that the descriptor is a channel.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,7 +23,7 @@ static ssize_t fail(int error)
 
 /*
  * Returns bytes, or -1 and errno: ENOTTY for what is no channel, or a driver that has no such
- * call.
+ * call. As in send() and recv() a thread may be cancelled here, which in an ioctl() it may not.
  */
 static ssize_t ask_driver(int fd, unsigned long call, const struct iovec *buf, int flags)
 {
@@ -32,8 +33,13 @@ static ssize_t ask_driver(int fd, unsigned long call, const struct iovec *buf, i
 		.flags = (flags & MSG_DONTWAIT ? MANYPORT_TRANSFER_NOWAIT : 0) |
 			 (flags & MSG_PEEK ? MANYPORT_TRANSFER_PEEK : 0),
 	};
+	ssize_t ret;
+	int type;
 
-	return ioctl(fd, call, &transfer);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	ret = ioctl(fd, call, &transfer);
+	pthread_setcanceltype(type, NULL);
+	return ret;
 }
 
 /* ---- out ---- */

@@ -103,7 +103,7 @@ manyport forward -L /run/real.sock:echo -L @real:echo -L 7100:echo -L /run/real-
 	2>/tmp/forward &
 forward=$!
 until_true grep -q 'forwarding /run/real-stuck' /tmp/forward
-for check in names calls dontwait peek nonblock epoll children threads reuse limits; do
+for check in names calls dontwait peek nonblock epoll children threads cancel reuse limits; do
 	for address in unix:/run/echo.sock tcp:7000; do
 		in_run sockets $check $address
 		ok "$check: $address"

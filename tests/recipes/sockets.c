@@ -329,6 +329,55 @@ static void check_threads(void)
 	must(!pthread_join(thread, NULL));
 }
 
+static volatile bool was_cleaned;
+
+static void note_cleaning(void *unused)
+{
+	(void)unused;
+	was_cleaned = true;
+}
+
+static void *recv_for_ever(void *of)
+{
+	char byte;
+
+	pthread_cleanup_push(note_cleaning, NULL);
+	recv(*(int *)of, &byte, 1, 0);
+	pthread_cleanup_pop(0);
+	return NULL;
+}
+
+static void *send_for_ever(void *of)
+{
+	static char zeros[65536];
+
+	while (send(*(int *)of, zeros, sizeof(zeros), MSG_NOSIGNAL) > 0)
+		continue;
+	return NULL;
+}
+
+static void must_cancel(void *(*run)(void *), int *fd)
+{
+	pthread_t thread;
+	void *value;
+
+	must(!pthread_create(&thread, NULL, run, fd));
+	must(!pthread_cancel(thread));
+	must(!pthread_join(thread, &value) && value == PTHREAD_CANCELED);
+}
+
+/* Threads that wait for bytes and for room; whatever was sent is still on its way. */
+static void check_cancel(void)
+{
+	int fd = connected();
+
+	must_cancel(recv_for_ever, &fd);
+	must(was_cleaned);
+	must(send(fd, "still", 5, 0) == 5);
+	must_get(fd, "still");
+	must_cancel(send_for_ever, &fd);
+}
+
 static void check_descriptors(void)
 {
 	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control = { 0 };
@@ -551,7 +600,8 @@ static const struct {
 	{ "names", check_names }, { "calls", check_calls }, { "dontwait", check_dontwait },
 	{ "peek", check_peek }, { "nonblock", check_nonblock }, { "epoll", check_epoll },
 	{ "children", check_children }, { "inherited", check_inherited },
-	{ "threads", check_threads }, { "descriptors", check_descriptors },
+	{ "threads", check_threads }, { "cancel", check_cancel },
+	{ "descriptors", check_descriptors },
 	{ "limits", check_limits }, { "linger", check_linger }, { "reuse", check_reuse },
 	{ "halves", check_halves }, { "full", check_full }, { "full-limits", check_full_limits },
 	{ "refused", check_refused }, { "late", check_late }, { "gone", check_gone },
