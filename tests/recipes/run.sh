@@ -159,6 +159,20 @@ ok "without its library the command says so"
 manyport run -p none -L /run/redis.sock:redis -- redis-cli ping 2>/tmp/err
 [ $? = 125 ] && complains 'ENODEV'
 ok "without a port, too"
+cd /run || exit 1
+long=$(printf '%0108d' 0 | tr 0 x)
+mkdir "$long" "$long/$long"
+(cd "$long" && manyport run -L r.sock:redis -- redis-cli ping 2>/tmp/err)
+[ $? = 2 ] && complains "'r.sock:redis': .* no path of a socket"
+ok "a relative path that becomes too long is refused"
+manyport run -L r.sock:redis -L /run/r.sock:none -- redis-cli ping 2>/tmp/err
+[ $? = 2 ] && complains "'/run/r.sock:none': .* given twice"
+ok "the same socket twice is refused"
+ln -s /dev/virtio-ports node
+manyport run -p node/manyport -L r.sock:redis -- sh -c 'cd / && redis-cli -s /run/r.sock ping' >/tmp/out 2>/tmp/err &&
+	says '^PONG$'
+ok "a relative path of the port and of a socket, and a program that goes elsewhere"
+cd / || exit 1
 manyport run -L /run/redis.sock,mode=0660:redis -- redis-cli ping 2>/tmp/err
 [ $? = 2 ] && complains 'mode'
 ok "rights of a socket that there is not are refused"

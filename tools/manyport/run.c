@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <manyport/client.h>
@@ -17,6 +18,7 @@
 #include "run_env.h"
 
 #define PRELOAD_ENV "LD_PRELOAD"
+#define SOCKET_PATH_SIZE ((int)sizeof(((struct sockaddr_un *)0)->sun_path))
 /* As env(1), nohup(1) and a shell have them. */
 enum { EXIT_OURS = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
@@ -81,13 +83,25 @@ static bool find_library(char *path, size_t size)
 
 /* ---- what the library is told ---- */
 
+/*
+ * Where @path, which the program may look at from another folder, is: the folder of this command
+ * if the path is relative, or "". NULL and errno.
+ */
+static const char *folder_of(const char *path, char *folder, size_t size)
+{
+	folder[0] = '\0';
+	return path[0] == '/' || getcwd(folder, size) ? folder : NULL;
+}
+
+/* Returns 0 for a path that is no socket's. */
 static int tell_unix(char *text, size_t size, const char *address)
 {
-	char folder[PATH_MAX] = "";
+	char buf[PATH_MAX];
+	const char *folder = address[0] == '@' ? "" : folder_of(address, buf, sizeof(buf));
 
-	if (address[0] != '/' && address[0] != '@' && !getcwd(folder, sizeof(folder)))
-		return -1;
-	return snprintf(text, size, "unix:%s%s%s", folder, folder[0] ? "/" : "", address);
+	if (!folder || strlen(folder) + strlen(address) + !!*folder >= SOCKET_PATH_SIZE)
+		return 0;
+	return snprintf(text, size, "unix:%s%s%s", folder, *folder ? "/" : "", address);
 }
 
 static int tell_tcp(char *text, size_t size, const struct sockaddr_storage *address)
@@ -123,20 +137,38 @@ static const char *is_unfit(const struct run *run, const char *text, const struc
 	return NULL;
 }
 
+/* The first of two that are equal would count. */
+static bool has_socket(const struct run *run, const char *socket)
+{
+	size_t len = strlen(socket);
+
+	for (const char *line = run->sockets; line < run->sockets + run->len;) {
+		if (!strncmp(line, socket, len) && line[len] == '\n')
+			return true;
+		line = strchr(line, '\n') + 1;		/* its service */
+		line = strchr(line, '\n') + 1;
+	}
+	return false;
+}
+
 static void add_socket(struct run *run, const char *text, struct argp_state *state)
 {
 	char *to = run->sockets + run->len;
 	size_t room = sizeof(run->sockets) - run->len;
 	struct spec spec;
 	const char *why;
-	int len = 0;
+	int len;
 
 	if (spec_parse(&spec, text, &why) || (why = is_unfit(run, text, &spec)))
 		argp_error(state, "'%s': %s", text, why);
 	len = spec.is_unix ? tell_unix(to, room, spec.address) : tell_tcp(to, room, &spec.tcp);
-	if (len >= 0)
-		len += snprintf(to + len, room - len, "\n%s\n", spec.service);
-	run->len += len > 0 ? len : 0;
+	if (!len)
+		argp_error(state, "'%s': with this folder in front it is no path of a socket "
+			   "(at most %d bytes)", text, SOCKET_PATH_SIZE - 1);
+	if (has_socket(run, to))
+		argp_error(state, "'%s': the same socket is given twice", text);
+	len += snprintf(to + len, room - len, "\n%s\n", spec.service);
+	run->len += len;
 	run->count++;
 	free(spec.address);
 }
@@ -173,11 +205,24 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 
 /* ---- the start ---- */
 
+/* The program may go to another folder before it connects. */
+static int make_absolute(char *path, size_t size)
+{
+	char folder[PATH_MAX], full[2 * PATH_MAX];
+
+	if (!folder_of(path, folder, sizeof(folder)))
+		return -errno;
+	snprintf(full, sizeof(full), "%s%s%s", folder, *folder ? "/" : "", path);
+	return snprintf(path, size, "%s", full) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
 static bool find_port(struct run *run, char *path, size_t size)
 {
 	char why[EXPLAIN_SIZE], stock[64];
 	int ret = manyport_find(run->port, path, size);
 
+	if (!ret)
+		ret = make_absolute(path, size);
 	/*
 	 * One process at a time, no errors, no half-close: not what a program takes for a
 	 * socket.
