@@ -152,6 +152,10 @@ in_run no-such-program
 [ $? = 127 ] && in_run /tmp/value
 [ $? = 126 ]
 ok "a program that is not there, and one that may not be run"
+printf '#!/no/interpreter\n' >/tmp/lost && chmod 755 /tmp/lost
+in_run /tmp/lost
+[ $? = 127 ] && complains 'the linker or interpreter that it names'
+ok "a program whose interpreter is not there"
 cp /manyport/manyport /tmp/
 /tmp/manyport run -L /run/redis.sock:redis -- redis-cli ping 2>/tmp/err
 [ $? = 125 ] && complains 'manyport-run.so is not there'

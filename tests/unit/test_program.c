@@ -10,6 +10,7 @@
 #include <link.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -66,9 +67,11 @@ static const char *write_program(const int kinds[2], const char *owner)
 	return write_file("program", &file, sizeof(file), 0700);
 }
 
+static bool would_end;
+
 static void must_say(const char *file, const char *word)
 {
-	const char *why = program_escapes(file);
+	const char *why = program_escapes(file, &would_end);
 
 	if (!word)
 		assert_null(why);
@@ -88,6 +91,36 @@ static void kinds(void **state)
 	must_say(write_program(linked, "Go\0"), "Go program");
 	must_say(write_file("text", "text\n", 5, 0700), NULL);
 	must_say("/nonexistent", NULL);
+}
+
+static const char *write_linked(const char *linker)
+{
+	struct {
+		ElfW(Ehdr) head;
+		ElfW(Phdr) header;
+		char linker[80];
+	} file = { .header = { .p_type = PT_INTERP, .p_filesz = strlen(linker) + 1,
+			       .p_offset = offsetof(__typeof__(file), linker) } };
+	int fd = open("/proc/self/exe", O_RDONLY);
+
+	assert_int_equal(read(fd, &file.head, sizeof(file.head)), sizeof(file.head));
+	close(fd);
+	file.head.e_phoff = offsetof(__typeof__(file), header);
+	file.head.e_phnum = 1;
+	strcpy(file.linker, linker);
+	return write_file("linked", &file, sizeof(file), 0700);
+}
+
+/* The linker of another C library ends the program. */
+static void other_libraries(void **state)
+{
+	(void)state;
+	must_say(write_linked("/lib/ld-musl-x86_64.so.1"), "another C library");
+	assert_true(would_end);
+	must_say(write_linked("/system/bin/linker64"), "another C library");
+	/* The same C library in another folder. */
+	must_say(write_linked("/nix/store/musl/lib/ld-linux-x86-64.so.2"), NULL);
+	assert_false(would_end);
 }
 
 static void other_processors(void **state)
@@ -152,6 +185,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kinds), cmocka_unit_test(other_processors),
+		cmocka_unit_test(other_libraries),
 		cmocka_unit_test(rights), cmocka_unit_test(scripts), cmocka_unit_test(where),
 	};
 	char command[PATH_MAX];

@@ -2,7 +2,8 @@
 /*
  * Programs that a preloaded library does not reach: the dynamic linker loads it, into programs that
  * have one and that do not run with other rights than their caller's; and a program that makes
- * system calls by itself, as Go's do, never asks it.
+ * system calls by itself, as Go's do, never asks it. The linker of another C library, as musl's,
+ * misses names that the library needs, and ends the program.
  */
 #include <elf.h>
 #include <errno.h>
@@ -84,7 +85,25 @@ static bool has_go_note(int fd, const ElfW(Phdr) *header)
 	return false;
 }
 
-static const char *look_at_headers(int fd, const ElfW(Ehdr) *elf)
+/* Each C library has a linker of its own name. A name that is not known says nothing. */
+static bool is_of_other_library(int fd, const ElfW(Phdr) *header)
+{
+	static const char *const names[] = { "/ld-musl-", "/ld-uClibc", "/ld64-uClibc", "/linker" };
+	char linker[PATH_MAX] = "";
+
+	if (header->p_type != PT_INTERP || header->p_filesz >= sizeof(linker) ||
+	    !read_at(fd, linker, header->p_filesz, header->p_offset))
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *slash = strrchr(linker, '/');
+
+		if (slash && !strncmp(slash, names[i], strlen(names[i])))
+			return true;
+	}
+	return false;
+}
+
+static const char *look_at_headers(int fd, const ElfW(Ehdr) *elf, bool *would_end)
 {
 	ElfW(Phdr) headers[MAX_HEADERS];
 	bool has_linker = false, is_go = false;
@@ -94,8 +113,11 @@ static const char *look_at_headers(int fd, const ElfW(Ehdr) *elf)
 		return NULL;
 	for (int i = 0; i < elf->e_phnum; i++) {
 		has_linker |= headers[i].p_type == PT_INTERP;
+		*would_end |= is_of_other_library(fd, &headers[i]);
 		is_go |= has_go_note(fd, &headers[i]);
 	}
+	if (*would_end)
+		return "a program of another C library, which cannot load this command's library";
 	if (is_go)
 		return "a Go program, which makes its system calls without the C library";
 	return has_linker ? NULL : "a static program, into which no library is loaded";
@@ -148,7 +170,7 @@ static bool interpreter_of(int fd, char *path, size_t size)
 	return snprintf(path, size, "%s", begin) < (int)size;
 }
 
-static const char *look(int fd)
+static const char *look(int fd, bool *would_end)
 {
 	ElfW(Ehdr) elf;
 
@@ -159,15 +181,16 @@ static const char *look(int fd)
 		       "library is loaded";
 	if (!is_of_our_kind(&elf))
 		return "a program for another processor or word size than this command's library";
-	return look_at_headers(fd, &elf);
+	return look_at_headers(fd, &elf, would_end);
 }
 
-const char *program_escapes(const char *path)
+const char *program_escapes(const char *path, bool *would_end)
 {
 	char interpreter[PATH_MAX];
 	const char *why = NULL;
 	bool is_script = true;
 
+	*would_end = false;
 	for (int i = 0; is_script && i < MAX_SCRIPTS; i++) {
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -176,7 +199,7 @@ const char *program_escapes(const char *path)
 			return NULL;
 		is_script = interpreter_of(fd, interpreter, sizeof(interpreter));
 		if (!is_script)
-			why = look(fd);
+			why = look(fd, would_end);
 		close(fd);
 		path = interpreter;
 	}

@@ -29,8 +29,8 @@ static const char help_text[] =
 	"as for 'manyport forward'; it need not exist. connect() to it, in PROGRAM and its "
 	"children, gives a channel to the service NAME in place of the socket, without a relay. "
 	"All other sockets stay what they are.\n\n"
-	"A static program, one that runs with other rights (setuid), and a Go program cannot be "
-	"reached so: use 'manyport forward'.\n\n"
+	"A static program, one that runs with other rights (setuid), a Go program, and one of "
+	"another C library (musl) cannot be reached so: use 'manyport forward'.\n\n"
 	"The exit status is PROGRAM's; 125 after an error of this command, 126 if PROGRAM cannot "
 	"be run, 127 if it is not found.\n\n"
 	"Example: manyport run -L /run/db.sock:db -L 6379:redis -- ./server --verbose";
@@ -258,12 +258,18 @@ static int set_environment(const struct run *run, const char *port, const char *
 
 static int start_program(char **program)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX] = "";
+	bool would_end = false;
 	const char *why;
 	int ret = program_find(program[0], path, sizeof(path));
 
 	/* Its children may be of another kind, as those of a static shell are. */
-	why = ret ? NULL : program_escapes(path);
+	why = ret ? NULL : program_escapes(path, &would_end);
+	if (would_end) {
+		complain("cannot run '%s': it is %s (manyport forward serves every program)", path,
+			 why);
+		return EXIT_CANNOT_RUN;
+	}
 	if (why)
 		complain("warning: '%s' is %s: it gets no channels here, only what it starts may "
 			 "(manyport forward serves every program)", path, why);
@@ -271,7 +277,9 @@ static int start_program(char **program)
 		execvp(program[0], program);
 		ret = -errno;
 	}
-	complain("cannot run '%s': %s", program[0], strerror(-ret));
+	complain("cannot run '%s': %s%s", program[0], strerror(-ret),
+		 ret == -ENOENT && !access(path, F_OK) ?
+		 " (the linker or interpreter that it names)" : "");
 	return ret == -ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 }
 
