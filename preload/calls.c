@@ -223,12 +223,16 @@ EXPORT ssize_t read(int fd, void *data, size_t len)
 	return needs_more(fd, LIMIT_IN) ? readv(fd, &iov, 1) : NEXT(read)(fd, data, len);
 }
 
-/* @ret and errno are what the kernel gave: was the channel not ready for bytes? */
-static ssize_t write_collected(int fd, const struct iovec *iov, int count, ssize_t ret)
+/*
+ * @ret and errno are what the kernel gave. A channel that was not ready for bytes may be by now,
+ * and the signal of an end is not the kernel's for a channel.
+ */
+static ssize_t write_again(int fd, const struct iovec *iov, int count, ssize_t ret)
 {
-	if (ret >= 0 || !transfer_is_unnamed(errno) || !known_maybe(fd) || !known_is_channel(fd))
+	if (ret >= 0 || !known_maybe(fd) || (errno != EPIPE && !transfer_is_unnamed(errno)) ||
+	    !known_is_channel(fd))
 		return ret;
-	return transfer_send(fd, iov, count, MSG_NOSIGNAL);
+	return transfer_send(fd, iov, count, 0);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
@@ -236,12 +240,12 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 	ssize_t ret;
 
 	if (count > 0 && needs_more(fd, LIMIT_OUT)) {
-		ret = transfer_send(fd, iov, count, MSG_NOSIGNAL);
+		ret = transfer_send(fd, iov, count, 0);
 		if (is_answer(fd, ret))
 			return ret;
 	}
 	ret = NEXT(writev)(fd, iov, count);
-	return write_collected(fd, iov, count, ret);
+	return write_again(fd, iov, count, ret);
 }
 
 EXPORT ssize_t write(int fd, const void *data, size_t len)
@@ -252,7 +256,7 @@ EXPORT ssize_t write(int fd, const void *data, size_t len)
 	if (needs_more(fd, LIMIT_OUT))
 		return writev(fd, &iov, 1);
 	ret = NEXT(write)(fd, data, len);
-	return write_collected(fd, &iov, 1, ret);
+	return write_again(fd, &iov, 1, ret);
 }
 
 /* What programs call that were built with _FORTIFY_SOURCE. */

@@ -479,6 +479,7 @@ static void check_halves(void)
 	must(!shutdown(fd, SHUT_WR));
 	must(send(fd, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE && !pipe_signals);
 	must(send(fd, "x", 1, 0) < 0 && errno == EPIPE && pipe_signals == 1);
+	must(write(fd, "x", 1) < 0 && errno == EPIPE && pipe_signals == 2);
 	while ((ret = recv(fd, line + done, sizeof(line) - done, 0)) > 0)
 		done += ret;
 	must(!ret && done > 64);
