@@ -56,7 +56,7 @@ static bool is_rx(const struct mp_queue *queue)
 	return queue->event;
 }
 
-static struct mp_turns *turns_of(const struct mp_queue *queue, const struct mp_req *req)
+static struct mp_line *line_of(const struct mp_queue *queue, const struct mp_req *req)
 {
 	return is_rx(queue) ? &req->sender->rx : &req->sender->tx;
 }
@@ -123,34 +123,34 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
  */
 static void wait_locked(struct mp_queue *queue, struct mp_req *req)
 {
-	struct mp_turns *turns = turns_of(queue, req);
+	struct mp_line *line = line_of(queue, req);
 
 	if (req->is_urgent) {
 		list_add_tail(&req->node, &queue->urgent);
-	} else if (!turns->has_turn) {
-		turns->has_turn = true;
+	} else if (!line->is_waiting) {
+		line->is_waiting = true;
 		list_add_tail(&req->node, &queue->waiting);
-	} else if (turns->behind) {
-		list_add_tail(&req->node, turns->behind);
+	} else if (line->behind) {
+		list_add_tail(&req->node, line->behind);
 	} else {
 		INIT_LIST_HEAD(&req->node);
-		turns->behind = &req->node;
+		line->behind = &req->node;
 	}
 }
 
 /* @req, which is first, waits no more: the next one of its sender goes to the end. */
 static void turn_ends_locked(struct mp_queue *queue, struct mp_req *req)
 {
-	struct mp_turns *turns = turns_of(queue, req);
-	struct list_head *next = turns->behind;
+	struct mp_line *line = line_of(queue, req);
+	struct list_head *next = line->behind;
 
 	list_del_init(&req->node);
 	if (req->is_urgent)
 		return;
-	turns->has_turn = next;
+	line->is_waiting = next;
 	if (!next)
 		return;
-	turns->behind = list_empty(next) ? NULL : next->next;
+	line->behind = list_empty(next) ? NULL : next->next;
 	list_move_tail(next, &queue->waiting);
 }
 

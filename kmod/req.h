@@ -19,14 +19,14 @@
 struct mp_req;
 
 /* A sender's requests that wait in one queue, whose lock guards this. Zeroed at first. */
-struct mp_turns {
-	bool has_turn;			/* one of them is in queue->waiting */
+struct mp_line {
+	bool is_waiting;		/* one of them is in queue->waiting */
 	struct list_head *behind;	/* the first of a ring of the others, or NULL */
 };
 
 /* Whose requests these are. They keep their order, and take turns with those of other senders. */
 struct mp_sender {
-	struct mp_turns rx, tx;
+	struct mp_line rx, tx;
 };
 
 /*
