@@ -75,12 +75,12 @@ def raise_descriptor_limit():
 
 class Machine:
     def __init__(self, seconds, insmod_args=None, suite=None, baseline=None, has_programs=False,
-                 icount=None):
+                 icount=None, cpus=1):
         """With a suite of Debian's QEMU (tests/world/qemu) that one; manyport's device is then the
         one of virtio-fs, which it has in any case. baseline: a commit, whose daemon has a
         device of its own beside, and whose module takes turns with today's. has_programs: with
         those of programs.py and their servers. icount: the guest's clock counts instructions, of
-        so many ns each (as a power of two)."""
+        so many ns each (as a power of two). cpus: processors of the guest."""
         self.qemu = ["--qemu", suite, "--device", "fs"] if suite else []
         self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
         # passt gives up its rights, and makes its socket with them.
@@ -92,6 +92,7 @@ class Machine:
         self.tcp = {name: free_port() for name in ("each", "passt", "slirp", *programs.SERVICES)}
         self.has_programs, self.programs = has_programs, None
         self.icount = icount
+        self.cpus = cpus
         self.next_id, self.boot_status = 0, None
         self.pending = b""
         raise_descriptor_limit()
@@ -259,6 +260,7 @@ class Machine:
             shutil.copy(f"{self.baseline}/manyport.ko", f"{files}/baseline.ko")
             shutil.copy(f"{self.baseline}/manyport", f"{files}/manyport-baseline")
         command = [f"{WORLD}/boot", "--world", "qemu", "--accel", "tcg", "--mem", "3072",
+                   "--cpus", str(self.cpus),
                    "--socket", f"{self.dir}/manyportd.sock", "--vq-size", "1024",
                    "--module", f"{module}/manyport.ko"]
         for program in programs.GUEST if self.programs else ():
@@ -271,10 +273,11 @@ class Machine:
         self.start("boot", command, path=f"{self.dir}/control")
         self.connect_control()
         self.pids["qemu"] = int(open(f"{self.dir}/qemu.pid").read())
+        self.vcpus = []
         for task in os.listdir(f"/proc/{self.pids['qemu']}/task"):
             comm = open(f"/proc/{self.pids['qemu']}/task/{task}/comm").read().strip()
-            if re.match(r"CPU 0/|ALL CPUs/", comm):
-                self.vcpu = int(task)
+            if re.match(r"CPU [0-9]+/|ALL CPUs/", comm):
+                self.vcpus.append(int(task))
 
     def connect_control(self):
         self.control = socket.socket(socket.AF_UNIX)
@@ -346,7 +349,8 @@ class Machine:
     def write_watch(self):
         """The figures of a MARK; see watch.c."""
         with open(f"{self.dir}/watch", "w") as f:
-            f.write(f"guest thread {self.pids['qemu']} {self.vcpu}\n")
+            for i, vcpu in enumerate(self.vcpus):
+                f.write(f"guest{i} thread {self.pids['qemu']} {vcpu}\n")
             for name in ("qemu", "manyportd", "manyportd-fs", "manyportd-baseline", "vsock",
                          "passt"):
                 if name in self.pids:

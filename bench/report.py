@@ -259,6 +259,8 @@ def ratio_table(run, data):
 
 
 def target_table(run, data):
+    if run.options.cpus > 1:
+        return f"Goals are for one processor in the guest: {run.options.cpus} are not judged.\n"
     rows = [["goal", "against", "wanted", "measured", "met"]]
     for work, against, goal, value, met in targets_of(data):
         if met is None and run.options.only:
@@ -285,7 +287,7 @@ def header(run, host, seconds):
                     f"{platform.release()}"),
         ("limits", f"{resource.getrlimit(resource.RLIMIT_NOFILE)[1]} descriptors for a process"),
         ("load", open("/proc/loadavg").read().split()[1] + " (5 minutes, at the end)"),
-        ("guest", f"Linux {host.versions.get('guest kernel')}, TCG, -cpu {host.cpu}, 1 vCPU, "
+        ("guest", f"Linux {host.versions.get('guest kernel')}, TCG, -cpu {host.cpu}, {host.cpus} vCPU, "
                   f"clock {host.versions.get('guest clock')}"),
         ("versions", ", ".join(host.versions[k] for k in ("qemu", "vhost-device-vsock", "passt"))),
         ("module", " ".join(f"{k}={v}" for k, v in host.parameters.items())),
