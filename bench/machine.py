@@ -75,12 +75,14 @@ def raise_descriptor_limit():
 
 class Machine:
     def __init__(self, seconds, insmod_args=None, suite=None, baseline=None, has_programs=False,
-                 icount=None, cpus=1):
+                 icount=None, cpus=1, accel="tcg", fs_settings=""):
         """With a suite of Debian's QEMU (tests/world/qemu) that one; manyport's device is then the
         one of virtio-fs, which it has in any case. baseline: a commit, whose daemon has a
         device of its own beside, and whose module takes turns with today's. has_programs: with
         those of programs.py and their servers. icount: the guest's clock counts instructions, of
-        so many ns each (as a power of two). cpus: processors of the guest."""
+        so many ns each (as a power of two). cpus: processors of the guest. accel: as
+        tests/world/boot has it, "" for what works here. fs_settings: lines for [Guest] of the daemon
+        behind the device of virtio-fs."""
         self.qemu = ["--qemu", suite, "--device", "fs"] if suite else []
         self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
         # passt gives up its rights, and makes its socket with them.
@@ -92,7 +94,7 @@ class Machine:
         self.tcp = {name: free_port() for name in ("each", "passt", "slirp", *programs.SERVICES)}
         self.has_programs, self.programs = has_programs, None
         self.icount = icount
-        self.cpus = cpus
+        self.cpus, self.accel, self.fs_settings = cpus, accel, fs_settings
         self.next_id, self.boot_status = 0, None
         self.pending = b""
         raise_descriptor_limit()
@@ -159,9 +161,9 @@ class Machine:
         if self.has_programs:
             self.programs = programs.Servers(self.dir, self.tcp, self.start)
 
-    def start_daemon(self, name, port, device, many="manyport", folder=BUILD):
+    def start_daemon(self, name, port, device, many="manyport", folder=BUILD, settings=""):
         with open(f"{self.dir}/{name}.conf", "w") as f:
-            f.write(f"[Guest]\nName=bench\nDevice={device}\nMaxChannels={CHANNELS}\n"
+            f.write(f"[Guest]\nName=bench\nDevice={device}\nMaxChannels={CHANNELS}\n{settings}"
                     f"[Port {port}]\nId=0\nMaxChannels={CHANNELS}\n"
                     f"[Service each]\nConnect=unix:{self.dir}/each\n"
                     f"[Service many]\nConnect=unix:{self.dir}/{many}-many\n")
@@ -177,7 +179,7 @@ class Machine:
         if self.baseline:
             self.start_daemon("manyportd-baseline", "baseline", device, "baseline", self.baseline)
         if not self.qemu:
-            self.start_daemon("manyportd-fs", "manyport-fs", "fs")
+            self.start_daemon("manyportd-fs", "manyport-fs", "fs", settings=self.fs_settings)
         self.start("vsock", [f"{peers}/vhost-device-vsock", "--guest-cid=3",
                              f"--socket={self.dir}/vsock.sock", f"--uds-path={self.dir}/vsock"],
                    path=f"{self.dir}/vsock.sock", optional=True)
@@ -259,12 +261,14 @@ class Machine:
             shutil.copy(f"{module}/manyport.ko", files)
             shutil.copy(f"{self.baseline}/manyport.ko", f"{files}/baseline.ko")
             shutil.copy(f"{self.baseline}/manyport", f"{files}/manyport-baseline")
-        command = [f"{WORLD}/boot", "--world", "qemu", "--accel", "tcg", "--mem", "3072",
+        command = [f"{WORLD}/boot", "--world", "qemu", "--mem", "3072",
                    "--cpus", str(self.cpus),
                    "--socket", f"{self.dir}/manyportd.sock", "--vq-size", "1024",
                    "--module", f"{module}/manyport.ko"]
         for program in programs.GUEST if self.programs else ():
             command += ["--program", program]
+        if self.accel:
+            command += ["--accel", self.accel]
         if self.insmod_args:
             command += ["--insmod-args", self.insmod_args]
         command += ["--wait-for", "/dev/virtio-ports/manyport", "--files", files,
