@@ -249,7 +249,7 @@ static void handle_port_remove(struct mp_device *device, u32 id)
 	if (!device->seats[id].port)
 		return;
 	device->seats[id].kind = MP_PORT_CLASSIC;
-	mp_ports_remove(device, id);
+	mp_ports_remove(device, id, id + 1);
 }
 
 /* @message is in memory that the device has returned; each field is read once. */

@@ -79,8 +79,7 @@ void mp_control_free(struct mp_device *device);
 /* ports.c: ports come, break and go, and their channels with them. */
 void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used);
 int mp_ports_add(struct mp_device *device, unsigned int id);
-void mp_ports_remove(struct mp_device *device, unsigned int id);
-void mp_ports_remove_all(struct mp_device *device);
+void mp_ports_remove(struct mp_device *device, unsigned int id, unsigned int end);
 void mp_ports_suspend(struct mp_device *device);
 void mp_ports_absent_work(struct work_struct *work);
 void mp_ports_broken_work(struct work_struct *work);

@@ -207,7 +207,7 @@ static void control_quiesce(struct mp_device *device)
 static void device_stop(struct mp_device *device)
 {
 	control_quiesce(device);
-	mp_ports_remove_all(device);
+	mp_ports_remove(device, 0, device->max_ports);
 	queues_delete(device);
 }
 

@@ -29,7 +29,7 @@ struct mp_port {
 	size_t max_entry;		/* bytes of one scatterlist entry of user pages */
 	char *name;			/* set once, by PORT_NAME */
 	bool is_announced;		/* in this life of the device; under its ports_mutex */
-	struct list_head going_node;	/* while its device removes all ports */
+	struct list_head going_node;	/* while its device removes it */
 
 	struct mp_ledger ledger;
 	bool is_gone;

@@ -35,55 +35,32 @@ void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 }
 
 /*
- * The node goes, events find no port any more and every channel ends with ENODEV: an open
- * that is under way sees is_gone, or its channel is in the table before mp_channel_fail_all()
- * looks there. An event may be with the port until a grace period later.
+ * Of the ports [@id, @end) those that are there go: the node does, events find no port any more
+ * and every channel ends with ENODEV. An open that is under way sees is_gone, or its channel is in
+ * the table before mp_channel_fail_all() looks there. An event may be with a port until a grace
+ * period later, one for all of them; then they are given away, and their channels keep them as
+ * long as they live. The caller holds ports_mutex, or has quiesced the control queue.
  */
-static void port_leave(struct mp_device *device, struct mp_port *port)
-{
-	WRITE_ONCE(device->seats[port->id].port, NULL);
-	mp_port_hide(port);
-	mp_channel_fail_all(port, -ENODEV);
-}
-
-/* After the grace period: gives the port away; its channels keep it as long as they live. */
-static void port_give_away(struct mp_device *device, struct mp_port *port)
-{
-	/* What is left in the queues never fits a channel of the port that comes next. */
-	device->seats[port->id].generation = atomic_read(&port->generation);
-	mp_port_put(port);
-}
-
-/* The caller holds ports_mutex. */
-void mp_ports_remove(struct mp_device *device, unsigned int id)
-{
-	struct mp_port *port = device->seats[id].port;
-
-	port_leave(device, port);
-	synchronize_rcu();	/* pairs with mp_ports_event() */
-	port_give_away(device, port);
-}
-
-/*
- * All ports go, before the queues do. The caller has quiesced the control queue. One grace
- * period serves all ports.
- */
-void mp_ports_remove_all(struct mp_device *device)
+void mp_ports_remove(struct mp_device *device, unsigned int id, unsigned int end)
 {
 	struct mp_port *port, *next;
 	LIST_HEAD(ports);
-	unsigned int id;
 
-	for (id = 0; id < device->max_ports; id++) {
+	for (; id < end; id++) {
 		port = device->seats[id].port;
 		if (!port)
 			continue;
 		list_add_tail(&port->going_node, &ports);
-		port_leave(device, port);
+		WRITE_ONCE(device->seats[id].port, NULL);
+		mp_port_hide(port);
+		mp_channel_fail_all(port, -ENODEV);
 	}
 	synchronize_rcu();	/* pairs with mp_ports_event() and wait.c */
-	list_for_each_entry_safe(port, next, &ports, going_node)
-		port_give_away(device, port);
+	list_for_each_entry_safe(port, next, &ports, going_node) {
+		/* What is left in the queues never fits a channel of the port that comes next. */
+		device->seats[port->id].generation = atomic_read(&port->generation);
+		mp_port_put(port);
+	}
 }
 
 /* What HELLO and PORT_MODE of this life of the device allow. The caller holds ports_mutex. */
@@ -124,7 +101,7 @@ int mp_ports_add(struct mp_device *device, unsigned int id)
 	}
 	port->is_announced = !ret;
 	if (ret)
-		mp_ports_remove(device, id);
+		mp_ports_remove(device, id, id + 1);
 	return ret;
 }
 
@@ -141,7 +118,7 @@ void mp_ports_absent_work(struct work_struct *work)
 			continue;
 		dev_warn(&device->vdev->dev, "port %u did not come back when the guest woke\n", id);
 		/* Its kind stays: a message of it may have come, and PORT_ADD is on its way. */
-		mp_ports_remove(device, id);
+		mp_ports_remove(device, id, id + 1);
 	}
 	mutex_unlock(&device->ports_mutex);
 }
