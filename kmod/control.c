@@ -59,19 +59,39 @@ static void control_buf_free(struct mp_device *device, struct control_buf *buf)
 	spin_unlock_irq(&device->control_lock);
 }
 
-/* Gives one receive buffer to the device. Returns 0 or -errno; then @buf is the caller's. */
-static int control_post(struct mp_device *device, struct control_buf *buf)
+static void control_reap_locked(struct mp_device *device)
 {
+	struct control_buf *buf;
+	unsigned int len;
+
+	lockdep_assert_held(&device->control_lock);
+	while ((buf = virtqueue_get_buf(device->control_out, &len)))
+		control_buf_free_locked(buf);
+}
+
+/*
+ * Gives the device @buf on @vq, to write @len bytes or to read them. Returns 0 or -errno; then
+ * @buf is the caller's.
+ */
+static int control_add(struct mp_device *device, struct virtqueue *vq, struct control_buf *buf,
+		       size_t len)
+{
+	bool is_in = vq == device->control_in;
 	struct scatterlist sg;
 	int ret;
 
-	sg_init_one(&sg, buf->data, MP_CONTROL_SIZE);
+	sg_init_one(&sg, buf->data, len);
 	spin_lock_irq(&device->control_lock);
-	ret = mp_debug_fail_add() ?:
-	      virtqueue_add_inbuf(device->control_in, &sg, 1, buf, GFP_ATOMIC);
+	if (!is_in)
+		control_reap_locked(device);
+	ret = mp_debug_fail_add();
+	if (!ret && is_in)
+		ret = virtqueue_add_inbuf(vq, &sg, 1, buf, GFP_ATOMIC);
+	else if (!ret)
+		ret = virtqueue_add_outbuf(vq, &sg, 1, buf, GFP_ATOMIC);
 	if (!ret) {
-		virtqueue_kick(device->control_in);
-		device->control_posted++;
+		virtqueue_kick(vq);
+		device->control_posted += is_in;
 	}
 	spin_unlock_irq(&device->control_lock);
 	return ret;
@@ -88,7 +108,8 @@ static int control_fill(struct mp_device *device)
 
 	while (!ret && device->control_posted < MP_CONTROL_BUFS) {
 		buf = control_buf_alloc(device, MP_CONTROL_SIZE);
-		ret = buf ? control_post(device, buf) : -ENOMEM;
+		ret = buf ? control_add(device, device->control_in, buf, MP_CONTROL_SIZE) :
+			    -ENOMEM;
 		if (ret && buf)
 			control_buf_free(device, buf);
 	}
@@ -101,43 +122,13 @@ static int control_fill(struct mp_device *device)
 	return 0;
 }
 
-static void control_reap_locked(struct mp_device *device)
-{
-	struct control_buf *buf;
-	unsigned int len;
-
-	lockdep_assert_held(&device->control_lock);
-	while ((buf = virtqueue_get_buf(device->control_out, &len)))
-		control_buf_free_locked(buf);
-}
-
-/* Adds @buf, of which the device reads @sg. Returns 0 or -errno; then @buf is the caller's. */
-static int control_add(struct mp_device *device, struct control_buf *buf, struct scatterlist *sg)
-{
-	unsigned int tries;
-	int ret;
-
-	for (tries = 0; ; tries++) {
-		spin_lock_irq(&device->control_lock);
-		control_reap_locked(device);
-		ret = mp_debug_fail_add() ?:
-		      virtqueue_add_outbuf(device->control_out, sg, 1, buf, GFP_ATOMIC);
-		if (!ret)
-			virtqueue_kick(device->control_out);
-		spin_unlock_irq(&device->control_lock);
-		if (ret != -ENOMEM || tries == MP_CONTROL_TRIES)
-			return ret;
-		msleep(1U << tries);
-	}
-}
-
 /* Sends a message with a payload. Waits for nothing but memory. Returns 0 or -errno. */
 static int control_send_with(struct mp_device *device, u32 id, u16 event, u16 value,
 			     const void *payload, size_t len)
 {
 	struct virtio_console_control *message;
 	struct control_buf *buf = control_buf_alloc(device, sizeof(*message) + len);
-	struct scatterlist sg;
+	unsigned int tries;
 	int ret;
 
 	if (!buf)
@@ -147,10 +138,14 @@ static int control_send_with(struct mp_device *device, u32 id, u16 event, u16 va
 	message->event = cpu_to_virtio16(device->vdev, event);
 	message->value = cpu_to_virtio16(device->vdev, value);
 	memcpy(message + 1, payload, len);
-	sg_init_one(&sg, message, sizeof(*message) + len);
-	ret = control_add(device, buf, &sg);
-	if (!ret)
-		return 0;
+	for (tries = 0; ; tries++) {
+		ret = control_add(device, device->control_out, buf, sizeof(*message) + len);
+		if (!ret)
+			return 0;
+		if (ret != -ENOMEM || tries == MP_CONTROL_TRIES)
+			break;
+		msleep(1U << tries);
+	}
 	control_buf_free(device, buf);
 	dev_warn_ratelimited(&device->vdev->dev, "control message %u was not sent: error %d\n",
 			     event, ret);
