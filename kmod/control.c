@@ -22,7 +22,6 @@
 
 #define MP_CONTROL_BUFS	16
 #define MP_CONTROL_SIZE	512	/* a header and the longest payload: a name */
-#define MP_CONTROL_BATCH 64	/* messages before others get the processor */
 #define MP_BYE_MS	500
 #define MP_CONTROL_TRIES 10	/* of one message, after 1, 2, 4 ... ms */
 #define MP_CONTROL_RETRY_MS 100	/* of a receive buffer */
@@ -287,15 +286,16 @@ static void handle_message(struct mp_device *device, const void *message, size_t
 	}
 }
 
+/* Handles what has come: as many messages as buffers were out. Then others take their place. */
 void mp_control_work(struct work_struct *work)
 {
 	struct mp_device *device =
 		container_of(to_delayed_work(work), struct mp_device, control_work);
-	unsigned int len, budget = MP_CONTROL_BATCH;
 	struct control_buf *buf;
+	unsigned int len;
 
 	mutex_lock(&device->ports_mutex);
-	while (!device->is_going && budget--) {
+	while (!device->is_going) {
 		spin_lock_irq(&device->control_lock);
 		buf = virtqueue_get_buf(device->control_in, &len);
 		if (buf)
@@ -304,17 +304,13 @@ void mp_control_work(struct work_struct *work)
 		if (!buf)
 			break;
 		handle_message(device, buf->data, len);
-		memset(buf->data, 0, MP_CONTROL_SIZE);
-		if (control_post(device, buf))
-			control_buf_free(device, buf);
+		control_buf_free(device, buf);
 	}
 	if (!device->is_going)
 		control_fill(device);
 	if (!device->is_going && virtqueue_is_broken(device->control_in))
 		dev_err_ratelimited(&device->vdev->dev,
 				    "the control queue is broken: ports stay as they are\n");
-	if (!device->is_going && budget == UINT_MAX)
-		mod_delayed_work(mp_workqueue, &device->control_work, 0);
 	mutex_unlock(&device->ports_mutex);
 }
 
