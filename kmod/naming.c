@@ -71,21 +71,16 @@ void mp_naming_init(struct mp_naming *naming, struct mp_link *link, struct mp_sp
 {
 	naming->link = link;
 	naming->spin = spin;
-	naming->cred = get_current_cred();
-	naming->pid = task_tgid_nr_ns(current, &init_pid_ns);
-	get_task_comm(naming->comm, current);
+	naming->opener.uid = cpu_to_le32(from_kuid(&init_user_ns, current_fsuid()));
+	naming->opener.gid = cpu_to_le32(from_kgid(&init_user_ns, current_fsgid()));
+	naming->opener.pid = cpu_to_le32(task_tgid_nr_ns(current, &init_pid_ns));
+	get_task_comm(naming->opener.comm, current);
 }
 
 void mp_naming_destroy(struct mp_naming *naming)
 {
-	put_cred(naming->cred);
 	kfree(naming->connect_req);
 	kfree(naming->name);
-}
-
-static struct mp_user opener_of(const struct mp_naming *naming)
-{
-	return (struct mp_user){ naming->cred->fsuid, naming->cred->fsgid };
 }
 
 static struct mp_connect_req *connect_alloc(struct mp_naming *naming, const struct mp_user *user,
@@ -96,12 +91,12 @@ static struct mp_connect_req *connect_alloc(struct mp_naming *naming, const stru
 	if (!connect)
 		return NULL;
 	connect->naming = naming;
-	connect->connect.uid = cpu_to_le32(from_kuid(&init_user_ns, user->uid));
-	connect->connect.gid = cpu_to_le32(from_kgid(&init_user_ns, user->gid));
-	connect->connect.pid = cpu_to_le32(naming->pid);
+	connect->connect = naming->opener;
+	if (user) {
+		connect->connect.uid = cpu_to_le32(from_kuid(&init_user_ns, user->uid));
+		connect->connect.gid = cpu_to_le32(from_kgid(&init_user_ns, user->gid));
+	}
 	connect->connect.name_len = cpu_to_le32(len);
-	memcpy(connect->connect.comm, naming->comm,
-	       min(sizeof(connect->connect.comm), sizeof(naming->comm)));
 	memcpy(connect->name, name, len);
 	return connect;
 }
@@ -224,8 +219,7 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 {
 	struct mp_link *link = naming->link;
 	const struct mp_condition answered = { is_answered_locked, naming };
-	const struct mp_user who = user ? *user : opener_of(naming);
-	struct mp_connect_req *connect = connect_alloc(naming, &who, name, len);
+	struct mp_connect_req *connect = connect_alloc(naming, user, name, len);
 	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
 	__poll_t wake = 0;
 	bool same;
@@ -238,10 +232,11 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 	}
 	spin_lock_irq(&link->lock);
 	same = naming->name && strlen(naming->name) == len && !memcmp(naming->name, name, len) &&
-	       uid_eq(naming->user.uid, who.uid) && gid_eq(naming->user.gid, who.gid);
+	       naming->uid == connect->connect.uid && naming->gid == connect->connect.gid;
 	if (may_start_locked(naming, same, may_retry)) {
 		swap(naming->name, copy);
-		naming->user = who;
+		naming->uid = connect->connect.uid;
+		naming->gid = connect->connect.gid;
 		same = true;
 		ret = mp_naming_send_locked(naming, connect);
 		if (ret)

@@ -29,18 +29,16 @@ struct mp_user {
 	kgid_t gid;
 };
 
-/* Written by naming.c, with the link's lock; link to comm and connect_req are constant. */
+/* Written by naming.c, with the link's lock; link to opener and connect_req are constant. */
 struct mp_naming {
 	struct mp_link *link;
 	struct mp_spin *spin;		/* the out half's: a naming call waits as a write does */
-	const struct cred *cred;	/* the opener's */
-	u32 pid;
-	char comm[TASK_COMM_LEN];
+	struct mp_connect opener;	/* without a name */
 	bool is_collected;		/* the naming call has given the answer */
 	bool connect_busy;		/* CONNECT is at the device */
 	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
 	char *name;			/* name[+argument], NULL before naming */
-	struct mp_user user;		/* for whom @name was given */
+	__le32 uid, gid;		/* for whom @name was given */
 };
 
 void mp_naming_init(struct mp_naming *naming, struct mp_link *link, struct mp_spin *spin);

@@ -298,19 +298,9 @@ kuid_t current_fsuid(void)
 	return caller_uid;
 }
 
-const struct cred *get_current_cred(void)
+kgid_t current_fsgid(void)
 {
-	static struct cred cred;
-
-	cred.fsuid = caller_uid;
-	kernel_ref(1);
-	return &cred;
-}
-
-void put_cred(const struct cred *cred)
-{
-	(void)cred;
-	kernel_ref(-1);
+	return (kgid_t){ caller_uid.val };
 }
 
 bool ns_capable_noaudit(struct user_namespace *ns, int capability)

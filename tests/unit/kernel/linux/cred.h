@@ -5,15 +5,9 @@
 
 #include <linux/user_namespace.h>
 
-struct cred {
-	kuid_t fsuid;
-	kgid_t fsgid;
-};
-
 /* The caller, as the test says (kernel.h). */
 struct user_namespace *current_user_ns(void);
 kuid_t current_fsuid(void);
-const struct cred *get_current_cred(void);
-void put_cred(const struct cred *cred);
+kgid_t current_fsgid(void);
 
 #endif
