@@ -38,8 +38,8 @@ static int mp_file_open(struct inode *inode, struct file *file)
 		return PTR_ERR(ch);
 	ch->in.is_readable = file->f_mode & FMODE_READ;
 	if (port->is_fixed) {
-		ret = mp_naming_fixed(&ch->naming);
-		if (ret) {
+		ret = mp_naming_connect(&ch->naming, NULL, "", 0, true, false);
+		if (ret != -EAGAIN) {
 			mp_channel_release(ch);
 			return ret;
 		}

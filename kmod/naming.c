@@ -137,27 +137,6 @@ __poll_t mp_naming_answered_locked(struct mp_naming *naming)
 	return EPOLLOUT;
 }
 
-/* A fixed port's channel is connected from the start. Never waits. */
-int mp_naming_fixed(struct mp_naming *naming)
-{
-	struct mp_link *link = naming->link;
-	const struct mp_user opener = opener_of(naming);
-	int ret;
-
-	naming->connect_req = connect_alloc(naming, &opener, "", 0);
-	if (!naming->connect_req)
-		return -ENOMEM;
-	spin_lock_irq(&link->lock);
-	/* The port may have gone since the open: then its queues are not there any more. */
-	ret = link->error ? link->error : mp_naming_send_locked(naming, naming->connect_req);
-	if (ret) {
-		mp_link_fail_locked(link, ret);
-		link->is_closed = true;	/* so that the release gives the slot back */
-	}
-	mp_link_unlock(link, 0);
-	return ret;
-}
-
 /* What a naming call gets now that the channel is in this phase; 1: wait. */
 static int naming_outcome_locked(struct mp_naming *naming, bool same)
 {
@@ -209,7 +188,8 @@ static bool may_start_locked(const struct mp_naming *naming, bool same, bool may
 }
 
 /*
- * Connects the channel to the service @name (valid, @len bytes) for @user (NULL: the opener).
+ * Connects the channel to the service @name (valid, @len bytes; none on a fixed port, when it is
+ * opened) for @user (NULL: the opener).
  * @may_retry: a refused channel may try again. Returns 0 or the refusal's errno, -EAGAIN (under
  * way and @nonblock), -EALREADY (another name, or the same for another user, is under way),
  * -EISCONN, -ERESTARTSYS, -ENOMEM.
@@ -239,10 +219,13 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		naming->gid = connect->connect.gid;
 		same = true;
 		ret = mp_naming_send_locked(naming, connect);
-		if (ret)
+		if (ret) {
 			wake = mp_link_fail_locked(link, ret);
-		else
+		} else {
+			if (link->port->is_fixed)
+				naming->connect_req = connect;
 			connect = NULL;
+		}
 	}
 	ret = naming_outcome_locked(naming, same);
 	/* Until now a poll said no IN: bytes that have come make their edge here. */

@@ -43,7 +43,6 @@ struct mp_naming {
 
 void mp_naming_init(struct mp_naming *naming, struct mp_link *link, struct mp_spin *spin);
 void mp_naming_destroy(struct mp_naming *naming);
-int mp_naming_fixed(struct mp_naming *naming);
 int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, const char *name,
 		      size_t len, bool nonblock, bool may_retry);
 ssize_t mp_naming_first_write(struct mp_naming *naming, struct iov_iter *from, bool nonblock);
