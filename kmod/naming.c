@@ -165,13 +165,18 @@ static int naming_outcome_locked(struct mp_naming *naming, bool same)
 	}
 }
 
-static bool is_answered_locked(void *of, bool unused)
-{
-	const struct mp_naming *naming = of;
-	const struct mp_link *link = naming->link;
+/* What a naming call waits for: its outcome, which it has collected then. */
+struct outcome {
+	struct mp_naming *naming;
+	int ret;
+};
 
-	return link->error || (link->phase != MP_PHASE_NAMING &&
-			       !(link->phase == MP_PHASE_REFUSED && naming->connect_busy));
+static bool has_outcome_locked(void *of, bool unused)
+{
+	struct outcome *outcome = of;
+
+	outcome->ret = naming_outcome_locked(outcome->naming, true);
+	return outcome->ret <= 0;
 }
 
 /* May this call begin an attempt, rather than collect the outcome of the last? */
@@ -198,7 +203,8 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		      size_t len, bool nonblock, bool may_retry)
 {
 	struct mp_link *link = naming->link;
-	const struct mp_condition answered = { is_answered_locked, naming };
+	struct outcome outcome = { naming };
+	const struct mp_condition is_answered = { has_outcome_locked, &outcome };
 	struct mp_connect_req *connect = connect_alloc(naming, user, name, len);
 	char *copy = kstrndup(name, len, GFP_KERNEL_ACCOUNT);
 	__poll_t wake = 0;
@@ -236,15 +242,9 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		return ret;
 	if (nonblock)
 		return -EAGAIN;
-	/* Again, when another holder has collected a refusal and begun the next attempt. */
-	while (ret > 0) {
-		ret = mp_wait(link, naming->spin, &answered, 0);
-		if (ret)
-			return ret;
-		spin_lock_irq(&link->lock);
-		ret = naming_outcome_locked(naming, true);
-		mp_link_unlock(link, ret ? 0 : EPOLLIN);
-	}
+	ret = mp_wait(link, naming->spin, &is_answered, 0) ?: outcome.ret;
+	if (!ret)
+		link->ops->settle(link, EPOLLIN);
 	/* Another holder of the channel has collected it: it is ours as well. */
 	return ret == -EISCONN ? 0 : ret;
 }
