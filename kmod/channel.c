@@ -137,7 +137,7 @@ static void close_try_locked(struct mp_channel *ch)
 
 	if (mp_link_is_ending_locked(link) && !link->is_closed && !link->close_sent &&
 	    mp_channel_is_idle_locked(ch))
-		link->close_sent = !mp_urgent_close_locked(link, ch->out.half.offset, abort);
+		mp_urgent_close_locked(link, ch->out.half.offset, abort);
 }
 
 /* Does any process sleep on the channel, or ask for signals? */
@@ -288,11 +288,9 @@ void mp_channel_unlock(struct mp_channel *ch, struct mutex *mutex, __poll_t dire
 void mp_channel_release(struct mp_channel *ch)
 {
 	spin_lock_irq(&ch->link.lock);
-	ch->link.is_released = true;
+	mp_link_end_locked(&ch->link, true);
 	mp_in_forget_locked(&ch->in);
 	mp_chunks_want_locked(&ch->out, false);
-	if (ch->link.phase == MP_PHASE_UNNAMED)
-		ch->link.is_closed = true;	/* the device never heard of it */
 	mp_link_unlock(&ch->link, 0);
 	mp_link_put(&ch->link);
 }
@@ -313,9 +311,7 @@ int mp_channel_abort(struct mp_channel *ch)
 		spin_unlock_irq(&ch->link.lock);
 		return -ENODEV;
 	}
-	ch->link.is_aborted = true;
-	if (ch->link.phase == MP_PHASE_UNNAMED)
-		ch->link.is_closed = true;	/* the device never heard of it */
+	mp_link_end_locked(&ch->link, false);
 	wake = mp_link_fail_locked(&ch->link, -ECONNRESET);
 	mp_in_forget_locked(&ch->in);
 	wake |= mp_link_progress_locked(&ch->link);
@@ -344,7 +340,8 @@ void mp_channel_fail_all(struct mp_port *port, int error)
 		wake = mp_link_fail_locked(link, error);
 		/* Also one that had ended before, and waits for answers to send its CLOSE. */
 		mp_link_demand_locked(link, false, false);
-		link->is_closed = true;	/* the device has forgotten it, or cannot be told */
+		/* The device has forgotten it, or cannot be told. */
+		mp_link_closed_locked(link, true);
 		wake |= mp_link_progress_locked(link);
 		mp_link_unlock(link, wake);
 		mp_link_put(link);

@@ -108,6 +108,34 @@ void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
 	link->is_closed = false;
 }
 
+/*
+ * The file is gone (@is_release), or a holder gives the channel up: the device is to hear of it, if
+ * it knows the channel.
+ */
+void mp_link_end_locked(struct mp_link *link, bool is_release)
+{
+	lockdep_assert_held(&link->lock);
+	if (is_release)
+		link->is_released = true;
+	else
+		link->is_aborted = true;
+	if (link->phase == MP_PHASE_UNNAMED)
+		link->is_closed = true;
+}
+
+/*
+ * CLOSE was answered, or cannot be. @is_closed: the device has forgotten the channel. If it has
+ * not, a channel that has an error sends one more.
+ */
+void mp_link_closed_locked(struct mp_link *link, bool is_closed)
+{
+	lockdep_assert_held(&link->lock);
+	if (is_closed)
+		link->is_closed = true;
+	else if (link->error)
+		link->close_sent = false;
+}
+
 /* CONNECT was answered with MP_BUSY: the device made no channel. */
 void mp_link_refused_locked(struct mp_link *link)
 {
@@ -122,6 +150,7 @@ void mp_link_renew_locked(struct mp_link *link)
 	lockdep_assert_held(&link->lock);
 	link->bits = 0;
 	link->seq = 0;
+	link->close_sent = false;	/* that was of the last one */
 	WRITE_ONCE(link->generation, mp_port_next_generation(link->port));
 }
 
@@ -357,6 +386,8 @@ int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_
 		return ret;
 	}
 	link->requests++;
+	if (op == MP_OP_CLOSE)
+		link->close_sent = true;
 	if (ret)
 		link->due |= queue == link->port->rx ? MP_DUE_RX : MP_DUE_TX;
 	return 0;

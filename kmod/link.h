@@ -111,6 +111,8 @@ void mp_link_put(struct mp_link *link);
 void mp_link_renew_locked(struct mp_link *link);
 void mp_link_become_locked(struct mp_link *link, enum mp_phase phase);
 void mp_link_refused_locked(struct mp_link *link);
+void mp_link_end_locked(struct mp_link *link, bool is_release);
+void mp_link_closed_locked(struct mp_link *link, bool is_closed);
 
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset);

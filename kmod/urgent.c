@@ -23,10 +23,7 @@ static __poll_t close_take_locked(struct mp_link *link, const struct mp_req *req
 			       (abort && !(answer->state.bits & cpu_to_le16(MP_ST_CLOSED))));
 	__poll_t wake = is_bad ? mp_link_break_locked(link, "close") : 0;
 
-	if (abort || ret == -ESHUTDOWN)
-		link->is_closed = true;
-	else if (link->error)
-		link->close_sent = false;
+	mp_link_closed_locked(link, abort || ret == -ESHUTDOWN);
 	return wake;
 }
 
