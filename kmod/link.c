@@ -101,6 +101,7 @@ void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
 	lockdep_assert_held(&link->lock);
 	mp_assert(phase == MP_PHASE_NAMING || link->phase == MP_PHASE_NAMING);
 	link->phase = phase;
+	link->was_connected |= phase == MP_PHASE_CONNECTED;
 	if (phase != MP_PHASE_NAMING)
 		return;
 	link->bits &= ~MP_ST_REFUSED;

@@ -92,7 +92,7 @@ struct mp_link {
 	bool is_aborted;		/* a holder ended it: error is set */
 	bool close_sent;		/* for good, after release or abort */
 	bool is_closed;			/* the device has forgotten the channel */
-	bool was_connected;		/* fixed port: the service has been there before */
+	bool was_connected;		/* the service is there, or has been there before */
 	bool is_wanted, is_held;	/* the transmit queue has been told so */
 	u8 due;				/* queues that the device is to be told of: MP_DUE_* */
 	struct mp_urgent urgent;
@@ -100,7 +100,7 @@ struct mp_link {
 	u32 seq;			/* its number */
 
 	u64 requests, events, kicks;
-	u64 waits, polled;		/* times a caller slept; did not need to, since it polled */
+	u64 waits, polled;		/* times a caller slept; did not need to (wait.c) */
 };
 
 void mp_link_init(struct mp_link *link, const struct mp_link_ops *ops, struct mp_port *port,

@@ -130,10 +130,8 @@ __poll_t mp_naming_answered_locked(struct mp_naming *naming)
 		return EPOLLIN | EPOLLOUT | EPOLLERR;
 	}
 	mp_link_become_locked(link, MP_PHASE_CONNECTED);
-	if (link->port->is_fixed) {
+	if (link->port->is_fixed)
 		naming->is_collected = true;
-		link->was_connected = true;
-	}
 	return EPOLLOUT;
 }
 
