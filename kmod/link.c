@@ -53,14 +53,13 @@ int mp_link_take_slot(struct mp_link *link)
 	struct mp_port *port = link->port;
 	int ret;
 
-	mp_link_get(link);	/* the table's */
 	ret = xa_alloc_cyclic_irq(&port->channels, &link->slot, link,
 				  XA_LIMIT(0, port->max_channels - 1), &port->slot_hint,
 				  GFP_KERNEL_ACCOUNT);
-	if (ret >= 0)
-		return 0;
-	mp_link_put(link);	/* never the last: the caller has one */
-	return ret == -ENOMEM ? ret : -EBUSY;
+	if (ret < 0)
+		return ret == -ENOMEM ? ret : -EBUSY;
+	mp_link_get(link);	/* the table's: until the open is done it stays there */
+	return 0;
 }
 
 /* Gives the slot back; drops the table's reference. Once. */
