@@ -59,19 +59,14 @@ static bool is_type(const struct virtio_device *vdev)
 	return vdev->id.device == VIRTIO_ID_CONSOLE || mp_fs_is(vdev);
 }
 
-static int is_device(struct device *dev, const void *other)
-{
-	return dev == other;
-}
-
 static bool is_on_bus_locked(struct device *dev)
 {
 	struct device *found;
 
 	device_lock_assert(dev);
-	found = bus_find_device(dev->bus, NULL, dev, is_device);
+	found = bus_find_device_by_name(dev->bus, NULL, dev_name(dev));
 	put_device(found);
-	return found;
+	return found == dev;
 }
 
 /*
@@ -207,39 +202,34 @@ static void claim_work(struct work_struct *work)
  * Has a device looked at, if it is of our type. It stays allocated until that is done, and so does
  * its parent, which the device itself holds only as long as it is on the bus: as here.
  */
-static void claim_queue(struct device *dev)
+static int claim_queue(struct device *dev, void *unused)
 {
 	struct virtio_device *vdev = dev_to_virtio(dev);
 	struct claim *claim;
 
 	if (!is_type(vdev))
-		return;
+		return 0;
 	claim = kmalloc(sizeof(*claim), GFP_KERNEL);
 	if (!claim) {
 		dev_err(dev, "no memory to find out if it is manyport's\n");
-		return;
+		return 0;
 	}
 	INIT_WORK(&claim->work, claim_work);
 	get_device(dev);
 	claim->vdev = vdev;
 	claim->parent = get_device(dev->parent);
 	queue_work(claim_workqueue, &claim->work);
+	return 0;
 }
 
 static int claim_notify(struct notifier_block *block, unsigned long action, void *dev)
 {
 	if (action == BUS_NOTIFY_ADD_DEVICE)
-		claim_queue(dev);
+		claim_queue(dev, NULL);
 	return NOTIFY_DONE;
 }
 
 static struct notifier_block claim_notifier = { .notifier_call = claim_notify };
-
-static int claim_visit(struct device *dev, void *unused)
-{
-	claim_queue(dev);
-	return 0;
-}
 
 /*
  * "claim" in the driver's folder of sysfs has the device looked at whose name is written there,
@@ -275,7 +265,7 @@ int mp_claim_start(struct device_driver *driver)
 	if (ret)
 		goto err_notifier;
 	/* After the notifier: a device that comes during the walk is seen twice, not missed. */
-	bus_for_each_dev(driver->bus, NULL, NULL, claim_visit);
+	bus_for_each_dev(driver->bus, NULL, NULL, claim_queue);
 	flush_workqueue(claim_workqueue);
 	return 0;
 
