@@ -16,10 +16,6 @@
 
 #define MP_ENTRY_MAX 65536U
 
-static uint max_channels = 65536;
-module_param(max_channels, uint, 0644);
-MODULE_PARM_DESC(max_channels, "open channels per port; the host may allow less (65536)");
-
 /*
  * A class of our own: the stock driver may come later, for other devices, and could not register
  * "virtio-ports" if we held it.
@@ -103,20 +99,6 @@ void mp_port_exit(void)
 	wait_for_completion(&ports_released);
 	synchronize_rcu_tasks();
 	class_destroy(port_class);
-}
-
-/*
- * What the device allows now. @offered: channels; the module's parameter may allow less. A request
- * has its header and result beside its pages [protocol.md 9.2], and also without indirect
- * descriptors fits in when the queue is empty.
- */
-void mp_port_set_limits(struct mp_port *port, u32 offered, u32 max_io, u32 max_segments)
-{
-	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
-
-	port->max_channels = min(offered, max(max_channels, 1U));
-	port->max_io = max_io;
-	port->max_pages = min(max_segments, entries - MP_RESERVED_DESCS) - 2;
 }
 
 /* Port @id of @vdev, without limits, queues or a node yet. Returns the port or ERR_PTR. */

@@ -49,7 +49,6 @@ struct mp_port *mp_port_create(struct virtio_device *vdev, dev_t devt, unsigned 
 int mp_port_show(struct mp_port *port);
 void mp_port_hide(struct mp_port *port);
 void mp_port_put(struct mp_port *port);
-void mp_port_set_limits(struct mp_port *port, u32 offered, u32 max_io, u32 max_segments);
 void mp_port_set_name(struct mp_port *port, const char *name, size_t len);
 u32 mp_port_next_generation(struct mp_port *port);
 

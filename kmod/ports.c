@@ -15,12 +15,17 @@
  * So a device without ports can be freed once its queues are deleted, also where the queues were
  * gone before the ports.
  */
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 
 #include "calls.h"
 #include "channel.h"
 #include "device.h"
 #include "link.h"
+
+static uint max_channels = 65536;
+module_param(max_channels, uint, 0644);
+MODULE_PARM_DESC(max_channels, "open channels per port; the host may allow less (65536)");
 
 void mp_ports_event(struct mp_queue *rx, const struct mp_event *event, u32 used)
 {
@@ -63,14 +68,20 @@ void mp_ports_remove(struct mp_device *device, unsigned int id, unsigned int end
 	}
 }
 
-/* What HELLO and PORT_MODE of this life of the device allow. The caller holds ports_mutex. */
+/*
+ * What HELLO and PORT_MODE of this life of the device allow. A request has its header and result
+ * beside its pages [protocol.md 9.2], and also without indirect descriptors fits in when the queue
+ * is empty. The caller holds ports_mutex.
+ */
 static void set_limits(struct mp_device *device, struct mp_port *port)
 {
 	u32 offered = le32_to_cpu(device->seats[port->id].mode.max_channels);
+	unsigned int entries = virtqueue_get_vring_size(port->tx->vq);
 
 	port->version = device->version;
-	mp_port_set_limits(port, min(offered, device->max_channels), device->max_io,
-			   device->max_segments);
+	port->max_channels = min3(offered, device->max_channels, max(max_channels, 1U));
+	port->max_io = device->max_io;
+	port->max_pages = min(device->max_segments, entries - MP_RESERVED_DESCS) - 2;
 }
 
 /*
