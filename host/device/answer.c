@@ -36,14 +36,19 @@ void answer_request(const struct request *request, enum mp_status status)
 		slot_delivered(slot);
 }
 
-/* Writes @event into the oldest buffer, which the driver gets back. */
-static void give_event(struct port *port, const struct mp_event *event)
+/*
+ * Writes @event into the oldest buffer, which the driver gets back, late if it can be: not when it
+ * was the last, since another channel's event would have to wait for it.
+ */
+static void give_event(struct port *port, const struct mp_event *event, bool may_be_late)
 {
 	struct held *buffer = list_entry(list_pop(&port->events), struct held, link);
 	struct queue *rx = port->rx;
 
 	if (map_write(rx->ring->mem, port_held(buffer), event, sizeof(*event)) < 0)
 		state_break(port->device, "an event buffer is not in guest memory any more");
+	else if (may_be_late && !list_is_empty(&port->events))
+		queue_give_late(rx, buffer->head, sizeof(*event));
 	else
 		queue_give(rx, buffer->head, sizeof(*event));
 	free(buffer);
@@ -60,7 +65,7 @@ void answer_events(struct port *port)
 		event.channel = htole32(slot->channel.opener.channel);
 		event.generation = htole32(slot->channel.opener.generation);
 		slot_get_state(slot, &event.state);
-		give_event(port, &event);
+		give_event(port, &event, slot->channel.phase == CHANNEL_CLOSED);
 		slot_delivered(slot);
 	}
 }
@@ -70,5 +75,5 @@ void answer_no_events(struct port *port)
 	const struct mp_event none = { .channel = htole32(MP_CHANNEL_NONE) };
 
 	while (!port->device->is_broken && !list_is_empty(&port->events))
-		give_event(port, &none);
+		give_event(port, &none, false);
 }

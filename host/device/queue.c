@@ -17,6 +17,7 @@
 
 #define PASS_BYTES	(4U << 20)	/* then the others get their turn */
 #define PUBLISH_BYTES	(128U << 10)	/* then the driver gets to work */
+#define LATE_MS		10		/* that a call may be put off [protocol.md 7.8] */
 
 static enum queue_kind kind_of(unsigned int index)
 {
@@ -48,6 +49,7 @@ void queue_start(struct queue *queue, struct ring *ring)
 
 void queue_stop(struct queue *queue)
 {
+	core_stop_timer(&queue->device->core, &queue->late);
 	list_del(&queue->work.link);
 	list_del(&queue->dirty);
 	list_del(&queue->warm);
@@ -83,9 +85,9 @@ static bool has_budget(struct queue *queue, unsigned int *chains)
 	return false;
 }
 
-void queue_give(struct queue *queue, uint16_t head, uint32_t written)
+/* @queue has something to publish. */
+static void add_dirty(struct queue *queue)
 {
-	ring_give(queue->ring, head, written);
 	if (list_is_linked(&queue->dirty))
 		return;
 	/*
@@ -97,6 +99,32 @@ void queue_give(struct queue *queue, uint16_t head, uint32_t written)
 		list_add_head(&queue->device->dirty, &queue->dirty);
 	else
 		list_add_tail(&queue->device->dirty, &queue->dirty);
+}
+
+void queue_give(struct queue *queue, uint16_t head, uint32_t written)
+{
+	ring_give(queue->ring, head, written);
+	add_dirty(queue);
+}
+
+static void is_late(struct timer *timer)
+{
+	struct queue *queue = container_of(timer, struct queue, late);
+
+	ring_call_late(queue->ring);
+	add_dirty(queue);
+}
+
+void queue_give_late(struct queue *queue, uint16_t head, uint32_t written)
+{
+	ring_be_quiet(queue->ring);
+	queue_give(queue, head, written);
+	/*
+	 * From the first that is put off; for those behind it the call comes earlier. A stop of the
+	 * ring needs none: it gives the other event buffers back, and calls for them.
+	 */
+	if (!heap_has(&queue->late.due))
+		core_start_timer(&queue->device->core, &queue->late, LATE_MS, is_late);
 }
 
 void queue_publish_all(struct device *device)

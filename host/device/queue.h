@@ -16,6 +16,7 @@ struct queue {
 	unsigned int index;
 	enum queue_kind kind;
 	struct work work;		/* serves it; linked: pending, so that it wants no kicks */
+	struct timer late;		/* a call was put off until it ends */
 	struct list dirty;		/* in device->dirty: used entries to publish */
 	struct list warm;		/* in device->warm: served, and wants no kicks yet */
 };
@@ -55,6 +56,8 @@ int queue_take(struct queue *queue, queue_handle *handle);
 bool queue_is_spent(const struct queue *queue);
 /* @queue has a ring: who holds a chain of it asks. */
 void queue_give(struct queue *queue, uint16_t head, uint32_t written);
+/* The same, for what no process waits for: the call is put off [protocol.md 7.8]. */
+void queue_give_late(struct queue *queue, uint16_t head, uint32_t written);
 /* Makes what was given visible and calls where the driver wants it. */
 void queue_publish_all(struct device *device);
 

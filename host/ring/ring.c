@@ -350,6 +350,12 @@ void ring_be_quiet(struct ring *ring)
 	ring->quiet = true;
 }
 
+void ring_call_late(struct ring *ring)
+{
+	ring->unpublished = true;
+	ring->call_due = true;
+}
+
 /* Is the driver waiting for an index that lies between the last call and now? */
 static bool wants_call(struct ring *ring)
 {

@@ -107,6 +107,9 @@ void ring_give(struct ring *ring, uint16_t head, uint32_t written);
 /* What the next ring_give() gives is no reason for a call by itself. */
 void ring_be_quiet(struct ring *ring);
 
+/* What was given quietly is a reason for a call now, unless it was considered since. */
+void ring_call_late(struct ring *ring);
+
 /*
  * Undoes the last ring_take(): the chain with @head, taken by it and not given
  * back, is the next to be taken again. So a caller need not hold a chain only because

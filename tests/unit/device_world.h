@@ -16,6 +16,7 @@
 #define CONNECT_MS 5000
 #define LINGER_MS 3000
 #define END_MS	  3000
+#define LATE_MS	  10		/* of a call for CLOSED */
 
 struct world {
 	struct fake_driver driver;
@@ -261,6 +262,13 @@ static inline uint16_t bits_of(struct mp_result result) { return le16toh(result.
 } while (0)
 
 #define expect_no_event() assert_int_equal(driver->event_seen, driver->event_count)
+
+/* No time is waited for any more, once the last call that may be late has been made. */
+static inline void expect_no_limit(void)
+{
+	fake_pass_time(driver, LATE_MS);
+	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+}
 
 #define CONNECTED (MP_ST_CONNECTED | MP_ST_OUT)		/* nothing to read yet */
 #define FAILED	  (MP_ST_CONNECTED | MP_ST_FAILED | MP_ST_IN | MP_ST_OUT | MP_ST_IN_END | \
