@@ -20,6 +20,7 @@
 #include "poll.h"
 #include "reconnect.h"
 #include "urgent.h"
+#include "wait.h"
 #include "work.h"
 
 /* Of their own size: a port may have tens of thousands. */
@@ -206,6 +207,21 @@ static struct mp_channel *channel_alloc(struct mp_port *port, struct mp_account 
 }
 
 /*
+ * That some are closed may lie in the ring, as events for which no interrupt has come yet
+ * [protocol.md 7.8]; and those channels count until a work item has freed them.
+ */
+static struct mp_account *account_open(struct mp_port *port)
+{
+	struct mp_account *account = mp_account_open(&port->ledger, port->max_channels);
+
+	if (account != ERR_PTR(-EBUSY))
+		return account;
+	mp_wait_look_at_port(port);
+	flush_workqueue(mp_workqueue);
+	return mp_account_open(&port->ledger, port->max_channels);
+}
+
+/*
  * A new channel on @port: local, no round trip. Returns it with the caller's
  * reference, or ERR_PTR: -EBUSY (a limit), -ENODEV (port gone), -EIO (port broken), -ENOMEM.
  */
@@ -217,7 +233,7 @@ struct mp_channel *mp_channel_open(struct mp_port *port)
 
 	if (READ_ONCE(port->is_gone))
 		return ERR_PTR(-ENODEV);	/* rather than a limit that says nothing any more */
-	account = mp_account_open(&port->ledger, port->max_channels);
+	account = account_open(port);
 	if (IS_ERR(account))
 		return ERR_CAST(account);
 	ch = channel_alloc(port, account);

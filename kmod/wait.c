@@ -166,6 +166,15 @@ void mp_wait_look(struct mp_link *link)
 	rcu_read_unlock();
 }
 
+/* The same, for a caller that has no channel: a port that leaves waits for it (ports.c). */
+void mp_wait_look_at_port(struct mp_port *port)
+{
+	rcu_read_lock();
+	if (!READ_ONCE(port->is_gone) && !READ_ONCE(port->rx->is_dead))
+		look_once(port->pair);
+	rcu_read_unlock();
+}
+
 /* Looks for up to @limit microseconds. Returns true when the condition holds. */
 static bool wait_awake(struct mp_link *link, struct mp_spin *spin, unsigned int limit,
 		       const struct mp_condition *is_over)

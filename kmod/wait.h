@@ -17,6 +17,7 @@ struct mp_condition {
 int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
 	    unsigned int parts);
 void mp_wait_look(struct mp_link *link);
+void mp_wait_look_at_port(struct mp_port *port);
 bool mp_spin_is_on(const struct mp_spin *spin);
 
 #endif

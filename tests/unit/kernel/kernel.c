@@ -120,6 +120,12 @@ unsigned int kernel_run_work(void)
 	return count;
 }
 
+void flush_workqueue(struct workqueue_struct *wq)
+{
+	(void)wq;
+	kernel_run_work();
+}
+
 unsigned int kernel_end_delays(void)
 {
 	unsigned int count = 0;

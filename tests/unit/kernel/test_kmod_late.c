@@ -55,6 +55,25 @@ static void who_asks_how_many_bytes_there_are_gets_them(void **state)
 	assert_int_equal(host_read(file, 0, BYTES, true), BYTES);
 }
 
+/* The device says CLOSED without an interrupt at first [protocol.md 7.8]. */
+static void an_open_finds_the_channel_that_has_closed(void **state)
+{
+	void (*interrupt)(struct fake_vq *vq) = host.rx.interrupt;
+
+	(void)state;
+	host.port.max_channels = 1;
+	file = host_connect();
+	host_close(file);
+	host_answer(MP_OP_CLOSE, 0, MP_OK, 0);
+	host.rx.interrupt = NULL;
+	host_change(MP_ST_CLOSED, MP_ST_CONNECTED | MP_ST_IN | MP_ST_OUT);
+	host_event(host.generation);
+	host.rx.interrupt = interrupt;
+	assert_int_equal(host.port.ledger.channels, 1);
+	file = host_open();
+	assert_int_equal(host.port.ledger.channels, 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, host_begin, host_end)
 
 int main(void)
@@ -62,6 +81,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CASE(a_late_answer_brings_the_edge_of_its_bytes),
 		CASE(who_asks_how_many_bytes_there_are_gets_them),
+		CASE(an_open_finds_the_channel_that_has_closed),
 	};
 
 	return cmocka_run_group_tests_name("kmod late", tests, NULL, NULL);
