@@ -35,7 +35,20 @@ static bool has_word(const char *line, const char *word)
 	return false;
 }
 
-/* The first processor's count: the guest has one. */
+/* Of all processors: a line has a number for each, and words behind these. */
+static long long sum_processors(const char *counts)
+{
+	long long one, sum = 0;
+	char *end;
+
+	for (;; counts = end) {
+		one = strtoll(counts, &end, 10);
+		if (end == counts || (*end != ' ' && *end != '\n'))
+			return sum;
+		sum += one;
+	}
+}
+
 static long long count_interrupts(const char *word)
 {
 	char line[512], *colon;
@@ -45,7 +58,7 @@ static long long count_interrupts(const char *word)
 	while (f && word && fgets(line, sizeof(line), f)) {
 		colon = strchr(line, ':');
 		if (colon && has_word(colon, word))
-			sum += atoll(colon + 1);
+			sum += sum_processors(colon + 1);
 	}
 	if (f)
 		fclose(f);
