@@ -216,7 +216,7 @@ def side_table(run, data, heading, groups, prefix, digits):
 
 METRICS = {"rtt": "median_us", "read": "mb_s", "write": "mb_s", "both": "mb_s",
            "open": "opens_s", "many": "round_trips_s",
-           "processes": "round_trips_s", "beside": "p99_us"}
+           "processes": "round_trips_s", "programs": "ops_s", "beside": "p99_us"}
 
 
 def baseline_table(run, data):
