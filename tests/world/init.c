@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
- * PID 1 of a test guest: sets the guest up, runs one command, takes the
- * modules out again, and says how it went.
+ * PID 1 of a test guest: sets the guest up, runs one command, unloads the
+ * modules, and writes the verdict.
  *
- * What to do is in /world, which the boot script puts into the initramfs:
+ * The boot script puts the orders into /world of the initramfs:
  *	nonce     a word that the verdict must carry
  *	insmod    modules of the world itself, a path per line
- *	modules   modules under test, a path per line, parameters behind it
- *	wait      what must be there before the command starts, a path per line
+ *	modules   modules under test, per line a path and after the path the parameters
+ *	wait      files that must be there before the command starts, a path per line
  *	argv      the command, each argument ended by a NUL
- *	environ   its environment, the same way
- * They are read and removed before the command runs, so that the command
+ *	environ   the command's environment, each variable ended by a NUL
+ * init reads and removes these files before the command runs, so that the command
  * cannot forge the verdict.
  *
  * Each stream has its own serial port: ttyS0 (the kernel's log in QEMU, unused
  * in User Mode Linux), and then, in this order, the command's input and
- * output, its errors, and the verdict.  Which ports those are, the kernel
- * command line says in world_ports=N, the number of the first.
+ * output, the command's errors, and the verdict.  world_ports=N on the kernel's
+ * command line is the number of the first of these three.
  *
  * The verdict is one line, "NONCE exit=STATUS" or "NONCE fault=WHAT FAILED".
  * No verdict means that the guest broke down.
@@ -62,7 +62,7 @@ static void power_off(void)
 		pause();
 }
 
-/* Ends the guest.  The one place where a verdict is written. */
+/* Writes the verdict and ends the guest.  No other function writes a verdict. */
 static void __attribute__((noreturn, format(printf, 1, 2)))
 give_verdict(const char *format, ...)
 {
@@ -85,7 +85,7 @@ static void __attribute__((noreturn)) fault(const char *doing, const char *what)
 	give_verdict("fault=%s %s: %s", doing, what, strerror(errno));
 }
 
-/* Reads a file whole, with a NUL behind it; *len_r does not count that. */
+/* Reads a whole file and adds a NUL; *len_r does not count the NUL. */
 static char *read_file(const char *path, size_t *len_r)
 {
 	size_t size = 4096, len = 0;
@@ -121,7 +121,7 @@ static char *take_file(const char *path, size_t *len_r)
 	return text;
 }
 
-/* Takes a file of NUL-ended words as a list with a NULL at its end. */
+/* Reads and removes a file of NUL-ended words. The list ends with a NULL. */
 static char **take_words(const char *path)
 {
 	char **words = calloc(MAX_WORDS + 1, sizeof(*words));
@@ -160,7 +160,10 @@ static void mount_all(void)
 	symlink("/proc/self/fd/2", "/dev/stderr");
 }
 
-/* User Mode Linux shows a folder of the host's; QEMU's guest has a copy. */
+/*
+ * In User Mode Linux /host is a folder of the host. The boot script gives a guest of QEMU a copy
+ * instead, and leaves world_host out.
+ */
 static void mount_host_folder(void)
 {
 	const char *folder = getenv("world_host");
@@ -221,8 +224,8 @@ static void load_module(const char *path, const char *params)
 }
 
 /*
- * Loads the modules of a list.  Afterwards loaded[] has their names, as
- * delete_module() takes them, if the caller wants them.
+ * Loads the modules of a list.  Stores the modules' names, as delete_module()
+ * takes them, in @loaded unless @loaded is NULL.
  */
 static void load_modules(char *list, char **loaded)
 {
@@ -246,7 +249,7 @@ static void load_modules(char *list, char **loaded)
 	}
 }
 
-/* Ports appear when the device has announced them, not with the module. */
+/* A port's node appears when the device has announced the port, after the module is loaded. */
 static void wait_for_paths(char *list)
 {
 	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
@@ -269,7 +272,7 @@ static void unload_module(const char *name)
 	for (int i = 0; i < UNLOAD_SECONDS * 50; i++) {
 		if (!syscall(SYS_delete_module, name, O_NONBLOCK))
 			return;
-		if (errno == ENOENT)	/* the command has done so itself */
+		if (errno == ENOENT)	/* the command has unloaded the module */
 			return;
 		if (errno != EAGAIN && errno != EBUSY)
 			break;
@@ -288,7 +291,7 @@ static void unload_modules(char **loaded)
 		unload_module(loaded[count]);
 }
 
-/* A terminal of its own for a person, with the host terminal's size. */
+/* Makes @fd the child's controlling terminal, with the size of the host's terminal. */
 static void become_terminal(int fd)
 {
 	const char *size = getenv("world_terminal");
@@ -328,7 +331,7 @@ static void __attribute__((noreturn)) run_child(char **argv, char **env)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-/* Runs the command to its end; returns its status as a shell would say it. */
+/* Runs the command to its end. Returns the command's status, or 128 + n after signal n. */
 static int run_command(char **argv, char **env)
 {
 	int status;
@@ -347,7 +350,7 @@ static int run_command(char **argv, char **env)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* What the command left behind must not hold the module. */
+/* A process that the command left could hold the module, and unloading would fail. */
 static void end_all_processes(void)
 {
 	kill(-1, SIGKILL);
@@ -355,7 +358,7 @@ static void end_all_processes(void)
 		;
 }
 
-/* One line into the kernel's log; dprintf() would seek, which that refuses. */
+/* Writes one line into the kernel's log, by write(): kmsg refuses to seek, as dprintf() does. */
 static void log_line(const char *line)
 {
 	char text[256];
@@ -370,9 +373,10 @@ static void log_line(const char *line)
 }
 
 /*
- * Puts kmemleak's report into the kernel log, where the boot script finds it.
- * The first scan notes what is unreferenced, once the youngest leak is old
- * enough to count; the second reports what has not changed since.
+ * Puts kmemleak's report into the kernel's log, where the boot script finds the report.
+ * kmemleak ignores young memory, so the first scan is LEAK_AGE_SECONDS after the last
+ * module was unloaded. The first scan notes memory without a reference; the second
+ * scan reports the memory that has not changed since the first.
  */
 static void report_leaks(void)
 {

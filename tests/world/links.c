@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What udev's rule for virtio ports does on a whole system: a device vport*
- * whose "name" attribute is not empty gets a link /dev/virtio-ports/NAME,
- * for as long as the device is there.
+ * The links that udev's rule for virtio ports makes on a whole system: a device vport*
+ * whose "name" attribute is not empty has a link /dev/virtio-ports/NAME
+ * until the device is removed.
  */
 #include "links.h"
 
@@ -20,11 +20,11 @@
 #define FOLDER "/dev/virtio-ports"
 #define MAX_EVENT 8192
 
-/* One kernel event: pointers into its text, or NULL. */
+/* One kernel event: each member points into the event's text, or is NULL. */
 struct event {
 	const char *action;
 	const char *sysfs;	/* path of the device in sysfs */
-	const char *node;	/* its name in /dev */
+	const char *node;	/* the device's name in /dev */
 };
 
 static struct event parse_event(const char *text, size_t len)
@@ -127,7 +127,7 @@ int links_start(void)
 	pid_t child;
 	int fd;
 
-	/* Bound before the first module is loaded, so that no event is lost. */
+	/* init calls this before it loads a module: an event before the bind would be lost. */
 	fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC,
 		    NETLINK_KOBJECT_UEVENT);
 	if (fd < 0)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Tells what a guest that hangs was waiting for, from /proc rather than by
- * sysrq, which User Mode Linux 6.1 does not survive (nor does its KASAN like
- * that one asks for a task's wchan).
+ * Writes what the tasks of a guest that hangs wait for into the kernel's log. The
+ * source is /proc, since sysrq ends User Mode Linux 6.1; /proc/PID/wchan is not
+ * read, since KASAN of User Mode Linux complains about that read.
  */
 #define _GNU_SOURCE
 #include "watch.h"
@@ -35,7 +35,7 @@ static void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
 	close(log);
 }
 
-/* A short file of a task's, NUL-ended; empty when there is none. */
+/* Reads a short file of a task, NUL-ended. @text is empty when the file cannot be read. */
 static void read_task(char *text, size_t size, int task, const char *name)
 {
 	char path[64];
@@ -62,7 +62,7 @@ static void show_task(int task)
 	if (!state || strlen(state) < 3)
 		return;
 	state += 2;
-	/* Of the kernel's own threads only those that are stuck. */
+	/* A thread of the kernel has no command line: it is shown only when it cannot wake (D). */
 	if (!*command && *state != 'D')
 		return;
 	read_task(stack, sizeof(stack), task, "stack");
@@ -73,7 +73,7 @@ static void show_task(int task)
 			say("  %s\n", line);
 }
 
-/* All threads of one process, or all processes with their threads. */
+/* Shows all threads of @process, or with 0 all processes and their threads. */
 static void show_tasks_in(const char *folder, int process)
 {
 	DIR *dir = opendir(folder);

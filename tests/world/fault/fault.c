@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A module that does wrong on request, to prove that the worlds notice.
+ * A module that commits the fault its parameter names, to prove that the worlds report the fault.
  */
 #include <linux/delay.h>
 #include <linux/kernel.h>
@@ -22,7 +22,7 @@ static noinline void leak(void)
 {
 	int i;
 
-	/* Several, as one may be found again in a stale register or stack. */
+	/* Several leaks: kmemleak misses a block whose address is still in a register or stack. */
 	for (i = 0; i < 8; i++)
 		if (!kmalloc(100 + i, GFP_KERNEL))
 			pr_info("nothing to leak\n");
@@ -74,7 +74,7 @@ static int __init fault_init(void)
 		sleep_in_atomic();
 	else if (!strcmp(fault, "stay"))
 		__module_get(THIS_MODULE);
-	else if (!strcmp(fault, "deprecated"))	/* in the words of kernels that say so */
+	else if (!strcmp(fault, "deprecated"))	/* the words that newer kernels log */
 		pr_warn("workqueue: work func fault enqueued on deprecated workqueue.\n");
 	return 0;
 }
