@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154
 #
-# How uml-kernel and smp-kernel make a kernel from Debian's linux-source-6.1;
-# sourced by them behind lib.sh.  Before the functions are called, MAKE_ARCH
-# is make's "ARCH=..." and the current folder is the source.
+# The functions by which uml-kernel and smp-kernel make a kernel from Debian's
+# linux-source-6.1; both scripts source this file after lib.sh.  Before a caller uses the
+# functions, it sets MAKE_ARCH to make's "ARCH=..." and enters the folder of the source.
 
-# The key of a kernel: all that it is made from.
+# The key of a kernel: a hash of all its sources.
 kernel_key()
 {
 	hash_of "$(installed_version linux-source-6.1)" \
@@ -18,7 +18,7 @@ unpack_source()
 	tar -xf /usr/src/linux-source-6.1.tar.xz -C "$1" --strip-components=1
 }
 
-# Applies fragments to .config; fails when a line of them does not survive.
+# Applies fragments to .config; fails when olddefconfig changes an option that a fragment sets.
 configure_kernel()
 {
 	local line name lost=0

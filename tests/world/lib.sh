@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# What the scripts of this folder share; they source it, it prints nothing.
+# The functions that the scripts of this folder share. The scripts source this
+# file, which prints nothing.
 #
 # The cache ($MANYPORT_CACHE, else .cache/ in the project's root) holds one
-# folder per thing, NOUN-KEY, where the key is a hash of all that the thing is
-# made from.  A folder is built under another name and renamed when it is
-# whole, so a folder that exists is complete; a lock per name makes a second
-# caller wait instead of building it again.
+# folder per thing, NOUN-KEY, where the key is a hash of all the thing's
+# sources.  A builder fills a folder of another name, which is renamed when the builder
+# has succeeded, so a folder that exists is complete. A lock per name makes a second
+# caller wait while the first builds.
 
 # "set -e" also inside of $(...)
 shopt -s inherit_errexit
@@ -45,8 +46,9 @@ as_root()
 	fi
 }
 
-# A short hash of the arguments: of a file's content where the argument names
-# a file, else of the argument itself.  A script's comments do not count.
+# A short hash of the arguments: of a file's content if the argument names
+# a file, else of the argument itself.  Comments of a script do not change the hash; comments
+# of *.c, *.h, *.config and *.patch do.
 hash_of()
 {
 	local arg
@@ -66,8 +68,8 @@ hash_of()
 }
 
 # cached NOUN KEY BUILDER [ARG...]: prints the folder NOUN-KEY of the cache.
-# Where it is missing, calls BUILDER FOLDER [ARG...] to fill an empty folder;
-# what the builder prints goes to a log, which is shown when it fails.
+# If the folder is missing, calls BUILDER FOLDER [ARG...] to fill an empty folder.
+# The builder's output goes to a log, which is shown when the builder fails.
 cached()
 {
 	local noun=$1 key=$2 dir="$cache_dir/$1-$2"
@@ -94,8 +96,8 @@ make_cached()
 	local tmp ignored
 
 	shift 3
-	# Bash ignores "set -e" in all that is called from an if, && or ||:
-	# a builder would go on after an error, and its result be kept.
+	# Bash ignores "set -e" in every function that is called from an if, && or ||:
+	# the builder would go on after an error, and the cache would keep a broken folder.
 	ignored=$(trap 'exit 0' EXIT; false; echo yes)
 	if [ "$ignored" ]; then
 		die "cached: called from a condition"
@@ -114,7 +116,7 @@ make_cached()
 	say "made $noun in $((SECONDS - begin)) s"
 }
 
-# Removes folders of that noun which were not asked for during a week.
+# Removes the folders of a noun that no caller asked for during a week.
 remove_unused()
 {
 	find "$cache_dir" -maxdepth 1 -name "$1-*" -mtime +7 -print0 |
@@ -134,14 +136,14 @@ debian_mirror()
 	echo "${uri%/}"
 }
 
-# Version of an installed package, nothing when it is not installed.
+# Prints the version of an installed package, nothing when the package is not installed.
 installed_version()
 {
 	dpkg-query -W -f '${db:Status-Abbrev} ${Version}\n' "$1" 2>/dev/null |
 		sed -n 's/^ii *//p'
 }
 
-# recent DAYS NAME COMMAND...: what COMMAND prints, remembered for that long.
+# recent DAYS NAME COMMAND...: prints the output of COMMAND, which is kept for DAYS.
 recent()
 {
 	local days=$1 file="$cache_dir/.recent-$2"
@@ -169,15 +171,15 @@ kernel_of()
 	esac
 }
 
-# debian_folder SUITE FOLDER PACKAGE...: a small Debian of that suite with these
-# packages and what they depend on, without what they only recommend.
+# debian_folder SUITE FOLDER PACKAGE...: makes a small Debian of that suite with these
+# packages and their dependencies, without the packages that these only recommend.
 debian_folder()
 {
 	local suite=$1 root=$2 script packages
 
 	shift 2
-	# Debian 12's debootstrap does not know every newer name; all suites
-	# since bookworm are made the same way.
+	# Debian 12's debootstrap does not know the name of every newer suite. Its script
+	# for sid makes every suite since bookworm.
 	script=/usr/share/debootstrap/scripts/$suite
 	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
 	packages=$(IFS=,; echo "$*")
@@ -190,14 +192,14 @@ forky_folder()
 	debian_folder forky "$@"
 }
 
-# chroot_make ROOT DIRECTORY [ARGUMENT...]: make in a directory of a folder that
-# debian_folder has made, with the folder's own tools.
+# chroot_make ROOT DIRECTORY [ARGUMENT...]: runs make in DIRECTORY of ROOT, a folder that
+# debian_folder has made, with the tools of ROOT.
 chroot_make()
 {
 	local root=$1 dir=$2
 
 	shift 2
-	# The compiler's tools read /proc; it is mounted for them alone.
+	# The compiler's tools read /proc, which is mounted in a namespace of this command alone.
 	# shellcheck disable=SC2016 # for the inner shell
 	as_root unshare --mount sh -c \
 		'mount -t proc proc "$1/proc" && exec chroot "$@"' sh \
