@@ -101,8 +101,8 @@ static void part_keep(struct mp_in *in, const struct mp_part *part)
 	for_each_sgtable_sg(&part->pinned.table, sg, i)
 		for (at = sg->offset; left && at < sg->offset + sg->length; at += bytes) {
 			page = pfn_to_page(page_to_pfn(sg_page(sg)) + (at >> PAGE_SHIFT));
-			bytes = min3(left, sg->offset + sg->length - at,
-				     PAGE_SIZE - offset_in_page(at));
+			bytes = min(left, sg->offset + sg->length - at);
+			bytes = min_t(size_t, bytes, PAGE_SIZE - offset_in_page(at));
 			bytes = mp_fetch_keep(in, page, offset_in_page(at), bytes);
 			left -= bytes;
 		}
@@ -134,7 +134,7 @@ static size_t part_limit(const struct mp_port *port, size_t offset)
 
 	if (bytes > PAGE_SIZE)
 		bytes = round_down(bytes, PAGE_SIZE);
-	return min(bytes, port->max_pages * PAGE_SIZE - offset);
+	return min_t(size_t, bytes, port->max_pages * PAGE_SIZE - offset);
 }
 
 static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge)

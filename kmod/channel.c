@@ -217,7 +217,8 @@ static struct mp_account *account_open(struct mp_port *port)
 	if (account != ERR_PTR(-EBUSY))
 		return account;
 	mp_wait_look_at_port(port);
-	flush_workqueue(mp_workqueue);
+	flush_workqueue(mp_workqueue);	/* what the look has left to a work item */
+	flush_workqueue(mp_workqueue);	/* the channels that were found closed by then */
 	return mp_account_open(&port->ledger, port->max_channels);
 }
 

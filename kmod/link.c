@@ -9,8 +9,6 @@
  * the other queue is ignored [protocol.md 7.1]. Bits that say "for ever" cannot be taken back by
  * a device that changes its mind.
  */
-#include <linux/rcupdate.h>
-
 #include <manyport/wire_check.h>
 
 #include "debug.h"
@@ -240,8 +238,7 @@ __poll_t mp_link_fault_locked(struct mp_link *link)
 
 /*
  * Drops the lock, and tells the device what the section has put into the rings: not before, since
- * that may take as long as a visit to the VMM. The RCU section begins before the lock goes, while
- * the queues are alive. @flags: NULL where interrupts were on.
+ * that may take as long as a visit to the VMM. @flags: NULL where interrupts were on.
  */
 void mp_link_unlock_due(struct mp_link *link, const unsigned long *flags)
 	__releases(&link->lock)
@@ -251,7 +248,7 @@ void mp_link_unlock_due(struct mp_link *link, const unsigned long *flags)
 	lockdep_assert_held(&link->lock);
 	link->kicks += !!(due & MP_DUE_RX) + !!(due & MP_DUE_TX);
 	link->due = 0;
-	rcu_read_lock();
+	mp_queue_begin_kick();
 	if (flags)
 		spin_unlock_irqrestore(&link->lock, *flags);
 	else
@@ -260,7 +257,7 @@ void mp_link_unlock_due(struct mp_link *link, const unsigned long *flags)
 		mp_queue_notify(link->port->rx);
 	if (due & MP_DUE_TX)
 		mp_queue_notify(link->port->tx);
-	rcu_read_unlock();
+	mp_queue_end_kick();
 }
 
 /* --- Answers and events ---------------------------------------------------- */

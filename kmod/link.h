@@ -116,7 +116,8 @@ void mp_link_closed_locked(struct mp_link *link, bool is_closed);
 
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset);
-void mp_link_unlock_due(struct mp_link *link, const unsigned long *flags);
+void mp_link_unlock_due(struct mp_link *link, const unsigned long *flags)
+	__releases(&link->lock);
 void mp_link_demand_locked(struct mp_link *link, bool wanted, bool held);
 __poll_t mp_link_fail_locked(struct mp_link *link, int error);
 __poll_t mp_link_break_locked(struct mp_link *link, const char *what);

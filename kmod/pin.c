@@ -23,6 +23,11 @@ size_t mp_pin_offset(const struct iov_iter *iter)
 			      iter->bvec->bv_offset + iter->iov_offset);
 }
 
+/*
+ * Pages that io_uring has registered were made dirty when it pinned them for writing, and are of no
+ * file that is written back. To lock one here could wait for ever: it may be locked until the
+ * request that this call is part of has ended.
+ */
 static void let_go(struct page *page, unsigned int count, bool is_user, bool is_dirty)
 {
 	unsigned long pfn = page_to_pfn(page);
@@ -31,16 +36,22 @@ static void let_go(struct page *page, unsigned int count, bool is_user, bool is_
 		unpin_user_page_range_dirty_lock(page, count, is_dirty);
 		return;
 	}
-	for (; count--; pfn++) {
-		if (is_dirty)
-			set_page_dirty_lock(pfn_to_page(pfn));
-		put_page(pfn_to_page(pfn));
-	}
+	while (count--)
+		put_page(pfn_to_page(pfn++));
+}
+
+/* A reference keeps a page for us only if it is pinned: others are a driver's, which frees them. */
+static bool are_pinned(struct page **pages, unsigned int count)
+{
+	while (count--)
+		if (!folio_maybe_dma_pinned(page_folio(pages[count])))
+			return false;
+	return true;
 }
 
 /*
- * The pages of the next @bytes of @at, which is no user's: all of them, if there is no hole between
- * two. Returns how many, or -EFAULT.
+ * The pages of the next @bytes of @at, which is no user's: all of them, if all are pinned and there
+ * is no hole between two. Returns how many, or -EFAULT.
  */
 static int get_registered(struct page **pages, struct iov_iter at, size_t bytes)
 {
@@ -59,7 +70,7 @@ static int get_registered(struct page **pages, struct iov_iter at, size_t bytes)
 		count += DIV_ROUND_UP(start + ret, PAGE_SIZE);
 		bytes -= ret;
 	}
-	if (!bytes && !is_hole)
+	if (!bytes && !is_hole && are_pinned(pages, count))
 		return count;
 	while (count)
 		put_page(pages[--count]);

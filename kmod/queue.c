@@ -275,10 +275,10 @@ static void unlock_and_kick(struct mp_queue *queue, unsigned long flags, bool ki
 		spin_unlock_irqrestore(&queue->lock, flags);
 		return;
 	}
-	rcu_read_lock();
+	mp_queue_begin_kick();
 	spin_unlock_irqrestore(&queue->lock, flags);
 	mp_queue_notify(queue);
-	rcu_read_unlock();
+	mp_queue_end_kick();
 }
 
 /* As mp_demand_update(). */

@@ -4,6 +4,8 @@
 #define KMOD_QUEUE_H
 
 #include <linux/list.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/virtio.h>
@@ -56,6 +58,27 @@ void mp_queue_init(struct mp_queue *queue, mp_event_handler *event, struct work_
 		   struct work_struct *broken_work);
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
+/*
+ * Around the unlock and the kick that was prepared before it. The RCU section begins under the lock,
+ * while the queue is alive. A sender that adds to the ring now counts on this kick, so the processor is kept
+ * until it is made; with PREEMPT_RT, whose locks are not let go so, a moment without stays.
+ */
+static inline void mp_queue_begin_kick(void)
+	__acquires(RCU)
+{
+	rcu_read_lock();
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_disable();
+}
+
+static inline void mp_queue_end_kick(void)
+	__releases(RCU)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_enable();
+	rcu_read_unlock();
+}
+
 void mp_queue_notify(struct mp_queue *queue);
 bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
 int mp_queue_post_events(struct mp_queue *queue);

@@ -77,6 +77,8 @@ const char *kernel_last_warning(void);
 
 /* Pages that are pinned; pages that were unpinned as written; references to creds and groups. */
 unsigned int kernel_pinned(void);
+/* Were the pages that io_uring has registered pinned by it? Else they are a driver's. At first: yes. */
+void kernel_registers_pinned(bool is_pinned);
 unsigned int kernel_dirtied(void);
 int kernel_refs(void);
 

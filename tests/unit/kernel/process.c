@@ -28,6 +28,7 @@ static bool others_run, has_signal, is_killed;
 static wait_queue_head_t *sleeps_in;
 static unsigned int seen_wakes, yields;
 static unsigned int allocs_to_fail, warnings, pinned, dirtied;
+static bool is_drivers;
 static char last_warning[256];
 static int refs;
 static u64 now_ns, late_ns;
@@ -277,11 +278,20 @@ void put_page(struct page *page)
 	unpin_user_page_range_dirty_lock(page, 1, false);
 }
 
-int set_page_dirty_lock(struct page *page)
+struct folio *page_folio(struct page *page)
 {
-	(void)page;
-	dirtied++;
-	return 1;
+	return (struct folio *)page;
+}
+
+bool folio_maybe_dma_pinned(struct folio *folio)
+{
+	(void)folio;
+	return !is_drivers;
+}
+
+void kernel_registers_pinned(bool is_pinned)
+{
+	is_drivers = !is_pinned;
 }
 
 int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,

@@ -7,6 +7,7 @@
 
 #define FOLL_WRITE 1U
 
+struct folio;
 struct page;
 
 #define offset_in_page(x)	((unsigned long)(x) & (PAGE_SIZE - 1))
@@ -16,7 +17,8 @@ struct page;
 /* Counted: see kernel.h. */
 int pin_user_pages_fast(unsigned long start, int count, unsigned int flags, struct page **pages);
 void put_page(struct page *page);
-int set_page_dirty_lock(struct page *page);
+struct folio *page_folio(struct page *page);
+bool folio_maybe_dma_pinned(struct folio *folio);
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long count, bool is_dirty);
 
 #endif
