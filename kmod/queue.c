@@ -56,9 +56,9 @@ static bool is_rx(const struct mp_queue *queue)
 	return queue->event;
 }
 
-static struct mp_line *line_of(const struct mp_queue *queue, const struct mp_req *req)
+static enum mp_line line_of(const struct mp_queue *queue)
 {
-	return is_rx(queue) ? &req->sender->rx : &req->sender->tx;
+	return is_rx(queue) ? MP_LINE_RX : MP_LINE_TX;
 }
 
 /* The device begins a life: @vq is fresh. Its interrupts may come already. */
@@ -123,34 +123,36 @@ static int add_locked(struct mp_queue *queue, struct mp_req *req)
  */
 static void wait_locked(struct mp_queue *queue, struct mp_req *req)
 {
-	struct mp_line *line = line_of(queue, req);
+	struct mp_sender *sender = req->sender;
+	enum mp_line line = line_of(queue);
 
 	if (req->is_urgent) {
 		list_add_tail(&req->node, &queue->urgent);
-	} else if (!line->is_waiting) {
-		line->is_waiting = true;
+	} else if (!sender->is_waiting[line]) {
+		sender->is_waiting[line] = true;
 		list_add_tail(&req->node, &queue->waiting);
-	} else if (line->behind) {
-		list_add_tail(&req->node, line->behind);
+	} else if (sender->behind[line]) {
+		list_add_tail(&req->node, sender->behind[line]);
 	} else {
 		INIT_LIST_HEAD(&req->node);
-		line->behind = &req->node;
+		sender->behind[line] = &req->node;
 	}
 }
 
 /* @req, which is first, waits no more: the next one of its sender goes to the end. */
 static void turn_ends_locked(struct mp_queue *queue, struct mp_req *req)
 {
-	struct mp_line *line = line_of(queue, req);
-	struct list_head *next = line->behind;
+	struct mp_sender *sender = req->sender;
+	enum mp_line line = line_of(queue);
+	struct list_head *next = sender->behind[line];
 
 	list_del_init(&req->node);
 	if (req->is_urgent)
 		return;
-	line->is_waiting = next;
+	sender->is_waiting[line] = next;
 	if (!next)
 		return;
-	line->behind = list_empty(next) ? NULL : next->next;
+	sender->behind[line] = list_empty(next) ? NULL : next->next;
 	list_move_tail(next, &queue->waiting);
 }
 

@@ -18,15 +18,15 @@
 
 struct mp_req;
 
-/* A sender's requests that wait in one queue, whose lock guards this. Zeroed at first. */
-struct mp_line {
-	bool is_waiting;		/* one of them is in queue->waiting */
-	struct list_head *behind;	/* the first of a ring of the others, or NULL */
-};
+/*
+ * Whose requests these are. They keep their order, and take turns with those of other senders. What
+ * waits of them in a queue is a line; the queue's lock guards its own of the two. Zeroed at first.
+ */
+enum mp_line { MP_LINE_RX, MP_LINE_TX };
 
-/* Whose requests these are. They keep their order, and take turns with those of other senders. */
 struct mp_sender {
-	struct mp_line rx, tx;
+	struct list_head *behind[2];	/* the first of a ring of all but one, or NULL */
+	bool is_waiting[2];		/* that one is in queue->waiting */
 };
 
 /*

@@ -175,7 +175,8 @@ static void senders_take_turns(void **state)
 	end(NULL);
 	assert_int_equal(fake_reqs_done(reqs, 60), 60);
 	for (i = 0; i < 60; i++)
-		assert_false(reqs[i].sender.tx.is_waiting || reqs[i].sender.tx.behind);
+		assert_false(reqs[i].sender.is_waiting[MP_LINE_TX] ||
+			     reqs[i].sender.behind[MP_LINE_TX]);
 }
 
 static void an_event_buffer_gets_its_place_back(void **state)
