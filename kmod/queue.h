@@ -59,9 +59,10 @@ void mp_queue_init(struct mp_queue *queue, mp_event_handler *event, struct work_
 void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq);
 int mp_queue_submit(struct mp_queue *queue, struct mp_req *req);
 /*
- * Around the unlock and the kick that was prepared before it. The RCU section begins under the lock,
- * while the queue is alive. A sender that adds to the ring now counts on this kick, so the processor is kept
- * until it is made; with PREEMPT_RT, whose locks are not let go so, a moment without stays.
+ * Around the unlock and the kick that was prepared before it. The RCU section begins under the
+ * lock, while the queue is alive. A sender that adds to the ring now counts on this kick, so the
+ * processor is kept until it is made; with PREEMPT_RT, whose locks are not let go so, a moment
+ * without stays.
  */
 static inline void mp_queue_begin_kick(void)
 	__acquires(RCU)

@@ -77,7 +77,7 @@ const char *kernel_last_warning(void);
 
 /* Pages that are pinned; pages that were unpinned as written; references to creds and groups. */
 unsigned int kernel_pinned(void);
-/* Were the pages that io_uring has registered pinned by it? Else they are a driver's. At first: yes. */
+/* Did io_uring pin the pages that it has registered (at first: yes), or are they a driver's? */
 void kernel_registers_pinned(bool is_pinned);
 unsigned int kernel_dirtied(void);
 int kernel_refs(void);

@@ -412,7 +412,7 @@ static void registered_pages_are_read_into_by_a_worker_only(void **state)
 	assert_int_equal(kernel_dirtied(), 0);	/* that takes the page's lock */
 }
 
-/* Such as a block request's that a server of disks has registered: a reference does not keep them. */
+/* Such as a block request's, which a server of disks may register: a reference keeps none. */
 static void a_drivers_pages_are_copied(void **state)
 {
 	static u8 pages[LARGE] __aligned(PAGE_SIZE);
