@@ -53,10 +53,11 @@ struct mp_sync {
 	__u8 mine[MP_NONCE_SIZE];	/* of the sender */
 	__u8 yours[MP_NONCE_SIZE];	/* that the sender last heard, or 0 */
 	__le16 version;			/* the sender's highest */
-	__le16 window;			/* bytes granted to each channel at first, 1 to MP_WINDOW_MAX */
+	__le16 window;			/* granted to each channel at first, 1 to MP_WINDOW_MAX */
 	__le32 max_channels;		/* from the device: slots; from the driver: 0 */
 	__le32 reserved;		/* 0 */
-	__le32 check;			/* version | window << 16, max_channels, reserved, by ^, inverted */
+	/* version | window << 16, max_channels and reserved, combined by ^, inverted */
+	__le32 check;
 };
 
 MP_ASSERT_SIZE(mp_frame, 32);
