@@ -12,7 +12,7 @@
 #define MP_STREAM_VERSION	1
 
 #define MP_FRAME_BODY		32768U	/* bytes in one frame's body at most */
-/* Zeros that complete any frame: longer than head, body and end together. */
+/* Zeros that complete any frame, and are nothing between two: longer than head, body and end together. */
 #define MP_STREAM_PAD		(MP_FRAME_BODY + 128)
 
 #define MP_WINDOW_MAX		4096U	/* bound on mp_sync.window, bytes */
@@ -47,6 +47,7 @@ struct mp_frame_end {
 
 #define MP_NONCE_SIZE		16
 #define MP_SYNC_MAGIC		"\xff" "manyport sync\r\n"	/* 16 bytes, without the NUL */
+#define MP_SYNC_HUNTS		1U	/* the sender has no session, and wants an answer */
 
 struct mp_sync {
 	char magic[16];			/* MP_SYNC_MAGIC */
@@ -55,8 +56,8 @@ struct mp_sync {
 	__le16 version;			/* the sender's highest */
 	__le16 window;			/* granted to each channel at first, 1 to MP_WINDOW_MAX */
 	__le32 max_channels;		/* from the device: slots; from the driver: 0 */
-	__le32 reserved;		/* 0 */
-	/* version | window << 16, max_channels and reserved, combined by ^, inverted */
+	__le32 flags;			/* MP_SYNC_HUNTS or 0 */
+	/* version | window << 16, max_channels and flags, combined by ^, inverted */
 	__le32 check;
 };
 
