@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session over a byte stream [protocol.md 15.3, 15.7]: it starts, hunts, is had, ends, starts.
+ *
+ * It has no descriptor and no clock. Its owner moves bytes, and hands the time in (milliseconds of a
+ * clock that does not go back):
+ *
+ *	session_start	  there is a new stream
+ *	session_room	  where bytes that come from the stream go to; session_came: so many came
+ *	session_iov	  what is to be sent; session_sent: so many bytes of it were. Nothing else is
+ *			  called between the two
+ *	session_deadline  when session_tick() is due
+ *
+ * Calls upward come out of session_start(), session_came() and session_tick() only. They may put
+ * frames, and call nothing else of these.
+ */
+#ifndef HOST_LINK_SESSION_H
+#define HOST_LINK_SESSION_H
+
+#include "link/outbox.h"
+#include "link/sync.h"
+
+#define SESSION_IN_SIZE		(2 * FRAME_MAX)
+#define SESSION_GAP_FIRST_MS	1000U
+#define SESSION_GAP_MAX_MS	60000U
+#define SESSION_NEVER		UINT64_MAX
+
+/*
+ * SESSION_OFF:
+ *	There is no stream.
+ *	Operations:
+ *	- session_start(): HUNTS
+ * SESSION_HUNTS:
+ *	Drops all bytes but SYNCs. Its own start is put off (start_at), or it has sent zeros and SYNC,
+ *	and does so again and again.
+ *	Operations:
+ *	- a SYNC that has our nonce: HAS, and begin() is called
+ *	- session_stop(): OFF
+ * SESSION_HAS:
+ *	Frames come and go.
+ *	Operations:
+ *	- any broken rule, a loss, silence, a SYNC of another start: end() is called, then HUNTS
+ *	- session_stop(): end() is called, OFF
+ */
+enum session_phase { SESSION_OFF, SESSION_HUNTS, SESSION_HAS };
+
+/* Why a session ended. */
+enum session_why {
+	SESSION_STOPPED,		/* the owner has no stream any more */
+	SESSION_RESTARTED,		/* the peer has started */
+	SESSION_LOST,			/* bytes are missing, or are no frame */
+	SESSION_BROKEN,			/* the peer broke a rule */
+	SESSION_SILENT,
+};
+
+struct session_peer {
+	uint16_t version;		/* of the session: the lower of both */
+	uint16_t window;		/* bytes that each channel may send at first */
+	uint32_t max_channels;		/* of the device; 0 at the device */
+};
+
+struct session_ops {
+	/* Fills @nonce with MP_NONCE_SIZE random bytes. */
+	void (*nonce)(void *context, uint8_t *nonce);
+	void (*begin)(void *context, const struct session_peer *peer);
+	/* @body is valid for the call. False: the frame breaks a rule. */
+	bool (*frame)(void *context, const struct frame *frame, const void *body);
+	void (*end)(void *context, enum session_why why);
+};
+
+struct session_config {
+	bool is_device;
+	uint16_t version, window;	/* as in a SYNC */
+	uint32_t max_channels;		/* as in a SYNC: 0 for a driver */
+	uint32_t answer_ms;		/* 0: silence is no end */
+};
+
+struct session {
+	const struct session_ops *ops;
+	void *context;
+	struct session_config config;
+	enum session_phase phase;	/* by session_become() only */
+	uint8_t mine[MP_NONCE_SIZE], heard[MP_NONCE_SIZE];
+	bool owes_sync, owes_ping, owes_pong;
+	/* The session that there is, or was. */
+	uint32_t number, in_seq, out_seq;
+	bool has_acted;			/* on a frame of it */
+	uint64_t begun_ms;
+	/* Starts: the last, the next if it is put off, how far apart. */
+	uint64_t started_ms, start_at;
+	uint32_t gap_ms;
+	/* Zeros and SYNC are sent again. SESSION_NEVER: they are still being sent. */
+	uint64_t again_at;
+	uint32_t again_ms;
+	/* Silence. */
+	uint64_t quiet_since;
+	uint32_t channels, pings;	/* since then */
+	size_t in_len;
+	struct outbox out;
+	char in[SESSION_IN_SIZE];
+};
+
+struct session *session_create(const struct session_config *config, const struct session_ops *ops,
+			       void *context);
+void session_destroy(struct session *s);
+
+void session_start(struct session *s, uint64_t now);
+/* The stream is gone. */
+void session_stop(struct session *s);
+
+size_t session_room(struct session *s, void **buf);
+void session_came(struct session *s, size_t len, uint64_t now);
+
+int session_iov(struct session *s, struct iovec *iov);
+void session_sent(struct session *s, size_t len, uint64_t now);
+
+uint64_t session_deadline(const struct session *s);
+void session_tick(struct session *s, uint64_t now);
+
+/* A channel begins or ends: while there are some, silence is looked for. */
+void session_hold(struct session *s, uint64_t now);
+void session_release(struct session *s);
+
+/* Where the body of the next frame goes, MP_FRAME_BODY bytes; NULL: not now. */
+void *session_body(struct session *s);
+/* Queues that frame. Session and sequence number are put in. */
+void session_put(struct session *s, struct frame *frame);
+
+/* --- For session_in.c ----------------------------------------------------- */
+
+/* A SYNC that is for this side came. @yours_is_ours: it has our nonce. */
+void session_hear(struct session *s, const struct sync *sync, bool has_ours, uint64_t now);
+/* The session ends, and the side starts. */
+void session_end(struct session *s, enum session_why why, uint64_t now);
+
+#endif
