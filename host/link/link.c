@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+/* Slots, what comes for lanes, and their turns. See link.h. */
+#include "link/link.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct link {
+	const struct link_ops *ops;
+	void *context;
+	struct session *session;
+	struct list turns;		/* lanes that have something to say, the next one first */
+	struct lane_pool pool;
+	uint32_t peer_window;
+	uint32_t slots;			/* of the session */
+	uint32_t slots_max;
+	struct lane *lanes[];		/* by slot */
+};
+
+/* --- Lanes ---------------------------------------------------------------- */
+
+struct lane *link_lane(const struct link *link, uint32_t slot)
+{
+	return slot < link->slots ? link->lanes[slot] : NULL;
+}
+
+void link_attach(struct link *link, struct lane *lane, uint32_t slot, uint32_t generation,
+		 uint64_t now)
+{
+	assert(slot < link->slots && !link->lanes[slot]);
+	lane_init(lane, &link->pool, link->peer_window);
+	lane->slot = slot;
+	lane->generation = generation;
+	link->lanes[slot] = lane;
+	session_hold(link->session, now);
+}
+
+void link_detach(struct link *link, struct lane *lane)
+{
+	assert(link->lanes[lane->slot] == lane);
+	lane_end(lane, &link->pool);
+	link->lanes[lane->slot] = NULL;
+	session_release(link->session);
+}
+
+/* At the end of the list, if it is in none and has something to say. */
+static void queue(struct link *link, struct lane *lane)
+{
+	if (lane_has_say(lane) && !list_is_linked(&lane->turn))
+		list_add_tail(&link->turns, &lane->turn);
+}
+
+void link_owe(struct link *link, struct lane *lane, unsigned int owed)
+{
+	lane->owed |= owed;
+	queue(link, lane);
+}
+
+void link_set_takes(struct link *link, struct lane *lane, enum lane_takes takes)
+{
+	lane->takes = takes;
+	if (takes == LANE_DROPS)
+		lane_took(lane, &link->pool, lane->held_len);
+}
+
+void link_taken(struct link *link, struct lane *lane)
+{
+	uint32_t len, taken = 1;
+	const char *bytes = lane_held(lane, &len);
+
+	while (len && taken) {
+		taken = link->ops->consume(link->context, lane, bytes, len);
+		lane_took(lane, &link->pool, taken);
+		bytes = lane_held(lane, &len);
+	}
+	queue(link, lane);
+}
+
+uint64_t link_granted(const struct link *link)
+{
+	return link->pool.sum;
+}
+
+/* --- What comes ----------------------------------------------------------- */
+
+static bool take_data(struct link *link, struct lane *lane, const struct frame *frame,
+		      const void *body)
+{
+	uint32_t taken = 0;
+
+	if (!lane_may_come(lane, frame->offset, frame->length))
+		return false;
+	if (lane->takes == LANE_BYTES && !lane->held_len)
+		taken = link->ops->consume(link->context, lane, body, frame->length);
+	if (!lane_came(lane, &link->pool, body, frame->length, taken)) {
+		link_set_takes(link, lane, LANE_DROPS);
+		link->ops->lost(link->context, lane);
+	}
+	queue(link, lane);
+	return true;
+}
+
+static bool on_frame(void *context, const struct frame *frame, const void *body)
+{
+	struct link *link = context;
+	struct lane *lane = link_lane(link, frame->slot);
+
+	if (frame->type == MP_FRAME_CONNECT)
+		return frame->slot < link->slots &&
+		       (!lane || lane->generation == frame->generation) &&
+		       link->ops->connect(link->context, lane, frame, body);
+	if (!lane || lane->generation != frame->generation)
+		return true;		/* it crossed an end [protocol.md 15.4] */
+	if (frame->type == MP_FRAME_DATA)
+		return take_data(link, lane, frame, body);
+	if (frame->type != MP_FRAME_GRANT)
+		return link->ops->message(link->context, lane, frame);
+	if (lane_granted(lane, frame->offset))
+		queue(link, lane);
+	return true;
+}
+
+static void on_nonce(void *context, uint8_t *nonce)
+{
+	struct link *link = context;
+
+	link->ops->nonce(link->context, nonce);
+}
+
+static void on_begin(void *context, const struct session_peer *peer)
+{
+	struct link *link = context;
+
+	link->peer_window = peer->window;
+	link->slots = link->slots_max;
+	if (peer->max_channels && peer->max_channels < link->slots)
+		link->slots = peer->max_channels;
+	link->ops->begin(link->context, peer);
+}
+
+static void on_end(void *context, enum session_why why)
+{
+	struct link *link = context;
+
+	for (uint32_t slot = 0; slot < link->slots; slot++) {
+		struct lane *lane = link->lanes[slot];
+
+		if (!lane)
+			continue;
+		link_detach(link, lane);
+		link->ops->cut(link->context, lane);
+	}
+	link->slots = 0;
+	link->ops->end(link->context, why);
+}
+
+static const struct session_ops session_ops = {
+	.nonce = on_nonce,
+	.begin = on_begin,
+	.frame = on_frame,
+	.end = on_end,
+};
+
+/* --- Turns ---------------------------------------------------------------- */
+
+static const struct {
+	uint8_t owed, type;
+} kinds[] = {
+	{ LANE_CONNECT, MP_FRAME_CONNECT },
+	{ LANE_GRANT, MP_FRAME_GRANT },
+	{ LANE_STATE, MP_FRAME_STATE },
+	{ LANE_DATA, MP_FRAME_DATA },
+	{ LANE_SHUTDOWN, MP_FRAME_SHUTDOWN },
+	{ LANE_CLOSE, MP_FRAME_CLOSE },
+};
+
+static void put(struct link *link, struct lane *lane, unsigned int owed, struct frame *frame,
+		void *body)
+{
+	lane->owed &= ~owed;
+	if (owed == LANE_GRANT)
+		frame->offset = lane_grant(lane, &link->pool);
+	else
+		link->ops->fill(link->context, lane, frame, body);
+	session_put(link->session, frame);
+}
+
+static void put_data(struct link *link, struct lane *lane, struct frame *frame, void *body)
+{
+	uint32_t room = lane_room(lane);
+
+	if (!room)
+		return;		/* the bit stays: a grant goes on with it */
+	lane->owed &= ~LANE_DATA;
+	frame->length = link->ops->produce(link->context, lane, body, room);
+	assert(frame->length <= room);
+	if (!frame->length)
+		return;
+	lane->owed |= LANE_DATA;
+	frame->offset = lane->out.offset;
+	lane->out.offset += frame->length;
+	session_put(link->session, frame);
+}
+
+/* One frame of each kind that it owes. False: there is no room, and it is its turn still. */
+static bool take_turn(struct link *link, struct lane *lane)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct frame frame = {
+			.type = kinds[i].type,
+			.slot = lane->slot,
+			.generation = lane->generation,
+		};
+		void *body;
+
+		if (!(lane->owed & kinds[i].owed))
+			continue;
+		body = session_body(link->session);
+		if (!body)
+			return false;
+		if (kinds[i].owed == LANE_DATA)
+			put_data(link, lane, &frame, body);
+		else
+			put(link, lane, kinds[i].owed, &frame, body);
+		if (frame.type == MP_FRAME_STATE && (frame.flags & MP_ST_CLOSED)) {
+			link_detach(link, lane);
+			link->ops->closed(link->context, lane);
+			return true;
+		}
+	}
+	list_del(&lane->turn);
+	queue(link, lane);
+	return true;
+}
+
+int link_iov(struct link *link, struct iovec *iov)
+{
+	struct lane *lane;
+
+	while ((lane = list_first(&link->turns, struct lane, turn))) {
+		if (!take_turn(link, lane))
+			break;
+	}
+	return session_iov(link->session, iov);
+}
+
+/* --- The stream ----------------------------------------------------------- */
+
+struct link *link_create(const struct link_config *config, const struct link_ops *ops,
+			 void *context)
+{
+	struct link *link = calloc(1, sizeof(*link) + config->slots * sizeof(link->lanes[0]));
+
+	if (!link)
+		return NULL;
+	link->ops = ops;
+	link->context = context;
+	list_init(&link->turns);
+	link->pool.base = config->session.window;
+	link->pool.max = config->granted_max;
+	link->slots_max = config->slots;
+	link->session = session_create(&config->session, &session_ops, link);
+	if (link->session)
+		return link;
+	free(link);
+	return NULL;
+}
+
+void link_destroy(struct link *link)
+{
+	if (!link)
+		return;
+	session_destroy(link->session);
+	free(link);
+}
+
+void link_start(struct link *link, uint64_t now)
+{
+	session_start(link->session, now);
+}
+
+void link_stop(struct link *link)
+{
+	session_stop(link->session);
+}
+
+size_t link_room(struct link *link, void **buf)
+{
+	return session_room(link->session, buf);
+}
+
+void link_came(struct link *link, size_t len, uint64_t now)
+{
+	session_came(link->session, len, now);
+}
+
+void link_sent(struct link *link, size_t len, uint64_t now)
+{
+	session_sent(link->session, len, now);
+}
+
+uint64_t link_deadline(const struct link *link)
+{
+	return session_deadline(link->session);
+}
+
+void link_tick(struct link *link, uint64_t now)
+{
+	session_tick(link->session, now);
+}
