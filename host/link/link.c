@@ -70,7 +70,8 @@ void link_taken(struct link *link, struct lane *lane)
 
 	while (len && taken) {
 		taken = link->ops->consume(link->context, lane, bytes, len);
-		lane_took(lane, &link->pool, taken);
+		/* It may have said that the rest is to be dropped. */
+		lane_took(lane, &link->pool, taken < lane->held_len ? taken : lane->held_len);
 		bytes = lane_held(lane, &len);
 	}
 	queue(link, lane);

@@ -130,6 +130,8 @@ static void begin(struct session *s, const struct sync *sync, uint64_t now)
 	s->out_seq = 0;
 	s->has_acted = false;
 	s->begun_ms = now;
+	s->quiet_since = now;
+	s->pings = 0;
 	s->out.zeros = 0;	/* of a start that was sent again: the peer is in no frame */
 	s->ops->begin(s->context, &peer);
 }

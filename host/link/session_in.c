@@ -66,9 +66,14 @@ static size_t take_sync(struct session *s, const char *buf, size_t len, uint64_t
 	return SYNC_SIZE;
 }
 
-/* Acts on a frame of this session whose head and end fit. */
-static bool act(struct session *s, const struct frame *frame, const void *body)
+/*
+ * Acts on a frame of this session whose head and end fit. Only such a frame shows that the peer is
+ * there: a frame that lost bytes would take in, bit by bit, each PING behind it.
+ */
+static bool act(struct session *s, const struct frame *frame, const void *body, uint64_t now)
 {
+	s->quiet_since = now;
+	s->pings = 0;
 	s->in_seq++;
 	s->has_acted = true;
 	if (frame->type == MP_FRAME_PONG)
@@ -94,7 +99,7 @@ static size_t take_frame(struct session *s, const char *buf, size_t len, uint64_
 		return 0;
 	if (!frame_has_end(&frame, buf))
 		return give_up(s, SESSION_LOST, now);
-	if (!act(s, &frame, buf + sizeof(struct mp_frame)))
+	if (!act(s, &frame, buf + sizeof(struct mp_frame), now))
 		return give_up(s, SESSION_BROKEN, now);
 	return FRAME_EXTRA + frame.length;
 }
@@ -103,6 +108,8 @@ static size_t take(struct session *s, const char *buf, size_t len, uint64_t now)
 {
 	size_t zeros = 0;
 
+	if (s->phase == SESSION_OFF)
+		return len;
 	if (s->phase == SESSION_HUNTS)
 		return hunt(s, buf, len, now);
 	while (zeros < len && !buf[zeros])
@@ -116,9 +123,10 @@ void session_came(struct session *s, size_t len, uint64_t now)
 {
 	size_t at = 0, done = 1;
 
+	/* With channels only a whole frame counts: see act(). */
+	if (!s->in_len && !s->channels)
+		s->quiet_since = now;
 	s->in_len += len;
-	s->quiet_since = now;
-	s->pings = 0;
 	while (done && at < s->in_len) {
 		done = take(s, s->in + at, s->in_len - at, now);
 		at += done;
