@@ -3,7 +3,7 @@
  * Frames and SYNCs of a byte stream, in host order [protocol.md 15.2, 15.3].
  *
  * Only frame.c and sync.c see the little-endian structures of <manyport/stream.h>, and reach their
- * fields by the accessors of le.h alone, which sparse checks (tests/static/test-endian).
+ * fields by the accessors of le.h alone, whose types sparse tells apart.
  */
 #ifndef HOST_LINK_FRAME_H
 #define HOST_LINK_FRAME_H

@@ -47,7 +47,7 @@ struct lane {
 	struct { uint64_t expected, granted; } in;
 	char *held;			/* NULL: none */
 	uint32_t held_at, held_len, held_size;
-	uint32_t window;		/* granted beyond what was passed on, as far as the pool has it */
+	uint32_t window;		/* bytes beyond what was passed on, if the pool has them */
 	uint8_t owed;			/* enum lane_owed */
 	uint8_t takes;			/* enum lane_takes */
 };

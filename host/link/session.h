@@ -2,13 +2,13 @@
 /*
  * A session over a byte stream [protocol.md 15.3, 15.7]: it starts, hunts, is had, ends, starts.
  *
- * It has no descriptor and no clock. Its owner moves bytes, and hands the time in (milliseconds of a
- * clock that does not go back):
+ * It has no descriptor and no clock. Its owner moves bytes, and hands the time in (milliseconds of
+ * a clock that does not go back):
  *
  *	session_start	  there is a new stream
  *	session_room	  where bytes that come from the stream go to; session_came: so many came
- *	session_iov	  what is to be sent; session_sent: so many bytes of it were. Nothing else is
- *			  called between the two
+ *	session_iov	  what is to be sent; session_sent: so many bytes of it were. Nothing else
+ *			  is called between the two
  *	session_deadline  when session_tick() is due
  *
  * Calls upward come out of session_start(), session_came() and session_tick() only. They may put
@@ -31,8 +31,8 @@
  *	Operations:
  *	- session_start(): HUNTS
  * SESSION_HUNTS:
- *	Drops all bytes but SYNCs. Its own start is put off (start_at), or it has sent zeros and SYNC,
- *	and does so again and again.
+ *	Drops all bytes but SYNCs. Its own start is put off (start_at), or it has sent zeros and
+ *	SYNC, and does so again and again.
  *	Operations:
  *	- a SYNC that has our nonce: HAS, and begin() is called
  *	- session_stop(): OFF
@@ -128,7 +128,7 @@ void session_put(struct session *s, struct frame *frame);
 
 /* --- For session_in.c ----------------------------------------------------- */
 
-/* A SYNC that is for this side came. @yours_is_ours: it has our nonce. */
+/* A SYNC that is for this side came. @has_ours: it has our nonce. */
 void session_hear(struct session *s, const struct sync *sync, bool has_ours, uint64_t now);
 /* The session ends, and the side starts. */
 void session_end(struct session *s, enum session_why why, uint64_t now);

@@ -12,7 +12,7 @@
 #define MP_STREAM_VERSION	1
 
 #define MP_FRAME_BODY		32768U	/* bytes in one frame's body at most */
-/* Zeros that complete any frame, and are nothing between two: longer than head, body and end together. */
+/* Zeros that complete any frame: longer than one. Between two frames they are nothing. */
 #define MP_STREAM_PAD		(MP_FRAME_BODY + 128)
 
 #define MP_WINDOW_MAX		4096U	/* bound on mp_sync.window, bytes */

@@ -96,7 +96,8 @@ static inline void rig_end(void *context, enum session_why why)
 	end->why = why;
 }
 
-static inline struct rig_channel *rig_attach(struct rig_end *end, uint32_t slot, uint32_t generation)
+static inline struct rig_channel *rig_attach(struct rig_end *end, uint32_t slot,
+					     uint32_t generation)
 {
 	struct rig_channel *c = &end->channels[slot];
 	struct rig *rig = end->rig;
@@ -200,8 +201,8 @@ static inline uint32_t rig_consume(void *context, struct lane *lane, const void 
 	uint32_t take = c->is_deaf ? 0 : end->rig->small ? rig_random(end->rig, len + 1) : len;
 
 	for (uint32_t i = 0; i < take; i++)
-		rig_check(end->rig, ((const char *)buf)[i] == rig_byte(lane, end->is_device, c->got + i),
-			  "each byte at its place");
+		rig_check(end->rig, ((const char *)buf)[i] ==
+			  rig_byte(lane, end->is_device, c->got + i), "each byte at its place");
 	c->got += take;
 	rig_check(end->rig, c->got <= c->to_get, "no byte too many");
 	if (end->is_device && c->is_closing && c->got == c->to_get)

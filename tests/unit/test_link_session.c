@@ -107,9 +107,11 @@ static void loses_at_any_place(void **unused)
 		rig_wait(rig);
 		rig->loss = 0;
 		rig->small = 0;
-		for (int n = 0; n < 100 && !(rig_is_up(rig) && !rig->driver.channels[1].is_used); n++)
-			if (!rig_wait(rig))
+		for (int n = 0; n < 100; n++) {
+			if (rig_is_up(rig) && !rig->driver.channels[1].is_used)
 				break;
+			rig_wait(rig);
+		}
 		rig_come_up(rig);
 		assert_false(rig->driver.channels[1].is_used);
 		assert_works(rig);
