@@ -8,7 +8,7 @@
 struct link {
 	const struct link_ops *ops;
 	void *context;
-	struct session *session;
+	struct link_session *session;
 	struct list turns;		/* lanes that have something to say, the next one first */
 	struct lane_pool pool;
 	uint32_t peer_window;
@@ -32,7 +32,7 @@ void link_attach(struct link *link, struct lane *lane, uint32_t slot, uint32_t g
 	lane->slot = slot;
 	lane->generation = generation;
 	link->lanes[slot] = lane;
-	session_hold(link->session, now);
+	link_session_hold(link->session, now);
 }
 
 void link_detach(struct link *link, struct lane *lane)
@@ -40,7 +40,7 @@ void link_detach(struct link *link, struct lane *lane)
 	assert(link->lanes[lane->slot] == lane);
 	lane_end(lane, &link->pool);
 	link->lanes[lane->slot] = NULL;
-	session_release(link->session);
+	link_session_release(link->session);
 }
 
 /* At the end of the list, if it is in none and has something to say. */
@@ -128,7 +128,7 @@ static void on_nonce(void *context, uint8_t *nonce)
 	link->ops->nonce(link->context, nonce);
 }
 
-static void on_begin(void *context, const struct session_peer *peer)
+static void on_begin(void *context, const struct link_session_peer *peer)
 {
 	struct link *link = context;
 
@@ -139,7 +139,7 @@ static void on_begin(void *context, const struct session_peer *peer)
 	link->ops->begin(link->context, peer);
 }
 
-static void on_end(void *context, enum session_why why)
+static void on_end(void *context, enum link_session_why why)
 {
 	struct link *link = context;
 
@@ -155,7 +155,7 @@ static void on_end(void *context, enum session_why why)
 	link->ops->end(link->context, why);
 }
 
-static const struct session_ops session_ops = {
+static const struct link_session_ops link_session_ops = {
 	.nonce = on_nonce,
 	.begin = on_begin,
 	.frame = on_frame,
@@ -183,7 +183,7 @@ static void put(struct link *link, struct lane *lane, unsigned int owed, struct 
 		frame->offset = lane_grant(lane, &link->pool);
 	else
 		link->ops->fill(link->context, lane, frame, body);
-	session_put(link->session, frame);
+	link_session_put(link->session, frame);
 }
 
 static void put_data(struct link *link, struct lane *lane, struct frame *frame, void *body)
@@ -200,7 +200,7 @@ static void put_data(struct link *link, struct lane *lane, struct frame *frame, 
 	lane->owed |= LANE_DATA;
 	frame->offset = lane->out.offset;
 	lane->out.offset += frame->length;
-	session_put(link->session, frame);
+	link_session_put(link->session, frame);
 }
 
 /* One frame of each kind that it owes. False: there is no room, and it is its turn still. */
@@ -216,7 +216,7 @@ static bool take_turn(struct link *link, struct lane *lane)
 
 		if (!(lane->owed & kinds[i].owed))
 			continue;
-		body = session_body(link->session);
+		body = link_session_body(link->session);
 		if (!body)
 			return false;
 		if (kinds[i].owed == LANE_DATA)
@@ -242,7 +242,7 @@ int link_iov(struct link *link, struct iovec *iov)
 		if (!take_turn(link, lane))
 			break;
 	}
-	return session_iov(link->session, iov);
+	return link_session_iov(link->session, iov);
 }
 
 /* --- The stream ----------------------------------------------------------- */
@@ -260,7 +260,7 @@ struct link *link_create(const struct link_config *config, const struct link_ops
 	link->pool.base = config->session.window;
 	link->pool.max = config->granted_max;
 	link->slots_max = config->slots;
-	link->session = session_create(&config->session, &session_ops, link);
+	link->session = link_session_create(&config->session, &link_session_ops, link);
 	if (link->session)
 		return link;
 	free(link);
@@ -271,41 +271,41 @@ void link_destroy(struct link *link)
 {
 	if (!link)
 		return;
-	session_destroy(link->session);
+	link_session_destroy(link->session);
 	free(link);
 }
 
 void link_start(struct link *link, uint64_t now)
 {
-	session_start(link->session, now);
+	link_session_start(link->session, now);
 }
 
 void link_stop(struct link *link)
 {
-	session_stop(link->session);
+	link_session_stop(link->session);
 }
 
 size_t link_room(struct link *link, void **buf)
 {
-	return session_room(link->session, buf);
+	return link_session_room(link->session, buf);
 }
 
 void link_came(struct link *link, size_t len, uint64_t now)
 {
-	session_came(link->session, len, now);
+	link_session_came(link->session, len, now);
 }
 
 void link_sent(struct link *link, size_t len, uint64_t now)
 {
-	session_sent(link->session, len, now);
+	link_session_sent(link->session, len, now);
 }
 
 uint64_t link_deadline(const struct link *link)
 {
-	return session_deadline(link->session);
+	return link_session_deadline(link->session);
 }
 
 void link_tick(struct link *link, uint64_t now)
 {
-	session_tick(link->session, now);
+	link_session_tick(link->session, now);
 }

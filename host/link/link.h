@@ -24,9 +24,9 @@ struct link;
 
 struct link_ops {
 	void (*nonce)(void *context, uint8_t *nonce);
-	void (*begin)(void *context, const struct session_peer *peer);
+	void (*begin)(void *context, const struct link_session_peer *peer);
 	/* Every lane was cut. */
-	void (*end)(void *context, enum session_why why);
+	void (*end)(void *context, enum link_session_why why);
 	/*
 	 * To the device: CONNECT. @lane is the one that has the slot, or NULL: the owner attaches
 	 * one. False: it breaks a rule.
@@ -50,7 +50,7 @@ struct link_ops {
 };
 
 struct link_config {
-	struct session_config session;
+	struct link_session_config session;
 	uint32_t slots;			/* of the device; at the driver the most that it uses */
 	uint64_t granted_max;		/* bytes, beyond the window of each lane */
 };

@@ -8,10 +8,10 @@
 
 #include "link/le.h"
 
-struct session *session_create(const struct session_config *config, const struct session_ops *ops,
-			       void *context)
+struct link_session *link_session_create(const struct link_session_config *config,
+					 const struct link_session_ops *ops, void *context)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct link_session *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -23,14 +23,14 @@ struct session *session_create(const struct session_config *config, const struct
 	return s;
 }
 
-void session_destroy(struct session *s)
+void link_session_destroy(struct link_session *s)
 {
 	free(s);
 }
 
 /* --- Phases --------------------------------------------------------------- */
 
-static void session_become(struct session *s, enum session_phase phase)
+static void link_session_become(struct link_session *s, enum link_session_phase phase)
 {
 	assert(phase != SESSION_HAS || s->phase == SESSION_HUNTS);
 	s->phase = phase;
@@ -40,14 +40,14 @@ static void session_become(struct session *s, enum session_phase phase)
 	s->start_at = SESSION_NEVER;
 }
 
-static void send_start(struct session *s)
+static void send_start(struct link_session *s)
 {
 	s->out.zeros = MP_STREAM_PAD;
 	s->owes_sync = true;
 	s->again_at = SESSION_NEVER;
 }
 
-static void start_now(struct session *s, uint64_t now)
+static void start_now(struct link_session *s, uint64_t now)
 {
 	s->ops->nonce(s->context, s->mine);
 	s->started_ms = now;
@@ -56,20 +56,20 @@ static void start_now(struct session *s, uint64_t now)
 	send_start(s);
 }
 
-void session_start(struct session *s, uint64_t now)
+void link_session_start(struct link_session *s, uint64_t now)
 {
-	session_stop(s);
-	session_become(s, SESSION_HUNTS);
+	link_session_stop(s);
+	link_session_become(s, SESSION_HUNTS);
 	memset(s->heard, 0, sizeof(s->heard));
 	s->in_len = 0;
 	start_now(s, now);
 }
 
-void session_stop(struct session *s)
+void link_session_stop(struct link_session *s)
 {
 	bool had = s->phase == SESSION_HAS;
 
-	session_become(s, SESSION_OFF);
+	link_session_become(s, SESSION_OFF);
 	outbox_clear(&s->out);
 	s->owes_sync = false;
 	if (had)
@@ -77,7 +77,7 @@ void session_stop(struct session *s)
 }
 
 /* When the next start is due: sessions that come to nothing are apart [protocol.md 15.3]. */
-static uint64_t next_start(struct session *s, uint64_t now)
+static uint64_t next_start(struct link_session *s, uint64_t now)
 {
 	uint32_t long_ms = s->gap_ms ? s->gap_ms : SESSION_GAP_FIRST_MS;
 
@@ -91,12 +91,12 @@ static uint64_t next_start(struct session *s, uint64_t now)
 	return s->started_ms + s->gap_ms;
 }
 
-void session_end(struct session *s, enum session_why why, uint64_t now)
+void link_session_end(struct link_session *s, enum link_session_why why, uint64_t now)
 {
 	uint64_t at = next_start(s, now);
 
 	assert(s->phase == SESSION_HAS);
-	session_become(s, SESSION_HUNTS);
+	link_session_become(s, SESSION_HUNTS);
 	outbox_clear(&s->out);
 	s->owes_sync = false;
 	memset(s->heard, 0, sizeof(s->heard));
@@ -116,15 +116,15 @@ static uint32_t number_of(const uint8_t *mine, const uint8_t *theirs)
 	return (le32_get(a) ^ le32_get(b)) | 1;
 }
 
-static void begin(struct session *s, const struct sync *sync, uint64_t now)
+static void begin(struct link_session *s, const struct sync *sync, uint64_t now)
 {
-	const struct session_peer peer = {
+	const struct link_session_peer peer = {
 		.version = sync->version < s->config.version ? sync->version : s->config.version,
 		.window = sync->window,
 		.max_channels = sync->max_channels,
 	};
 
-	session_become(s, SESSION_HAS);
+	link_session_become(s, SESSION_HAS);
 	s->number = number_of(s->mine, sync->mine);
 	s->in_seq = 0;
 	s->out_seq = 0;
@@ -136,14 +136,14 @@ static void begin(struct session *s, const struct sync *sync, uint64_t now)
 	s->ops->begin(s->context, &peer);
 }
 
-void session_hear(struct session *s, const struct sync *sync, bool has_ours, uint64_t now)
+void link_session_hear(struct link_session *s, const struct sync *sync, bool has_ours, uint64_t now)
 {
 	bool is_put_off = s->start_at != SESSION_NEVER;
 
 	memcpy(s->heard, sync->mine, MP_NONCE_SIZE);
 	if (is_put_off)
 		return;
-	/* What is put before begin() returns stands behind the SYNC: see session_body(). */
+	/* What is put before begin() returns stands behind the SYNC: see link_session_body(). */
 	s->owes_sync = s->owes_sync || sync->hunts;
 	if (s->phase != SESSION_HUNTS || !has_ours)
 		return;
@@ -154,12 +154,12 @@ void session_hear(struct session *s, const struct sync *sync, bool has_ours, uin
 /* --- Time ----------------------------------------------------------------- */
 
 /* When silence has lasted @quarters of the answer time. */
-static uint64_t quiet_at(const struct session *s, unsigned int quarters)
+static uint64_t quiet_at(const struct link_session *s, unsigned int quarters)
 {
 	return s->quiet_since + (uint64_t)s->config.answer_ms * quarters / 4;
 }
 
-uint64_t session_deadline(const struct session *s)
+uint64_t link_session_deadline(const struct link_session *s)
 {
 	if (s->phase == SESSION_HUNTS)
 		return s->start_at < s->again_at ? s->start_at : s->again_at;
@@ -168,7 +168,7 @@ uint64_t session_deadline(const struct session *s)
 	return quiet_at(s, s->channels && s->pings < 3 ? s->pings + 1 : 4);
 }
 
-static void tick_hunter(struct session *s, uint64_t now)
+static void tick_hunter(struct link_session *s, uint64_t now)
 {
 	if (now >= s->start_at) {
 		start_now(s, now);
@@ -179,16 +179,16 @@ static void tick_hunter(struct session *s, uint64_t now)
 	}
 }
 
-void session_tick(struct session *s, uint64_t now)
+void link_session_tick(struct link_session *s, uint64_t now)
 {
-	if (now < session_deadline(s))
+	if (now < link_session_deadline(s))
 		return;
 	if (s->phase == SESSION_HUNTS) {
 		tick_hunter(s, now);
 		return;
 	}
 	if (now >= quiet_at(s, 4)) {
-		session_end(s, SESSION_SILENT, now);
+		link_session_end(s, SESSION_SILENT, now);
 		return;
 	}
 	s->owes_ping = true;
@@ -196,7 +196,7 @@ void session_tick(struct session *s, uint64_t now)
 		s->pings++;
 }
 
-void session_hold(struct session *s, uint64_t now)
+void link_session_hold(struct link_session *s, uint64_t now)
 {
 	if (s->channels++)
 		return;
@@ -204,7 +204,7 @@ void session_hold(struct session *s, uint64_t now)
 	s->pings = 0;
 }
 
-void session_release(struct session *s)
+void link_session_release(struct link_session *s)
 {
 	assert(s->channels);
 	s->channels--;
@@ -212,7 +212,7 @@ void session_release(struct session *s)
 
 /* --- Sending -------------------------------------------------------------- */
 
-static void put_sync(struct session *s)
+static void put_sync(struct link_session *s)
 {
 	struct sync sync = {
 		.version = s->config.version,
@@ -231,18 +231,18 @@ static void put_sync(struct session *s)
 	s->owes_sync = false;
 }
 
-static bool put_small(struct session *s, uint16_t type)
+static bool put_small(struct link_session *s, uint16_t type)
 {
 	struct frame frame = { .type = type };
 
 	if (!outbox_room(&s->out, FRAME_EXTRA))
 		return false;
-	session_put(s, &frame);
+	link_session_put(s, &frame);
 	return true;
 }
 
 /* What the session itself owes. It is state, so it waits for room without a queue. */
-static void put_owed(struct session *s)
+static void put_owed(struct link_session *s)
 {
 	if (s->owes_sync)
 		put_sync(s);
@@ -254,13 +254,13 @@ static void put_owed(struct session *s)
 		s->owes_pong = !put_small(s, MP_FRAME_PONG);
 }
 
-int session_iov(struct session *s, struct iovec *iov)
+int link_session_iov(struct link_session *s, struct iovec *iov)
 {
 	put_owed(s);
 	return outbox_iov(&s->out, iov);
 }
 
-void session_sent(struct session *s, size_t len, uint64_t now)
+void link_session_sent(struct link_session *s, size_t len, uint64_t now)
 {
 	outbox_sent(&s->out, len);
 	if (s->phase == SESSION_HUNTS && s->start_at == SESSION_NEVER && !s->owes_sync &&
@@ -268,7 +268,7 @@ void session_sent(struct session *s, size_t len, uint64_t now)
 		s->again_at = now + s->again_ms;
 }
 
-void *session_body(struct session *s)
+void *link_session_body(struct link_session *s)
 {
 	char *buf;
 
@@ -279,7 +279,7 @@ void *session_body(struct session *s)
 	return buf ? buf + sizeof(struct mp_frame) : NULL;
 }
 
-void session_put(struct session *s, struct frame *frame)
+void link_session_put(struct link_session *s, struct frame *frame)
 {
 	assert(s->phase == SESSION_HAS);
 	frame->session = s->number;

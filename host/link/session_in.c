@@ -8,26 +8,26 @@
 
 #define SYNC_SIZE sizeof(struct mp_sync)
 
-size_t session_room(struct session *s, void **buf)
+size_t link_session_room(struct link_session *s, void **buf)
 {
 	*buf = s->in + s->in_len;
 	return SESSION_IN_SIZE - s->in_len;
 }
 
-static bool is_ours(const struct session *s, const uint8_t *nonce)
+static bool is_ours(const struct link_session *s, const uint8_t *nonce)
 {
 	return !memcmp(nonce, s->mine, MP_NONCE_SIZE);
 }
 
 /* A SYNC for this side; its own, by an echo of the line, is none. */
-static bool get_sync(const struct session *s, struct sync *sync, const char *buf)
+static bool get_sync(const struct link_session *s, struct sync *sync, const char *buf)
 {
 	return sync_get(sync, buf, s->config.is_device) && !is_ours(s, sync->mine);
 }
 
 /* These return how many bytes are done with; 0: more must come first. */
 
-static size_t hunt(struct session *s, const char *buf, size_t len, uint64_t now)
+static size_t hunt(struct link_session *s, const char *buf, size_t len, uint64_t now)
 {
 	size_t skip = sync_skip(buf, len);
 	struct sync sync;
@@ -38,18 +38,18 @@ static size_t hunt(struct session *s, const char *buf, size_t len, uint64_t now)
 		return 0;
 	if (!get_sync(s, &sync, buf))
 		return 1;
-	session_hear(s, &sync, is_ours(s, sync.yours), now);
+	link_session_hear(s, &sync, is_ours(s, sync.yours), now);
 	return SYNC_SIZE;
 }
 
 /* The session ends; what is wrong begins at the byte that is done with, and may hide a SYNC. */
-static size_t give_up(struct session *s, enum session_why why, uint64_t now)
+static size_t give_up(struct link_session *s, enum link_session_why why, uint64_t now)
 {
-	session_end(s, why, now);
+	link_session_end(s, why, now);
 	return 1;
 }
 
-static size_t take_sync(struct session *s, const char *buf, size_t len, uint64_t now)
+static size_t take_sync(struct link_session *s, const char *buf, size_t len, uint64_t now)
 {
 	struct sync sync;
 
@@ -58,11 +58,11 @@ static size_t take_sync(struct session *s, const char *buf, size_t len, uint64_t
 	if (!get_sync(s, &sync, buf))
 		return give_up(s, SESSION_LOST, now);
 	if (!memcmp(sync.mine, s->heard, MP_NONCE_SIZE)) {
-		session_hear(s, &sync, true, now);
+		link_session_hear(s, &sync, true, now);
 		return SYNC_SIZE;
 	}
-	session_end(s, SESSION_RESTARTED, now);
-	session_hear(s, &sync, false, now);
+	link_session_end(s, SESSION_RESTARTED, now);
+	link_session_hear(s, &sync, false, now);
 	return SYNC_SIZE;
 }
 
@@ -70,7 +70,7 @@ static size_t take_sync(struct session *s, const char *buf, size_t len, uint64_t
  * Acts on a frame of this session whose head and end fit. Only such a frame shows that the peer is
  * there: a frame that lost bytes would take in, bit by bit, each PING behind it.
  */
-static bool act(struct session *s, const struct frame *frame, const void *body, uint64_t now)
+static bool act(struct link_session *s, const struct frame *frame, const void *body, uint64_t now)
 {
 	s->quiet_since = now;
 	s->pings = 0;
@@ -84,7 +84,7 @@ static bool act(struct session *s, const struct frame *frame, const void *body, 
 	return true;
 }
 
-static size_t take_frame(struct session *s, const char *buf, size_t len, uint64_t now)
+static size_t take_frame(struct link_session *s, const char *buf, size_t len, uint64_t now)
 {
 	struct frame frame;
 
@@ -104,7 +104,7 @@ static size_t take_frame(struct session *s, const char *buf, size_t len, uint64_
 	return FRAME_EXTRA + frame.length;
 }
 
-static size_t take(struct session *s, const char *buf, size_t len, uint64_t now)
+static size_t take(struct link_session *s, const char *buf, size_t len, uint64_t now)
 {
 	size_t zeros = 0;
 
@@ -119,7 +119,7 @@ static size_t take(struct session *s, const char *buf, size_t len, uint64_t now)
 	return sync_begins(buf, len) ? take_sync(s, buf, len, now) : take_frame(s, buf, len, now);
 }
 
-void session_came(struct session *s, size_t len, uint64_t now)
+void link_session_came(struct link_session *s, size_t len, uint64_t now)
 {
 	size_t at = 0, done = 1;
 

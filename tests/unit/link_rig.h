@@ -31,8 +31,8 @@ struct rig_end {
 	char pipe[PIPE_SIZE];		/* what it has sent, and the other has not got */
 	size_t pipe_len;
 	unsigned int sessions, ends, lost, closed;
-	enum session_why why;
-	struct session_peer peer;
+	enum link_session_why why;
+	struct link_session_peer peer;
 	struct rig_channel channels[RIG_SLOTS];
 	uint32_t last_sent;		/* slot of the last DATA that it produced */
 	uint32_t data_frames;
@@ -80,7 +80,7 @@ static inline void rig_nonce(void *context, uint8_t *nonce)
 		nonce[i] = rig_random(end->rig, 256);
 }
 
-static inline void rig_begin(void *context, const struct session_peer *peer)
+static inline void rig_begin(void *context, const struct link_session_peer *peer)
 {
 	struct rig_end *end = context;
 
@@ -88,7 +88,7 @@ static inline void rig_begin(void *context, const struct session_peer *peer)
 	end->peer = *peer;
 }
 
-static inline void rig_end(void *context, enum session_why why)
+static inline void rig_end(void *context, enum link_session_why why)
 {
 	struct rig_end *end = context;
 
