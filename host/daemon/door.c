@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/fd_limit.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "daemon/door.h"
 
-#define PAUSE_MS	100	/* after accept() failed for want of descriptors */
 #define PATIENCE_ROUNDS	4	/* of the loop, for the end of the attached front end to come */
 #define SILENCE_MS	5000
 
@@ -122,44 +118,16 @@ static void come_in(struct door *door, int fd)
 	}
 }
 
-static void somebody_waits(struct loop_watch *watch, uint32_t events)
+static void somebody_waits(struct acceptor *acceptor, int fd)
 {
-	struct door *door = container_of(watch, struct door, watch);
-	int fd;
-
-	(void)events;
-	fd_limit_open_reserve();
-	fd = accept4(door->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	fd_limit_close_reserve();
-	if (fd >= 0) {
-		come_in(door, fd);
-	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-		log_limited_here(LOG_LEVEL_WARNING, "%s: accept: %s", door->name, strerror(errno));
-		/* The connection stays in the backlog. Without a pause the loop would spin. */
-		loop_watch_remove(&door->watch);
-		loop_timer_start(&door->pause, PAUSE_MS);
-	}
-}
-
-static int watch_listener(struct door *door)
-{
-	return loop_watch_add(door->loop, &door->watch, door->listener.fd, EPOLLIN,
-			      somebody_waits);
-}
-
-static void pause_ends(struct loop_timer *timer)
-{
-	struct door *door = container_of(timer, struct door, pause);
-
-	if (watch_listener(door))
-		loop_timer_start(&door->pause, PAUSE_MS);
+	come_in(container_of(acceptor, struct door, acceptor), fd);
 }
 
 int door_open(struct door *door, const char *path, const struct unix_access *access)
 {
 	int ret = unix_listener_open(&door->listener, path, access);
 
-	return ret ? ret : watch_listener(door);
+	return ret ? ret : acceptor_start(&door->acceptor, door->listener.fd);
 }
 
 void door_init(struct door *door, struct loop *loop, const char *name,
@@ -170,17 +138,17 @@ void door_init(struct door *door, struct loop *loop, const char *name,
 	door->name = name;
 	door->ops = ops;
 	door->context = context;
-	door->watch.fd = door->listener.fd = door->second = -1;
+	door->listener.fd = door->second = -1;
+	acceptor_init(&door->acceptor, loop, name, somebody_waits);
+	door->acceptor.has_reserve = true;
 	loop_task_init(loop, &door->decide, decide_now);
 	loop_timer_init(loop, &door->silence, silence_ends);
-	loop_timer_init(loop, &door->pause, pause_ends);
 }
 
 void door_close(struct door *door)
 {
-	loop_timer_stop(&door->pause);
+	acceptor_stop(&door->acceptor);
 	loop_timer_stop(&door->silence);
-	loop_watch_remove(&door->watch);
 	unix_listener_close(&door->listener);
 	loop_task_cancel(&door->decide);
 	if (door->second >= 0)

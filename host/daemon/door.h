@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/unix_address.h"
+#include "daemon/acceptor.h"
 #include "loop/loop.h"
 
 #define DOOR_WHO_SIZE 64
@@ -31,8 +32,7 @@ struct door {
 	const struct door_ops *ops;
 	void *context;
 	struct unix_listener listener;
-	struct loop_watch watch;	/* of the listener */
-	struct loop_timer pause;
+	struct acceptor acceptor;	/* of the listener */
 	struct loop_task decide;
 	struct loop_timer silence;	/* ends the patience with a first one that is silent */
 	uint64_t since_ms;		/* when the attached front end came */
