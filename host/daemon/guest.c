@@ -10,7 +10,8 @@
 #include "daemon/config.h"
 #include "daemon/door.h"
 #include "daemon/guest.h"
-#include "daemon/policy.h"
+#include "daemon/owner.h"
+#include "daemon/road.h"
 #include "device/device.h"
 #include "loop/loop.h"
 #include "service/leave.h"
@@ -25,97 +26,46 @@ struct guest {
 	struct policy *policy;
 	struct device *device;
 	struct session *session;	/* NULL: no front end */
-	struct loop_task run;
-	struct loop_timer tick;
+	struct owner owner;		/* of the device's core */
 	struct loop_poller poller;
 	struct door door;		/* where front ends come in */
+	struct road **roads;
+	int road_count;
 	bool once;			/* the guest ends with the session */
 	bool is_ending;
 	int result;
 };
 
-/* --- What the device asks of us ------------------------------------------------ */
+/* --- Between the device and the loop --------------------------------------------- */
 
-static uint64_t env_now(void *context)
+static void call(void *context, unsigned int queue)
 {
-	return loop_now(((struct guest *)context)->loop);
+	session_call(container_of(context, struct guest, owner)->session, queue);
 }
 
-static uint64_t env_clock_us(void *context)
+static void entered(struct owner *owner)
 {
-	(void)context;
-	return loop_clock_us();
+	session_check(container_of(owner, struct guest, owner)->session);
 }
 
-static void env_rearm(void *context)
+static bool look(struct loop_poller *poller, bool rest)
 {
-	struct guest *guest = context;
-	uint64_t now = loop_now(guest->loop), deadline = UINT64_MAX;
+	struct guest *guest = container_of(poller, struct guest, poller);
+	bool found = device_look(guest->device, rest);
 
-	if (guest->device)	/* NULL while device_create() runs */
-		deadline = device_deadline(guest->device);
-	if (deadline == UINT64_MAX)
-		loop_timer_stop(&guest->tick);
-	else
-		loop_timer_start(&guest->tick, deadline > now ? deadline - now : 0);
-}
-
-static void env_wake(void *context)
-{
-	loop_task_queue(&((struct guest *)context)->run);
-}
-
-static void env_call(void *context, unsigned int queue)
-{
-	session_call(((struct guest *)context)->session, queue);
-}
-
-static enum mp_reason env_admit(void *context, const struct mp_opener *opener,
-				struct mp_service **service, const char **service_name)
-{
-	return policy_admit(((struct guest *)context)->policy, opener, service, service_name);
-}
-
-static void env_release(void *context, struct mp_service *service, uint32_t uid)
-{
-	policy_release(((struct guest *)context)->policy, service, uid);
-}
-
-static void run_device(struct loop_task *task)
-{
-	struct guest *guest = container_of(task, struct guest, run);
-
-	device_run(guest->device);
-	session_check(guest->session);
+	if (found)
+		session_check(guest->session);
+	return found;
 }
 
 static bool look_at_device(struct loop_poller *poller)
 {
-	struct guest *guest = container_of(poller, struct guest, poller);
-	bool found = device_look(guest->device, false);
-
-	if (found)
-		session_check(guest->session);
-	return found;
+	return look(poller, false);
 }
 
 static bool rest_device(struct loop_poller *poller)
 {
-	struct guest *guest = container_of(poller, struct guest, poller);
-	bool found = device_look(guest->device, true);
-
-	if (found)
-		session_check(guest->session);
-	return found;
-}
-
-static void tick_device(struct loop_timer *timer)
-{
-	struct guest *guest = container_of(timer, struct guest, tick);
-
-	device_tick(guest->device);
-	env_rearm(guest);
-	session_check(guest->session);
+	return look(poller, true);
 }
 
 /* --- Front ends ------------------------------------------------------------------ */
@@ -191,6 +141,61 @@ int guest_attach(struct guest *guest, int fd)
 	return begin_session(guest, fd);
 }
 
+/* --- Configuration --------------------------------------------------------------- */
+
+static struct core_config core_config(const struct config *config)
+{
+	return (struct core_config){
+		.guest = config->guest.name,
+		.max_channels = config->guest.max_channels,
+		.connect_ms = config->guest.connect_ms,
+		.access_log = config->guest.access_log,
+	};
+}
+
+static struct gate gate_config(const struct config_port *port)
+{
+	return (struct gate){
+		.name = port->item.title,
+		.is_fixed = port->kind == MP_PORT_FIXED,
+		.service_name = port->fixed ? port->fixed->name : NULL,
+	};
+}
+
+/* --- Roads beside the device --------------------------------------------------- */
+
+static const struct config_port *gate_of(const struct config *config, const char *name)
+{
+	for (int i = 0; i < config->port_count; i++) {
+		const struct config_port *port = config->ports[i];
+
+		if (port->kind == MP_PORT_MULTI_OPEN && (!name || !strcmp(port->item.title, name)))
+			return port;
+	}
+	return NULL;
+}
+
+int guest_open_road(struct guest *guest, const struct road_config *config)
+{
+	const struct config_port *port = gate_of(guest->config, config->gate);
+	struct core_config core = core_config(guest->config);
+	struct road **roads, *road;
+	struct gate gate;
+
+	if (!port)
+		return -ENODEV;
+	gate = gate_config(port);
+	roads = reallocarray(guest->roads, guest->road_count + 1, sizeof(*roads));
+	if (!roads)
+		return -ENOMEM;
+	guest->roads = roads;
+	road = road_open(config, guest->loop, guest->policy, &gate, &core);
+	if (!road)
+		return -errno;
+	roads[guest->road_count++] = road;
+	return 0;
+}
+
 int guest_result(const struct guest *guest)
 {
 	return guest->result;
@@ -212,6 +217,8 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 static void stop_serving(struct guest *guest)
 {
 	door_close(&guest->door);
+	for (int i = 0; i < guest->road_count; i++)
+		road_end(guest->roads[i]);
 	/* session_destroy() stops the rings, then ends the channels, which still use the policy. */
 	session_destroy(guest->session);
 	guest->session = NULL;
@@ -244,39 +251,29 @@ static struct device *make_device(struct guest *guest)
 	const struct config *config = guest->config;
 	struct device_port_config ports[CONFIG_MAX_PORT_ID + 1] = { 0 };
 	struct device_config device = {
-		.core = {
-			.guest = config->guest.name,
-			.max_channels = config->guest.max_channels,
-			.connect_ms = config->guest.connect_ms,
-			.access_log = config->guest.access_log,
-		},
+		.core = core_config(config),
 		.binding = (enum device_binding)config->guest.binding,
 		.ports = ports,
 		.max_io = config->guest.max_io,
 		.linger_ms = config->guest.linger_ms,
 		.is_polled = config->guest.poll_us,
 	};
-	const struct device_env env = {
-		.core = {
-			.context = guest, .now = env_now, .clock_us = env_clock_us,
-			.rearm = env_rearm, .wake = env_wake, .admit = env_admit,
-			.release = env_release,
-		},
-		.call = env_call,
-	};
+	const struct device_env env = { .core = owner_env(&guest->owner), .call = call };
+	struct device *made;
 
 	for (int i = 0; i < config->port_count; i++) {
 		const struct config_port *port = config->ports[i];
 		struct device_port_config *entry = &ports[port->id];
 
-		entry->gate.name = port->item.title;
-		entry->gate.is_fixed = port->kind == MP_PORT_FIXED;
-		entry->gate.service_name = port->fixed ? port->fixed->name : NULL;
+		entry->gate = gate_config(port);
 		entry->max_channels = port->max_channels;
 		if (port->id >= device.port_count)
 			device.port_count = port->id + 1;
 	}
-	return device_create(&device, &env);
+	made = device_create(&device, &env);
+	if (made)
+		guest->owner.core = device_core(made);
+	return made;
 }
 
 struct guest *guest_create(struct loop *loop, const struct config *config)
@@ -288,10 +285,10 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 	guest->loop = loop;
 	guest->config = config;
 	door_init(&guest->door, loop, config->guest.name, &door_ops, guest);
-	loop_task_init(loop, &guest->run, run_device);
-	loop_timer_init(loop, &guest->tick, tick_device);
 	guest->poller = (struct loop_poller){ look_at_device, rest_device, config->guest.poll_us };
 	guest->policy = policy_create(config);
+	owner_init(&guest->owner, loop, guest->policy, config->guest.name);
+	guest->owner.entered = entered;
 	guest->device = guest->policy ? make_device(guest) : NULL;
 	if (!guest->device) {
 		guest_destroy(guest);
@@ -310,9 +307,11 @@ void guest_destroy(struct guest *guest)
 	stop_serving(guest);
 	/* Before the device goes: streams that are left give their places back to it. */
 	leave_end(NULL);
+	for (int i = 0; i < guest->road_count; i++)
+		road_destroy(guest->roads[i]);
+	free(guest->roads);
 	device_destroy(guest->device);
-	loop_task_cancel(&guest->run);
-	loop_timer_stop(&guest->tick);
+	owner_stop(&guest->owner);
 	policy_destroy(guest->policy);
 	free(guest);
 }

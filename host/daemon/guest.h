@@ -12,6 +12,7 @@
 struct config;
 struct guest;
 struct loop;
+struct road_config;
 struct unix_access;
 
 /* Makes the device. The configuration, checked and started, outlives the guest. NULL: no memory. */
@@ -24,6 +25,9 @@ int guest_listen(struct guest *guest, const char *path, const struct unix_access
 
 /* Serves the front end at @fd; the guest ends when that goes. Returns 0 or -errno. */
 int guest_attach(struct guest *guest, int fd);
+
+/* Opens a road beside the device. Returns 0, -ENODEV (no such multi-open port), or -errno. */
+int guest_open_road(struct guest *guest, const struct road_config *config);
 
 /*
  * No front end is served any more; services still get what they have taken. Then, or at a

@@ -23,6 +23,7 @@
 #include "daemon/config.h"
 #include "daemon/guest.h"
 #include "daemon/options.h"
+#include "daemon/road.h"
 #include "daemon/signals.h"
 #include "device/device.h"
 #include "loop/loop.h"
@@ -33,6 +34,7 @@
 /* Of one channel; of one with a program: a socket, a pipe and the process. */
 #define CHANNEL_FDS	1
 #define PROGRAM_FDS	3
+#define ROAD_FDS	64
 
 static const char capabilities[] =
 	"{\n"
@@ -103,7 +105,7 @@ static struct config *make_config(const struct options *options, struct loop *lo
 	return NULL;
 }
 
-static uint64_t wanted_fds(const struct config *config)
+static uint64_t wanted_fds(const struct config *config, bool has_roads)
 {
 	uint64_t each = CHANNEL_FDS;
 
@@ -111,13 +113,16 @@ static uint64_t wanted_fds(const struct config *config)
 		if (!strncmp(config->services[i]->connect, "exec:", 5))
 			each = PROGRAM_FDS;
 	}
-	return config->guest.max_channels * each + OTHER_FDS;
+	/* A road has a connection for each channel, and some that have no name yet. */
+	each += has_roads;
+	return config->guest.max_channels * each + OTHER_FDS + (has_roads ? ROAD_FDS : 0);
 }
 
 /* Raises the limit of descriptors as far as allowed; warns if that may be too few. */
-static void raise_fd_limit(const struct config *config, const struct guest *guest)
+static void raise_fd_limit(const struct config *config, const struct guest *guest,
+			   bool has_roads)
 {
-	uint64_t wanted = wanted_fds(config);
+	uint64_t wanted = wanted_fds(config, has_roads);
 	unsigned int reserve = guest_front_end_fds(guest);
 	unsigned long left = fd_limit_init(reserve);
 
@@ -183,14 +188,40 @@ static int attach_given(struct guest *guest, int fd)
 	return guest_attach(guest, fd);
 }
 
+static const char *explain_road(const struct road_config *config, int error)
+{
+	if (error == -ENODEV)
+		return config->gate ? "there is no multi-open port of this name" :
+				      "there is no multi-open port";
+	if (config->path)
+		return unix_address_explain(error);
+	return error == -EAFNOSUPPORT ? "this kernel has no vsock (modprobe vsock)" :
+					strerror(-error);
+}
+
+static int open_roads(struct guest *guest, const struct options *options)
+{
+	for (int i = 0; i < options->road_count; i++) {
+		const struct option_road *road = &options->roads[i];
+		int ret = guest_open_road(guest, &road->config);
+
+		if (ret) {
+			log_error("%s: %s", road->origin, explain_road(&road->config, ret));
+			return ret;
+		}
+		log_info("serving %s", road->origin);
+	}
+	return 0;
+}
+
 static int serve(struct loop *loop, struct guest *guest, const struct config *config,
 		 const struct options *options)
 {
-	int ret;
+	int ret = 0;
 
 	if (options->socket_path)
 		ret = guest_listen(guest, options->socket_path, &options->socket_access);
-	else
+	else if (options->fd >= 0)
 		ret = attach_given(guest, options->fd);
 	if (ret) {
 		if (options->socket_path)
@@ -200,6 +231,9 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 			log_error("cannot serve descriptor %d: %s", options->fd, strerror(-ret));
 		return ret;
 	}
+	ret = open_roads(guest, options);
+	if (ret)
+		return ret;
 	/* Only now: a process that waits for this line, or for READY=1, connects at once. */
 	say_how_to_attach(config, guest, options->socket_path);
 	sd_notifyf(0, "READY=1\nSTATUS=Guest %s: ports %d, services %d", config->guest.name,
@@ -226,7 +260,7 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	if (ret) {
 		log_error("cannot start: %s", strerror(-ret));
 	} else {
-		raise_fd_limit(config, guest);
+		raise_fd_limit(config, guest, options->road_count);
 		ret = serve(loop, guest, config, options);
 		if (!ret)
 			ret = guest_result(guest);

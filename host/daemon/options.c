@@ -16,7 +16,7 @@ const char *argp_program_version = "manyportd " VERSION;
 
 enum {
 	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_SOCKET_GROUP, OPTION_FD,
-	OPTION_CAPABILITIES,
+	OPTION_CAPABILITIES, OPTION_VSOCK, OPTION_VSOCK_UNIX,
 	OPTION_GUEST, OPTION_DEVICE, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
 };
 
@@ -33,19 +33,25 @@ static const struct argp_option table[] = {
 	{ "device", OPTION_DEVICE, "console|fs", 0,
 	  "the virtio device that the front end makes of it: a console (default), or a file system "
 	  "for QEMUs older than 10.2", 1 },
-	{ NULL, 0, NULL, 0, "What the guest gets:", 2 },
-	{ "config", 'c', "FILE", 0, "read this file; the options below win over it", 2 },
-	{ "guest", OPTION_GUEST, "NAME", 0, "name of the guest, for the log and for programs", 2 },
+	{ NULL, 0, NULL, 0, "Roads without our device, beside a front end or alone:", 2 },
+	{ "vsock", OPTION_VSOCK, "PORT,cid=N[,port=NAME]", 0,
+	  "let the guest with this context id connect to vsock port PORT", 2 },
+	{ "vsock-unix", OPTION_VSOCK_UNIX, "PATH[,mode=M][,group=G][,port=NAME]", 0,
+	  "the same where the VMM makes vsock connections to a unix socket, such as "
+	  "/run/vm1.vsock_PORT", 2 },
+	{ NULL, 0, NULL, 0, "What the guest gets:", 3 },
+	{ "config", 'c', "FILE", 0, "read this file; the options below win over it", 3 },
+	{ "guest", OPTION_GUEST, "NAME", 0, "name of the guest, for the log and for programs", 3 },
 	{ "port", OPTION_PORT, "NAME[,id=N][,max-channels=N][,fixed=SERVICE]", 0,
 	  "a port; SERVICE ties it to one service, and comes last (default: one port, manyport)",
-	  2 },
+	  3 },
 	{ "service", OPTION_SERVICE, "[PORT/]NAME=URI", 0,
-	  "what NAME leads to, on all ports or on one", 2 },
-	{ NULL, 0, NULL, 0, "Other:", 3 },
-	{ "check", OPTION_CHECK, NULL, 0, "look at the configuration and exit", 3 },
-	{ "log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 3 },
+	  "what NAME leads to, on all ports or on one", 3 },
+	{ NULL, 0, NULL, 0, "Other:", 4 },
+	{ "check", OPTION_CHECK, NULL, 0, "look at the configuration and exit", 4 },
+	{ "log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 4 },
 	{ "print-capabilities", OPTION_CAPABILITIES, NULL, 0,
-	  "say as JSON what this back end can do, and exit", 3 },
+	  "say as JSON what this back end can do, and exit", 4 },
 	{ 0 }
 };
 
@@ -189,6 +195,25 @@ static void parse_path(struct argp_state *state, const char *arg)
 		argp_error(state, "--socket-path=%s: %s", arg, unix_address_explain(ret));
 }
 
+static void parse_road(struct argp_state *state, const char *option, const char *arg,
+		       const char *(*parse)(struct road_config *road, char *text))
+{
+	struct options *options = state->input;
+	struct option_road *list = reallocarray(options->roads, options->road_count + 1,
+						sizeof(*list)), *road;
+	const char *wrong;
+
+	options->roads = no_memory(state, list);
+	road = &list[options->road_count++];
+	*road = (struct option_road){
+		.origin = format_text(state, "%s=%s", option, arg),
+		.text = format_text(state, "%s", arg),
+	};
+	wrong = parse(&road->config, road->text);
+	if (wrong)
+		argp_error(state, "%s: %s", road->origin, wrong);
+}
+
 /* @setting: "mode=" or "group=". */
 static void parse_access(struct argp_state *state, const char *setting, const char *arg)
 {
@@ -215,8 +240,9 @@ static void check_all(struct argp_state *state)
 
 	if (options->socket_path && options->fd >= 0)
 		argp_error(state, "--socket-path and --fd exclude each other");
-	else if (serve && !options->socket_path && options->fd < 0)
-		argp_error(state, "--socket-path=PATH or --fd=N is needed");
+	else if (serve && !options->socket_path && options->fd < 0 && !options->road_count)
+		argp_error(state, "--socket-path=PATH or --fd=N is needed, or a road: --vsock=, "
+			   "--vsock-unix=");
 }
 
 /* What is not a setting of the configuration. */
@@ -236,6 +262,12 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTION_FD:
 		parse_fd(state, arg);
+		break;
+	case OPTION_VSOCK:
+		parse_road(state, "--vsock", arg, road_parse_vsock);
+		break;
+	case OPTION_VSOCK_UNIX:
+		parse_road(state, "--vsock-unix", arg, road_parse_unix);
 		break;
 	case 'c':
 		options->config_file = arg;
@@ -332,4 +364,9 @@ void options_free(struct options *options)
 		free(options->settings[i].value);
 	}
 	free(options->settings);
+	for (int i = 0; i < options->road_count; i++) {
+		free(options->roads[i].origin);
+		free(options->roads[i].text);
+	}
+	free(options->roads);
 }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/unix_address.h"
+#include "daemon/road.h"
 
 #define OPTIONS_DEFAULT_MODE 0600
 #define OPTIONS_GROUP_MODE   0660	/* with --socket-group */
@@ -17,11 +18,19 @@ struct option_setting {
 	char *section, *key, *value;	/* key NULL: the section is only mentioned */
 };
 
+/* A road beside the front end. */
+struct option_road {
+	struct road_config config;
+	char *origin, *text;	/* the option as given; its value, which config points into */
+};
+
 struct options {
 	const char *socket_path;	/* NULL: not given */
 	struct unix_access socket_access;
 	bool has_mode;			/* --socket-mode is given */
 	int fd;				/* -1: not given */
+	struct option_road *roads;
+	int road_count;
 	const char *config_file;
 	enum log_level log_level;
 	bool check, print_capabilities;

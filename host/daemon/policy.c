@@ -159,7 +159,9 @@ static bool has_room(struct policy *policy, int index, uint32_t uid)
 {
 	const struct config_service *service = policy->config->services[index];
 
-	return !is_full(service->max_channels, policy->channels[index]) &&
+	/* Each road counts its own channels up to the guest's limit; this is all of them. */
+	return !is_full(policy->config->guest.max_channels, policy->total) &&
+	       !is_full(service->max_channels, policy->channels[index]) &&
 	       !is_full(service->max_channels_per_user, counter_get(policy, service, uid)) &&
 	       !is_full(policy->config->guest.max_channels_per_user,
 			counter_get(policy, NULL, uid)) &&

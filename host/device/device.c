@@ -288,6 +288,11 @@ void device_kick(struct device *device, unsigned int queue)
 
 /* --- Work and time ------------------------------------------------------- */
 
+struct core *device_core(struct device *device)
+{
+	return &device->core;
+}
+
 void device_run(struct device *device)
 {
 	core_run(&device->core);

@@ -56,6 +56,9 @@ void device_kick(struct device *device, unsigned int queue);
  */
 bool device_look(struct device *device, bool rest);
 
+/* The core, whose work and time limits are its owner's to call: core_run(), core_tick(). */
+struct core *device_core(struct device *device);
+
 /* Does what was deferred by env->wake(). */
 void device_run(struct device *device);
 

@@ -215,14 +215,18 @@ static void nobody_takes_all(void **state)
 	policy_release(policy, handle("s"), 1000);
 	assert_int_equal(admit("manyport", "s", 1000), MP_REASON_BUSY);
 	assert_int_equal(admit("manyport", "s", 1002), 0);
-	/* However many they are, something is left for root. The bound itself is the device's. */
+	/* However many they are, something is left for root. */
 	for (uint32_t uid = 2000; uid < 6000; uid++)
 		admit("manyport", "s", uid);
 	assert_int_equal(admit("manyport", "s", 6000), MP_REASON_BUSY);
 	for (int i = 0; i < 4096 / 16; i++)
 		assert_int_equal(admit("manyport", "s", 0), 0);
+	/* The bound itself stops root, too, by whatever road. */
+	assert_int_equal(admit("manyport", "s", 0), MP_REASON_BUSY);
 	/* Users that cannot be told apart have no share. */
+	policy_release(policy, handle("s"), 0);
 	assert_int_equal(admit("manyport", "s", UINT32_MAX), 0);
+	assert_int_equal(admit("manyport", "s", UINT32_MAX), MP_REASON_BUSY);
 }
 
 /* A configured number goes before the share. */
