@@ -30,6 +30,7 @@ $(O)/manyport: $(patsubst %.c,$(O)/%.o,$(wildcard tools/manyport/*.c)) $(LIB_OBJ
 
 # Only the calls that the library stands in front of can be seen in it.
 $(O)/preload/%.o: ALL_CFLAGS += -fPIC -fvisibility=hidden
+$(O)/preload/lib/%.o: ALL_CFLAGS += -DMANYPORT_NODE_ONLY
 $(O)/preload/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<

@@ -6,11 +6,14 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <manyport/client.h>
 #include <manyport/wire.h>
+
+#include "road.h"
 
 static int call(int fd, unsigned long request, unsigned long arg)
 {
@@ -67,6 +70,8 @@ int manyport_connect(int fd, const char *service)
 	int ret;
 
 	service = skip_prefix(service);
+	if (road_is_socket(fd))
+		return road_collect(fd);
 	ret = copy_name(arg.name, service);
 	if (!ret)
 		ret = call(fd, MANYPORT_IOC_CONNECT, (unsigned long)&arg);
@@ -84,11 +89,20 @@ int manyport_connect_as(int fd, const char *service, unsigned int uid, unsigned 
 
 int manyport_shutdown(int fd, int how)
 {
+	if (road_is_socket(fd))
+		return shutdown(fd, how) ? -errno : 0;
 	return call(fd, MANYPORT_IOC_SHUTDOWN, how);
 }
 
 int manyport_abort(int fd)
 {
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	/* The other end meets a reset where the road has one. */
+	if (road_is_socket(fd)) {
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		return shutdown(fd, SHUT_RDWR) ? -errno : 0;
+	}
 	return call(fd, MANYPORT_IOC_ABORT, 0);
 }
 
@@ -97,6 +111,8 @@ int manyport_info(int fd, struct manyport_info *info)
 	int ret;
 
 	memset(info, 0, sizeof(*info));
+	if (road_is_socket(fd))
+		return -ENOTTY;
 	ret = call(fd, MANYPORT_IOC_INFO, (unsigned long)info);
 	/* A driver of before knows less. */
 	return ret == -ENOTTY ? call(fd, MANYPORT_IOC_INFO_1, (unsigned long)info) : ret;
@@ -118,17 +134,11 @@ int manyport_exit_status(int fd)
 	return info.flags & MANYPORT_INFO_IN_ENDED ? 0 : -EINPROGRESS;
 }
 
-int manyport_open(const char *port, const char *service, int flags)
+/* @path: that of a node. */
+static int open_node(const char *path, const char *service, int flags)
 {
-	char path[PATH_MAX];
-	int fd, ret;
+	int fd = open(path, O_RDWR | flags), ret;
 
-	if (flags & ~(O_NONBLOCK | O_CLOEXEC | O_RDWR))
-		return -EINVAL;
-	ret = manyport_find(port, path, sizeof(path));
-	if (ret)
-		return ret;
-	fd = open(path, O_RDWR | flags);
 	/* ENOENT is kept for the host's answer that there is no such service. */
 	if (fd < 0)
 		return errno == ENOENT ? -ENODEV : -errno;
@@ -139,4 +149,39 @@ int manyport_open(const char *port, const char *service, int flags)
 		return ret;
 	}
 	return fd;
+}
+
+int manyport_find_road(const char *port, char *road, unsigned long size)
+{
+	char buf[PATH_MAX];
+	int ret;
+
+	if (!port || !*port)
+		port = road_default(buf, sizeof(buf));
+	if (port && road_is_socket_name(port))
+		return road_find(port, road, size);
+	ret = manyport_find(port, road, size);
+	if (!ret && access(road, F_OK))
+		ret = -ENODEV;
+	return ret == -ENODEV && !port ? road_find(NULL, road, size) : ret;
+}
+
+int manyport_open(const char *port, const char *service, int flags)
+{
+	char path[PATH_MAX], buf[PATH_MAX];
+	int ret;
+
+	if (flags & ~(O_NONBLOCK | O_CLOEXEC | O_RDWR))
+		return -EINVAL;
+	if (!port || !*port)
+		port = road_default(buf, sizeof(buf));
+	if (port && road_is_socket_name(port))
+		return road_open(port, service ? skip_prefix(service) : NULL, flags);
+	ret = manyport_find(port, path, sizeof(path));
+	if (!ret)
+		ret = open_node(path, service, flags);
+	/* Another road is tried only where this one is missing: an answer to a name is final. */
+	if (ret == -ENODEV && !port && service)
+		ret = road_open(NULL, skip_prefix(service), flags);
+	return ret;
 }

@@ -26,7 +26,8 @@ static const struct {
 	{ ECONNRESET, "the service failed" },
 	{ EIO, "the host cannot reach this guest's memory: all of it must be shared (share=on)" },
 	{ EPERM, "not allowed to connect for another user: that takes CAP_SETUID and CAP_SETGID" },
-	{ ENOTTY, "this driver cannot do that: a newer manyport module can" },
+	{ ENOTTY, "this driver, or this road, cannot do that: a newer manyport module can" },
+	{ EDESTADDRREQ, "on this road a channel is named when it is opened: give a name" },
 	{ EPIPE, "the service takes no more" },
 };
 

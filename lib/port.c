@@ -18,6 +18,8 @@
 
 #include <manyport/client.h>
 
+#include "road.h"
+
 #define LINK_DIR  "/dev/virtio-ports/"
 #define OUR_CLASS "/sys/class/manyport"
 
@@ -159,12 +161,13 @@ static int copy_path(char *path, size_t size, const char *prefix, const char *na
 int manyport_find(const char *port, char *path, unsigned long size)
 {
 	struct manyport_port *list;
+	char buf[PATH_MAX];
 	int count, ret = -ENODEV;
 
 	if (!port || !*port)
-		port = getenv(MANYPORT_PORT_ENV);
-	if (port && !*port)
-		port = NULL;
+		port = road_default(buf, sizeof(buf));
+	if (port && road_is_socket_name(port))
+		return -ENODEV;		/* a road without a node */
 	if (port && strchr(port, '/'))
 		return copy_path(path, size, "", port);
 	if (port) {

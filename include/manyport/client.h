@@ -27,6 +27,9 @@ extern "C" {
 /* The environment variable that names the port when the caller does not. */
 #define MANYPORT_PORT_ENV "MANYPORT_PORT"
 
+/* The socket of manyport serve, where there is no node. */
+#define MANYPORT_DOOR "/run/manyport/port"
+
 enum manyport_port_kind {
 	MANYPORT_PORT_CLASSIC	= 0,	/* the stock driver's: one open at a time */
 	MANYPORT_PORT_MULTI	= 1,	/* every open is a channel; the first write names it */
@@ -52,9 +55,17 @@ int manyport_list(struct manyport_port *ports, int max);
  * Finds one port. @port is a port's name, a node's name ("vport0p1") or a path;
  * NULL means $MANYPORT_PORT, and without that the first multi-open port.
  * Writes the path of the node into @path of @size bytes. Returns 0, -ENODEV
- * (no such port), -ENAMETOOLONG.
+ * (no such port), -ENAMETOOLONG. A road that is a socket has no node: -ENODEV.
  */
 int manyport_find(const char *port, char *path, unsigned long size);
+
+/*
+ * Finds the road that manyport_open() would take: a node, or where there is none a socket. Writes
+ * it into @road of @size bytes: the path of the node, "unix:PATH" or "vsock:PORT", each as
+ * manyport_open() takes it. A socket is connected to for it, and closed. Returns what
+ * manyport_find() does.
+ */
+int manyport_find_road(const char *port, char *road, unsigned long size);
 
 /*
  * Opens a channel of @port (as in manyport_find()) and connects it to @service
@@ -104,7 +115,8 @@ int manyport_shutdown(int fd, int how);
  * Ends the channel at once, for every process that holds it, and drops what the service has
  * not taken: for an upload that must not look whole. The service sees a reset where its
  * socket has one (TCP). Calls on the channel give ECONNRESET from then on; @fd must still be
- * closed. Returns 0, -ENODEV, -ENOTTY (the stock driver).
+ * closed. On a road that is a socket the service sees an end. Returns 0, -ENODEV, -ENOTTY (the
+ * stock driver).
  */
 int manyport_abort(int fd);
 

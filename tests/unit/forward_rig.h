@@ -96,6 +96,11 @@ int manyport_find(const char *port, char *path, unsigned long size)
 	return 0;
 }
 
+int manyport_find_road(const char *port, char *road, unsigned long size)
+{
+	return manyport_find(port, road, size);
+}
+
 int manyport_open(const char *port, const char *service, int flags)
 {
 	int fd = service_family == AF_INET ? dial_tcp(port_of(service_listener)) :

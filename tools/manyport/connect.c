@@ -25,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@
 #include "tool.h"
 
 #define STUCK_MS 100		/* more than it takes from a read to the write */
+#define LOOK_MS  100		/* between two looks at what no event tells */
 
 struct connect {
 	const char *port, *service;	/* as given, NULL: not given */
@@ -150,6 +152,20 @@ static bool open_channel(struct connect *c)
 	return false;
 }
 
+/* A road without a node. */
+static bool is_socket(const struct connect *c)
+{
+	struct stat st;
+
+	return !fstat(c->fd, &st) && S_ISSOCK(st.st_mode);
+}
+
+/* A vsock whose other end has closed says so to a call, and by no event. */
+static bool takes_more(const struct connect *c)
+{
+	return send(c->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN;
+}
+
 /*
  * Does a write wait for the next client once the service is over, rather than fail? So it is on a
  * port with a fixed service, and under the stock driver, which cannot be asked.
@@ -158,6 +174,8 @@ static bool writes_wait(const struct connect *c)
 {
 	struct manyport_info info;
 
+	if (is_socket(c))
+		return false;
 	return manyport_info(c->fd, &info) || (info.flags & MANYPORT_INFO_FIXED);
 }
 
@@ -336,6 +354,11 @@ static void await_end(const struct connect *c)
 
 	if (!manyport_info(c->fd, &info) && (info.flags & both) == both)
 		return;
+	if (is_socket(c)) {
+		while (takes_more(c) && poll(fds, 2, LOOK_MS) <= 0)
+			;
+		return;
+	}
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		;
 }

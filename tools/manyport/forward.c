@@ -125,11 +125,15 @@ static void raise_file_limit(void)
 static int find_port(struct forward *forward)
 {
 	int ret = manyport_find(forward->port, forward->path, sizeof(forward->path));
-	char why[EXPLAIN_SIZE];
+	char why[EXPLAIN_SIZE], road[PATH_MAX];
 
 	if (!ret)
 		return 0;
 	forward->path[0] = '\0';
+	if (ret == -ENODEV)
+		ret = manyport_find_road(forward->port, road, sizeof(road));
+	if (!ret)
+		return 0;	/* without a node */
 	explain_refused(why, forward->port, NULL, ret);
 	if (forward->wait_ms && refusal_may_pass(ret)) {
 		log_warning("for now: %s", why);

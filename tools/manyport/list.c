@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* manyport list: the ports of this guest. */
 #include <argp.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@ static const char help_text[] =
 	"\v"
 	"Kinds: 'multi' (every open is a channel, the first write names the service), 'fixed' "
 	"(every open is a channel to one service), 'classic' (the stock driver's, one open at a "
-	"time), 'unknown' (another). Which services there are, only the host knows.";
+	"time), 'unknown' (another), 'socket' (a road without a node: each connection is a "
+	"channel). Which services there are, only the host knows.";
 
 static const char *const kinds[] = {
 	[MANYPORT_PORT_CLASSIC] = "classic",
@@ -22,6 +24,17 @@ static const char *const kinds[] = {
 	[MANYPORT_PORT_FIXED] = "fixed",
 	[MANYPORT_PORT_UNKNOWN] = "unknown",
 };
+
+/* The road that is taken where no node is there, or that the environment names. */
+static bool print_road(void)
+{
+	char road[PATH_MAX];
+
+	if (manyport_find_road(NULL, road, sizeof(road)) || !strncmp(road, "/dev/", 5))
+		return false;
+	printf("%-16s %-8s\n", road, "socket");
+	return true;
+}
 
 static int print_ports(void)
 {
@@ -40,9 +53,11 @@ static int print_ports(void)
 	for (int i = 0; i < count && i < max; i++)
 		printf("%-16s %-8s %s\n", ports[i].node, kinds[ports[i].kind], ports[i].name);
 	free(ports);
-	if (!count)
-		complain("no ports: is the manyport module loaded, and the device there?");
-	return count ? EXIT_OK : EXIT_IO;
+	if (print_road() || count)
+		return EXIT_OK;
+	complain("no ports: is the manyport module loaded, and the device there? There is no other "
+		 "road either: no vsock to a manyportd, no " MANYPORT_DOOR);
+	return EXIT_IO;
 }
 
 int run_list(int argc, char **argv)

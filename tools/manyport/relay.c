@@ -388,9 +388,14 @@ static void client_ready(struct loop_watch *watch, uint32_t events)
 	settle(relay);
 }
 
-/* The node that was found may have gone with its device: then finds the port again. */
-static int open_port(struct forward *forward)
+/*
+ * The node that was found may have gone with its device: then finds the port again. On a road
+ * without a node a channel is named as it is opened, and has no user but ours.
+ */
+static int open_port(const struct relay *relay)
 {
+	struct forward *forward = relay->forward;
+	const char *service = *relay->service ? relay->service : NULL;
 	int ret = -ENODEV;
 
 	if (forward->path[0])
@@ -398,17 +403,22 @@ static int open_port(struct forward *forward)
 	if (ret != -ENODEV)
 		return ret;
 	ret = manyport_find(forward->port, forward->path, sizeof(forward->path));
-	if (ret) {
-		forward->path[0] = '\0';
+	if (!ret)
+		return manyport_open(forward->path, NULL, O_NONBLOCK | O_CLOEXEC);
+	forward->path[0] = '\0';
+	if (ret != -ENODEV || !service)
 		return ret;
-	}
-	return manyport_open(forward->path, NULL, O_NONBLOCK | O_CLOEXEC);
+	ret = manyport_open(forward->port, service, O_NONBLOCK | O_CLOEXEC);
+	if (ret < 0 || !relay->is_others)
+		return ret;
+	close(ret);
+	return -ENOTTY;
 }
 
 /* A channel, its name, and the first events: an edge is sent for what is there. */
 static void open_channel(struct relay *relay)
 {
-	int fd = open_port(relay->forward), named = fd, ret = fd;
+	int fd = open_port(relay), named = fd, ret = fd;
 
 	if (fd >= 0) {
 		side_init(&relay->port, SIDE_PORT, fd);
