@@ -16,14 +16,18 @@ static const struct {
 	uint32_t min, max;		/* length of the body */
 	uint16_t flags;
 } types[FRAME_TYPES] = {
-	[MP_FRAME_CONNECT] = { TO_DEVICE, true, sizeof(struct mp_connect) + 1, FRAME_CONNECT_MAX },
-	[MP_FRAME_DATA] = { TO_DEVICE | TO_DRIVER, true, 1, MP_FRAME_BODY },
-	[MP_FRAME_GRANT] = { TO_DEVICE | TO_DRIVER, true },
-	[MP_FRAME_SHUTDOWN] = { TO_DEVICE, true, .flags = MP_SHUT_READ | MP_SHUT_WRITE },
-	[MP_FRAME_CLOSE] = { TO_DEVICE, true, .flags = MP_CLOSE_ABORT },
-	[MP_FRAME_STATE] = { TO_DRIVER, true, .flags = UINT16_MAX & ~(MP_ST_IN | MP_ST_OUT) },
-	[MP_FRAME_PING] = { TO_DEVICE | TO_DRIVER },
-	[MP_FRAME_PONG] = { TO_DEVICE | TO_DRIVER },
+	[MP_FRAME_CONNECT] = { .to = TO_DEVICE, .has_channel = true,
+		.min = sizeof(struct mp_connect) + 1, .max = FRAME_CONNECT_MAX },
+	[MP_FRAME_DATA] = { .to = TO_DEVICE | TO_DRIVER, .has_channel = true,
+		.min = 1, .max = MP_FRAME_BODY },
+	[MP_FRAME_GRANT] = { .to = TO_DEVICE | TO_DRIVER, .has_channel = true },
+	[MP_FRAME_SHUTDOWN] = { .to = TO_DEVICE, .has_channel = true,
+		.flags = MP_SHUT_READ | MP_SHUT_WRITE },
+	[MP_FRAME_CLOSE] = { .to = TO_DEVICE, .has_channel = true, .flags = MP_CLOSE_ABORT },
+	[MP_FRAME_STATE] = { .to = TO_DRIVER, .has_channel = true,
+		.flags = UINT16_MAX & ~(MP_ST_IN | MP_ST_OUT) },
+	[MP_FRAME_PING] = { .to = TO_DEVICE | TO_DRIVER },
+	[MP_FRAME_PONG] = { .to = TO_DEVICE | TO_DRIVER },
 };
 
 void frame_put(void *buf, const struct frame *frame)
