@@ -316,13 +316,15 @@ static int witness(unsigned int port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	static char buf[65536];
 	ssize_t len, done, ret;
+	int fd;
 
+	/* Before the test can see us: it may abort the channel as soon as we are connected. */
+	signal(SIGTERM, witness_signal);	/* with SA_RESTART */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		fail("connect");
-	signal(SIGTERM, witness_signal);	/* with SA_RESTART */
 	while ((len = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
 		for (done = 0; done < len; done += ret) {
 			ret = write(fd, buf + done, len - done);
