@@ -13,6 +13,8 @@ struct link_session *link_session_create(const struct link_session_config *confi
 {
 	struct link_session *s = calloc(1, sizeof(*s));
 
+	/* So a SYNC says its role, and an echo of one's own is none. */
+	assert(config->is_device == !!config->max_channels);
 	if (!s)
 		return NULL;
 	s->config = *config;
@@ -58,6 +60,7 @@ static void start_now(struct link_session *s, uint64_t now)
 
 void link_session_start(struct link_session *s, uint64_t now)
 {
+	assert(!s->is_busy);
 	link_session_stop(s);
 	link_session_become(s, SESSION_HUNTS);
 	memset(s->heard, 0, sizeof(s->heard));
@@ -69,6 +72,7 @@ void link_session_stop(struct link_session *s)
 {
 	bool had = s->phase == SESSION_HAS;
 
+	assert(!s->is_busy);
 	link_session_become(s, SESSION_OFF);
 	outbox_clear(&s->out);
 	s->owes_sync = false;
@@ -76,12 +80,15 @@ void link_session_stop(struct link_session *s)
 		s->ops->end(s->context, SESSION_STOPPED);
 }
 
-/* When the next start is due: sessions that come to nothing are apart [protocol.md 15.3]. */
+/*
+ * When the next start is due: after a session that lasted at once; else starts are apart, whatever
+ * the peer has said in them [protocol.md 15.3].
+ */
 static uint64_t next_start(struct link_session *s, uint64_t now)
 {
 	uint32_t long_ms = s->gap_ms ? s->gap_ms : SESSION_GAP_FIRST_MS;
 
-	if (s->has_acted || now - s->begun_ms >= long_ms) {
+	if (now - s->begun_ms >= long_ms) {
 		s->gap_ms = 0;
 		return now;
 	}
@@ -128,7 +135,6 @@ static void begin(struct link_session *s, const struct sync *sync, uint64_t now)
 	s->number = number_of(s->mine, sync->mine);
 	s->in_seq = 0;
 	s->out_seq = 0;
-	s->has_acted = false;
 	s->begun_ms = now;
 	s->quiet_since = now;
 	s->pings = 0;

@@ -85,7 +85,6 @@ struct link_session {
 	bool owes_sync, owes_ping, owes_pong;
 	/* The session that there is, or was. */
 	uint32_t number, in_seq, out_seq;
-	bool has_acted;			/* on a frame of it */
 	uint64_t begun_ms;
 	/* Starts: the last, the next if it is put off, how far apart. */
 	uint64_t started_ms, start_at;
@@ -97,6 +96,7 @@ struct link_session {
 	uint64_t quiet_since;
 	uint32_t channels, pings;	/* since then */
 	size_t in_len;
+	bool is_busy;			/* in link_session_came(): see above */
 	struct outbox out;
 	char in[SESSION_IN_SIZE];
 };

@@ -19,12 +19,6 @@ static bool is_ours(const struct link_session *s, const uint8_t *nonce)
 	return !memcmp(nonce, s->mine, MP_NONCE_SIZE);
 }
 
-/* A SYNC for this side; its own, by an echo of the line, is none. */
-static bool get_sync(const struct link_session *s, struct sync *sync, const char *buf)
-{
-	return sync_get(sync, buf, s->config.is_device) && !is_ours(s, sync->mine);
-}
-
 /* These return how many bytes are done with; 0: more must come first. */
 
 static size_t hunt(struct link_session *s, const char *buf, size_t len, uint64_t now)
@@ -36,7 +30,7 @@ static size_t hunt(struct link_session *s, const char *buf, size_t len, uint64_t
 		return skip;
 	if (len < SYNC_SIZE)
 		return 0;
-	if (!get_sync(s, &sync, buf))
+	if (!sync_get(&sync, buf, s->config.is_device))
 		return 1;
 	link_session_hear(s, &sync, is_ours(s, sync.yours), now);
 	return SYNC_SIZE;
@@ -55,7 +49,7 @@ static size_t take_sync(struct link_session *s, const char *buf, size_t len, uin
 
 	if (len < SYNC_SIZE)
 		return 0;
-	if (!get_sync(s, &sync, buf))
+	if (!sync_get(&sync, buf, s->config.is_device))
 		return give_up(s, SESSION_LOST, now);
 	if (!memcmp(sync.mine, s->heard, MP_NONCE_SIZE)) {
 		link_session_hear(s, &sync, true, now);
@@ -75,7 +69,6 @@ static bool act(struct link_session *s, const struct frame *frame, const void *b
 	s->quiet_since = now;
 	s->pings = 0;
 	s->in_seq++;
-	s->has_acted = true;
 	if (frame->type == MP_FRAME_PONG)
 		return true;
 	if (frame->type != MP_FRAME_PING)
@@ -127,10 +120,13 @@ void link_session_came(struct link_session *s, size_t len, uint64_t now)
 	if (!s->in_len && !s->channels)
 		s->quiet_since = now;
 	s->in_len += len;
+	s->is_busy = true;
 	while (done && at < s->in_len) {
 		done = take(s, s->in + at, s->in_len - at, now);
 		at += done;
 	}
+	s->is_busy = false;
 	s->in_len -= at;
-	memmove(s->in, s->in + at, s->in_len);
+	if (at)
+		memmove(s->in, s->in + at, s->in_len);
 }

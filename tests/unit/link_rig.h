@@ -19,7 +19,7 @@
 
 struct rig_channel {
 	struct lane lane;
-	bool is_used, is_open, is_deaf, is_closing;
+	bool is_used, is_open, is_deaf, is_closing, has_taken;
 	uint64_t to_send, to_get;	/* in all */
 	uint64_t got;
 };
@@ -34,7 +34,6 @@ struct rig_end {
 	enum link_session_why why;
 	struct link_session_peer peer;
 	struct rig_channel channels[RIG_SLOTS];
-	uint32_t last_sent;		/* slot of the last DATA that it produced */
 	uint32_t data_frames;
 };
 
@@ -45,6 +44,7 @@ struct rig {
 	uint64_t to_send, to_get;	/* of a channel that is opened, seen from the driver */
 	uint32_t loss;			/* of a million bytes */
 	uint32_t small;			/* most bytes in a cut; 0: any number */
+	bool takes_less;		/* consumers take a tenth, and not the rest at once */
 };
 
 static inline uint32_t rig_random(struct rig *rig, uint32_t below)
@@ -185,7 +185,6 @@ static inline uint32_t rig_produce(void *context, struct lane *lane, void *buf, 
 	for (uint32_t i = 0; i < len; i++)
 		((char *)buf)[i] = rig_byte(lane, !end->is_device, lane->out.offset + i);
 	end->data_frames += len != 0;
-	end->last_sent = lane->slot;
 	if (!len && !end->is_device && c->got == c->to_get && !c->is_closing) {
 		c->is_closing = true;
 		link_set_takes(end->link, lane, LANE_DROPS);
@@ -200,6 +199,9 @@ static inline uint32_t rig_consume(void *context, struct lane *lane, const void 
 	struct rig_channel *c = rig_of(lane);
 	uint32_t take = c->is_deaf ? 0 : end->rig->small ? rig_random(end->rig, len + 1) : len;
 
+	if (end->rig->takes_less)
+		take = c->has_taken ? 0 : len / 10 + 1;
+	c->has_taken = take;
 	for (uint32_t i = 0; i < take; i++)
 		rig_check(end->rig, ((const char *)buf)[i] ==
 			  rig_byte(lane, end->is_device, c->got + i), "each byte at its place");
@@ -317,13 +319,12 @@ static inline size_t rig_carry(struct rig_end *from, const char *bytes, size_t l
 	return len;
 }
 
-/* One side sends what it has, the other gets some of what is on the way. False: nothing moved. */
-static inline bool rig_step(struct rig_end *from, struct rig_end *to)
+/* One side sends what it has. Returns how many bytes. */
+static inline size_t rig_send(struct rig_end *from)
 {
 	struct iovec iov[OUTBOX_IOVS];
-	size_t sent = 0, part, room;
+	size_t sent = 0, part;
 	int count = link_iov(from->link, iov);
-	void *buf;
 
 	for (int i = 0; i < count; i++) {
 		part = rig_carry(from, iov[i].iov_base, iov[i].iov_len);
@@ -333,6 +334,15 @@ static inline bool rig_step(struct rig_end *from, struct rig_end *to)
 	}
 	if (count)
 		link_sent(from->link, sent, from->rig->now);
+	return sent;
+}
+
+/* The other gets some of what is on the way. Returns how many bytes. */
+static inline size_t rig_deliver(struct rig_end *from, struct rig_end *to)
+{
+	size_t part, room;
+	void *buf;
+
 	room = link_room(to->link, &buf);
 	part = from->pipe_len < room ? from->pipe_len : room;
 	if (from->rig->small && part > 1)
@@ -342,7 +352,15 @@ static inline bool rig_step(struct rig_end *from, struct rig_end *to)
 	memmove(from->pipe, from->pipe + part, from->pipe_len);
 	if (part)
 		link_came(to->link, part, from->rig->now);
-	return sent || part;
+	return part;
+}
+
+/* Both. False: nothing moved. */
+static inline bool rig_step(struct rig_end *from, struct rig_end *to)
+{
+	size_t sent = rig_send(from);
+
+	return rig_deliver(from, to) || sent;
 }
 
 /* Consumers that left bytes take more. */
