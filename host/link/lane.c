@@ -42,7 +42,7 @@ static void look_at_window(struct lane *lane, const struct lane_pool *pool)
 	uint64_t target = passed_on(lane) + window;
 
 	if (target > lane->in.granted && target - lane->in.granted >= (window + 1) / 2 &&
-	    lane->takes == LANE_BYTES)
+	    lane->takes != LANE_NOTHING)
 		lane->owed |= LANE_GRANT;
 }
 
@@ -73,9 +73,14 @@ uint32_t lane_room(const struct lane *lane)
 	return room < MP_FRAME_BODY ? room : MP_FRAME_BODY;
 }
 
-bool lane_has_say(const struct lane *lane)
+bool lane_says(const struct lane *lane, unsigned int owed)
 {
-	return (lane->owed & ~LANE_DATA) || ((lane->owed & LANE_DATA) && lane_room(lane));
+	if (!(lane->owed & owed))
+		return false;
+	if (owed == LANE_DATA)
+		return lane_room(lane);
+	/* An end stands behind the last byte. */
+	return !(owed & (LANE_SHUTDOWN | LANE_CLOSE)) || !(lane->owed & LANE_DATA);
 }
 
 bool lane_granted(struct lane *lane, uint64_t granted)
@@ -92,22 +97,11 @@ bool lane_may_come(const struct lane *lane, uint64_t offset, uint32_t len)
 	       len <= lane->in.granted - lane->in.expected;
 }
 
-/* Room for @len more behind what is held. Bounded by what was granted, so by the largest window. */
-static bool make_room(struct lane *lane, uint32_t len)
+/* Moves what is held into memory of @size, which has room for it. */
+static bool resize(struct lane *lane, uint32_t size)
 {
-	uint32_t need = lane->held_len + len, size = HELD_MIN;
-	char *held;
+	char *held = malloc(size);
 
-	if (lane->held_at + need <= lane->held_size)
-		return true;
-	if (need <= lane->held_size) {
-		memmove(lane->held, lane->held + lane->held_at, lane->held_len);
-		lane->held_at = 0;
-		return true;
-	}
-	while (size < need)
-		size *= 2;
-	held = malloc(size);
 	if (!held)
 		return false;
 	if (lane->held_len)
@@ -119,14 +113,32 @@ static bool make_room(struct lane *lane, uint32_t len)
 	return true;
 }
 
+/* Room for @len more behind what is held. Bounded by what was granted, so by the largest window. */
+static bool make_room(struct lane *lane, uint32_t len)
+{
+	uint32_t need = lane->held_len + len, size = HELD_MIN;
+
+	if (lane->held_at + need <= lane->held_size)
+		return true;
+	if (need <= lane->held_size) {
+		memmove(lane->held, lane->held + lane->held_at, lane->held_len);
+		lane->held_at = 0;
+		return true;
+	}
+	while (size < need)
+		size *= 2;
+	return resize(lane, size);
+}
+
 bool lane_came(struct lane *lane, struct lane_pool *pool, const char *bytes, uint32_t len,
 	       uint32_t taken)
 {
 	uint64_t before = charge(lane, pool);
 	uint32_t rest = len - taken;
-	bool is_kept = lane->takes == LANE_DROPS || !rest || make_room(lane, rest);
+	bool is_kept;
 
 	assert(taken <= len && (!taken || !lane->held_len));
+	is_kept = lane->takes == LANE_DROPS || !rest || make_room(lane, rest);
 	lane->in.expected += len;
 	if (lane->takes != LANE_DROPS && is_kept && rest) {
 		memcpy(lane->held + lane->held_at + lane->held_len, bytes + taken, rest);
@@ -155,15 +167,18 @@ void lane_took(struct lane *lane, struct lane_pool *pool, uint32_t len)
 		lane->held = NULL;
 		lane->held_at = 0;
 		lane->held_size = 0;
+	} else if (lane->held_len <= lane->held_size / 4 && lane->held_size > HELD_MIN) {
+		/* What is held counts in the pool: memory follows it. Without memory it stays. */
+		resize(lane, lane->held_size / 2);
 	}
 	pool->sum += charge(lane, pool) - before;
 	look_at_window(lane, pool);
 }
 
-/* A sender that used nearly all before it was granted more keeps up: its window grows. */
+/* The sender has used half of its window, and the consumer has taken all of it: both keep up. */
 static void grow(struct lane *lane)
 {
-	if (lane->held_len || lane->in.granted - lane->in.expected > lane->window / 4)
+	if (lane->held_len)
 		return;
 	lane->window = lane->window * 2 < LANE_WINDOW_MAX ? lane->window * 2 : LANE_WINDOW_MAX;
 }

@@ -4,7 +4,8 @@
  * same at both ends [protocol.md 15.5]. Nothing here knows a session; link.c does.
  *
  * Invariants: out.offset <= out.granted; passed on <= in.expected <= in.granted, and held bytes are
- * what lies between the first two. The pool's sum is that of lane_charge() over its lanes.
+ * what lies between the first two, in memory of at most four times their size, or 1 KiB. The pool's
+ * sum is that of charge() over its lanes.
  */
 #ifndef HOST_LINK_LANE_H
 #define HOST_LINK_LANE_H
@@ -57,8 +58,8 @@ void lane_init(struct lane *lane, const struct lane_pool *pool, uint32_t peer_wi
 /* What it holds and was granted is given back. */
 void lane_end(struct lane *lane, struct lane_pool *pool);
 
-/* Has it anything to say now? DATA counts only below the peer's grant. */
-bool lane_has_say(const struct lane *lane);
+/* May it say @owed now? DATA only below the grant of the peer, an end only behind DATA. */
+bool lane_says(const struct lane *lane, unsigned int owed);
 /* How many bytes it may send in one frame. */
 uint32_t lane_room(const struct lane *lane);
 /* The peer grants. True where that is news. */

@@ -14,6 +14,7 @@ struct link {
 	uint32_t peer_window;
 	uint32_t slots;			/* of the session */
 	uint32_t slots_max;
+	unsigned int kind;		/* at which the turn of the first lane goes on */
 	struct lane *lanes[];		/* by slot */
 };
 
@@ -38,21 +39,47 @@ void link_attach(struct link *link, struct lane *lane, uint32_t slot, uint32_t g
 void link_detach(struct link *link, struct lane *lane)
 {
 	assert(link->lanes[lane->slot] == lane);
+	if (list_first(&link->turns, struct lane, turn) == lane)
+		link->kind = 0;
 	lane_end(lane, &link->pool);
 	link->lanes[lane->slot] = NULL;
 	link_session_release(link->session);
 }
 
+static const struct {
+	uint8_t owed, type;
+} kinds[] = {
+	{ LANE_CONNECT, MP_FRAME_CONNECT },
+	{ LANE_GRANT, MP_FRAME_GRANT },
+	{ LANE_STATE, MP_FRAME_STATE },
+	{ LANE_DATA, MP_FRAME_DATA },
+	{ LANE_SHUTDOWN, MP_FRAME_SHUTDOWN },
+	{ LANE_CLOSE, MP_FRAME_CLOSE },
+};
+
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
 /* At the end of the list, if it is in none and has something to say. */
 static void queue(struct link *link, struct lane *lane)
 {
-	if (lane_has_say(lane) && !list_is_linked(&lane->turn))
+	bool says = false;
+
+	assert(link->lanes[lane->slot] == lane);
+	for (size_t i = 0; i < KINDS; i++)
+		says |= lane_says(lane, kinds[i].owed);
+	if (says && !list_is_linked(&lane->turn))
 		list_add_tail(&link->turns, &lane->turn);
 }
 
 void link_owe(struct link *link, struct lane *lane, unsigned int owed)
 {
 	lane->owed |= owed;
+	queue(link, lane);
+}
+
+void link_end_data(struct link *link, struct lane *lane)
+{
+	lane->owed &= ~LANE_DATA;
 	queue(link, lane);
 }
 
@@ -143,7 +170,10 @@ static void on_end(void *context, enum link_session_why why)
 {
 	struct link *link = context;
 
-	for (uint32_t slot = 0; slot < link->slots; slot++) {
+	uint32_t slots = link->slots;
+
+	link->slots = 0;	/* there is no session: none is attached */
+	for (uint32_t slot = 0; slot < slots; slot++) {
 		struct lane *lane = link->lanes[slot];
 
 		if (!lane)
@@ -151,7 +181,6 @@ static void on_end(void *context, enum link_session_why why)
 		link_detach(link, lane);
 		link->ops->cut(link->context, lane);
 	}
-	link->slots = 0;
 	link->ops->end(link->context, why);
 }
 
@@ -163,17 +192,6 @@ static const struct link_session_ops link_session_ops = {
 };
 
 /* --- Turns ---------------------------------------------------------------- */
-
-static const struct {
-	uint8_t owed, type;
-} kinds[] = {
-	{ LANE_CONNECT, MP_FRAME_CONNECT },
-	{ LANE_GRANT, MP_FRAME_GRANT },
-	{ LANE_STATE, MP_FRAME_STATE },
-	{ LANE_DATA, MP_FRAME_DATA },
-	{ LANE_SHUTDOWN, MP_FRAME_SHUTDOWN },
-	{ LANE_CLOSE, MP_FRAME_CLOSE },
-};
 
 static void put(struct link *link, struct lane *lane, unsigned int owed, struct frame *frame,
 		void *body)
@@ -190,8 +208,6 @@ static void put_data(struct link *link, struct lane *lane, struct frame *frame, 
 {
 	uint32_t room = lane_room(lane);
 
-	if (!room)
-		return;		/* the bit stays: a grant goes on with it */
 	lane->owed &= ~LANE_DATA;
 	frame->length = link->ops->produce(link->context, lane, body, room);
 	assert(frame->length <= room);
@@ -203,32 +219,37 @@ static void put_data(struct link *link, struct lane *lane, struct frame *frame, 
 	link_session_put(link->session, frame);
 }
 
-/* One frame of each kind that it owes. False: there is no room, and it is its turn still. */
+/*
+ * One frame of each kind that it owes. False: there is no room, and its turn goes on later, at the
+ * same kind.
+ */
 static bool take_turn(struct link *link, struct lane *lane)
 {
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+	for (; link->kind < KINDS; link->kind++) {
 		struct frame frame = {
-			.type = kinds[i].type,
+			.type = kinds[link->kind].type,
 			.slot = lane->slot,
 			.generation = lane->generation,
 		};
+		unsigned int owed = kinds[link->kind].owed;
 		void *body;
 
-		if (!(lane->owed & kinds[i].owed))
+		if (!lane_says(lane, owed))
 			continue;
 		body = link_session_body(link->session);
 		if (!body)
 			return false;
-		if (kinds[i].owed == LANE_DATA)
+		if (owed == LANE_DATA)
 			put_data(link, lane, &frame, body);
 		else
-			put(link, lane, kinds[i].owed, &frame, body);
+			put(link, lane, owed, &frame, body);
 		if (frame.type == MP_FRAME_STATE && (frame.flags & MP_ST_CLOSED)) {
 			link_detach(link, lane);
 			link->ops->closed(link->context, lane);
 			return true;
 		}
 	}
+	link->kind = 0;
 	list_del(&lane->turn);
 	queue(link, lane);
 	return true;

@@ -45,7 +45,7 @@ struct link_ops {
 	void (*closed)(void *context, struct lane *lane);
 	/* The session ended: the lane is detached. */
 	void (*cut)(void *context, struct lane *lane);
-	/* There was no memory for bytes that came: what comes is dropped. */
+	/* There was no memory for bytes that came: what is held, and what comes, is dropped. */
 	void (*lost)(void *context, struct lane *lane);
 };
 
@@ -76,8 +76,10 @@ void link_attach(struct link *link, struct lane *lane, uint32_t slot, uint32_t g
 void link_detach(struct link *link, struct lane *lane);
 /* NULL: the slot is free. */
 struct lane *link_lane(const struct link *link, uint32_t slot);
-/* @owed: of enum lane_owed. */
+/* @owed: of enum lane_owed. SHUTDOWN and CLOSE go out when produce() has no more. */
 void link_owe(struct link *link, struct lane *lane, unsigned int owed);
+/* An abort: no more DATA goes out, so what is owed of an end need not wait for a grant. */
+void link_end_data(struct link *link, struct lane *lane);
 void link_set_takes(struct link *link, struct lane *lane, enum lane_takes takes);
 void link_taken(struct link *link, struct lane *lane);
 /* Bytes that lanes were granted beyond their windows, and have not passed on. */

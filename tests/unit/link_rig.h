@@ -28,7 +28,8 @@ struct rig_end {
 	struct rig *rig;
 	struct link *link;
 	bool is_device;
-	char pipe[PIPE_SIZE];		/* what it has sent, and the other has not got */
+	/* What it has sent, and the other has not got. */
+	_Alignas(struct mp_frame) char pipe[PIPE_SIZE];
 	size_t pipe_len;
 	unsigned int sessions, ends, lost, closed;
 	enum link_session_why why;
