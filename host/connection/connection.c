@@ -418,7 +418,7 @@ static const struct mp_peer_ops peer_ops = {
 
 bool connection_begin(struct connections *all, int fd)
 {
-	struct mp_opener opener = { .uid = UINT32_MAX, .gid = UINT32_MAX };
+	struct mp_opener opener = { .uid = UINT32_MAX, .gid = UINT32_MAX, .pid = UINT32_MAX };
 	struct connection *c = NULL;
 
 	if (all->unnamed < MAX_UNNAMED)

@@ -42,7 +42,7 @@ eight()
 	done
 }
 
-echo "1..29"
+echo "1..30"
 bytes=$(sum <bytes)
 run 'manyport connect echo </dev/null'
 refused 125 ENODEV
@@ -65,6 +65,9 @@ ok "a name that the host does not know"
 run 'manyport connect alice </dev/null'
 refused 126 EACCES
 ok "a service for one user is not for an opener who is not known"
+run 'manyport connect claims </dev/null'
+is_so 0 'uid= gid= pid= comm='
+ok "a program is told that its opener is not known"
 run 'manyport connect away </dev/null'
 refused 125 ECONNREFUSED
 ok "a service that is not there"
