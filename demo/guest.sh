@@ -3,16 +3,15 @@
 # shellcheck shell=dash disable=SC3045 # busybox has read -t
 # shellcheck disable=SC2317,SC2154 # called by step; set by eval
 #
-# The demo inside the guest, under manyport.ko. FILE_SHA256 and FILE_SIZE tell of
-# the host's file. The status is 0 when every step held what its title says.
+# The demo inside the guest, on the road ROAD. FILE_SHA256 and
+# FILE_SIZE tell of the host's file. The status is 0 when every step held what its title
+# says.
 # shellcheck source=demo/session.sh
 . ./session.sh
+# shellcheck source=demo/module.sh
+. "./$ROAD.sh"
 cd /tmp || exit
-
-# As a distribution's udev rule would: who may open it is a matter of the node.
-chgrp shared "$node"
-chmod 660 "$node"
-channels=/sys/class/manyport/${node#/dev/}/channels
+open_road || exit
 
 # A channel is gone a moment after the process that had it.
 all_gone()
@@ -20,15 +19,15 @@ all_gone()
 	local begin
 
 	begin=$(now)
-	until [ "$(cat "$channels")" = 0 ]; do
+	until [ "$(count_channels)" = 0 ]; do
 		[ $(($(now) - begin)) -lt 1000 ] || break
 	done
-	expect "the number of channels at the end" "$(cat "$channels")" 0
+	expect "the number of channels at the end" "$(count_channels)" 0
 }
 
 many_processes()
 {
-	show ls -l "$node"
+	show_road || return
 	start_session 1 root echo
 	start_session 2 root upper
 	start_session 3 alice opener
@@ -43,8 +42,8 @@ many_processes()
 	hear 3
 	expect "the answer" "$heard" "hello from three" || return
 	show_session 1 && show_session 2 && show_session 3 || return
-	show cat "$channels"
-	expect "the number of channels" "$(cat "$channels")" 3 || return
+	show_channels
+	expect "the number of channels" "$(count_channels)" 3 || return
 	note="3 channels"
 	end_session 1 && end_session 2 && end_session 3 && all_gone
 }
@@ -66,11 +65,8 @@ same_service()
 	expect "bob's answer" "$heard" "I am bob" || return
 	hear 1
 	expect "alice's answer" "$heard" "I am alice" || return
-	case "$one / $two" in
-	*"$pid1 "*"user 1000 "*/*"$pid2 "*"user 1001 "*) ;;
-	*) echo "wrong: these are not alice and bob"; return 1 ;;
-	esac
-	expect "the number of channels" "$(cat "$channels")" 2 || return
+	differ_openers "$one" "$two" || return
+	expect "the number of channels" "$(count_channels)" 2 || return
 	note="a host process for each"
 	end_session 1 && end_session 2 && all_gone
 }
@@ -138,8 +134,8 @@ big_file()
 	local begin fetched stored sum
 
 	begin=$(now)
-	echo "guest# manyport connect fetch >file"
-	manyport connect fetch </dev/null >file || return
+	echo "guest# manyport connect -n fetch >file"
+	manyport connect -n fetch >file || return
 	fetched=$(($(now) - begin))
 	echo "$(stat -c %s file) bytes in $(seconds "$fetched") s"
 	sum=$(sha256sum file)
@@ -147,8 +143,8 @@ big_file()
 	echo "$sum"
 	expect "the checksum" "${sum%% *}" "$FILE_SHA256" || return
 	begin=$(now)
-	echo "guest# manyport connect store <file"
-	manyport connect store <file || return
+	echo "guest# $store <file"
+	$store <file || return
 	stored=$(($(now) - begin))
 	echo "$FILE_SIZE bytes in $(seconds "$stored") s"
 	note="in with $(rate "$FILE_SIZE" "$fetched"), out with $(rate "$FILE_SIZE" "$stored")"
@@ -174,13 +170,11 @@ refuse()
 
 refused_names()
 {
-	refuse "not allowed" "su alice -c 'manyport connect admin'" || return
-	show manyport connect admin </dev/null || return
-	refuse "No such file or directory" "echo nonsuch >$node" || return
+	refused_users || return
 	refuse "no such service" "manyport connect nonsuch"
 }
 
-step "1 three processes on one node at once" many_processes
+step "1 three processes on one port at once" many_processes
 step "2 two of them on the same service" same_service
 step "3 a real server: Redis on the host, redis-cli in the guest" real_server
 step "4 a file of $((FILE_SIZE / 1000000)) MB through exec: services" big_file

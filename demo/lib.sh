@@ -13,6 +13,7 @@ world_dir=$project_dir/tests/world
 self=demo/$(basename "$0")
 build=${O:-build}
 world=qemu
+road=module		# how the guest reaches manyportd
 keep=''
 dir=''
 step_title=''		# of the step that runs now
@@ -20,6 +21,7 @@ step_begin=0
 daemon_pid=''
 redis_pid=''
 machine_pid=''		# makes QEMU, in the background
+road_options=()		# what boot is told of the module, for a guest that has it
 machine=()		# what boot is told of it: which QEMU, and which device
 device=''		# that carries manyport's queues: console or fs
 suite=system		# of Debian's QEMU, see tests/world/qemu
@@ -201,11 +203,13 @@ await_machine()
 		) the device of virtio-$device"
 }
 
-# Sets $module.
 # shellcheck disable=SC2034 # for those who source this
 build_module()
 {
+	local module
+
 	module=$(echo "$("$world_dir/module" "$world" kmod include)"/*.ko)
+	road_options=(--module "$module" --wait-for /dev/vport0p1)
 }
 
 prepare_all()
@@ -264,6 +268,12 @@ start_daemon()
 	step_title="manyportd runs on the host, process $daemon_pid"
 }
 
+start_servers()
+{
+	step "Redis runs on the host" start_redis
+	step "manyportd runs on the host" start_daemon
+}
+
 # Ends both; manyportd says with its status whether it ended cleanly.
 stop_servers()
 {
@@ -280,7 +290,7 @@ stop_servers()
 collect_files()
 {
 	mkdir -p "$dir/files"
-	cp "$build/manyport" "$demo_dir"/{session,guest,stock,prompt}.sh "$dir/files"
+	cp "$build/manyport" "$demo_dir"/{session,module,guest,stock,prompt}.sh "$dir/files"
 }
 
 # boot_guest [OPTION...] -- COMMAND...
@@ -293,5 +303,5 @@ boot_guest()
 		head -n 1)
 	"$world_dir/boot" --world "$world" --socket "$dir/device.sock" "${machine[@]}" \
 		--queues "${queues:-64}" --mem 1024 --files "$dir/files" \
-		--program redis-cli --wait-for /dev/vport0p1 "$@"
+		--program redis-cli --env "ROAD=$road" "$@"
 }

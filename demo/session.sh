@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash disable=SC3045 # busybox has read -t
-# shellcheck disable=SC2034,SC3045 # for those who source it
+# shellcheck disable=SC2034,SC2154,SC3045 # for and of those who source it
 #
 # What the demo's scripts in the guest share: steps, and conversations with
-# services through processes that stay.
+# services through processes that stay. What depends on the road to the host is
+# in module.sh.
 
-node=/dev/vport0p1
 failed=0
 
 # Centiseconds.
@@ -65,7 +65,7 @@ start_session()
 {
 	rm -f "in$1" "out$1"
 	mkfifo "in$1" "out$1"
-	su "$2" -c "exec manyport connect $3" <"in$1" >"out$1" \
+	su "$2" -c "exec manyport connect $session_options $3" <"in$1" >"out$1" \
 		3>&- 4>&- 5>&- 6>&- 7>&- 8>&- &
 	eval "pid$1=$!"
 	eval "exec $(($1 * 2 + 1))>in$1 $(($1 * 2 + 2))<out$1"
@@ -89,20 +89,21 @@ pid_of()
 	eval "echo \$pid$1"
 }
 
-# What holds the port's node, and as what.
+# What holds the channel, and as what.
 show_session()
 {
-	local pid fd
+	local pid fd target
 
 	pid=$(pid_of "$1")
 	for fd in /proc/"$pid"/fd/*; do
-		[ "$(readlink "$fd")" = "$node" ] || continue
+		target=$(readlink "$fd")
+		is_channel "$target" || continue
 		echo "process $pid, user $(stat -c %U "/proc/$pid"): $(
 			)$(tr '\0' ' ' <"/proc/$pid/cmdline"), descriptor $(
-			)${fd##*/} is $node"
+			)${fd##*/} is $target"
 		return
 	done
-	echo "process $pid does not have $node open"
+	echo "process $pid has no channel open"
 	return 1
 }
 

@@ -9,6 +9,7 @@
 . ./session.sh
 cd /tmp || exit
 
+node=/dev/vport0p1
 port=/sys/class/virtio-ports/${node#/dev/}
 
 ask()
