@@ -13,13 +13,14 @@ world_dir=$project_dir/tests/world
 self=demo/$(basename "$0")
 build=${O:-build}
 world=qemu
-road=module		# how the guest reaches manyportd
+road=module		# or vsock: how the guest reaches manyportd
 keep=''
 dir=''
 step_title=''		# of the step that runs now
 step_begin=0
 daemon_pid=''
 redis_pid=''
+vsock_pid=''
 machine_pid=''		# makes QEMU, in the background
 road_options=()		# what boot is told of the module, for a guest that has it
 machine=()		# what boot is told of it: which QEMU, and which device
@@ -84,6 +85,7 @@ clean_up()
 	trap - EXIT
 	stop "$daemon_pid" || true
 	stop "$redis_pid" || true
+	stop "$vsock_pid" || true
 	[ -z "$machine_pid" ] || kill -- "-$machine_pid" 2>/dev/null || true
 	[ -n "$dir" ] || exit $status
 	if [ $status = 130 ] || [ $status = 143 ]; then
@@ -110,7 +112,7 @@ show_logs()
 {
 	local log
 
-	for log in command.log machine.log manyportd.log; do
+	for log in command.log machine.log vsock.log manyportd.log; do
 		[ -s "$dir/$log" ] || continue
 		echo "--- end of $log:" >&2
 		tail -n 15 "$dir/$log" >&2
@@ -122,7 +124,8 @@ begin_run()
 {
 	case $world in
 	qemu | uml | uml-debug | smp-debug) ;;
-	*) die "unknown world '$world': qemu, uml, uml-debug or smp-debug" ;;
+	vsock) world=qemu road=vsock ;;
+	*) die "unknown world '$world': qemu, vsock, uml, uml-debug or smp-debug" ;;
 	esac
 	# A make that runs us must not tell our own make what to do.
 	unset MAKEFLAGS MAKELEVEL MFLAGS
@@ -197,10 +200,12 @@ await_machine()
 	wait "$pid"
 	machine_pid=
 	{ read -r qemu; read -r accel; } <"$dir/machine"
-	[ -n "$device" ] || device=$(is_new "$qemu" && echo console || echo fs)
-	machine+=(--device "$device")
+	if [ "$road" = module ]; then
+		[ -n "$device" ] || device=$(is_new "$qemu" && echo console || echo fs)
+		machine+=(--device "$device")
+	fi
 	step_title="guest's machine: $("$qemu" --version | sed -n '1s/ (.*//p'), $accel,$(
-		) the device of virtio-$device"
+		) the device of virtio-${device:-vsock}"
 }
 
 # shellcheck disable=SC2034 # for those who source this
@@ -218,7 +223,8 @@ prepare_all()
 	start_machine
 	step "manyportd and manyport are built" build_programs
 	step "guest's kernel" prepare_kernel
-	step "manyport.ko is built for the guest's kernel" build_module
+	[ "$road" != module ] ||
+		step "manyport.ko is built for the guest's kernel" build_module
 	step "guest's machine" await_machine
 }
 
@@ -256,21 +262,42 @@ redis_info()
 	on_redis info server | sed -n "s/^$1:\([^[:cntrl:]]*\).*/\1/p"
 }
 
+# The back end of the guest's vsock device: it connects to vsock_PORT for the guest's
+# connection to PORT.
+start_vsock()
+{
+	local program
+
+	program=$("$world_dir/peers")/vhost-device-vsock
+	"$program" --guest-cid=3 --socket="$dir/device.sock" --uds-path="$dir/vsock" \
+		</dev/null >"$dir/vsock.log" 2>&1 &
+	vsock_pid=$!
+	wait_for_socket "$dir/device.sock" "$vsock_pid" "$dir/vsock.log"
+	step_title="$("$program" --version) makes the guest's vsock device, process $vsock_pid"
+}
+
 start_daemon()
 {
+	local socket=$dir/device.sock options
+
+	options=(--socket-path="$socket" --device="$device")
+	if [ "$road" = vsock ]; then
+		socket=$dir/vsock_28016
+		options=(--vsock-unix="$socket")
+	fi
 	sed "s,@DIR@,$dir,; s,@DEMO@,$demo_dir," "$demo_dir/manyportd.conf" \
 		>"$dir/manyportd.conf"
-	"$build/manyportd" --config "$dir/manyportd.conf" \
-		--socket-path "$dir/device.sock" --device "$device" \
+	"$build/manyportd" --config "$dir/manyportd.conf" "${options[@]}" \
 		</dev/null >"$dir/manyportd.log" 2>&1 &
 	daemon_pid=$!
-	wait_for_socket "$dir/device.sock" "$daemon_pid" "$dir/manyportd.log"
+	wait_for_socket "$socket" "$daemon_pid" "$dir/manyportd.log"
 	step_title="manyportd runs on the host, process $daemon_pid"
 }
 
 start_servers()
 {
 	step "Redis runs on the host" start_redis
+	[ "$road" != vsock ] || step "vhost-device-vsock runs on the host" start_vsock
 	step "manyportd runs on the host" start_daemon
 }
 
@@ -290,18 +317,20 @@ stop_servers()
 collect_files()
 {
 	mkdir -p "$dir/files"
-	cp "$build/manyport" "$demo_dir"/{session,module,guest,stock,prompt}.sh "$dir/files"
+	cp "$build/manyport" "$demo_dir"/{session,module,vsock,guest,stock,prompt}.sh "$dir/files"
 }
 
 # boot_guest [OPTION...] -- COMMAND...
 boot_guest()
 {
-	local queues
+	local queues device_options=(--vsock "$dir/device.sock")
 
-	# QEMU must be told how many queues there are; User Mode Linux asks.
-	queues=$(sed -n 's/.* \([0-9]*\) queues$/\1/p' "$dir/manyportd.log" |
-		head -n 1)
-	"$world_dir/boot" --world "$world" --socket "$dir/device.sock" "${machine[@]}" \
-		--queues "${queues:-64}" --mem 1024 --files "$dir/files" \
-		--program redis-cli --env "ROAD=$road" "$@"
+	if [ "$road" = module ]; then
+		# QEMU must be told how many queues there are; User Mode Linux asks.
+		queues=$(sed -n 's/.* \([0-9]*\) queues$/\1/p' "$dir/manyportd.log" |
+			head -n 1)
+		device_options=(--socket "$dir/device.sock" --queues "${queues:-64}")
+	fi
+	"$world_dir/boot" --world "$world" "${machine[@]}" "${device_options[@]}" \
+		--mem 1024 --files "$dir/files" --program redis-cli --env "ROAD=$road" "$@"
 }

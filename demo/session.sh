@@ -3,8 +3,8 @@
 # shellcheck disable=SC2034,SC2154,SC3045 # for and of those who source it
 #
 # What the demo's scripts in the guest share: steps, and conversations with
-# services through processes that stay. What depends on the road to the host is
-# in module.sh.
+# services through processes that stay. What differs between the roads to the host is
+# in module.sh and vsock.sh.
 
 failed=0
 
