@@ -34,12 +34,12 @@ start()
 	pids+=($!)
 }
 
-# serve: starts the daemon, whose configuration is the input.
+# serve [OPTION...]: starts the daemon, whose configuration is the input.
 serve()
 {
 	cat >"$dir/conf"
 	: >"$dir/log"
-	"$build/manyportd" --config="$dir/conf" --socket-path="$dir/device" 2>"$dir/log" &
+	"$build/manyportd" --config="$dir/conf" --socket-path="$dir/device" "$@" 2>"$dir/log" &
 	pids+=($!)
 	grep -q -m 1 listening < <(tail -n +1 -f --pid=$! "$dir/log")
 }
