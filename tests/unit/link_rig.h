@@ -12,10 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "link/link.h"
+#include "link_pipe.h"
 
 #define RIG_SLOTS 1000
-#define PIPE_SIZE (64U << 10)
 
 struct rig_channel {
 	struct lane lane;
@@ -28,9 +27,7 @@ struct rig_end {
 	struct rig *rig;
 	struct link *link;
 	bool is_device;
-	/* What it has sent, and the other has not got. */
-	_Alignas(struct mp_frame) char pipe[PIPE_SIZE];
-	size_t pipe_len;
+	struct pipe pipe;		/* what it has sent, and the other has not got */
 	unsigned int sessions, ends, lost, closed;
 	enum link_session_why why;
 	struct link_session_peer peer;
@@ -299,60 +296,26 @@ static inline void rig_destroy(struct rig *rig)
 	free(rig);
 }
 
-/* Bytes into the pipe of @from, or nowhere. Returns how many it has room for. */
-static inline size_t rig_carry(struct rig_end *from, const char *bytes, size_t len)
-{
-	struct rig *rig = from->rig;
-	size_t room = PIPE_SIZE - from->pipe_len;
-
-	len = len < room ? len : room;
-	if (rig->small && len > rig->small)
-		len = 1 + rig_random(rig, rig->small);
-	if (len && rig->loss && rig_random(rig, 1000000) < rig->loss * len / 64) {
-		size_t lost = 1 + rig_random(rig, len);	/* a hole at the end of this part */
-
-		memcpy(from->pipe + from->pipe_len, bytes, len - lost);
-		from->pipe_len += len - lost;
-		return len;
-	}
-	memcpy(from->pipe + from->pipe_len, bytes, len);
-	from->pipe_len += len;
-	return len;
-}
-
-/* One side sends what it has. Returns how many bytes. */
+/* One side sends what it has, or loses it. Returns how many bytes. */
 static inline size_t rig_send(struct rig_end *from)
 {
-	struct iovec iov[OUTBOX_IOVS];
-	size_t sent = 0, part;
-	int count = link_iov(from->link, iov);
+	struct rig *rig = from->rig;
+	size_t most = rig->small ? 1 + rig_random(rig, rig->small) : PIPE_SIZE;
+	size_t sent = pipe_send(&from->pipe, from->link, most, rig->now);
 
-	for (int i = 0; i < count; i++) {
-		part = rig_carry(from, iov[i].iov_base, iov[i].iov_len);
-		sent += part;
-		if (part != iov[i].iov_len)
-			break;
-	}
-	if (count)
-		link_sent(from->link, sent, from->rig->now);
+	if (sent && rig->loss && rig_random(rig, 1000000) < rig->loss * sent / 64)
+		pipe_lose(&from->pipe, 1 + rig_random(rig, sent));
 	return sent;
 }
 
 /* The other gets some of what is on the way. Returns how many bytes. */
 static inline size_t rig_deliver(struct rig_end *from, struct rig_end *to)
 {
-	size_t part, room;
-	void *buf;
+	size_t part = pipe_ready(&from->pipe, to->link);
 
-	room = link_room(to->link, &buf);
-	part = from->pipe_len < room ? from->pipe_len : room;
 	if (from->rig->small && part > 1)
 		part = 1 + rig_random(from->rig, part);
-	memcpy(buf, from->pipe, part);
-	from->pipe_len -= part;
-	memmove(from->pipe, from->pipe + part, from->pipe_len);
-	if (part)
-		link_came(to->link, part, from->rig->now);
+	pipe_deliver(&from->pipe, to->link, part, from->rig->now);
 	return part;
 }
 

@@ -300,7 +300,7 @@ static void lies_cost_a_session(void **unused)
 		c->is_closing = true;		/* it sends no CLOSE behind it */
 		rig_send(&rig->driver);
 		assert_int_equal(c->lane.out.offset, 100);
-		lies[i].tell((struct mp_frame *)rig->driver.pipe);
+		lies[i].tell((struct mp_frame *)rig->driver.pipe.bytes);
 		rig_deliver(&rig->driver, &rig->device);
 		print_message("%s\n", lies[i].name);
 		assert_int_equal(rig->device.channels[0].got, 0);

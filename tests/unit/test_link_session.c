@@ -55,13 +55,13 @@ static void starts_late(void **unused)
 		link_start(first->link, rig->now);
 		for (int i = 0; i < 5; i++) {
 			while (rig_send(first))
-				first->pipe_len = 0;
+				first->pipe.len = 0;
 			rig->now = link_deadline(first->link);
 			assert_true(rig->now - before >= 1000U << i);
 			before = rig->now;
 			link_tick(first->link, rig->now);
 		}
-		first->pipe_len = 0;
+		first->pipe.len = 0;
 		link_start(second->link, rig->now);
 		rig_come_up(rig);
 		assert_int_equal(first->sessions, 1);
@@ -137,7 +137,7 @@ static void answer_is_lost(void **unused)
 	while (!rig->device.sessions)
 		assert_true(rig_step(&rig->driver, &rig->device));
 	while (rig_send(&rig->device) > 0)
-		rig->device.pipe_len = 0;
+		rig->device.pipe.len = 0;
 	rig_run(rig);
 	assert_int_equal(rig->driver.sessions, 0);
 	assert_true(rig_wait(rig));
@@ -253,7 +253,7 @@ static void silence(void **unused)
 		rig->now = link_deadline(rig->driver.link);
 		link_tick(rig->driver.link, rig->now);
 		pings += !rig->driver.ends && rig_send(&rig->driver);
-		rig->driver.pipe_len = 0;
+		rig->driver.pipe.len = 0;
 	}
 	assert_int_equal(pings, 3);
 	assert_int_equal(rig->driver.why, SESSION_SILENT);
