@@ -155,6 +155,17 @@ const char *lane_held(const struct lane *lane, uint32_t *len)
 	return lane->held_len ? lane->held + lane->held_at : NULL;
 }
 
+/* What is held counts in the pool: memory follows it. Without memory it stays. */
+static void shrink(struct lane *lane)
+{
+	uint32_t size = lane->held_size;
+
+	while (lane->held_len <= size / 4 && size > HELD_MIN)
+		size /= 2;
+	if (size != lane->held_size)
+		resize(lane, size);
+}
+
 void lane_took(struct lane *lane, struct lane_pool *pool, uint32_t len)
 {
 	uint64_t before = charge(lane, pool);
@@ -167,9 +178,8 @@ void lane_took(struct lane *lane, struct lane_pool *pool, uint32_t len)
 		lane->held = NULL;
 		lane->held_at = 0;
 		lane->held_size = 0;
-	} else if (lane->held_len <= lane->held_size / 4 && lane->held_size > HELD_MIN) {
-		/* What is held counts in the pool: memory follows it. Without memory it stays. */
-		resize(lane, lane->held_size / 2);
+	} else {
+		shrink(lane);
 	}
 	pool->sum += charge(lane, pool) - before;
 	look_at_window(lane, pool);

@@ -43,6 +43,7 @@ struct rig {
 	uint32_t loss;			/* of a million bytes */
 	uint32_t small;			/* most bytes in a cut; 0: any number */
 	bool takes_less;		/* consumers take a tenth, and not the rest at once */
+	bool leaves_one;		/* they take all but a byte, and not that at once */
 };
 
 static inline uint32_t rig_random(struct rig *rig, uint32_t below)
@@ -199,6 +200,8 @@ static inline uint32_t rig_consume(void *context, struct lane *lane, const void 
 
 	if (end->rig->takes_less)
 		take = c->has_taken ? 0 : len / 10 + 1;
+	if (end->rig->leaves_one)
+		take = c->has_taken ? 0 : len - 1;
 	c->has_taken = take;
 	for (uint32_t i = 0; i < take; i++)
 		rig_check(end->rig, ((const char *)buf)[i] ==

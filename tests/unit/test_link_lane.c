@@ -111,13 +111,11 @@ static struct rig_channel *open_one(struct rig *rig, uint64_t to_send, uint64_t 
 	return c;
 }
 
-/* What is held counts as granted, so its memory goes with it, byte by byte. */
-static void held_memory_follows(void **unused)
+/* The lane of the device's consumer, which has stopped: all that was granted is held. */
+static struct lane *hold_all(struct rig *rig)
 {
-	struct rig *rig = rig_up();
 	struct lane *lane = &rig->device.channels[0].lane;
 
-	(void)unused;
 	open_one(rig, 16 << 20, 0);
 	for (int i = 0; i < 50; i++) {
 		rig_step(&rig->driver, &rig->device);
@@ -127,12 +125,39 @@ static void held_memory_follows(void **unused)
 	rig_run(rig);
 	assert_true(lane->held_size >= LANE_WINDOW_MAX);
 	rig->device.channels[0].is_deaf = false;
+	return lane;
+}
+
+/* What is held counts as granted, so its memory goes with it, byte by byte. */
+static void held_memory_follows(void **unused)
+{
+	struct rig *rig = rig_up();
+	struct lane *lane = hold_all(rig);
+
+	(void)unused;
 	rig->takes_less = true;
 	while (lane->held_len) {
 		link_taken(rig->device.link, lane);
 		assert_true(lane->held_size <= 4 * lane->held_len || lane->held_size <= 1024);
 	}
 	rig->takes_less = false;
+	rig_run(rig);
+	assert_int_equal(rig->driver.closed, 1);
+	rig_destroy(rig);
+}
+
+/* So it does where nearly all is taken at once. */
+static void held_memory_falls(void **unused)
+{
+	struct rig *rig = rig_up();
+	struct lane *lane = hold_all(rig);
+
+	(void)unused;
+	rig->leaves_one = true;
+	link_taken(rig->device.link, lane);
+	assert_int_equal(lane->held_len, 1);
+	assert_true(lane->held_size <= 1024);
+	rig->leaves_one = false;
 	rig_run(rig);
 	assert_int_equal(rig->driver.closed, 1);
 	rig_destroy(rig);
@@ -347,6 +372,7 @@ int main(void)
 		cmocka_unit_test(deaf_consumers),
 		cmocka_unit_test(takes_turns),
 		cmocka_unit_test(held_memory_follows),
+		cmocka_unit_test(held_memory_falls),
 		cmocka_unit_test(what_is_dropped_is_granted),
 		cmocka_unit_test(an_end_is_behind_the_bytes),
 		cmocka_unit_test(a_turn_goes_on_where_it_was),
