@@ -79,7 +79,7 @@ void link_owe(struct link *link, struct lane *lane, unsigned int owed)
 
 void link_end_data(struct link *link, struct lane *lane)
 {
-	lane->owed &= ~LANE_DATA;
+	lane->owed &= ~(LANE_DATA | LANE_SHUTDOWN);
 	queue(link, lane);
 }
 

@@ -78,7 +78,10 @@ void link_detach(struct link *link, struct lane *lane);
 struct lane *link_lane(const struct link *link, uint32_t slot);
 /* @owed: of enum lane_owed. SHUTDOWN and CLOSE go out when produce() has no more. */
 void link_owe(struct link *link, struct lane *lane, unsigned int owed);
-/* An abort: no more DATA goes out, so what is owed of an end need not wait for a grant. */
+/*
+ * An abort: no more DATA goes out, so CLOSE need not wait for a grant; and no SHUTDOWN, which would
+ * make what is cut off look whole.
+ */
 void link_end_data(struct link *link, struct lane *lane);
 void link_set_takes(struct link *link, struct lane *lane, enum lane_takes takes);
 void link_taken(struct link *link, struct lane *lane);

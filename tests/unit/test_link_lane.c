@@ -176,7 +176,10 @@ static void what_is_dropped_is_granted(void **unused)
 	rig_destroy(rig);
 }
 
-/* CLOSE is owed while there are bytes, which have no grant: it goes behind them, or they go not. */
+/*
+ * Ends are owed while there are bytes, which have no grant. CLOSE goes behind them, or they go not:
+ * then a SHUTDOWN does not go either, for which the device of this rig would end the session.
+ */
 static void an_end_is_behind_the_bytes(void **unused)
 {
 	for (int is_abort = 0; is_abort < 2; is_abort++) {
@@ -188,7 +191,8 @@ static void an_end_is_behind_the_bytes(void **unused)
 		rig_run(rig);
 		assert_true(c->lane.out.offset < 1 << 20);
 		c->is_closing = true;
-		link_owe(rig->driver.link, &c->lane, LANE_CLOSE);
+		link_owe(rig->driver.link, &c->lane,
+			 is_abort ? LANE_SHUTDOWN | LANE_CLOSE : LANE_CLOSE);
 		rig_run(rig);
 		assert_false(rig->device.channels[0].is_closing);
 		if (is_abort)
