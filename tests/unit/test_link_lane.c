@@ -243,7 +243,7 @@ static void windows_grow(void **unused)
 	struct lane *lane = &rig->device.channels[0].lane;
 
 	(void)unused;
-	open_one(rig, 1 << 20, 0);
+	open_one(rig, 16 << 20, 0);
 	rig->small = 1024;
 	for (int i = 0; i < 20000 && rig->device.channels[0].is_used &&
 	     lane->window < LANE_WINDOW_MAX; i++) {
