@@ -314,9 +314,14 @@ static void open_some(uint32_t count, uint8_t kind)
 	settle();
 	is_calm = false;
 	for (uint32_t slot = 0; slot < count; slot++) {
-		CHECK(driver.owner.channels[slot].stage == CONNECTED);
-		driver.owner.channels[slot].is_deaf = kind & 8;
-		device.owner.channels[slot].is_deaf = kind & 16;
+		struct channel *c = &driver.owner.channels[slot];
+		struct channel *its = &device.owner.channels[slot];
+
+		CHECK(c->stage == CONNECTED && its->stage == CONNECTED);
+		c->is_deaf = kind & 8;
+		its->is_deaf = kind & 16;
+		channel_write(&driver.owner, c, kind & 64 ? UINT32_MAX : 0);
+		channel_write(&device.owner, its, kind & 128 ? UINT32_MAX : 0);
 	}
 }
 
