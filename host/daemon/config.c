@@ -29,6 +29,8 @@ static const struct config_key guest_keys[] = {
 	  EXIT_ALLOWED },
 	{ "MaxRequestSize", CONFIG_SIZE, offsetof(struct config_guest, max_io), 4096, MP_MAX_IO,
 	  "a size from 4K to 1M" },
+	{ "MaxStreamMemory", CONFIG_SIZE, offsetof(struct config_guest, held_max), 0, 1 << 30,
+	  "a size up to 1G" },
 	{ "PollMicroseconds", CONFIG_NUMBER, offsetof(struct config_guest, poll_us), 0, 1000,
 	  "a number from 0 to 1000" },
 	{ "AccessLog", CONFIG_BOOL, offsetof(struct config_guest, access_log), 0, 0, "yes or no" },
@@ -305,6 +307,7 @@ struct config *config_create(FILE *messages)
 	config->guest.linger_ms = 5000;
 	config->guest.exit_ms = 5 * 60 * 1000;
 	config->guest.max_io = MP_MAX_IO;
+	config->guest.held_max = 16 << 20;
 	config->guest.poll_us = 100;
 	return config;
 }

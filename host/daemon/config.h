@@ -49,6 +49,7 @@ struct config_guest {
 	char *name;
 	uint32_t max_channels, max_channels_per_user;
 	uint32_t connect_ms, max_io;
+	uint32_t held_max;		/* bytes that the channels of a stream hold together */
 	uint32_t linger_ms, exit_ms;	/* of services that have none of their own */
 	uint32_t poll_us;		/* how long to spin for work before sleeping */
 	uint32_t binding;		/* enum device_binding */

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 
 #include "base/unix_address.h"
-#include "daemon/acceptor.h"
+#include "loop/acceptor.h"
 #include "loop/loop.h"
 
 #define DOOR_WHO_SIZE 64

@@ -162,40 +162,6 @@ static struct gate gate_config(const struct config_port *port)
 	};
 }
 
-/* --- Roads beside the device --------------------------------------------------- */
-
-static const struct config_port *gate_of(const struct config *config, const char *name)
-{
-	for (int i = 0; i < config->port_count; i++) {
-		const struct config_port *port = config->ports[i];
-
-		if (port->kind == MP_PORT_MULTI_OPEN && (!name || !strcmp(port->item.title, name)))
-			return port;
-	}
-	return NULL;
-}
-
-int guest_open_road(struct guest *guest, const struct road_config *config)
-{
-	const struct config_port *port = gate_of(guest->config, config->gate);
-	struct core_config core = core_config(guest->config);
-	struct road **roads, *road;
-	struct gate gate;
-
-	if (!port)
-		return -ENODEV;
-	gate = gate_config(port);
-	roads = reallocarray(guest->roads, guest->road_count + 1, sizeof(*roads));
-	if (!roads)
-		return -ENOMEM;
-	guest->roads = roads;
-	road = road_open(config, guest->loop, guest->policy, &gate, &core);
-	if (!road)
-		return -errno;
-	roads[guest->road_count++] = road;
-	return 0;
-}
-
 int guest_result(const struct guest *guest)
 {
 	return guest->result;
@@ -242,6 +208,55 @@ void guest_end(struct guest *guest)
 		log_info("%s: services have not taken everything: waiting for %u of them; another "
 			 "signal ends at once", guest->config->guest.name, leave_count());
 	leave_hurry(nothing_is_left, guest);
+}
+
+/* --- Roads beside the device --------------------------------------------------- */
+
+static const struct config_port *gate_of(const struct config *config, const char *name)
+{
+	for (int i = 0; i < config->port_count; i++) {
+		const struct config_port *port = config->ports[i];
+
+		if (port->kind == MP_PORT_MULTI_OPEN && (!name || !strcmp(port->item.title, name)))
+			return port;
+	}
+	return NULL;
+}
+
+/* Our own input and output have ended: the guest is gone. */
+static void only_road_ended(void *context, int result)
+{
+	struct guest *guest = context;
+
+	guest->result = result;
+	guest_end(guest);
+}
+
+int guest_open_road(struct guest *guest, const struct road_config *config)
+{
+	const struct config_port *port = gate_of(guest->config, config->gate);
+	const struct core_config core = core_config(guest->config);
+	struct road_env env = {
+		.loop = guest->loop, .policy = guest->policy, .core = &core,
+		.held_max = guest->config->guest.held_max, .ended = only_road_ended,
+		.context = guest,
+	};
+	struct road **roads, *road;
+	struct gate gate;
+
+	if (!port)
+		return -ENODEV;
+	gate = gate_config(port);
+	env.gate = &gate;
+	roads = reallocarray(guest->roads, guest->road_count + 1, sizeof(*roads));
+	if (!roads)
+		return -ENOMEM;
+	guest->roads = roads;
+	road = road_open(config, &env);
+	if (!road)
+		return -errno;
+	roads[guest->road_count++] = road;
+	return 0;
 }
 
 /* --- Life -------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ const char *argp_program_version = "manyportd " VERSION;
 
 enum {
 	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_SOCKET_GROUP, OPTION_FD,
-	OPTION_CAPABILITIES, OPTION_VSOCK, OPTION_VSOCK_UNIX,
+	OPTION_CAPABILITIES, OPTION_VSOCK, OPTION_VSOCK_UNIX, OPTION_STREAM,
 	OPTION_GUEST, OPTION_DEVICE, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
 };
 
@@ -39,6 +39,9 @@ static const struct argp_option table[] = {
 	{ "vsock-unix", OPTION_VSOCK_UNIX, "PATH[,mode=M][,group=G][,port=NAME]", 0,
 	  "the same where the VMM makes vsock connections to a unix socket, such as "
 	  "/run/vm1.vsock_PORT", 2 },
+	{ "stream", OPTION_STREAM, "unix:PATH|unix-listen:PATH[,mode=M][,group=G]|stdio[,port=NAME]",
+	  0, "serve all channels over one byte stream, whose other end is 'manyport serve' in the "
+	  "guest: connect to the socket of a VMM's serial port, again and again, or listen", 2 },
 	{ NULL, 0, NULL, 0, "What the guest gets:", 3 },
 	{ "config", 'c', "FILE", 0, "read this file; the options below win over it", 3 },
 	{ "guest", OPTION_GUEST, "NAME", 0, "name of the guest, for the log and for programs", 3 },
@@ -242,7 +245,7 @@ static void check_all(struct argp_state *state)
 		argp_error(state, "--socket-path and --fd exclude each other");
 	else if (serve && !options->socket_path && options->fd < 0 && !options->road_count)
 		argp_error(state, "--socket-path=PATH or --fd=N is needed, or a road: --vsock=, "
-			   "--vsock-unix=");
+			   "--vsock-unix=, --stream=");
 }
 
 /* What is not a setting of the configuration. */
@@ -268,6 +271,9 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTION_VSOCK_UNIX:
 		parse_road(state, "--vsock-unix", arg, road_parse_unix);
+		break;
+	case OPTION_STREAM:
+		parse_road(state, "--stream", arg, road_parse_stream);
 		break;
 	case 'c':
 		options->config_file = arg;

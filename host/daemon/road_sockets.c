@@ -9,15 +9,15 @@
 
 #include "base/list.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "connection/connection.h"
-#include "daemon/acceptor.h"
+#include "loop/acceptor.h"
 #include "daemon/owner.h"
-#include "daemon/road.h"
+#include "daemon/road_sockets.h"
 
 #define BACKLOG 128
 
-struct road {
+struct sockets_road {
+	struct road road;		/* first */
 	struct owner owner;
 	struct connections connections;
 	struct acceptor acceptor;
@@ -26,60 +26,9 @@ struct road {
 	unsigned int cid;
 };
 
-/* --- Settings ----------------------------------------------------------------------- */
-
-/* Cuts ",port=NAME" off @text. */
-static void cut_gate(struct road_config *road, char *text)
-{
-	char *at = strstr(text, ",port=");
-
-	if (!at)
-		return;
-	road->gate = at + strlen(",port=");
-	*at = '\0';
-}
-
-const char *road_parse_vsock(struct road_config *road, char *text)
-{
-	uint64_t port, cid;
-	char *at;
-
-	cut_gate(road, text);
-	at = strstr(text, ",cid=");
-	if (!at)
-		return "should be PORT,cid=N: the guest's context id, which alone may connect";
-	*at = '\0';
-	if (text_number(text, 0, UINT32_MAX - 1, &port))
-		return "PORT is a number below 4294967295";
-	if (text_number(at + strlen(",cid="), 1, UINT32_MAX - 1, &cid) || cid == VMADDR_CID_HOST)
-		return "cid is a guest's number, 3 or more (1: this machine itself)";
-	road->port = port;
-	road->cid = cid;
-	return NULL;
-}
-
-const char *road_parse_unix(struct road_config *road, char *text)
-{
-	const char *bad;
-	struct sockaddr_un address;
-	socklen_t len;
-
-	cut_gate(road, text);
-	road->access = (struct unix_access)UNIX_ACCESS(0600);
-	if (unix_access_cut(&road->access, text, &bad))
-		return "behind the path may stand mode=0660, owner=USER, group=GROUP, port=NAME";
-	if (*text == '@')
-		return "whoever sees an abstract name may connect, and so be the guest; give the "
-		       "path of a file";
-	if (unix_address_set(&address, &len, text))
-		return "not a path of at most 107 bytes";
-	road->path = text;
-	return NULL;
-}
-
 /* --- Connections --------------------------------------------------------------------- */
 
-static bool is_the_guest(const struct road *road, int fd)
+static bool is_the_guest(const struct sockets_road *road, int fd)
 {
 	struct sockaddr_vm peer;
 	socklen_t len = sizeof(peer);
@@ -98,7 +47,7 @@ static bool is_the_guest(const struct road *road, int fd)
 
 static void come_in(struct acceptor *acceptor, int fd)
 {
-	struct road *road = container_of(acceptor, struct road, acceptor);
+	struct sockets_road *road = container_of(acceptor, struct sockets_road, acceptor);
 
 	if (!is_the_guest(road, fd))
 		close(fd);
@@ -123,11 +72,11 @@ static int listen_vsock(unsigned int port)
 	return -error;
 }
 
-static int begin_to_listen(struct road *road, const struct road_config *config)
+static int begin_to_listen(struct sockets_road *road, const struct road_config *config)
 {
 	int ret;
 
-	if (config->path) {
+	if (config->kind == ROAD_VSOCK_UNIX) {
 		ret = unix_listener_open(&road->listener, config->path, &config->access);
 		road->fd = road->listener.fd;
 	} else {
@@ -138,34 +87,10 @@ static int begin_to_listen(struct road *road, const struct road_config *config)
 
 /* --- Life ---------------------------------------------------------------------------- */
 
-struct road *road_open(const struct road_config *config, struct loop *loop,
-		       struct policy *policy, const struct gate *gate,
-		       const struct core_config *core)
+static void end(struct road *base)
 {
-	struct road *road = calloc(1, sizeof(*road));
-	struct core_env env;
-	int ret;
+	struct sockets_road *road = (struct sockets_road *)base;
 
-	if (!road)
-		return NULL;
-	road->fd = road->listener.fd = -1;
-	road->cid = config->cid;
-	owner_init(&road->owner, loop, policy, core->guest);
-	acceptor_init(&road->acceptor, loop, core->guest, come_in);
-	env = owner_env(&road->owner);
-	connections_init(&road->connections, loop, gate, core, &env);
-	road->owner.core = &road->connections.core;
-	ret = begin_to_listen(road, config);
-	if (ret >= 0)
-		return road;
-	road_end(road);
-	road_destroy(road);
-	errno = -ret;
-	return NULL;
-}
-
-void road_end(struct road *road)
-{
 	acceptor_stop(&road->acceptor);
 	if (road->listener.fd >= 0)
 		unix_listener_close(&road->listener);
@@ -175,9 +100,38 @@ void road_end(struct road *road)
 	connections_end(&road->connections);
 }
 
-void road_destroy(struct road *road)
+static void destroy(struct road *base)
 {
+	struct sockets_road *road = (struct sockets_road *)base;
+
 	owner_stop(&road->owner);
 	connections_exit(&road->connections);
 	free(road);
+}
+
+static const struct road_ops road_ops = { .end = end, .destroy = destroy };
+
+struct road *road_sockets_open(const struct road_config *config, const struct road_env *env)
+{
+	struct sockets_road *road = calloc(1, sizeof(*road));
+	struct core_env core_env;
+	int ret;
+
+	if (!road)
+		return NULL;
+	road->road.ops = &road_ops;
+	road->fd = road->listener.fd = -1;
+	road->cid = config->cid;
+	owner_init(&road->owner, env->loop, env->policy, env->core->guest);
+	acceptor_init(&road->acceptor, env->loop, env->core->guest, come_in);
+	core_env = owner_env(&road->owner);
+	connections_init(&road->connections, env->loop, env->gate, env->core, &core_env);
+	road->owner.core = &road->connections.core;
+	ret = begin_to_listen(road, config);
+	if (ret >= 0)
+		return &road->road;
+	end(&road->road);
+	destroy(&road->road);
+	errno = -ret;
+	return NULL;
 }

@@ -7,7 +7,7 @@
 #include "base/fd_limit.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "daemon/acceptor.h"
+#include "loop/acceptor.h"
 
 #define PAUSE_MS 100
 

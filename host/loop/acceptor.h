@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A listening socket in the loop: each connection is handed on. */
-#ifndef HOST_DAEMON_ACCEPTOR_H
-#define HOST_DAEMON_ACCEPTOR_H
+#ifndef HOST_LOOP_ACCEPTOR_H
+#define HOST_LOOP_ACCEPTOR_H
 
 #include <stdbool.h>
 
