@@ -24,6 +24,7 @@ static const struct command {
 	{ "forward", run_forward, "a listening socket, a channel per connection" },
 	{ "list", run_list, "the ports of this guest" },
 	{ "run", run_run, "a program that gets channels for sockets" },
+	{ "serve", run_serve, "channels over a serial port, for guests without the module" },
 	{ NULL, NULL, NULL },
 };
 
@@ -35,6 +36,7 @@ static const char help_text[] =
 	"  forward -L SOCKET:NAME    a listening unix or TCP socket, a channel per connection\n"
 	"  list                      the ports of this guest and what they are\n"
 	"  run -L SOCKET:NAME PROGRAM a program whose connect() to SOCKET gives a channel\n"
+	"  serve [PORT]              channels over a serial port, for guests without the module\n"
 	"\n"
 	"'manyport COMMAND --help' says more about each. The port is the first that has\n"
 	"channels, or the one in $" MANYPORT_PORT_ENV ", or the one given with --port.\n"

@@ -23,6 +23,7 @@ int run_connect(int argc, char **argv);
 int run_forward(int argc, char **argv);
 int run_list(int argc, char **argv);
 int run_run(int argc, char **argv);
+int run_serve(int argc, char **argv);
 
 /* Prints "manyport: " and the message on standard error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

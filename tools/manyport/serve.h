@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manyport serve: unix sockets of the guest, whose connections are channels over one byte stream
+ * [protocol.md 15]. One thread, one loop.
+ *
+ *	serve          options, the stream, the end
+ *	serve_door     a listening socket: the door, where clients name, or one service's
+ *	serve_client   one connection, and its lane of the link
+ *	serve_naming   what a client says before its bytes
+ */
+#ifndef SERVE_H
+#define SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "link/pump.h"
+
+#define SERVE_SLOTS 65536U		/* channels at most */
+
+struct serve {
+	struct loop *loop;
+	struct link *link;
+	struct pump pump;
+	struct list doors;
+	struct list clients;		/* all */
+	struct list waiting;		/* those that have named, and wait for a session */
+	unsigned int unnamed;
+	/* Of the session; 0 slots: there is none. Slots that are free are a stack. */
+	uint32_t slots, free_count;
+	uint32_t *free_slots, *generations;
+	int status;			/* of the process */
+};
+
+/* --- serve_client.c ------------------------------------------------------- */
+
+/* Called by the link. */
+extern const struct link_ops serve_link_ops;
+
+/* Takes @fd, a client's connection; @service NULL: it names one itself. */
+void serve_client_begin(struct serve *serve, int fd, const char *service);
+/* Each client is cut. There is no session. */
+void serve_client_end_all(struct serve *serve);
+
+/* --- serve_door.c --------------------------------------------------------- */
+
+/* Adds "PATH[,mode=M][,owner=U][,group=G]" for clients that name. Returns NULL or what is wrong. */
+const char *serve_door_add(struct serve *serve, const char *text);
+/* Adds "PATH[,...]:NAME" for clients of one service. */
+const char *serve_door_add_service(struct serve *serve, const char *text);
+/* Complains itself. Returns 0 or -errno. */
+int serve_door_open_all(struct serve *serve);
+void serve_door_close_all(struct serve *serve);
+
+#endif
