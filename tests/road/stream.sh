@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# In the guest of test-stream, which has no module of ours. TAP.
+# shellcheck source=tests/road/cases.sh
+. ./cases.sh
+
+door=/run/manyport/port
+serve()
+{
+	manyport serve --door=$door,mode=0666 -L /tmp/redis.sock:redis "$@" 2>>/tmp/daemon &
+	serve=$!
+	until_true test -S $door
+}
+
+echo "1..31"
+bytes=$(sum <bytes)
+[ -s /etc/passwd ] || cp passwd /etc/passwd
+mkdir -p /run/manyport
+grep -q virtio_console /proc/modules || modprobe virtio_console 2>/dev/null
+until_true test -e /sys/class/virtio-ports/vport0p1 && [ ! -e /sys/module/manyport ]
+ok "a stock guest with a virtio-serial port"
+run 'manyport serve none'
+[ "$got" = 1 ] && grep -q "no virtio-serial port 'none'" /tmp/err
+ok "a port that is not there"
+serve
+run 'manyport serve --door=/tmp/second'
+[ "$got" = 1 ] && grep -q 'another process has it open' /tmp/err
+ok "a port that is in use"
+cases_of_names
+run 'su alice -c "manyport connect alice </dev/null"'
+is_so 0 ''
+ok "and is for that user, whom the host is told"
+run 'su alice -c "manyport connect claims </dev/null"'
+[ "$(sed 's/pid=[0-9]* //' /tmp/out)" = 'uid=1000 gid=1000 comm=manyport' ]
+ok "a program is told who its opener is"
+[ "$(grep '^Uid:' /proc/$serve/status | tr '\t' ' ')" = 'Uid: 65534 65534 65534 65534' ] &&
+	[ "$(grep '^CapEff:' /proc/$serve/status | tr -d '\t ')" = CapEff:0000000000000000 ]
+ok "the daemon has no rights left"
+cases_of_bytes
+run 'manyport list'
+is_so 0 && grep -q "unix:$door" /tmp/out
+ok "the list names the road"
+run "printf 'who+line\nrest' | socat -t 10 - UNIX:$door"
+is_so 0 "who line
+rest"
+ok "a program that says the name as a line"
+run 'redis-cli -s /tmp/redis.sock incr n'
+is_so 0 1
+ok "a program that knows nothing of channels, at a socket of one service"
+# Three at once: Redis, a program, a refusal, each many times.
+run 'for i in 2 3 4 5 6 7 8; do redis-cli -s /tmp/redis.sock incr n; done >/tmp/1 &
+	a=$!
+	for i in 1 2 3 4 5 6 7 8; do manyport connect who+$i </dev/null; done >/tmp/2 &
+	b=$!
+	for i in 1 2 3 4 5 6 7 8; do manyport connect alice </dev/null; echo $?; done >/tmp/3 2>/dev/null &
+	wait $a $b $!; cat /tmp/1 /tmp/2 /tmp/3'
+is_so 0 "$(seq 2 8; eight 'who '; for _ in 1 2 3 4 5 6 7 8; do echo 126; done)"
+ok "three processes at once: Redis, a program, a refusal"
+
+# ---- killed in the middle ----
+
+# load: some channels that move bytes without end, and one that is held.
+load()
+{
+	for i in 1 2; do
+		manyport connect echo </dev/zero >/dev/null 2>&1 &
+		loads="$loads $!"
+	done
+	(sleep 60; true) | manyport connect who >/tmp/held 2>&1 &
+	held=$!
+	loads="$loads $held"
+	until_true grep -q who /tmp/held
+}
+
+# cut: all of them have ended, and nothing wrong came.
+cut()
+{
+	wait $held
+	[ "$(head -n 1 /tmp/held)" = who ] || return 1
+	for pid in $loads; do
+		until_true sh -c "! kill -0 $pid 2>/dev/null" || return 1
+	done
+	loads=''
+}
+
+works()
+{
+	run 'manyport connect echo <bytes | sha256sum | cut -d" " -f1'
+	is_so 0 "$bytes"
+}
+
+killed=0
+for i in $(seq 20); do
+	load
+	manyport connect kill </dev/null >/dev/null 2>&1
+	cut && until_true works || break
+	killed=$((killed + 1))
+done
+[ $killed = 20 ]
+ok "the host's daemon is killed 20 times under load: channels end, and new ones work"
+killed=0
+for i in $(seq 20); do
+	load
+	kill -9 $serve
+	cut || break
+	wait $serve
+	serve
+	until_true works || break
+	killed=$((killed + 1))
+done
+[ $killed = 20 ]
+ok "so is the guest's"
+kill $serve
+wait $serve
+ok "which ends well"
+exit $status
