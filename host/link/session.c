@@ -54,7 +54,7 @@ static void start_now(struct link_session *s, uint64_t now)
 	s->ops->nonce(s->context, s->mine);
 	s->started_ms = now;
 	s->start_at = SESSION_NEVER;
-	s->again_ms = SESSION_GAP_FIRST_MS;
+	s->again_ms = SESSION_GAP_MS;
 	send_start(s);
 }
 
@@ -80,22 +80,12 @@ void link_session_stop(struct link_session *s)
 		s->ops->end(s->context, SESSION_STOPPED);
 }
 
-/*
- * When the next start is due: after a session that lasted at once; else starts are apart, whatever
- * the peer has said in them [protocol.md 15.3].
- */
-static uint64_t next_start(struct link_session *s, uint64_t now)
+/* When the next start is due: starts are apart, whatever the peer does [protocol.md 15.3]. */
+static uint64_t next_start(const struct link_session *s, uint64_t now)
 {
-	uint32_t long_ms = s->gap_ms ? s->gap_ms : SESSION_GAP_FIRST_MS;
+	uint64_t at = s->started_ms + SESSION_GAP_MS;
 
-	if (now - s->begun_ms >= long_ms) {
-		s->gap_ms = 0;
-		return now;
-	}
-	s->gap_ms = s->gap_ms ? s->gap_ms * 2 : SESSION_GAP_FIRST_MS;
-	if (s->gap_ms > SESSION_GAP_MAX_MS)
-		s->gap_ms = SESSION_GAP_MAX_MS;
-	return s->started_ms + s->gap_ms;
+	return at > now ? at : now;
 }
 
 void link_session_end(struct link_session *s, enum link_session_why why, uint64_t now)
@@ -135,7 +125,6 @@ static void begin(struct link_session *s, const struct sync *sync, uint64_t now)
 	s->number = number_of(s->mine, sync->mine);
 	s->in_seq = 0;
 	s->out_seq = 0;
-	s->begun_ms = now;
 	s->quiet_since = now;
 	s->pings = 0;
 	s->out.zeros = 0;	/* of a start that was sent again: the peer is in no frame */
@@ -180,8 +169,8 @@ static void tick_hunter(struct link_session *s, uint64_t now)
 		start_now(s, now);
 	} else if (now >= s->again_at) {
 		send_start(s);
-		s->again_ms = s->again_ms * 2 < SESSION_GAP_MAX_MS ? s->again_ms * 2 :
-								     SESSION_GAP_MAX_MS;
+		s->again_ms = s->again_ms * 2 < SESSION_AGAIN_MAX_MS ? s->again_ms * 2 :
+								     SESSION_AGAIN_MAX_MS;
 	}
 }
 

@@ -22,8 +22,8 @@
 #include "link/sync.h"
 
 #define SESSION_IN_SIZE		(2 * FRAME_MAX)
-#define SESSION_GAP_FIRST_MS	1000U
-#define SESSION_GAP_MAX_MS	60000U
+#define SESSION_GAP_MS		1000U	/* between two starts */
+#define SESSION_AGAIN_MAX_MS	60000U	/* between zeros and SYNC of one */
 #define SESSION_NEVER		UINT64_MAX
 
 /*
@@ -85,10 +85,8 @@ struct link_session {
 	bool owes_sync, owes_ping, owes_pong;
 	/* The session that there is, or was. */
 	uint32_t number, in_seq, out_seq;
-	uint64_t begun_ms;
-	/* Starts: the last, the next if it is put off, how far apart. */
+	/* Starts: the last, and the next if it is put off. */
 	uint64_t started_ms, start_at;
-	uint32_t gap_ms;
 	/* Zeros and SYNC are sent again. SESSION_NEVER: they are still being sent. */
 	uint64_t again_at;
 	uint32_t again_ms;
