@@ -22,6 +22,8 @@ struct carried {
 	struct carrier *carrier;
 	uint16_t told;			/* the state that the guest was told last; 0: none */
 	bool is_open;			/* DATA was let in once */
+	bool is_leaving;		/* the guest has closed, and still sends what was written */
+	bool is_over;			/* nothing more comes for it */
 };
 
 static struct carried *of_lane(struct lane *lane)
@@ -47,6 +49,11 @@ static void set_takes(struct carried *c, enum lane_takes takes)
 		link_set_takes(c->carrier->link, &c->lane, takes);
 }
 
+static bool takes_bytes(const struct channel *ch)
+{
+	return ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING;
+}
+
 /* Whatever the core was asked to do: the outcome, as the lane has it. */
 static void note(struct carried *c)
 {
@@ -59,7 +66,7 @@ static void note(struct carried *c)
 		set_takes(c, LANE_BYTES);
 	}
 	/* What was sent before the guest heard of it is counted and dropped [protocol.md 15.4]. */
-	if (c->lane.takes == LANE_BYTES && (ch->phase != CHANNEL_CONNECTED || ch->out.has_ended))
+	if (c->lane.takes == LANE_BYTES && (!takes_bytes(ch) || ch->out.has_ended))
 		set_takes(c, LANE_DROPS);
 	if (state_of(c) != c->told)
 		link_owe(c->carrier->link, &c->lane, LANE_STATE);
@@ -84,11 +91,6 @@ static void changed(struct channel *ch)
 }
 
 /* --- What the link calls: bytes ----------------------------------------------- */
-
-static bool takes_bytes(const struct channel *ch)
-{
-	return ch->phase == CHANNEL_CONNECTED || ch->phase == CHANNEL_CLOSING;
-}
 
 static uint32_t consume(void *context, struct lane *lane, const void *buf, uint32_t len)
 {
@@ -162,7 +164,8 @@ static bool connect_lane(void *context, struct lane *lane, const struct frame *f
 
 	if (!frame->generation || !frame_get_connect(&connect, body, frame->length))
 		return false;
-	if (c && c->channel.phase != CHANNEL_REFUSED)
+	/* The guest tries again when it has heard of the refusal. */
+	if (c && (c->channel.phase != CHANNEL_REFUSED || (lane->owed & LANE_STATE)))
 		return false;
 	if (!c)
 		c = make(context, frame, &connect);
@@ -185,6 +188,8 @@ static bool shut(struct carried *c, const struct frame *frame)
 	struct channel *ch = &c->channel;
 	bool ends = frame->flags & MP_SHUT_WRITE;
 
+	if (c->is_leaving)
+		return !ends;		/* nobody reads any more: it says nothing new */
 	if (!frame->flags || (ends && !is_at_end(c, frame)) || ch->phase == CHANNEL_CONNECTING ||
 	    ch->phase == CHANNEL_REFUSED || ch->phase == CHANNEL_CLOSING)
 		return false;
@@ -196,19 +201,36 @@ static bool shut(struct carried *c, const struct frame *frame)
 	return true;
 }
 
+/* The guest has closed, and what was written before is still to come. */
+static bool leave(struct carried *c)
+{
+	if (c->is_leaving || c->channel.phase == CHANNEL_CLOSING)
+		return false;
+	c->is_leaving = true;
+	close_begin(&c->channel, OFFSET_NONE);
+	move(c);
+	return true;
+}
+
 static bool close_lane(struct carried *c, const struct frame *frame)
 {
 	struct channel *ch = &c->channel;
 	bool aborts = frame->flags & MP_CLOSE_ABORT;
 
-	if (ch->phase == CHANNEL_CLOSING || ch->phase == CHANNEL_CLOSED ||
-	    (!aborts && !is_at_end(c, frame)))
+	if (!aborts && frame->offset == MP_CLOSE_LATER)
+		return leave(c);
+	if (!aborts && !is_at_end(c, frame))
 		return false;
+	c->is_over = true;
 	if (aborts)
 		set_takes(c, LANE_DROPS);	/* what is held, too */
 	set_takes(c, LANE_NOTHING);
+	if (ch->phase == CHANNEL_CLOSED)
+		return true;			/* a limit was faster */
 	if (aborts)
 		close_abort(ch);
+	else if (c->is_leaving)
+		close_at_offset(ch, frame->offset);
 	else
 		close_begin(ch, frame->offset);
 	move(c);
@@ -220,8 +242,9 @@ static bool message(void *context, struct lane *lane, const struct frame *frame)
 	struct carried *c = of_lane(lane);
 
 	(void)context;
-	if (c->channel.phase == CHANNEL_CLOSED)
-		return false;		/* it is closed already, by the guest */
+	/* An abort may follow a close that lingers [protocol.md 8.3]. */
+	if (c->is_over && !(frame->type == MP_FRAME_CLOSE && (frame->flags & MP_CLOSE_ABORT)))
+		return false;
 	return frame->type == MP_FRAME_SHUTDOWN ? shut(c, frame) : close_lane(c, frame);
 }
 

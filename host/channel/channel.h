@@ -167,8 +167,8 @@ bool close_shut(struct channel *ch, uint16_t how, uint64_t final);
 void close_begin(struct channel *ch, uint64_t final);
 /* The same for a connected channel, also if it was never used: its service sees an end. */
 void close_linger(struct channel *ch, uint64_t final);
-/* The out stream of @ch, if it is closing, ends where it is now. */
-void close_at_offset(struct channel *ch);
+/* The out stream of @ch, if it is closing, ends at @final, where it is now or later. */
+void close_at_offset(struct channel *ch, uint64_t final);
 /* At once, and what has not arrived is dropped. @ch is not closed yet. */
 void close_abort(struct channel *ch);
 /* Its stream broke, or what should go there is lost: the service sees a failure. */

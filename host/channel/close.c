@@ -207,11 +207,11 @@ void close_linger(struct channel *ch, uint64_t final)
 	close_advance(ch);
 }
 
-void close_at_offset(struct channel *ch)
+void close_at_offset(struct channel *ch, uint64_t final)
 {
 	if (ch->phase != CHANNEL_CLOSING)
 		return;
-	stream_end_at(ch->stream, &ch->out, ch->out.offset);
+	stream_end_at(ch->stream, &ch->out, final);
 	close_advance(ch);
 }
 

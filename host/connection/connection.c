@@ -171,7 +171,7 @@ static void note_end(struct connection *c)
 {
 	c->has_sent_end = true;
 	if (c->is_gone)
-		close_at_offset(&c->channel);
+		close_at_offset(&c->channel, c->channel.out.offset);
 	else
 		close_shut(&c->channel, MP_SHUT_WRITE, c->channel.out.offset);
 }

@@ -48,10 +48,13 @@ static void let_go(struct stream_road *road)
 
 static int take_up(struct stream_road *road, int in, int out)
 {
+	int ret;
+
 	road->in = in;
 	road->out = out;
-	road->is_missed = false;
-	return pump_start(&road->pump, in, out, true);
+	ret = pump_start(&road->pump, in, out, true);
+	road->is_missed = road->is_missed && ret;
+	return ret;
 }
 
 static void settle_pump(struct pump *pump)

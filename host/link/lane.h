@@ -18,7 +18,7 @@
 
 #define LANE_WINDOW_MAX		(128U << 10)
 
-/* What a lane owes: frames in this order in a turn. */
+/* What a lane owes. link.c has the order of its frames in a turn. */
 enum lane_owed {
 	LANE_CONNECT	= 1 << 0,
 	LANE_GRANT	= 1 << 1,	/* by lane.c only */
@@ -26,6 +26,7 @@ enum lane_owed {
 	LANE_DATA	= 1 << 3,	/* the producer may have bytes */
 	LANE_SHUTDOWN	= 1 << 4,
 	LANE_CLOSE	= 1 << 5,
+	LANE_LEAVE	= 1 << 6,	/* CLOSE before the last DATA; behind that LANE_CLOSE */
 };
 
 /* What DATA for it means. */

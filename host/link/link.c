@@ -52,6 +52,7 @@ static const struct {
 	{ LANE_CONNECT, MP_FRAME_CONNECT },
 	{ LANE_GRANT, MP_FRAME_GRANT },
 	{ LANE_STATE, MP_FRAME_STATE },
+	{ LANE_LEAVE, MP_FRAME_CLOSE },
 	{ LANE_DATA, MP_FRAME_DATA },
 	{ LANE_SHUTDOWN, MP_FRAME_SHUTDOWN },
 	{ LANE_CLOSE, MP_FRAME_CLOSE },
@@ -74,6 +75,8 @@ static void queue(struct link *link, struct lane *lane)
 void link_owe(struct link *link, struct lane *lane, unsigned int owed)
 {
 	lane->owed |= owed;
+	if (owed & LANE_CLOSE)
+		lane->owed &= ~LANE_LEAVE;	/* it says more */
 	queue(link, lane);
 }
 
@@ -199,6 +202,8 @@ static void put(struct link *link, struct lane *lane, unsigned int owed, struct 
 	lane->owed &= ~owed;
 	if (owed == LANE_GRANT)
 		frame->offset = lane_grant(lane, &link->pool);
+	else if (owed == LANE_LEAVE)
+		frame->offset = MP_CLOSE_LATER;
 	else
 		link->ops->fill(link->context, lane, frame, body);
 	link_session_put(link->session, frame);

@@ -15,14 +15,19 @@ static void start_both(struct rig *rig)
 	link_start(rig->device.link, rig->now);
 }
 
-/* A channel works: its bytes get through both ways, and it closes. */
-static void assert_works(struct rig *rig)
+/* Does a channel work? Its bytes get through both ways, and it closes. */
+static bool works(struct rig *rig)
 {
 	unsigned int closed = rig->driver.closed;
 
 	rig_open(rig, 7);
 	rig_run(rig);
-	assert_int_equal(rig->driver.closed, closed + 1);
+	return rig->driver.closed == closed + 1;
+}
+
+static void assert_works(struct rig *rig)
+{
+	assert_true(works(rig));
 }
 
 static void starts_together(void **unused)
@@ -120,6 +125,10 @@ static void loses_at_any_place(void **unused)
 		}
 		rig_come_up(rig);
 		assert_false(rig->driver.channels[1].is_used);
+		/* A loss at the end is found by what comes behind it. */
+		if (works(rig))
+			continue;
+		rig_come_up(rig);
 		assert_works(rig);
 	}
 	rig_destroy(rig);

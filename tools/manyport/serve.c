@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -128,7 +130,7 @@ static int open_device(struct setup *setup, const char *path)
 
 static int open_unix(struct setup *setup, const char *path)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address;
 	socklen_t len;
 
@@ -136,7 +138,7 @@ static int open_unix(struct setup *setup, const char *path)
 		return -errno;
 	if (unix_address_set(&address, &len, path))
 		return -ENAMETOOLONG;
-	if (connect(fd, (const struct sockaddr *)&address, len) || fcntl(fd, F_SETFL, O_NONBLOCK))
+	if (connect(fd, (const struct sockaddr *)&address, len))
 		return -errno;
 	setup->has_ends = true;
 	return setup->in = setup->out = fd;
@@ -197,10 +199,26 @@ static void gone(struct pump *pump, int error)
 
 /* --- Rights ------------------------------------------------------------------------- */
 
+/* By /etc/passwd alone: a static program has no other names. Without a group of its own: nobody's. */
+static gid_t group_of(uid_t uid)
+{
+	FILE *users = fopen("/etc/passwd", "re");
+	const struct passwd *user;
+	gid_t gid = NOBODY;
+
+	while (users && (user = fgetpwent(users)))
+		if (user->pw_uid == uid)
+			gid = user->pw_gid;
+	if (users)
+		fclose(users);
+	return gid;
+}
+
 /* Everything is open: from here on nothing wants a right. */
 static int drop_rights(const struct setup *setup)
 {
 	uid_t uid = setup->uid;
+	gid_t gid;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
@@ -208,7 +226,8 @@ static int drop_rights(const struct setup *setup)
 		uid = geteuid() ? geteuid() : NOBODY;
 	if (uid == geteuid())
 		return 0;
-	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+	gid = group_of(uid);
+	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
 		return -errno;
 	return 0;
 }
@@ -317,6 +336,7 @@ int run_serve(int argc, char **argv)
 
 	list_init(&serve->doors);
 	list_init(&serve->clients);
+	list_init(&serve->naming);
 	list_init(&serve->waiting);
 	if (argp_parse(&parser, argc, argv, 0, NULL, &setup))
 		return EXIT_USAGE;

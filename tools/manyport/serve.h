@@ -26,8 +26,8 @@ struct serve {
 	struct pump pump;
 	struct list doors;
 	struct list clients;		/* all */
-	struct list waiting;		/* those that have named, and wait for a session */
-	unsigned int unnamed;
+	struct list naming;		/* those at the door that have not named */
+	struct list waiting;		/* those that have, and wait for a session */
 	/* Of the session; 0 slots: there is none. Slots that are free are a stack. */
 	uint32_t slots, free_count;
 	uint32_t *free_slots, *generations;

@@ -22,7 +22,8 @@
 
 #define NAMING_MS   5000
 #define WAITING_MS  5000		/* for a session */
-#define MAX_UNNAMED 256
+#define MAX_UNNAMED 256			/* at the door, who have not named */
+#define MAX_UNNAMED_OF_USER 64
 
 /*
  * CLIENT_NAMES:	reads exactly the name; a time limit. No lane.
@@ -55,7 +56,7 @@ struct client {
 /* What only the begin needs. */
 struct opening {
 	struct client *client;
-	struct list waits;		/* in serve->waiting */
+	struct list waits;		/* in serve->naming or serve->waiting */
 	struct loop_timer limit;
 	struct naming naming;
 };
@@ -79,8 +80,6 @@ static void forget_opening(struct client *c)
 	if (!opening)
 		return;
 	c->opening = NULL;
-	if (c->phase == CLIENT_NAMES)
-		c->serve->unnamed--;
 	loop_timer_stop(&opening->limit);
 	list_del(&opening->waits);
 	free(opening);
@@ -185,6 +184,9 @@ static uint32_t produce(void *context, struct lane *lane, void *buf, uint32_t ma
 	if (c->phase != CLIENT_OPEN || c->has_sent_end || c->is_refused)
 		return 0;
 	n = socket_stream_readv(&c->near.stream, &iov, 1);
+	/* A device whose service takes nothing is to know that nobody waits for that. */
+	if (n == (ssize_t)max && c->is_gone)
+		link_owe(c->serve->link, lane, LANE_LEAVE);
 	if (n > 0)
 		return n;
 	/* A unix socket has no reset: so it says that the client went with bytes unread. */
@@ -209,19 +211,24 @@ static void note_deaf(struct client *c)
 static uint32_t consume(void *context, struct lane *lane, const void *buf, uint32_t len)
 {
 	struct client *c = of_lane(lane);
-	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
-	ssize_t n;
+	uint32_t taken = 0;
+	ssize_t n = 0;
 
 	(void)context;
 	if (c->phase != CLIENT_OPEN || c->is_deaf)
 		return len;
 	if (c->near.owes_writable)
 		return 0;
-	n = socket_stream_writev(&c->near.stream, &iov, 1);
-	if (n >= 0)
-		return n;
-	if (n == -EAGAIN)
-		return 0;
+	/* A part is no sign that the socket is full: an edge follows EAGAIN only. */
+	while (n >= 0 && taken < len) {
+		struct iovec iov = { (char *)buf + taken, len - taken };
+
+		n = socket_stream_writev(&c->near.stream, &iov, 1);
+		if (n > 0)
+			taken += n;
+	}
+	if (n >= 0 || n == -EAGAIN)
+		return taken;
 	note_deaf(c);
 	return len;
 }
@@ -262,10 +269,17 @@ static void connect_client(struct client *c)
 	if (!++serve->generations[slot])
 		serve->generations[slot] = 1;
 	loop_timer_stop(&c->opening->limit);
-	list_del(&c->opening->waits);
 	link_attach(serve->link, &c->lane, slot, serve->generations[slot], loop_now(serve->loop));
 	c->phase = CLIENT_CONNECTS;
 	link_owe(serve->link, &c->lane, LANE_CONNECT);
+}
+
+static void connect_or_refuse(struct client *c)
+{
+	if (c->serve->free_count)
+		connect_client(c);
+	else
+		refuse(c, MP_REASON_BUSY);
 }
 
 /* --- From the device ---------------------------------------------------------------- */
@@ -273,8 +287,10 @@ static void connect_client(struct client *c)
 /* Every state that a device may tell [protocol.md 7.1, 15.4]. False: it may not tell this. */
 static bool is_possible(const struct client *c, uint16_t state)
 {
+	if (c->lane.owed & LANE_CONNECT)
+		return false;		/* the device cannot know of it */
 	if (state & MP_ST_CLOSED)
-		return c->has_closed;
+		return c->has_closed || c->is_gone;
 	return state & (MP_ST_REFUSED | MP_ST_CONNECTED);
 }
 
@@ -300,6 +316,8 @@ static bool message(void *context, struct lane *lane, const struct frame *frame)
 	if (!is_possible(c, frame->flags))
 		return false;
 	c->told = frame->flags;
+	if ((c->told & MP_ST_IN_END) && lane->takes == LANE_BYTES)
+		link_set_takes(serve->link, lane, LANE_NOTHING);
 	if (c->told & MP_ST_CLOSED) {
 		slot_is_free(serve, lane->slot);
 		link_detach(serve->link, lane);
@@ -346,8 +364,8 @@ static void begin(void *context, const struct link_session_peer *peer)
 		slot_is_free(serve, slot);
 	}
 	log_limited_here(LOG_LEVEL_INFO, "the host is there: up to %u channels", serve->slots);
-	while (serve->free_count && (link = list_pop(&serve->waiting)))
-		connect_client(list_entry(link, struct opening, waits)->client);
+	while ((link = list_pop(&serve->waiting)))
+		connect_or_refuse(list_entry(link, struct opening, waits)->client);
 }
 
 static void end(void *context, enum link_session_why why)
@@ -385,13 +403,10 @@ static void named(struct client *c)
 {
 	struct serve *serve = c->serve;
 
-	if (c->phase == CLIENT_NAMES)
-		serve->unnamed--;
 	c->phase = CLIENT_WAITS;
-	if (serve->slots && !serve->free_count) {
-		refuse(c, MP_REASON_BUSY);
-	} else if (serve->slots) {
-		connect_client(c);
+	list_del(&c->opening->waits);
+	if (serve->slots) {
+		connect_or_refuse(c);
 	} else {
 		list_add_tail(&serve->waiting, &c->opening->waits);
 		loop_timer_start(&c->opening->limit, WAITING_MS);
@@ -451,7 +466,7 @@ static void hung_up(struct mp_peer *peer, uint16_t how)
 	if (c->phase != CLIENT_OPEN)
 		return;
 	link_set_takes(serve->link, &c->lane, LANE_DROPS);
-	link_owe(serve->link, &c->lane, LANE_DATA);
+	link_owe(serve->link, &c->lane, lane_room(&c->lane) ? LANE_DATA : LANE_DATA | LANE_LEAVE);
 	look_at_ends(c);
 	pump_flush(&serve->pump);
 }
@@ -485,17 +500,42 @@ static struct client *make(struct serve *serve)
 	loop_timer_init(serve->loop, &c->opening->limit, limit_passed);
 	socket_stream_init(&c->near, NULL, &c->peer, "client");
 	list_add_tail(&serve->clients, &c->link);
-	serve->unnamed++;
 	return c;
+}
+
+/* May @c wait for a name beside those that do? So no user keeps the others out. */
+static bool may_name(const struct client *c)
+{
+	unsigned int all = 0, own = 0;
+	struct list *link;
+
+	list_for_each(link, &c->serve->naming) {
+		all++;
+		own += list_entry(link, struct opening, waits)->naming.opener.uid ==
+		       c->opening->naming.opener.uid;
+	}
+	return all < MAX_UNNAMED && own < MAX_UNNAMED_OF_USER;
+}
+
+static void begin_naming(struct client *c)
+{
+	if (!may_name(c)) {
+		log_limited_here(LOG_LEVEL_WARNING, "refused a client of user %u: too many have "
+				 "not said a name yet", c->opening->naming.opener.uid);
+		client_free(c, MP_END_ABORT);
+		return;
+	}
+	list_add_tail(&c->serve->naming, &c->opening->waits);
+	loop_timer_start(&c->opening->limit, NAMING_MS);
+	read_name(c);
 }
 
 void serve_client_begin(struct serve *serve, int fd, const char *service)
 {
-	struct client *c = serve->unnamed < MAX_UNNAMED ? make(serve) : NULL;
+	struct client *c = make(serve);
 
 	if (!c || socket_stream_attach(&c->near, serve->loop, fd)) {
-		log_limited_here(LOG_LEVEL_WARNING, "refused a client: %s", c ? "no memory" :
-				 "too many have not said a name yet");
+		log_limited_here(LOG_LEVEL_WARNING, "refused a client: no memory");
 		close(fd);
 		if (c)
 			client_free(c, MP_END_ABORT);
@@ -506,8 +546,7 @@ void serve_client_begin(struct serve *serve, int fd, const char *service)
 		naming_set(&c->opening->naming, service);
 		named(c);
 	} else {
-		loop_timer_start(&c->opening->limit, NAMING_MS);
-		read_name(c);
+		begin_naming(c);
 	}
 	pump_flush(&serve->pump);
 }

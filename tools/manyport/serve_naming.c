@@ -82,33 +82,28 @@ static int read_request(struct naming *naming, struct socket_stream *near)
 	return ret;
 }
 
-/* How many bytes wait that may be of a line: up to its end. 0: none; or -errno. */
-static ssize_t line_part(const struct naming *naming, int fd, bool *is_end)
+/* How many bytes wait that belong to the line; 1 where none is known to. Or -errno. */
+static ssize_t line_part(const struct naming *naming, int fd)
 {
 	char peeked[sizeof(naming->text)], *newline;
 	ssize_t n = recv(fd, peeked, sizeof(peeked) - naming->got, MSG_PEEK | MSG_DONTWAIT);
 
 	if (n <= 0)
-		return n && errno != EAGAIN ? -errno : n ? 0 : -ECONNRESET;
+		return n && errno != EAGAIN ? -errno : n ? 1 : -ECONNRESET;
 	newline = memchr(peeked, '\n', n);
-	*is_end = newline;
 	return newline ? newline + 1 - peeked : n;
 }
 
+/* Its first byte was read, and is none of a line's end. */
 static int read_line(struct naming *naming, struct socket_stream *near)
 {
-	bool is_end = false;
-	ssize_t part = 1;
-	int ret;
+	while (naming->text[naming->got - 1] != '\n') {
+		ssize_t part = line_part(naming, near->fd);
+		int ret = part < 0 ? part : read_up_to(naming, near, naming->got + part);
 
-	while (part > 0 && !is_end) {
-		part = line_part(naming, near->fd, &is_end);
-		if (part < 0)
-			return part;
-		ret = read_up_to(naming, near, naming->got + (part ? part : 1));
 		if (ret <= 0)
 			return ret;
-		if (!is_end && naming->got > MP_NAME_MAX + 1)
+		if (naming->got > MP_NAME_MAX + 2)
 			return -ENAMETOOLONG;
 	}
 	naming->opener.name = naming->text;
