@@ -170,7 +170,7 @@ static bool connect_lane(void *context, struct lane *lane, const struct frame *f
 	if (!c)
 		c = make(context, frame, &connect);
 	if (!c)
-		return false;		/* without memory: the guest starts anew */
+		return false;		/* without memory: a new session */
 	c->told = 0;			/* each attempt has its answer */
 	connect_begin(&c->channel, connect.name, connect.name_len);
 	move(c);
@@ -189,7 +189,7 @@ static bool shut(struct carried *c, const struct frame *frame)
 	bool ends = frame->flags & MP_SHUT_WRITE;
 
 	if (c->is_leaving)
-		return !ends;		/* nobody reads any more: it says nothing new */
+		return !ends;		/* no process reads any more: it says nothing new */
 	if (!frame->flags || (ends && !is_at_end(c, frame)) || ch->phase == CHANNEL_CONNECTING ||
 	    ch->phase == CHANNEL_REFUSED || ch->phase == CHANNEL_CLOSING)
 		return false;
@@ -287,7 +287,7 @@ static void end(void *context, enum link_session_why why)
 {
 	static const char *const text[] = {
 		[SESSION_STOPPED] = "the stream has ended",
-		[SESSION_RESTARTED] = "the guest's daemon started anew",
+		[SESSION_RESTARTED] = "the guest's daemon has started",
 		[SESSION_LOST] = "bytes were lost on the stream",
 		[SESSION_BROKEN] = "the guest broke a rule of the protocol",
 		[SESSION_SILENT] = "the guest does not answer",

@@ -4,8 +4,9 @@
  * [protocol.md 15]. Frames become calls of the core, and what the core reports becomes what a lane
  * owes.
  *
- * Bytes for a service go to it out of the frame that brought them; what the service does not take at once
- * stays with the lane. Bytes of a service are read into the frame that carries them, in its turn.
+ * Bytes for a service go to it out of the frame that brought them; what the service does not take
+ * at once stays with the lane. Bytes of a service are read into the frame that carries them, in its
+ * turn.
  */
 #ifndef HOST_CARRIER_CARRIER_H
 #define HOST_CARRIER_CARRIER_H

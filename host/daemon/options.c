@@ -39,8 +39,8 @@ static const struct argp_option table[] = {
 	{ "vsock-unix", OPTION_VSOCK_UNIX, "PATH[,mode=M][,group=G][,port=NAME]", 0,
 	  "the same where the VMM makes vsock connections to a unix socket, such as "
 	  "/run/vm1.vsock_PORT", 2 },
-	{ "stream", OPTION_STREAM, "unix:PATH|unix-listen:PATH[,mode=M][,group=G]|stdio[,port=NAME]",
-	  0, "serve all channels over one byte stream, whose other end is 'manyport serve' in the "
+	{ "stream", OPTION_STREAM, "unix:PATH|unix-listen:PATH[,mode=M]|stdio[,port=NAME]", 0,
+	  "serve all channels over one byte stream, whose other end is 'manyport serve' in the "
 	  "guest: connect to the socket of a VMM's serial port, again and again, or listen", 2 },
 	{ NULL, 0, NULL, 0, "What the guest gets:", 3 },
 	{ "config", 'c', "FILE", 0, "read this file; the options below win over it", 3 },

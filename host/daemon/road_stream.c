@@ -31,7 +31,7 @@ struct stream_road {
 	struct unix_listener listener;	/* fd -1: none */
 	struct loop_timer retry;
 	int in, out;			/* the stream; -1: none */
-	bool is_missed;			/* it was told that nobody is there */
+	bool is_missed;			/* the log says that no program listens */
 };
 
 /* --- A stream ------------------------------------------------------------------------ */
@@ -114,7 +114,7 @@ static void try_to_connect(struct stream_road *road)
 	if (fd >= 0)
 		let_go(road);
 	if (!road->is_missed)
-		log_info("%s: --stream: nobody listens on %s yet%s%s", road->owner.guest,
+		log_info("%s: --stream: no program listens on %s yet%s%s", road->owner.guest,
 			 road->config->path, fd < 0 ? ": " : "", fd < 0 ? strerror(-fd) : "");
 	road->is_missed = true;
 	loop_timer_start(&road->retry, RETRY_MS);

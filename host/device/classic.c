@@ -88,7 +88,8 @@ static void retire(struct classic_open *open)
 	if (!channel)
 		return;
 	channel->open = NULL;
-	close_at_offset(&channel->channel, channel->channel.out.offset);	/* still connecting: reached() closes it */
+	/* If it is still connecting, reached() closes it. */
+	close_at_offset(&channel->channel, channel->channel.out.offset);
 	classic_look(channel);
 }
 

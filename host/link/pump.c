@@ -66,7 +66,7 @@ void pump_flush(struct pump *pump)
 
 /* --- What comes ------------------------------------------------------------- */
 
-/* The host of a port has closed it: what it was sent is lost, so the link starts anew. */
+/* The host of a port has closed it: what it was sent is lost, so the link starts again. */
 static void host_left(struct pump *pump)
 {
 	if (pump->is_away)

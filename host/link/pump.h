@@ -3,8 +3,8 @@
  * Moves the bytes of a link between it and the descriptors of a stream, and brings it the time.
  *
  * Upward calls of the link come out of pump_start(), pump_stop() and what the loop calls here; of
- * pump_flush() come only those that ask for frames. So what the link's owner does with channels ends
- * with pump_flush(), and stands in no upward call when it does.
+ * pump_flush() come only those that ask for frames. So what the link's owner does with channels
+ * ends with pump_flush(), outside of any upward call.
  */
 #ifndef HOST_LINK_PUMP_H
 #define HOST_LINK_PUMP_H
@@ -23,7 +23,7 @@ struct pump {
 	struct loop_watch read, write;	/* one of them, if both are one descriptor */
 	struct loop_task more;
 	struct loop_timer due;
-	bool has_ends;			/* false: a port, whose reads say 0 while its host is away */
+	bool has_ends;			/* false: a port, whose reads give 0 without a host */
 	bool is_away;
 	bool is_full;			/* an event will tell when it takes bytes again */
 	int error;			/* that a write met; 0: none */

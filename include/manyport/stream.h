@@ -22,7 +22,7 @@ enum mp_frame_type {
 	MP_FRAME_DATA		= 2,	/* both ways */
 	MP_FRAME_GRANT		= 3,	/* both ways: offset is what the peer may send below */
 	MP_FRAME_SHUTDOWN	= 4,	/* to the device; flags: MP_SHUT_* */
-	MP_FRAME_CLOSE		= 5,	/* to the device; flags: MP_CLOSE_*; offset: final, or LATER */
+	MP_FRAME_CLOSE		= 5,	/* to the device; flags: MP_CLOSE_* */
 	MP_FRAME_STATE		= 6,	/* to the driver; flags: enum mp_state_bits */
 	MP_FRAME_PING		= 7,	/* both ways; channel and generation 0 */
 	MP_FRAME_PONG		= 8,

@@ -7,7 +7,7 @@
 door=/run/manyport/port
 serve()
 {
-	manyport serve --door=$door,mode=0666 -L /tmp/redis.sock:redis "$@" 2>>/tmp/daemon &
+	manyport serve --door=$door,mode=0666 -L /tmp/redis.sock:redis 2>>/tmp/daemon &
 	serve=$!
 	until_true test -S $door
 }
@@ -59,6 +59,9 @@ ok "three processes at once: Redis, a program, a refusal"
 
 # ---- killed in the middle ----
 
+mkfifo /tmp/never
+exec 9<>/tmp/never
+
 # load: some channels that move bytes without end, and one that is held.
 load()
 {
@@ -66,7 +69,8 @@ load()
 		manyport connect echo </dev/zero >/dev/null 2>&1 &
 		loads="$loads $!"
 	done
-	(sleep 60; true) | manyport connect who >/tmp/held 2>&1 &
+	: >/tmp/held
+	manyport connect who </tmp/never >>/tmp/held 2>&1 &
 	held=$!
 	loads="$loads $held"
 	until_true grep -q who /tmp/held

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* manyport serve: options, the stream, rights, the end. See serve.h. */
+/* manyport serve: options, the stream, rights, the end. See server.h. */
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 #include "base/fd_limit.h"
 #include "base/log.h"
 #include "base/unix_address.h"
-#include "serve.h"
+#include "server.h"
 #include "tool.h"
 
 #define DEFAULT_PORT "org.manyport.0"
@@ -199,7 +199,7 @@ static void gone(struct pump *pump, int error)
 
 /* --- Rights ------------------------------------------------------------------------- */
 
-/* By /etc/passwd alone: a static program has no other names. Without a group of its own: nobody's. */
+/* By /etc/passwd alone: a static program has no other names. Without one: 65534. */
 static gid_t group_of(uid_t uid)
 {
 	FILE *users = fopen("/etc/passwd", "re");

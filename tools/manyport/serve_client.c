@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * A client of manyport serve: a connection, and its lane of the link. See serve.h.
+ * A client of manyport serve: a connection, and its lane of the link. See server.h.
  *
- * What a client sends is read into the frame that carries it, in its turn; what comes for it goes out
- * of the frame into its socket, and only what the socket does not take stays with the lane. So each
- * side's flow control is the other's.
+ * What a client sends is read into the frame that carries it, in its turn; what comes for it goes
+ * out of the frame into its socket, and only what the socket does not take stays with the lane. So
+ * each side's flow control is the other's.
  *
- * A client that closes is not over yet: what it sent before is read and carried to the end, and what
- * comes for it is dropped. Its slot is free when the device says CLOSED.
+ * A client that closes is not over yet: what it sent before is read and carried to the end, and
+ * what comes for it is dropped. Its slot is free when the device says CLOSED.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "serve.h"
+#include "server.h"
 #include "serve_naming.h"
 
 #define NAMING_MS   5000
@@ -48,9 +48,10 @@ struct client {
 	bool has_got_end;		/* the client was told that no more comes */
 	bool is_refused;		/* the client was told that the service takes no more */
 	bool is_deaf;			/* the client takes no more */
-	bool is_gone;			/* nor is there anybody to send an end to */
+	bool is_gone;			/* and its process has closed the socket */
 	bool aborts;
-	bool has_closed;		/* CLOSE was sent */
+	bool has_left;			/* a CLOSE is owed, or was sent, whose offset comes later */
+	bool has_closed;		/* the last CLOSE was sent */
 };
 
 /* What only the begin needs. */
@@ -139,7 +140,7 @@ static void refuse(struct client *c, enum mp_reason reason)
 
 /* --- Bytes ---------------------------------------------------------------------- */
 
-/* What is to become of a client that has nothing more to get, or nobody to get it. */
+/* What is to become of a client for which nothing is held. */
 static void look_at_ends(struct client *c)
 {
 	bool is_failed = c->told & MP_ST_FAILED;
@@ -174,6 +175,15 @@ static void note_end(struct client *c)
 	look_at_ends(c);
 }
 
+/* A device whose service takes nothing is to know that no process waits for it. Once. */
+static void say_gone(struct client *c)
+{
+	if (c->has_left)
+		return;
+	c->has_left = true;
+	link_owe(c->serve->link, &c->lane, LANE_LEAVE);
+}
+
 static uint32_t produce(void *context, struct lane *lane, void *buf, uint32_t max)
 {
 	struct client *c = of_lane(lane);
@@ -184,9 +194,8 @@ static uint32_t produce(void *context, struct lane *lane, void *buf, uint32_t ma
 	if (c->phase != CLIENT_OPEN || c->has_sent_end || c->is_refused)
 		return 0;
 	n = socket_stream_readv(&c->near.stream, &iov, 1);
-	/* A device whose service takes nothing is to know that nobody waits for that. */
 	if (n == (ssize_t)max && c->is_gone)
-		link_owe(c->serve->link, lane, LANE_LEAVE);
+		say_gone(c);
 	if (n > 0)
 		return n;
 	/* A unix socket has no reset: so it says that the client went with bytes unread. */
@@ -290,7 +299,7 @@ static bool is_possible(const struct client *c, uint16_t state)
 	if (c->lane.owed & LANE_CONNECT)
 		return false;		/* the device cannot know of it */
 	if (state & MP_ST_CLOSED)
-		return c->has_closed || c->is_gone;
+		return c->has_closed || c->has_left;
 	return state & (MP_ST_REFUSED | MP_ST_CONNECTED);
 }
 
@@ -454,7 +463,7 @@ static void writable(struct mp_peer *peer)
 	pump_flush(&serve->pump);
 }
 
-/* With both directions no process holds the other end. What it sent before is still to be carried. */
+/* With both directions no process holds the other end. What it sent is still to be carried. */
 static void hung_up(struct mp_peer *peer, uint16_t how)
 {
 	struct client *c = container_of(peer, struct client, peer);
@@ -466,8 +475,10 @@ static void hung_up(struct mp_peer *peer, uint16_t how)
 	if (c->phase != CLIENT_OPEN)
 		return;
 	link_set_takes(serve->link, &c->lane, LANE_DROPS);
-	link_owe(serve->link, &c->lane, lane_room(&c->lane) ? LANE_DATA : LANE_DATA | LANE_LEAVE);
+	link_owe(serve->link, &c->lane, LANE_DATA);
 	look_at_ends(c);
+	if (c->phase == CLIENT_OPEN && !lane_room(&c->lane))
+		say_gone(c);
 	pump_flush(&serve->pump);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The listening sockets of manyport serve. See serve.h. */
+/* The listening sockets of manyport serve. See server.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/unix_address.h"
 #include "loop/acceptor.h"
-#include "serve.h"
+#include "server.h"
 
 struct serve_door {
 	struct list link;		/* in serve->doors */

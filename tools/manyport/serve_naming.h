@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a client of manyport serve says before its bytes: struct mp_naming, which is answered, or a
- * line, which is not [protocol.md 15.8]. And who the client is.
+ * line, which is not [protocol.md 15.8]; and the process that says it.
  */
 #ifndef SERVE_NAMING_H
 #define SERVE_NAMING_H
@@ -20,13 +20,13 @@ struct naming {
 	char text[MP_NAME_MAX + 16];	/* what was read; then the name */
 };
 
-/* Who is at the other end of @fd. */
+/* The process at the other end of @fd is the opener. */
 void naming_who(struct naming *naming, int fd);
 /* The name that its socket stands for. */
 void naming_set(struct naming *naming, const char *service);
 /*
- * Reads exactly the naming from @near: what follows is the channel's. Returns 1: it is there; 0: more
- * must come; or -errno.
+ * Reads exactly the naming from @near: what follows is the channel's. Returns 1: it is there;
+ * 0: more must come; or -errno.
  */
 int naming_read(struct naming *naming, struct socket_stream *near);
 /* The outcome, if the client waits for one. False: the client does not take it. */

@@ -8,8 +8,8 @@
  *	serve_client   one connection, and its lane of the link
  *	serve_naming   what a client says before its bytes
  */
-#ifndef SERVE_H
-#define SERVE_H
+#ifndef SERVER_H
+#define SERVER_H
 
 #include <stdbool.h>
 #include <stdint.h>
