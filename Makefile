@@ -130,7 +130,8 @@ PREFIX ?= /usr/local
 # /usr would have it.
 define install_naming
 install -d $(DESTDIR)$(PREFIX)/$(2)
-sed 's,/usr/sbin/manyportd,$(PREFIX)/sbin/manyportd,' 'packaging/$(1)' \
+sed 's,/usr/sbin/manyportd,$(PREFIX)/sbin/manyportd,; s,/usr/bin/manyport,$(PREFIX)/bin/manyport,' \
+	'packaging/$(1)' \
 	>'$(DESTDIR)$(PREFIX)/$(2)/$(1)'
 chmod 644 '$(DESTDIR)$(PREFIX)/$(2)/$(1)'
 endef
@@ -145,6 +146,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/doc/manyport/manyportd.conf.example
 	$(call install_naming,50-manyportd.json,share/qemu/vhost-user)
 	$(call install_naming,manyportd@.service,lib/systemd/system)
+	$(call install_naming,manyport-serve.service,lib/systemd/system)
 	install -D -m 644 packaging/manyportd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/manyportd.conf
 
 clean:
