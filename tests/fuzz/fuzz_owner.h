@@ -60,7 +60,7 @@ static void owner_nonce(void *context, uint8_t *nonce)
 	struct owner *owner = context;
 
 	/* Whatever the peer says, starts are apart. */
-	CHECK(owner->is_new_stream || now - owner->started_at >= SESSION_GAP_FIRST_MS);
+	CHECK(owner->is_new_stream || now - owner->started_at >= SESSION_GAP_MS);
 	owner->starts++;
 	owner->started_at = now;
 	owner->is_started = true;
