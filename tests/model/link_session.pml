@@ -184,7 +184,7 @@ inline forget(s)
 	x[s].asked = 0
 }
 
-/* Whether the session has lasted is open, so the next start is put off or not. */
+/* Whether a second has passed since the last start is open, so the next one is put off or not. */
 inline end_session(s)
 {
 	assert(x[s].phase == HAS);
