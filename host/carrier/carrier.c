@@ -19,7 +19,6 @@
 struct carried {
 	struct channel channel;		/* first: the core frees the record */
 	struct lane lane;
-	struct carrier *carrier;
 	uint16_t told;			/* the state that the guest was told last; 0: none */
 	bool is_open;			/* DATA was let in once */
 	bool is_leaving;		/* the guest has closed, and still sends what was written */
@@ -36,6 +35,11 @@ static struct carried *of_channel(struct channel *ch)
 	return container_of(ch, struct carried, channel);
 }
 
+static struct link *link_of(const struct carried *c)
+{
+	return container_of(c->channel.core, struct carrier, core)->link;
+}
+
 static uint16_t state_of(const struct carried *c)
 {
 	return channel_bits(&c->channel, c->told) & STATE_BITS;
@@ -46,7 +50,7 @@ static uint16_t state_of(const struct carried *c)
 static void set_takes(struct carried *c, enum lane_takes takes)
 {
 	if (c->lane.takes != takes)
-		link_set_takes(c->carrier->link, &c->lane, takes);
+		link_set_takes(link_of(c), &c->lane, takes);
 }
 
 static bool takes_bytes(const struct channel *ch)
@@ -69,13 +73,13 @@ static void note(struct carried *c)
 	if (c->lane.takes == LANE_BYTES && (!takes_bytes(ch) || ch->out.has_ended))
 		set_takes(c, LANE_DROPS);
 	if (state_of(c) != c->told)
-		link_owe(c->carrier->link, &c->lane, LANE_STATE);
+		link_owe(link_of(c), &c->lane, LANE_STATE);
 }
 
 /* Bytes may move again. */
 static void move(struct carried *c)
 {
-	struct link *link = c->carrier->link;
+	struct link *link = link_of(c);
 	struct channel *ch = &c->channel;
 
 	if (!ch->out.is_armed && c->lane.held_len)
@@ -149,7 +153,6 @@ static struct carried *make(struct carrier *carrier, const struct frame *frame,
 		return NULL;
 	log_escape(opener.comm, sizeof(opener.comm), connect->comm,
 		   strnlen(connect->comm, sizeof(connect->comm)));
-	c->carrier = carrier;
 	channel_init(&c->channel, &carrier->core, changed, &carrier->gate, &opener);
 	link_attach(carrier->link, &c->lane, frame->slot, frame->generation,
 		    core_now(&carrier->core));
@@ -189,7 +192,7 @@ static bool shut(struct carried *c, const struct frame *frame)
 	bool ends = frame->flags & MP_SHUT_WRITE;
 
 	if (c->is_leaving)
-		return !ends;		/* no process reads any more: it says nothing new */
+		return true;		/* no process holds it any more: that says nothing new */
 	if (!frame->flags || (ends && !is_at_end(c, frame)) || ch->phase == CHANNEL_CONNECTING ||
 	    ch->phase == CHANNEL_REFUSED || ch->phase == CHANNEL_CLOSING)
 		return false;
