@@ -12,19 +12,20 @@
 /* What each type may carry [protocol.md 15.2]. */
 static const struct {
 	uint8_t to;
-	bool has_channel;
+	bool has_channel, has_offset;
 	uint32_t min, max;		/* length of the body */
 	uint16_t flags;
 } types[FRAME_TYPES] = {
 	[MP_FRAME_CONNECT] = { .to = TO_DEVICE, .has_channel = true,
 		.min = sizeof(struct mp_connect) + 1, .max = FRAME_CONNECT_MAX },
-	[MP_FRAME_DATA] = { .to = TO_DEVICE | TO_DRIVER, .has_channel = true,
+	[MP_FRAME_DATA] = { .to = TO_DEVICE | TO_DRIVER, .has_channel = true, .has_offset = true,
 		.min = 1, .max = MP_FRAME_BODY },
-	[MP_FRAME_GRANT] = { .to = TO_DEVICE | TO_DRIVER, .has_channel = true },
-	[MP_FRAME_SHUTDOWN] = { .to = TO_DEVICE, .has_channel = true,
+	[MP_FRAME_GRANT] = { .to = TO_DEVICE | TO_DRIVER, .has_channel = true, .has_offset = true },
+	[MP_FRAME_SHUTDOWN] = { .to = TO_DEVICE, .has_channel = true, .has_offset = true,
 		.flags = MP_SHUT_READ | MP_SHUT_WRITE },
-	[MP_FRAME_CLOSE] = { .to = TO_DEVICE, .has_channel = true, .flags = MP_CLOSE_ABORT },
-	[MP_FRAME_STATE] = { .to = TO_DRIVER, .has_channel = true,
+	[MP_FRAME_CLOSE] = { .to = TO_DEVICE, .has_channel = true, .has_offset = true,
+		.flags = MP_CLOSE_ABORT },
+	[MP_FRAME_STATE] = { .to = TO_DRIVER, .has_channel = true, .has_offset = true,
 		.flags = UINT16_MAX & ~(MP_ST_IN | MP_ST_OUT) },
 	[MP_FRAME_PING] = { .to = TO_DEVICE | TO_DRIVER },
 	[MP_FRAME_PONG] = { .to = TO_DEVICE | TO_DRIVER },
@@ -77,7 +78,8 @@ bool frame_is_valid(const struct frame *frame, bool to_device)
 	       frame->length <= types[frame->type].max &&
 	       !(frame->flags & ~types[frame->type].flags) &&
 	       types[frame->type].has_channel == (frame->generation != 0) &&
-	       (types[frame->type].has_channel || !frame->slot);
+	       (types[frame->type].has_channel || !frame->slot) &&
+	       (types[frame->type].has_offset || !frame->offset);
 }
 
 bool frame_has_end(const struct frame *frame, const void *buf)

@@ -131,7 +131,7 @@ static bool fits(const struct frame *f, bool to_device)
 	uint16_t flags = 0;
 
 	if (!f->type || f->type > MP_FRAME_PONG || is_idle != !f->generation ||
-	    (is_idle && f->slot))
+	    (is_idle && f->slot) || ((is_idle || f->type == MP_FRAME_CONNECT) && f->offset))
 		return false;
 	if (f->type == MP_FRAME_DATA || f->type == MP_FRAME_GRANT || is_idle)
 		flags = 0;
