@@ -296,11 +296,14 @@ static void connect_or_refuse(struct client *c)
 /* Every state that a device may tell [protocol.md 7.1, 15.4]. False: it may not tell this. */
 static bool is_possible(const struct client *c, uint16_t state)
 {
+	uint16_t answer = state & (MP_ST_REFUSED | MP_ST_CONNECTED);
+
 	if (c->lane.owed & LANE_CONNECT)
 		return false;		/* the device cannot know of it */
 	if (state & MP_ST_CLOSED)
 		return c->has_closed || c->has_left;
-	return state & (MP_ST_REFUSED | MP_ST_CONNECTED);
+	return answer == MP_ST_CONNECTED ||
+	       (answer == MP_ST_REFUSED && c->phase != CLIENT_OPEN);
 }
 
 static void connected(struct client *c)
@@ -315,6 +318,14 @@ static void connected(struct client *c)
 	}
 	link_set_takes(c->serve->link, &c->lane, c->is_gone ? LANE_DROPS : LANE_BYTES);
 	link_owe(c->serve->link, &c->lane, LANE_DATA);
+}
+
+/* A client takes NONE for being let in. */
+static enum mp_reason refusal_of(const struct frame *frame)
+{
+	bool is_one = frame->offset != MP_REASON_NONE && frame->offset <= MP_REASON_MAX;
+
+	return is_one ? frame->offset : MP_REASON_RESET;
 }
 
 static bool message(void *context, struct lane *lane, const struct frame *frame)
@@ -334,7 +345,7 @@ static bool message(void *context, struct lane *lane, const struct frame *frame)
 		return true;
 	}
 	if (c->phase == CLIENT_CONNECTS && (c->told & MP_ST_REFUSED))
-		refuse(c, frame->offset <= MP_REASON_MAX ? frame->offset : MP_REASON_RESET);
+		refuse(c, refusal_of(frame));
 	else if (c->phase == CLIENT_CONNECTS)
 		connected(c);
 	look_at_ends(c);
