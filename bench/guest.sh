@@ -26,6 +26,12 @@ while [ ! -e $control ]; do
 	sleep 0.1
 done
 exec 3<>$control
+# Channels over an ordinary port, beside all the others.
+mkdir -p /run/manyport
+manyport serve org.manyport.0 2>/tmp/serve &
+while [ ! -S /run/manyport/port ]; do
+	sleep 0.1
+done
 for device in /sys/bus/virtio/devices/*; do
 	path=$(readlink -f "$device")
 	pci=${path%/*}

@@ -25,9 +25,10 @@ CPU = "max,-erms,-fsrm"
 # Where the devices sit on the PCI bus, so that the guest's names can be told apart.
 # With interrupt lines, as manyport's (slot 2) and vport-intx's, they must not share one.
 SLOTS = {"control": 0x10, "vport": 0x11, "vsock": 0x12, "vport-intx": 0x13, "passt": 0x14,
-         "slirp": 0x15, "fs": 0x16, "baseline": 0x18}
+         "slirp": 0x15, "fs": 0x16, "baseline": 0x18, "org.manyport.0": 0x19}
 # Transports of the module, which may have a parameter that ends polling.
 OURS = ("manyport", "baseline", "fs")
+DOOR = "/run/manyport/port"
 MACS = {"slirp": "52:54:00:00:00:02", "passt": "52:54:00:00:00:03"}
 
 
@@ -147,7 +148,7 @@ class Machine:
         self.start("server-each", server + ["each", f"unix:{self.dir}/each",
                                             f"tcp:{self.tcp['each']}"], ready="ready")
         # One for each transport: connections that one leaves behind harm no other.
-        for name in ("manyport", "baseline", "vsock", "passt", "slirp", "host"):
+        for name in ("manyport", "baseline", "roads", "vsock", "passt", "slirp", "host"):
             address = f"unix:{self.dir}/{name}-many"
             if name in self.tcp:
                 address = f"tcp:{self.tcp[name]}"
@@ -158,6 +159,10 @@ class Machine:
         # vhost-device-vsock connects to UDS_PORT for the guest's port PORT.
         os.symlink(f"{self.dir}/each", f"{self.dir}/vsock_1001")
         os.symlink(f"{self.dir}/vsock-many", f"{self.dir}/vsock_1002")
+        self.start("manyportd-roads",
+                   [f"{BUILD}/manyportd", f"--stream=unix:{self.dir}/org.manyport.0",
+                    f"--vsock-unix={self.dir}/vsock_1003", f"--service=each=unix:{self.dir}/each",
+                    f"--service=many=unix:{self.dir}/roads-many"], ready="queues")
         if self.has_programs:
             self.programs = programs.Servers(self.dir, self.tcp, self.start)
 
@@ -233,6 +238,7 @@ class Machine:
         again = "reconnect=1" if self.qemu else "reconnect-ms=100"
         serial("vport", again)
         serial("vport-intx", again, ",vectors=0")
+        serial("org.manyport.0", "server=on,wait=off")
         if "vsock" in self.pids:
             add("chardev", f"socket,id=vsock,path={self.dir}/vsock.sock")
             add("device", f"vhost-user-vsock-pci,chardev=vsock,addr={SLOTS['vsock']:#x}")
@@ -251,10 +257,10 @@ class Machine:
         files = f"{self.dir}/files"
         os.mkdir(files)
         shutil.copy(CLIENT, files)
+        shutil.copy(f"{BUILD}/manyport", files)
         shutil.copy(f"{ROOT}/bench/guest.sh", files)
         if self.programs:
             shutil.copy(f"{ROOT}/bench/programs.sh", files)
-            shutil.copy(f"{BUILD}/manyport", files)
             shutil.copy(f"{BUILD}/manyport-run.so", files)
         if self.baseline:
             shutil.copy(f"{ROOT}/bench/use-module.sh", files)
@@ -370,7 +376,9 @@ class Machine:
                       "manyportd-fs"),
             Transport("vport", f"vport:{node}/vport", None, single=True),
             Transport("vport-intx", f"vport:{node}/vport-intx", None, single=True),
+            Transport("serve", f"each@unix:{DOOR}", f"many@unix:{DOOR}", "manyportd-roads"),
             Transport("vsock", "vsock:2:1001", "vsock:2:1002", "vsock"),
+            Transport("vsock-road", "each@vsock:2:1003", "many@vsock:2:1003", "manyportd-roads"),
             Transport("passt", f"tcp:10.0.3.2:{tcp['each']}", f"tcp:10.0.3.2:{tcp['passt']}",
                       "passt"),
             Transport("slirp", f"tcp:10.0.2.2:{tcp['each']}", f"tcp:10.0.2.2:{tcp['slirp']}"),

@@ -15,6 +15,7 @@ LABELS = {
     "baseline": "the baseline", "baseline-irq": "the baseline, no polling",
     "fs": "manyport (virtio-fs)", "fs-irq": "manyport (virtio-fs), no polling",
     "vport": "virtserialport", "vport-intx": "virtserialport, vectors=0",
+    "serve": "manyport serve", "vsock-road": "manyport over vsock",
     "vsock": "vsock (vhost-device-vsock)",
     "passt": "TCP (passt)", "slirp": "TCP (QEMU user net)", "host": "unix socket on the host",
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The transports: all that differs between them is here. */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -11,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <linux/vm_sockets.h>
+
+#include <manyport/connection.h>
 
 #include "work.h"
 
@@ -70,11 +73,43 @@ static int connect_vsock(const char *cid, const char *port)
 	return connect_to(&address, sizeof(address));
 }
 
+/* The naming exchange in front of a channel that is a connection [protocol.md 16.1]. */
+static int say_name(int fd, const char *service)
+{
+	struct {
+		struct mp_naming header;
+		char name[MP_NAME_MAX];
+	} naming = {
+		.header = {
+			.magic = htole32(MP_CONNECTION_MAGIC),
+			.version = htole16(MP_CONNECTION_VERSION),
+			.name_len = htole16(strlen(service)),
+		},
+	};
+	size_t len = sizeof(naming.header) + strlen(service);
+	struct mp_named named;
+
+	if (fd < 0)
+		return fd;
+	memcpy(naming.name, service, strlen(service));
+	errno = EPROTO;
+	if (write(fd, &naming, len) != (ssize_t)len ||
+	    recv(fd, &named, sizeof(named), MSG_WAITALL) != sizeof(named) || named.reason)
+		return close_failed(fd);
+	return fd;
+}
+
+/* "SERVICE@TARGET": a connection that names; see try_target(). */
 static int try_target(const char *target)
 {
 	char text[256], *first, *second;
 
 	snprintf(text, sizeof(text), "%s", target);
+	first = strchr(text, '@');
+	if (first) {
+		*first++ = '\0';
+		return say_name(try_target(first), text);
+	}
 	first = strchr(text, ':');
 	if (!first) {
 		errno = EINVAL;
