@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* See pump.h. Both descriptors are watched edge-triggered. */
+/*
+ * See pump.h. Both descriptors are watched edge-triggered; for room to write only while there is
+ * none, since a port tells of each write that the other end has taken.
+ */
 #include "link/pump.h"
 
 #include <errno.h>
@@ -9,21 +12,41 @@
 
 #include "base/list.h"
 
-#define ROUNDS 8			/* reads before the others have their turn */
+#define ROUNDS	  8			/* reads before the others have their turn */
+#define IN_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 static uint64_t now(const struct pump *pump)
 {
 	return loop_now(pump->loop);
 }
 
+/*
+ * Most deadlines move on with each frame: a timer that is due earlier stays, and finds the deadline
+ * of then. To set it each time would cost a look at the clock for each frame.
+ */
 static void arm(struct pump *pump)
 {
 	uint64_t at = link_deadline(pump->link), time = now(pump);
 
 	if (at == SESSION_NEVER)
 		loop_timer_stop(&pump->due);
-	else
+	if (at != SESSION_NEVER && (!loop_timer_is_armed(&pump->due) || at < pump->due_at)) {
 		loop_timer_start(&pump->due, at > time ? at - time : 0);
+		pump->due_at = at;
+	}
+}
+
+/* What is waited for at the one descriptor, or at both. */
+static void watch_for_room(struct pump *pump, bool is_full)
+{
+	struct loop_watch *watch = pump->in == pump->out ? &pump->read : &pump->write;
+	uint32_t events = pump->in == pump->out ? IN_EVENTS : EPOLLET;
+
+	if (pump->is_full == is_full)
+		return;
+	pump->is_full = is_full;
+	/* Without memory for it the descriptor tells all that it told before. */
+	loop_watch_modify(watch, is_full ? events | EPOLLOUT : events);
 }
 
 /* --- Sending ---------------------------------------------------------------- */
@@ -56,7 +79,7 @@ void pump_flush(struct pump *pump)
 	arm(pump);
 	if (n >= 0)
 		return;
-	pump->is_full = true;
+	watch_for_room(pump, true);
 	if (n == -EAGAIN)
 		return;
 	/* What calls us may be in the middle of a channel: its owner hears of it later. */
@@ -130,7 +153,7 @@ static void go_on(struct loop_task *task)
 static void moves(struct pump *pump, uint32_t events, bool reads)
 {
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-		pump->is_full = false;
+		watch_for_room(pump, false);
 	if (reads && (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR)))
 		receive(pump);
 	else
@@ -169,13 +192,10 @@ void pump_init(struct pump *pump, struct loop *loop, struct link *link,
 
 int pump_start(struct pump *pump, int in, int out, bool has_ends)
 {
-	uint32_t out_events = EPOLLOUT | EPOLLET, in_events = EPOLLIN | EPOLLRDHUP | EPOLLET;
-	int ret;
+	int ret = loop_watch_add(pump->loop, &pump->read, in, IN_EVENTS, read_moves);
 
-	ret = loop_watch_add(pump->loop, &pump->read, in,
-			     in == out ? in_events | out_events : in_events, read_moves);
 	if (!ret && in != out)
-		ret = loop_watch_add(pump->loop, &pump->write, out, out_events, write_moves);
+		ret = loop_watch_add(pump->loop, &pump->write, out, EPOLLET, write_moves);
 	if (ret) {
 		loop_watch_remove(&pump->read);
 		return ret;

@@ -23,6 +23,7 @@ struct pump {
 	struct loop_watch read, write;	/* one of them, if both are one descriptor */
 	struct loop_task more;
 	struct loop_timer due;
+	uint64_t due_at;		/* for that deadline, in ms, or a later one */
 	bool has_ends;			/* false: a port, whose reads give 0 without a host */
 	bool is_away;
 	bool is_full;			/* an event will tell when it takes bytes again */
