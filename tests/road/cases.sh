@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 #
-# What a road brings to a guest that has no module of ours: the same cases for each road. Scripts that run
-# in a guest source it; the services are those of services.conf. TAP.
+# What a road brings to the processes of a guest: the same cases for each road ($road: module, stream, vsock).
+# Scripts that run in a guest source it; the services are those of services.conf. TAP.
+#
+# What differs stands in this table, by which the cases judge:
+#
+#	road	the host knows the opener	the status of a program travels
+#	module	yes				yes
+#	stream	yes				no
+#	vsock	no				no
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
+road=${road:?module, stream or vsock}
 PATH=$PWD:$PATH
 
 why()
@@ -44,6 +52,23 @@ eight()
 	done
 }
 
+bytes=$(sum <bytes)		# that every guest is given
+
+knows_opener()
+{
+	[ "$road" != vsock ]
+}
+
+# Of a program that ends with status 3.
+status_of_program()
+{
+	if [ "$road" = module ]; then
+		echo 3
+	else
+		echo 0
+	fi
+}
+
 # What names give, by $MANYPORT_PORT.
 cases_of_names()
 {
@@ -55,13 +80,26 @@ cases_of_names()
 	ok "a name that the host does not know"
 	run 'manyport connect alice </dev/null'
 	refused 126 EACCES
-	ok "a service for one user is not for an opener who is not known"
+	ok "a service for one user is not for another, nor for an opener who is not known"
+	run 'manyport connect claims </dev/null'
+	if knows_opener; then
+		grep -q '^uid=0 gid=0 pid=[1-9][0-9]* comm=manyport$' /tmp/out
+	else
+		is_so 0 'uid= gid= pid= comm='
+	fi
+	ok "a program is told who its opener is, where that is known"
 	run 'manyport connect away </dev/null'
 	refused 125 ECONNREFUSED
 	ok "a service that is not there"
 	run 'manyport connect "$(head -c 300 /dev/zero | tr "\0" x)" </dev/null'
 	refused 125 ENAMETOOLONG
 	ok "a name that is too long"
+}
+
+forty_at_once()
+{
+	run 'for i in $(seq 40); do (sleep 2 | manyport connect who) & done; wait'
+	[ "$(grep -c '^who' /tmp/out)" = 40 ]
 }
 
 # What becomes of bytes and ends; 40 channels are the guest's limit.
@@ -74,8 +112,8 @@ cases_of_bytes()
 	is_so 0 "$bytes"
 	ok "the same through a program, which ends when its input does"
 	run 'manyport connect status </dev/null'
-	is_so 0 'out'
-	ok "a program that fails: what it said; its status does not travel"
+	is_so "$(status_of_program)" 'out'
+	ok "a program that fails: what it said, and its status where that travels"
 	for size in 0 1 4096 65536 1000000; do
 		run "head -c $size bytes | manyport connect keep+$size"
 		run "manyport connect kept+$size </dev/null | cut -d' ' -f1"
@@ -97,8 +135,12 @@ cases_of_bytes()
 	run 'until manyport connect echo </dev/null; do usleep 200000; done 2>/dev/null'
 	is_so 0 ''
 	ok "and has a place when they are gone"
+}
+
+# 40 channels are the guest's limit, so each of them is needed.
+case_of_a_killed_client()
+{
 	timeout -s KILL 1 manyport connect deaf </dev/zero >/dev/null 2>&1
-	run 'sleep 4; for i in $(seq 40); do (sleep 3 | manyport connect who) & done; wait'
-	[ "$(grep -c '^who' /tmp/out)" = 40 ]
+	until_true forty_at_once
 	ok "a client that was killed beside a service that never ends gives its place back"
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # In the guest of test-stream, which has no module of ours. TAP.
 # shellcheck source=tests/road/cases.sh
+road=stream
 . ./cases.sh
 
 door=/run/manyport/port
@@ -12,8 +13,7 @@ serve()
 	until_true test -S $door
 }
 
-echo "1..31"
-bytes=$(sum <bytes)
+echo "1..32"
 [ -s /etc/passwd ] || cp passwd /etc/passwd
 mkdir -p /run/manyport
 grep -q virtio_console /proc/modules || modprobe virtio_console 2>/dev/null
@@ -32,11 +32,12 @@ is_so 0 ''
 ok "and is for that user, whom the host is told"
 run 'su alice -c "manyport connect claims </dev/null"'
 [ "$(sed 's/pid=[0-9]* //' /tmp/out)" = 'uid=1000 gid=1000 comm=manyport' ]
-ok "a program is told who its opener is"
+ok "and a program is told so"
 [ "$(grep '^Uid:' /proc/$serve/status | tr '\t' ' ')" = 'Uid: 65534 65534 65534 65534' ] &&
 	[ "$(grep '^CapEff:' /proc/$serve/status | tr -d '\t ')" = CapEff:0000000000000000 ]
 ok "the daemon has no rights left"
 cases_of_bytes
+case_of_a_killed_client
 run 'manyport list'
 is_so 0 && grep -q "unix:$door" /tmp/out
 ok "the list names the road"

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 # In the guest of test-vsock, which has no module of ours. TAP.
 # shellcheck source=tests/road/cases.sh
+road=vsock
 . ./cases.sh
 
 echo "1..30"
-bytes=$(sum <bytes)
 run 'manyport connect echo </dev/null'
 refused 125 ENODEV
 ok "without any road: there is no port"
@@ -14,14 +14,11 @@ ok "without any road: there is no port"
 
 modprobe vsock_loopback && [ ! -e /sys/module/manyport ]
 ok "a stock guest with vsock"
-"$DAEMON" --vsock=7000,cid=1 --vsock=7001,cid=5 --config=inside.conf 2>/tmp/daemon &
+manyportd --vsock=7000,cid=1 --vsock=7001,cid=5 --config=inside.conf 2>/tmp/daemon &
 daemon=$!
 until_true grep -q 'guest inside' /tmp/daemon
 export MANYPORT_PORT=vsock:1:7000
 cases_of_names
-run 'manyport connect claims </dev/null'
-is_so 0 'uid= gid= pid= comm='
-ok "a program is told that its opener is not known"
 run 'MANYPORT_PORT=vsock:1:7001 manyport connect echo </dev/null'
 [ "$got" = 125 ] && grep -q 'refused a connection of the guest with cid 1' /tmp/daemon
 ok "the road of another guest"
@@ -29,6 +26,7 @@ run 'MANYPORT_PORT=vsock:1:7002 manyport connect echo </dev/null'
 refused 125 ENODEV
 ok "a port of vsock without a listener is no road"
 cases_of_bytes
+case_of_a_killed_client
 run 'manyport list'
 is_so 0 && grep -q 'vsock:1:7000' /tmp/out
 ok "the list names the road that is meant"
