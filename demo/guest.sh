@@ -25,6 +25,11 @@ all_gone()
 	expect "the number of channels at the end" "$(count_channels)" 0
 }
 
+has_no_module()
+{
+	expect "the number of modules named manyport" "$(grep -c '^manyport ' /proc/modules)" 0
+}
+
 many_processes()
 {
 	show_road || return
@@ -46,6 +51,15 @@ many_processes()
 	expect "the number of channels" "$(count_channels)" 3 || return
 	note="3 channels"
 	end_session 1 && end_session 2 && end_session 3 && all_gone
+}
+
+# are_alice_and_bob LINE LINE: for a road on which the host knows the guest's users, who are 1000 and 1001.
+are_alice_and_bob()
+{
+	case "$1 / $2" in
+	*"$pid1 "*"user 1000 "*/*"$pid2 "*"user 1001 "*) ;;
+	*) echo "wrong: these are not alice and bob"; return 1 ;;
+	esac
 }
 
 # The opener's first line is "this is process P of the host, for process Q ...".
@@ -166,6 +180,13 @@ refuse()
 	*"$1"*) note=$1 ;;
 	*) echo "wrong: no word of '$1'"; return 1 ;;
 	esac
+}
+
+# For a road on which the host knows the guest's users.
+admin_is_for_root()
+{
+	refuse "not allowed" "su alice -c 'manyport connect admin'" || return
+	show manyport connect admin </dev/null
 }
 
 refused_names()

@@ -39,19 +39,15 @@ count_channels()
 	cat "$channels"
 }
 
-# differ_openers LINE LINE: of the service opener, for the users 1000 and 1001.
+# differ_openers LINE LINE: of the service opener.
 differ_openers()
 {
-	case "$1 / $2" in
-	*"$pid1 "*"user 1000 "*/*"$pid2 "*"user 1001 "*) ;;
-	*) echo "wrong: these are not alice and bob"; return 1 ;;
-	esac
+	are_alice_and_bob "$@"
 }
 
 refused_users()
 {
-	refuse "not allowed" "su alice -c 'manyport connect admin'" || return
-	show manyport connect admin </dev/null || return
+	admin_is_for_root || return
 	refuse "No such file or directory" "echo nonsuch >$node"
 }
 

@@ -18,8 +18,7 @@ open_road()
 
 show_road()
 {
-	expect "the number of modules named manyport" "$(grep -c '^manyport ' /proc/modules)" 0 ||
-		return
+	has_no_module || return
 	show manyport list
 }
 
