@@ -3,7 +3,7 @@
 # shellcheck shell=dash disable=SC3045 # busybox has read -t
 # shellcheck disable=SC2317,SC2154 # called by step; set by eval
 #
-# The demo inside the guest, on the road ROAD: module or vsock. FILE_SHA256 and
+# The demo inside the guest, on the road ROAD: module, vsock or stream. FILE_SHA256 and
 # FILE_SIZE tell of the host's file. The status is 0 when every step held what its title
 # says.
 # shellcheck source=demo/session.sh

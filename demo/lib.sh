@@ -13,7 +13,7 @@ world_dir=$project_dir/tests/world
 self=demo/$(basename "$0")
 build=${O:-build}
 world=qemu
-road=module		# or vsock: how the guest reaches manyportd
+road=module		# or vsock, stream: how the guest reaches manyportd
 keep=''
 dir=''
 step_title=''		# of the step that runs now
@@ -22,7 +22,7 @@ daemon_pid=''
 redis_pid=''
 vsock_pid=''
 machine_pid=''		# makes QEMU, in the background
-road_options=()		# what boot is told of the module, for a guest that has it
+road_options=()		# what boot is told of the driver, for a road that needs it from the start
 machine=()		# what boot is told of it: which QEMU, and which device
 device=''		# that carries manyport's queues: console or fs
 suite=system		# of Debian's QEMU, see tests/world/qemu
@@ -125,7 +125,10 @@ begin_run()
 	case $world in
 	qemu | uml | uml-debug | smp-debug) ;;
 	vsock) world=qemu road=vsock ;;
-	*) die "unknown world '$world': qemu, vsock, uml, uml-debug or smp-debug" ;;
+	stream)
+		world=qemu road=stream
+		road_options=(--stock --wait-for /dev/vport0p1) ;;
+	*) die "unknown world '$world': qemu, vsock, stream, uml, uml-debug or smp-debug" ;;
 	esac
 	# A make that runs us must not tell our own make what to do.
 	unset MAKEFLAGS MAKELEVEL MFLAGS
@@ -189,7 +192,7 @@ is_new()
 # KVM is used only where a probe has proved that it works.
 await_machine()
 {
-	local pid=$machine_pid qemu accel
+	local pid=$machine_pid qemu accel has="the device of virtio-vsock"
 
 	if [ -z "$pid" ]; then
 		device=console
@@ -200,12 +203,14 @@ await_machine()
 	wait "$pid"
 	machine_pid=
 	{ read -r qemu; read -r accel; } <"$dir/machine"
-	if [ "$road" = module ]; then
+	case $road in
+	module)
 		[ -n "$device" ] || device=$(is_new "$qemu" && echo console || echo fs)
-		machine+=(--device "$device")
-	fi
-	step_title="guest's machine: $("$qemu" --version | sed -n '1s/ (.*//p'), $accel,$(
-		) the device of virtio-${device:-vsock}"
+		has="the device of virtio-$device"
+		machine+=(--device "$device") ;;
+	stream) has="an ordinary virtio-serial port" ;;
+	esac
+	step_title="guest's machine: $("$qemu" --version | sed -n '1s/ (.*//p'), $accel, $has"
 }
 
 # shellcheck disable=SC2034 # for those who source this
@@ -280,7 +285,10 @@ start_daemon()
 {
 	local options=(--socket-path="$dir/device.sock" --device="$device")
 
-	[ "$road" != vsock ] || options=(--vsock-unix="$dir/vsock_28016")
+	case $road in
+	vsock) options=(--vsock-unix="$dir/vsock_28016") ;;
+	stream) options=(--stream=unix:"$dir/device.sock") ;;
+	esac
 	sed "s,@DIR@,$dir,; s,@DEMO@,$demo_dir," "$demo_dir/manyportd.conf" \
 		>"$dir/manyportd.conf"
 	: >"$dir/manyportd.log"
@@ -317,20 +325,23 @@ stop_servers()
 collect_files()
 {
 	mkdir -p "$dir/files"
-	cp "$build/manyport" "$demo_dir"/{session,module,vsock,guest,stock,prompt}.sh "$dir/files"
+	cp "$build/manyport" "$demo_dir"/{session,module,vsock,stream,guest,stock,prompt}.sh "$dir/files"
 }
 
 # boot_guest [OPTION...] -- COMMAND...
 boot_guest()
 {
-	local queues device_options=(--vsock "$dir/device.sock")
+	local queues device_options
 
-	if [ "$road" = module ]; then
+	case $road in
+	module)
 		# QEMU must be told how many queues there are; User Mode Linux asks.
 		queues=$(sed -n 's/.* \([0-9]*\) queues$/\1/p' "$dir/manyportd.log" |
 			head -n 1)
-		device_options=(--socket "$dir/device.sock" --queues "${queues:-64}")
-	fi
+		device_options=(--socket "$dir/device.sock" --queues "${queues:-64}") ;;
+	vsock) device_options=(--vsock "$dir/device.sock") ;;
+	stream) device_options=(--serial-port "org.manyport.0=$dir/device.sock") ;;
+	esac
 	"$world_dir/boot" --world "$world" "${machine[@]}" "${device_options[@]}" \
 		--mem 1024 --files "$dir/files" --program redis-cli --env "ROAD=$road" "$@"
 }

@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034,SC2154 # for and of those who source it
 #
 # The road of manyport.ko, for the demo's scripts in the guest: the port is a device
-# node, each open of it a channel. vsock.sh has the same names for its road.
+# node, each open of it a channel. vsock.sh and stream.sh have the same names for theirs.
 
 node=/dev/vport0p1
 channels=/sys/class/manyport/vport0p1/channels

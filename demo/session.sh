@@ -4,7 +4,7 @@
 #
 # What the demo's scripts in the guest share: steps, and conversations with
 # services through processes that stay. What differs between the roads to the host is
-# in module.sh and vsock.sh.
+# in module.sh, vsock.sh and stream.sh.
 
 failed=0
 
