@@ -16,7 +16,6 @@ store="manyport connect store"
 # enter, and goes on without rights. It listens when it says so.
 open_road()
 {
-	mkdir -p "${door%/*}"
 	manyport serve --door=$door,mode=0666 org.manyport.0 2>/tmp/serve.log &
 	serve=$!
 	until grep -q " $door\$" /tmp/serve.log; do

@@ -15,7 +15,6 @@ serve()
 
 echo "1..32"
 [ -s /etc/passwd ] || cp passwd /etc/passwd
-mkdir -p /run/manyport
 grep -q virtio_console /proc/modules || modprobe virtio_console 2>/dev/null
 until_true test -e /sys/class/virtio-ports/vport0p1 && [ ! -e /sys/module/manyport ]
 ok "a stock guest with a virtio-serial port"

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include <manyport/client.h>
 
 #include "base/log.h"
 #include "base/unix_address.h"
@@ -71,10 +74,26 @@ const char *serve_door_add_service(struct serve *serve, const char *text)
 	return add(serve, text, true);
 }
 
+/*
+ * A start of the system leaves nothing below /run. A user who may not make the folder hears from
+ * the listener that there is none. The folder lets all pass: the door decides which client may
+ * connect.
+ */
+static void make_folder_of(const char *path)
+{
+	char folder[] = MANYPORT_DOOR;
+
+	*strrchr(folder, '/') = '\0';
+	if (!strcmp(path, MANYPORT_DOOR) && !mkdir(folder, 0755))
+		chmod(folder, 0755);	/* whatever the umask */
+}
+
 static int open_door(struct serve_door *door)
 {
-	int ret = unix_listener_open(&door->listener, door->path, &door->access);
+	int ret;
 
+	make_folder_of(door->path);
+	ret = unix_listener_open(&door->listener, door->path, &door->access);
 	acceptor_init(&door->acceptor, door->serve->loop, door->path, come_in);
 	if (ret >= 0)
 		ret = acceptor_start(&door->acceptor, door->listener.fd);
