@@ -405,7 +405,7 @@ static void end(void *context, enum link_session_why why)
 
 /* --- Naming ------------------------------------------------------------------------- */
 
-/* In ms; the socket's error says why, where there is one. */
+/* A name, or a session, has not come in time. */
 static void limit_passed(struct loop_timer *timer)
 {
 	struct client *c = container_of(timer, struct opening, limit)->client;
@@ -474,13 +474,16 @@ static void writable(struct mp_peer *peer)
 	pump_flush(&serve->pump);
 }
 
-/* With both directions no process holds the other end. What it sent is still to be carried. */
+/*
+ * With both directions no process holds the other end, or it can do nothing with it. What it sent
+ * is still to be carried.
+ */
 static void hung_up(struct mp_peer *peer, uint16_t how)
 {
 	struct client *c = container_of(peer, struct client, peer);
 	struct serve *serve = c->serve;
 
-	if (!(how & MP_SHUT_WRITE) || c->is_gone || c->has_got_end)
+	if (!(how & MP_SHUT_WRITE) || c->is_gone)
 		return;
 	c->is_gone = true;
 	if (c->phase != CLIENT_OPEN)
