@@ -263,9 +263,9 @@ static void guest_closed(struct port *port)
 
 void classic_set_guest_open(struct port *port, bool is_open)
 {
-	if (port->classic.guest_open == is_open)
+	if (port->kept->guest_open == is_open)
 		return;
-	port->classic.guest_open = is_open;
+	port->kept->guest_open = is_open;
 	if (is_open)
 		guest_opened(port);
 	else
@@ -284,7 +284,7 @@ void classic_reset(struct port *port, enum mp_end how)
 		channel_leave(&list_entry(link, struct classic_channel, member)->channel, how);
 	classic->channel_count = 0;
 	classic->tx_skip = 0;
-	classic->guest_open = false;
+	port->kept->guest_open = false;
 	classic->host_open = false;
 	classic->waits_for_place = false;
 }

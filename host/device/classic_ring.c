@@ -193,7 +193,7 @@ static struct classic_channel *reading_channel(const struct port *port)
 	struct classic_channel *channel = classic->current ? classic->current->channel : NULL;
 	const struct channel *ch;
 
-	if (!classic->guest_open || !channel)
+	if (!port->kept->guest_open || !channel)
 		return NULL;
 	ch = &channel->channel;
 	if (ch->phase != CHANNEL_CONNECTED || ch->in.is_armed || ch->in.has_ended)

@@ -13,6 +13,8 @@ enum device_binding {
 	DEVICE_FS,		/* type 26, known by its tag and by HELLO [protocol.md 11.7] */
 };
 
+struct device_kept;
+
 struct device_port_config {
 	struct gate gate;		/* without a name: the port id is not used */
 	uint32_t max_channels;
@@ -42,6 +44,8 @@ struct device_env {
 	struct core_env core;
 	/* The ring of queue @queue has used entries the driver wants to know of. */
 	void (*call)(void *context, unsigned int queue);
+	/* Or NULL. Zeroed, or what a daemon before this one has left: device_adopt(). */
+	struct device_kept *kept;
 };
 
 struct device_stats {

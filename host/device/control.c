@@ -55,7 +55,7 @@ static void make_hello(struct device *device, struct message *message)
 {
 	struct mp_hello hello;
 
-	device->life = LIFE_HELLO;
+	device->kept->life = LIFE_HELLO;
 	control_get_hello(device, &hello);
 	fill(message, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
 }
@@ -91,7 +91,7 @@ static void make_port_message(struct port *port, struct message *message)
 
 bool control_is_due(const struct device *device)
 {
-	return device->life == LIFE_HELLO_DUE || !list_is_empty(&device->due);
+	return device->kept->life == LIFE_HELLO_DUE || !list_is_empty(&device->due);
 }
 
 int control_send(struct queue *queue, const struct ring_chain *chain)
@@ -103,7 +103,7 @@ int control_send(struct queue *queue, const struct ring_chain *chain)
 	if (!control_is_due(device))
 		return -EAGAIN;
 	if (chain->writable_len >= sizeof(message.header)) {
-		if (device->life == LIFE_HELLO_DUE)
+		if (device->kept->life == LIFE_HELLO_DUE)
 			make_hello(device, &message);
 		else
 			make_port_message(list_first(&device->due, struct port, due_link),
@@ -125,7 +125,7 @@ static void announce_ports(struct device *device)
 {
 	for (unsigned int id = 0; id < device->port_count; id++)
 		if (device->ports[id])
-			port_say(device->ports[id], device->life == LIFE_MULTI ?
+			port_say(device->ports[id], device->kept->life == LIFE_MULTI ?
 				    PORT_DUE_MODE | PORT_DUE_ADD : PORT_DUE_ADD);
 }
 
@@ -135,16 +135,16 @@ static void receive_device_ready(struct device *device, uint16_t value)
 	if (!value || !device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT))
 		return;
 	if (device_has_feature(device, MP_F_MULTI_OPEN)) {
-		device->life = LIFE_HELLO_DUE;
+		device->kept->life = LIFE_HELLO_DUE;
 		return;
 	}
-	device->life = LIFE_CLASSIC;
+	device->kept->life = LIFE_CLASSIC;
 	announce_ports(device);
 }
 
 static void receive_hello(struct device *device, const struct mp_hello *hello, size_t len)
 {
-	if (device->life != LIFE_HELLO)
+	if (device->kept->life != LIFE_HELLO)
 		return;		/* none was asked for, or it is not the first */
 	if (!mp_hello_answer_is_valid(hello, len)) {
 		life_end(device, MP_END_CUT);
@@ -153,24 +153,24 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 			    device->config.core.guest);
 		return;
 	}
-	device->life = LIFE_MULTI;
-	device->version = le16toh(hello->version);
+	device->kept->version = le16toh(hello->version);
+	device->kept->life = LIFE_MULTI;
 	announce_ports(device);
 }
 
 static void receive_port_ready(struct port *port, uint16_t value)
 {
 	struct device *device = port->device;
-	bool was_ready = port->is_ready;
+	bool was_ready = port_is_ready(port);
 
 	/*
 	 * A driver that comes back from suspend says only PORT_READY; then the start of
 	 * its queues began a new life, and without the feature that is enough.
 	 */
-	if (device->life == LIFE_NONE && device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT) &&
+	if (device->kept->life == LIFE_NONE && device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT) &&
 	    !device_has_feature(device, MP_F_MULTI_OPEN))
-		device->life = LIFE_CLASSIC;
-	if (device->life != LIFE_MULTI && device->life != LIFE_CLASSIC)
+		device->kept->life = LIFE_CLASSIC;
+	if (device->kept->life != LIFE_MULTI && device->kept->life != LIFE_CLASSIC)
 		return;
 	if (!value) {
 		life_return_held(port);
@@ -180,10 +180,10 @@ static void receive_port_ready(struct port *port, uint16_t value)
 			    device->config.core.guest, port->config.gate.name);
 		return;
 	}
-	port->is_ready = true;
+	port->kept->ready = PORT_READY;
 	if (*port->config.gate.name)
 		port_say(port, PORT_DUE_NAME);
-	if (device->life == LIFE_CLASSIC && !was_ready)
+	if (device->kept->life == LIFE_CLASSIC && !was_ready)
 		classic_start(port);
 	queue_defer(port->rx);
 	queue_defer(port->tx);
@@ -198,7 +198,7 @@ static void receive_port_message(struct device *device, uint32_t id, uint16_t ev
 		return;
 	if (event == VIRTIO_CONSOLE_PORT_READY)
 		receive_port_ready(port, value);
-	if (event == VIRTIO_CONSOLE_PORT_OPEN && device->life == LIFE_CLASSIC && port->is_ready)
+	if (event == VIRTIO_CONSOLE_PORT_OPEN && device->kept->life == LIFE_CLASSIC && port_is_ready(port))
 		classic_set_guest_open(port, value);
 }
 

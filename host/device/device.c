@@ -70,7 +70,7 @@ static int handle(struct queue *queue, const struct ring_chain *chain)
 		return control_receive(queue, chain);
 	if (queue->kind == QUEUE_CONTROL_RX)
 		return control_send(queue, chain);
-	if (device->life == LIFE_MULTI)
+	if (device->kept->life == LIFE_MULTI)
 		return request_handle(queue, chain);
 	return queue->kind == QUEUE_TX ? classic_ring_send(queue, chain) :
 					 classic_ring_fill(queue, chain);
@@ -85,9 +85,9 @@ static void serve_queue(struct work *work)
 	if (!queue->ring || device->is_broken)
 		return;
 	if (queue->kind < QUEUE_CONTROL_RX && !device_is_fuse(device)) {
-		if (!port || !port->is_ready)
+		if (!port || !port_is_ready(port))
 			return;		/* left alone [protocol.md 3.3] */
-		if (device->life == LIFE_MULTI)
+		if (device->kept->life == LIFE_MULTI)
 			second = queue->kind == QUEUE_TX ? port->rx : port->tx;
 		else if (queue->kind == QUEUE_TX)
 			classic_retire(port);
@@ -117,6 +117,8 @@ static int create_ports(struct device *device)
 {
 	unsigned int highest = 0;
 
+	if (device->port_count > DEVICE_KEPT_PORTS)
+		return -EINVAL;
 	device->ports = calloc(device->port_count + 1, sizeof(*device->ports));
 	if (!device->ports)
 		return -ENOMEM;
@@ -147,6 +149,7 @@ struct device *device_create(const struct device_config *config, const struct de
 		return NULL;
 	device->config = *config;
 	device->env = *env;
+	device->kept = env->kept ? env->kept : &device->own_kept;
 	device->port_count = config->port_count;
 	list_init(&device->due);
 	list_init(&device->dirty);
@@ -313,7 +316,7 @@ static bool is_live(const struct queue *queue)
 {
 	const struct device *device = queue->device;
 
-	return queue_is_served(queue) && queue->port->is_ready && device->life == LIFE_MULTI &&
+	return queue_is_served(queue) && port_is_ready(queue->port) && device->kept->life == LIFE_MULTI &&
 	       !device->is_broken;
 }
 

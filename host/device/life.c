@@ -27,7 +27,7 @@ void life_reset_port(struct port *port, enum mp_end how)
 	list_del(&port->due_link);
 	port->due = 0;
 	port->rx_first = 0;
-	port->is_ready = false;
+	port->kept->ready = PORT_ABSENT;
 }
 
 void life_end(struct device *device, enum mp_end how)
@@ -35,7 +35,7 @@ void life_end(struct device *device, enum mp_end how)
 	for (unsigned int id = 0; id < device->port_count; id++)
 		if (device->ports[id])
 			life_reset_port(device->ports[id], how);
-	device->life = LIFE_NONE;
+	device->kept->life = LIFE_NONE;
 	/* What came when they were a manyport's, and was not looked at [protocol.md 11.7]. */
 	for (unsigned int i = 0; device_is_fuse(device) && i < device->queue_count; i++)
 		queue_defer(&device->queues[i]);

@@ -22,6 +22,7 @@ struct port *port_create(struct device *device, uint32_t id,
 	port->device = device;
 	port->id = id;
 	port->config = *config;
+	port->kept = &device->kept->ports[id];
 	list_init(&port->due_link);
 	list_init(&port->owed);
 	list_init(&port->events);

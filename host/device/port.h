@@ -23,6 +23,12 @@ static inline struct segments port_held(const struct held *held)
 
 struct slot;
 
+/* In kept->ready. */
+enum port_ready {
+	PORT_ABSENT,
+	PORT_READY,			/* PORT_READY 1 has come [protocol.md 3.3] */
+};
+
 /* Control messages that are due for a port, in the order in which they go. */
 enum port_due {
 	PORT_DUE_MODE	= 1,
@@ -39,7 +45,6 @@ struct classic {
 	uint32_t channel_count;
 	uint32_t generation;		/* of the last channel: only for the log */
 	uint64_t tx_skip;		/* bytes already taken of the next tx chain */
-	bool guest_open;		/* the driver said PORT_OPEN 1 */
 	bool host_open;			/* what PORT_OPEN says */
 	bool waits_for_place;		/* fixed: no open, as too many channels still close */
 };
@@ -49,7 +54,7 @@ struct port {
 	uint32_t id;
 	struct device_port_config config;
 	struct queue *rx, *tx;
-	bool is_ready;			/* PORT_READY 1 has come [protocol.md 3.3] */
+	struct device_kept_port *kept;	/* whether it is ready, and open */
 	unsigned int due;		/* enum port_due */
 	struct list due_link;		/* in device->due */
 	struct slot **slots;		/* by number, config.max_channels of them; NULL: free */
@@ -60,6 +65,11 @@ struct port {
 	unsigned int rx_first;		/* chains of rx that go before the next of tx: request.c */
 	struct classic classic;
 };
+
+static inline bool port_is_ready(const struct port *port)
+{
+	return port->kept->ready == PORT_READY;
+}
 
 struct port *port_create(struct device *device, uint32_t id,
 			 const struct device_port_config *config);

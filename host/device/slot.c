@@ -66,7 +66,7 @@ static uint16_t reason_of(const struct slot *slot)
 {
 	uint16_t cause = slot->channel.cause;
 
-	if (cause > MP_REASON_MAX && slot->port->device->version < 2)
+	if (cause > MP_REASON_MAX && slot->port->device->kept->version < 2)
 		return MP_REASON_RESET;
 	return cause;
 }

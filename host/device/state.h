@@ -4,6 +4,7 @@
  * of them includes and calls only files above it in this list, and tests/static/test-layers proves
  * it. Where a file has no header of its own, message.h, classic.h or control.h says what it offers:
  *
+ *	kept		what a daemon that takes over must know
  *	state, map	the device; chain -> checked iovecs: the only door to guest memory
  *	queue		fair, bounded serving of rings; publishing
  *	port		slots, event buffers, control messages that are due
@@ -26,8 +27,10 @@
 
 #include "channel/core.h"
 #include "device/config.h"
+#include "device/kept.h"
 #include "ring/ring.h"
 
+/* In device->kept->life. */
 enum device_life {
 	/*
 	 * No driver yet, or it said BYE, or answered HELLO wrongly: our ports stay absent
@@ -60,8 +63,8 @@ struct device {
 	unsigned int port_count, queue_count;
 	struct port **ports;		/* by id; NULL: not used */
 	struct queue *queues;
-	enum device_life life;
-	uint16_t version;		/* that the driver chose, while life is MULTI */
+	struct device_kept *kept;	/* life, version and more */
+	struct device_kept own_kept;	/* where its owner has no place for that */
 	bool is_broken, is_down;	/* is_down: and what it held has been let go */
 	struct list due;		/* ports with control messages */
 	struct list dirty;		/* queues to publish */
@@ -81,7 +84,7 @@ static inline bool device_has_feature(const struct device *device, unsigned int 
 /* May the chains of @device be FUSE requests [protocol.md 11.7]? */
 static inline bool device_is_fuse(const struct device *device)
 {
-	return device->config.binding == DEVICE_FS && device->life != LIFE_MULTI;
+	return device->config.binding == DEVICE_FS && device->kept->life != LIFE_MULTI;
 }
 
 /* The driver broke a rule that costs it the device [protocol.md 10.7]. */
