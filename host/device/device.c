@@ -316,8 +316,8 @@ static bool is_live(const struct queue *queue)
 {
 	const struct device *device = queue->device;
 
-	return queue_is_served(queue) && port_is_ready(queue->port) && device->kept->life == LIFE_MULTI &&
-	       !device->is_broken;
+	return queue_is_served(queue) && port_is_ready(queue->port) &&
+	       device->kept->life == LIFE_MULTI && !device->is_broken;
 }
 
 /*

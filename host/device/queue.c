@@ -215,7 +215,8 @@ void queue_take_all(struct queue *first, struct queue *second, queue_handle *han
 	unsigned int chains[2] = { 0 };
 	bool is_empty[2] = { false }, again;
 	/* Else the queue may wait with chains in it, and to look at those leads to nothing. */
-	bool stays_warm = device->config.is_polled && device->kept->life == LIFE_MULTI && first->port;
+	bool stays_warm = device->config.is_polled && device->kept->life == LIFE_MULTI &&
+			  first->port;
 
 	device->moved_before = core_moved(&device->core);
 	do {
