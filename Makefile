@@ -66,7 +66,7 @@ $(O)/tests/unit/test_channel_binding: $(O)/tests/unit/test_channel_binding.o $(C
 # The order in which the device publishes its rings, seen by the test.
 $(O)/tests/unit/test_device_publish: ALL_LDFLAGS += -Wl,--wrap=ring_publish
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libhost.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libhost.a -lcmocka
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libhost.a -lcmocka -lsystemd
 
 # A program that knows nothing of channels, for manyport run.
 $(O)/tests/recipes/sockets: $(O)/tests/recipes/sockets.o

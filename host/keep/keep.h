@@ -2,12 +2,15 @@
 /*
  * Descriptors that outlive this process: held by who started it, handed to the next one.
  *
- * The holder is a service manager: systemd (FileDescriptorStoreMax=) or manyportd --keep (keeper.h).
- * Both take descriptors by sd_notify() [sd_notify(3), FDSTORE=1] and give them back at the next
- * start by LISTEN_FDS [sd_listen_fds(3)]. What was sent is held, also if this process ends right
- * after: a datagram stays in its receiver's queue.
+ * The holder is a service manager: systemd (FileDescriptorStoreMax=) or manyportd --keep
+ * (keeper.h). Both take descriptors by sd_notify() [sd_notify(3), FDSTORE=1] and give them back at
+ * the next start by LISTEN_FDS [sd_listen_fds(3)]. What was sent is held, also if this process ends
+ * right after: a datagram stays in its receiver's queue.
  *
- * Each descriptor is held under a number that none had before it, 1 or more.
+ * Each open file is held under a number that none had before it, 1 or more. systemd holds an open
+ * file once, however often it is sent (a VMM sends one memfd for each region of its memory). So a
+ * file that is held already gets the number that it has, and is dropped as often as it was held and
+ * taken. To know it again, a copy of each descriptor is open here as well.
  */
 #ifndef HOST_KEEP_KEEP_H
 #define HOST_KEEP_KEEP_H
@@ -18,27 +21,43 @@
 struct keep;
 
 /*
- * Takes over what is held for this process (LISTEN_FDS, LISTEN_FDNAMES), close-on-exec. Returns
- * NULL without a holder (no NOTIFY_SOCKET, or no store), or without memory: errno says which, 0 or
- * ENOMEM.
+ * Takes over what is held for this process (LISTEN_FDS, LISTEN_FDNAMES), close-on-exec; what has
+ * another name there is left alone. Returns NULL without a holder (no NOTIFY_SOCKET, or no store),
+ * or without memory: errno says which, 0 or ENOMEM. systemd before 254 does not say whether there
+ * is a store; where there is none it throws away what is sent.
  */
 struct keep *keep_create(void);
-/* Closes what was not taken. What is held stays held. Accepts NULL. */
+/* Closes its copies. What is held stays held. Accepts NULL. */
 void keep_destroy(struct keep *keep);
 
 /*
- * Holds a copy of @fd, which stays the caller's. Returns its number, or 0 with errno set: the holder
- * cannot be reached, or has no room. Accepts a NULL @keep: 0 with errno 0.
+ * Holds @fd, which stays the caller's. Returns its number, or 0 with errno set: the holder cannot
+ * be reached, or has no room (ENOSPC, where it says how much it has). Accepts a NULL @keep: 0 with
+ * errno 0. The copies may come from the reserve of descriptors (base/fd_limit.h).
  */
 uint32_t keep_hold(struct keep *keep, int fd);
-/* Drops the copy under @number; 0 and numbers that are not held are ignored. */
+/*
+ * The same for the one that keep_find() finds. It is known by its name with the holder, since a
+ * guest can write anything into its memory, which is held as well.
+ */
+uint32_t keep_hold_state(struct keep *keep, int fd);
+/* The opposite of one keep_hold() or keep_take(); 0 and numbers that are not held are ignored. */
 void keep_drop(struct keep *keep, uint32_t number);
 
-/* At the start: the descriptor that is held under @number, once; -1: there is none. */
+/* A copy of what is held under @number, close-on-exec, the caller's; -1: there is none. */
 int keep_take(struct keep *keep, uint32_t number);
-/* At the start: the first memfd whose content begins with @magic (8 bytes): its number, or 0. */
+/*
+ * The file that keep_hold_state() held, if its content begins with @magic (8 bytes): its number,
+ * or 0. Of several the newest.
+ */
 uint32_t keep_find(struct keep *keep, const char *magic);
 /* After the start: drops all that was neither taken nor held since. */
 void keep_drop_rest(struct keep *keep);
+
+/*
+ * Before execve() of a program that goes on in this process: its keep_create() finds all that is
+ * held now. With @pass false, where execve() has failed: not so. Returns 0 or -errno. Accepts NULL.
+ */
+int keep_pass(struct keep *keep, bool pass);
 
 #endif
