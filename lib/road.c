@@ -227,7 +227,7 @@ bool road_is_socket(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
 }
 
-static int reason_errno(unsigned int reason)
+int road_reason_errno(unsigned int reason)
 {
 	static const int errors[] = {
 		[MP_REASON_NONE] = 0, [MP_REASON_NO_SERVICE] = -ENOENT,
@@ -263,6 +263,7 @@ int road_collect(int fd)
 		return n > 0 || (n < 0 && errno == EAGAIN) ? -EINPROGRESS : -ECONNRESET;
 	recv(fd, &named, sizeof(named), 0);
 	expect(fd, 1);
-	return le32toh(named.magic) == MP_CONNECTION_MAGIC ? reason_errno(le16toh(named.reason)) :
-							     -EPROTO;
+	if (le32toh(named.magic) != MP_CONNECTION_MAGIC)
+		return -EPROTO;
+	return road_reason_errno(le16toh(named.reason));
 }

@@ -70,6 +70,9 @@ bool road_is_socket(int fd);
 /* The answer to the name: 0, the refusal, -EINPROGRESS, -EISCONN when it was collected, -EINTR. */
 int road_collect(int fd);
 
+/* 0 or -errno, for an enum mp_reason. */
+int road_reason_errno(unsigned int reason);
+
 #endif
 
 #endif
