@@ -41,6 +41,7 @@ struct client {
 	struct serve *serve;
 	struct list link;		/* in serve->clients */
 	struct opening *opening;	/* until the device has answered */
+	struct serve_holder *holder;	/* of the socket's other end, or NULL */
 	enum client_phase phase;
 	uint16_t told;			/* the state that the device told last */
 	uint16_t owed_shut;		/* MP_SHUT_*: of a SHUTDOWN that is owed */
@@ -86,10 +87,29 @@ static void forget_opening(struct client *c)
 	free(opening);
 }
 
+void serve_client_let_go(struct serve_holder *holder)
+{
+	if (holder->client)
+		holder->client->holder = NULL;
+	holder->client = NULL;
+}
+
+static void tell_holder(struct client *c, enum mp_end how)
+{
+	struct serve_holder *holder = c->holder;
+
+	if (!holder)
+		return;
+	serve_client_let_go(holder);
+	holder->has_failed = how == MP_END_ABORT;
+	holder->changed(holder);
+}
+
 /* There is no lane, or it is detached. */
 static void client_free(struct client *c, enum mp_end how)
 {
 	forget_opening(c);
+	tell_holder(c, how);
 	socket_stream_detach(&c->near, how);
 	list_del(&c->link);
 	free(c);
@@ -105,6 +125,7 @@ static void leave(struct client *c, enum mp_end how)
 {
 	forget_opening(c);
 	c->phase = CLIENT_CLOSES;
+	tell_holder(c, how);
 	socket_stream_detach(&c->near, how);
 	link_set_takes(c->serve->link, &c->lane, LANE_DROPS);
 	if (c->aborts)
@@ -155,6 +176,9 @@ static void look_at_ends(struct client *c)
 	if ((c->told & MP_ST_OUT_END) && !c->has_sent_end && !c->is_refused) {
 		c->is_refused = true;
 		socket_stream_shutdown(&c->near.stream, MP_SHUT_READ);
+		/* A socket with full buffers does not say so. */
+		if (c->holder)
+			c->holder->changed(c->holder);
 	}
 	if ((c->told & MP_ST_IN_END) && !c->has_got_end) {
 		c->has_got_end = true;
@@ -555,18 +579,54 @@ static void begin_naming(struct client *c)
 	read_name(c);
 }
 
-void serve_client_begin(struct serve *serve, int fd, const char *service)
+/* Returns a client that has said nothing yet, or NULL. */
+static struct client *take(struct serve *serve, int fd)
 {
 	struct client *c = make(serve);
 
-	if (!c || socket_stream_attach(&c->near, serve->loop, fd)) {
-		log_limited_here(LOG_LEVEL_WARNING, "refused a client: no memory");
-		close(fd);
-		if (c)
-			client_free(c, MP_END_ABORT);
+	if (c && !socket_stream_attach(&c->near, serve->loop, fd))
+		return c;
+	log_limited_here(LOG_LEVEL_WARNING, "refused a client: no memory");
+	close(fd);
+	if (c)
+		client_free(c, MP_END_ABORT);
+	return NULL;
+}
+
+void serve_client_begin_held(struct serve *serve, int fd, const struct ucred *who,
+			     struct serve_holder *holder)
+{
+	struct client *c = take(serve, fd);
+
+	if (!c)
 		return;
-	}
-	naming_who(&c->opening->naming, fd);
+	c->holder = holder;
+	holder->client = c;
+	naming_who(&c->opening->naming, who);
+	read_name(c);
+	pump_flush(&serve->pump);
+}
+
+void serve_client_abort(struct serve_holder *holder)
+{
+	struct client *c = holder->client;
+	struct serve *serve;
+
+	/* While the device is asked its answer finds the socket closed: an abort as well. */
+	if (!c || c->phase == CLIENT_CONNECTS)
+		return;
+	serve = c->serve;
+	give_up(c);
+	pump_flush(&serve->pump);
+}
+
+void serve_client_begin(struct serve *serve, int fd, const char *service)
+{
+	struct client *c = take(serve, fd);
+
+	if (!c)
+		return;
+	naming_who_connected(&c->opening->naming, fd);
 	if (service) {
 		naming_set(&c->opening->naming, service);
 		named(c);

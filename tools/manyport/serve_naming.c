@@ -28,16 +28,21 @@ static void read_comm(char comm[MP_COMM_LEN], pid_t pid)
 		comm[len - 1] = '\0';
 }
 
-void naming_who(struct naming *naming, int fd)
+void naming_who(struct naming *naming, const struct ucred *who)
+{
+	naming->opener.uid = who->uid;
+	naming->opener.gid = who->gid;
+	naming->opener.pid = who->pid;
+	read_comm(naming->opener.comm, who->pid);
+}
+
+void naming_who_connected(struct naming *naming, int fd)
 {
 	struct ucred who = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	socklen_t len = sizeof(who);
 
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
-	naming->opener.uid = who.uid;
-	naming->opener.gid = who.gid;
-	naming->opener.pid = who.pid;
-	read_comm(naming->opener.comm, who.pid);
+	naming_who(naming, &who);
 }
 
 void naming_set(struct naming *naming, const char *service)

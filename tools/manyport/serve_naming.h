@@ -20,8 +20,11 @@ struct naming {
 	char text[MP_NAME_MAX + 16];	/* what was read; then the name */
 };
 
-/* The process at the other end of @fd is the opener. */
-void naming_who(struct naming *naming, int fd);
+struct ucred;
+
+/* The opener is @who, or the process at the other end of @fd. */
+void naming_who(struct naming *naming, const struct ucred *who);
+void naming_who_connected(struct naming *naming, int fd);
 /* The name that its socket stands for. */
 void naming_set(struct naming *naming, const char *service);
 /*

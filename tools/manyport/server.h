@@ -7,12 +7,15 @@
  *	serve_door     a listening socket: the door, where clients name, or one service's
  *	serve_client   one connection, and its lane of the link
  *	serve_naming   what a client says before its bytes
+ *	serve_node     a device node: each open is a client, at the other end of a socket pair
+ *	serve_cuse     the device, whose calls are requests of the kernel
  */
 #ifndef SERVER_H
 #define SERVER_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "base/list.h"
@@ -41,6 +44,24 @@ extern const struct link_ops serve_link_ops;
 
 /* Takes @fd, a client's connection; @service NULL: it names one itself. */
 void serve_client_begin(struct serve *serve, int fd, const char *service);
+
+/*
+ * The holder of the other end of a client's socket in this process, which is the node: what passes
+ * between the two beside the bytes. It is valid until the client is gone, or the holder lets go.
+ */
+struct serve_holder {
+	struct client *client;		/* NULL: gone */
+	bool has_failed;		/* the channel did, or was cut: not an end */
+	/* It is gone, or its service takes no more; called from anywhere. */
+	void (*changed)(struct serve_holder *holder);
+};
+
+/* As serve_client_begin(), for @who, who has said struct mp_naming and the name already. */
+void serve_client_begin_held(struct serve *serve, int fd, const struct ucred *who,
+			     struct serve_holder *holder);
+/* The channel ends, and what the service has not taken is dropped. The caller closes its end. */
+void serve_client_abort(struct serve_holder *holder);
+void serve_client_let_go(struct serve_holder *holder);
 /* Each client is cut. There is no session. */
 void serve_client_end_all(struct serve *serve);
 
