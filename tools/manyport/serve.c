@@ -23,10 +23,12 @@
 #include "base/fd_limit.h"
 #include "base/log.h"
 #include "base/unix_address.h"
+#include "serve_node.h"
 #include "server.h"
 #include "tool.h"
 
 #define DEFAULT_PORT "org.manyport.0"
+#define DEFAULT_NODE "manyport"
 #define NOBODY	     65534
 #define HELD_MAX     (16U << 20)	/* bytes for clients that do not read, all together */
 #define ANSWER_MS    60000
@@ -45,13 +47,16 @@ static const char help_text[] =
 	"user who runs this.\n\n"
 	"Example: manyport serve -L /run/db.sock,mode=0666:db";
 
-enum { OPTION_DOOR = 256, OPTION_USER };
+enum { OPTION_DOOR = 256, OPTION_NODE, OPTION_USER };
 
 static const struct argp_option options[] = {
 	{ "door", OPTION_DOOR, "PATH[,mode=M][,owner=U][,group=G]", 0,
 	  "where clients name their service (default: " MANYPORT_DOOR "); empty: nowhere", 0 },
 	{ "listen", 'L', "PATH[,mode=M][,owner=U][,group=G]:NAME", 0,
 	  "a socket whose clients get the service NAME; may be repeated", 0 },
+	{ "node", OPTION_NODE, "NAME", OPTION_ARG_OPTIONAL,
+	  "make the device node /dev/NAME (default: " DEFAULT_NODE "), each open of which is a "
+	  "channel, as with the module's; takes the kernel's CUSE", 0 },
 	{ "user", OPTION_USER, "UID", 0,
 	  "go on as this user when all is open (default: 65534, nobody, if started by root)", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
@@ -61,6 +66,8 @@ struct setup {
 	struct serve serve;
 	struct loop_watch signals;
 	const char *port, *door;
+	const char *node_name;		/* NULL: no node */
+	struct node *node;
 	uid_t uid;			/* -1: not said */
 	int in, out;			/* the stream */
 	bool has_ends;
@@ -85,6 +92,9 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 	case 'L':
 		check(state, "-L ", arg, serve_door_add_service(&setup->serve, arg));
 		return 0;
+	case OPTION_NODE:
+		setup->node_name = arg ? arg : DEFAULT_NODE;
+		return 0;
 	case OPTION_USER:
 		uid = strtoul(arg, &rest, 10);
 		if (*rest || rest == arg || uid >= UINT32_MAX)
@@ -100,8 +110,9 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 		if (*setup->door)
 			check(state, "--door=", setup->door,
 			      serve_door_add(&setup->serve, setup->door));
-		if (list_is_empty(&setup->serve.doors))
-			argp_error(state, "nothing to listen on: give --door=PATH or -L PATH:NAME");
+		if (list_is_empty(&setup->serve.doors) && !setup->node_name)
+			argp_error(state, "nothing to listen on: give --door=PATH, -L PATH:NAME or "
+				   "--node");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -298,6 +309,11 @@ static int start(struct setup *setup)
 	ret = serve_door_open_all(serve);
 	if (ret < 0)
 		return ret;
+	if (setup->node_name) {
+		setup->node = serve_node_open(serve, setup->node_name);
+		if (!setup->node)
+			return -EIO;
+	}
 	ret = drop_rights(setup);
 	if (!ret)
 		ret = pump_start(&serve->pump, setup->in, setup->out, setup->has_ends);
@@ -311,6 +327,7 @@ static void end(struct setup *setup)
 	struct serve *serve = &setup->serve;
 
 	serve_door_close_all(serve);
+	serve_node_close(setup->node);
 	if (serve->link)
 		pump_stop(&serve->pump);
 	serve_client_end_all(serve);
