@@ -21,6 +21,7 @@
 #include "road.h"
 
 #define LINK_DIR  "/dev/virtio-ports/"
+#define CUSE_NAME "manyport"			/* of the node of manyport serve */
 #define OUR_CLASS "/sys/class/manyport"
 
 static const char *const classes[] = { OUR_CLASS, "/sys/class/virtio-ports" };
@@ -158,6 +159,21 @@ static int copy_path(char *path, size_t size, const char *prefix, const char *na
 	return len < 0 || (size_t)len >= size ? -ENAMETOOLONG : 0;
 }
 
+/*
+ * Is the node of manyport serve there, and meant? A caller that names no port and may not open the
+ * node may still connect to the door of that daemon.
+ */
+static bool is_serve_node(const char *port)
+{
+#ifdef MANYPORT_NODE_ONLY
+	if (!port)
+		return false;
+#endif
+	if (access("/sys/class/cuse/" CUSE_NAME, F_OK))
+		return false;
+	return port ? !strcmp(port, CUSE_NAME) : !access("/dev/" CUSE_NAME, R_OK | W_OK);
+}
+
 int manyport_find(const char *port, char *path, unsigned long size)
 {
 	struct manyport_port *list;
@@ -186,5 +202,8 @@ int manyport_find(const char *port, char *path, unsigned long size)
 		break;
 	}
 	free(list);
+	/* The module's node comes first. */
+	if (ret == -ENODEV && is_serve_node(port))
+		ret = copy_path(path, size, "/dev/", CUSE_NAME);
 	return ret;
 }

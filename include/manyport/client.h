@@ -53,7 +53,8 @@ int manyport_list(struct manyport_port *ports, int max);
 
 /*
  * Finds one port. @port is a port's name, a node's name ("vport0p1") or a path;
- * NULL means $MANYPORT_PORT, and without that the first multi-open port.
+ * NULL means $MANYPORT_PORT, and without that the first multi-open port, or else the node of
+ * manyport serve if the process may open it.
  * Writes the path of the node into @path of @size bytes. Returns 0, -ENODEV
  * (no such port), -ENAMETOOLONG. A road that is a socket has no node: -ENODEV.
  */

@@ -25,14 +25,19 @@ static const char *const kinds[] = {
 	[MANYPORT_PORT_UNKNOWN] = "unknown",
 };
 
-/* The road that is taken where no node is there, or that the environment names. */
+/* The road that is taken where the module's node is not there, or that the environment names. */
 static bool print_road(void)
 {
 	char road[PATH_MAX];
+	bool is_node;
 
-	if (manyport_find_road(NULL, road, sizeof(road)) || !strncmp(road, "/dev/", 5))
+	if (manyport_find_road(NULL, road, sizeof(road)))
 		return false;
-	printf("%-16s %-8s\n", road, "socket");
+	is_node = !strncmp(road, "/dev/", 5);
+	/* That of manyport serve is no port of the kernel's lists. */
+	if (is_node && strcmp(road, "/dev/manyport"))
+		return false;
+	printf("%-16s %-8s%s\n", road, is_node ? "multi" : "socket", is_node ? " manyport" : "");
 	return true;
 }
 
