@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 #
-# What a road brings to the processes of a guest: the same cases for each road ($road: module, stream, vsock).
-# Scripts that run in a guest source it; the services are those of services.conf. TAP.
+# What a road brings to the processes of a guest: the same cases for each road ($road: module, stream
+# and its node, vsock). Scripts that run in a guest source it; the services are those of services.conf. TAP.
 #
 # What differs stands in this table, by which the cases judge:
 #
-#	road	the host knows the opener	the status of a program travels
-#	module	yes				yes
-#	stream	yes				no
-#	vsock	no				no
+#	road	the host knows the opener	of a program that fails, connect has
+#	module	yes				its status
+#	stream	yes				an end
+#	node	yes				a failure
+#	vsock	no				an end
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
-road=${road:?module, stream or vsock}
+road=${road:?module, stream, node or vsock}
 PATH=$PWD:$PATH
 
 why()
@@ -59,14 +60,17 @@ knows_opener()
 	[ "$road" != vsock ]
 }
 
-# Of a program that ends with status 3.
+# What connect ends with behind a program that ends with status 3.
 status_of_program()
 {
-	if [ "$road" = module ]; then
-		echo 3
-	else
-		echo 0
-	fi
+	case $road in
+	module)
+		echo 3 ;;
+	node)
+		echo 1 ;;
+	*)
+		echo 0 ;;
+	esac
 }
 
 # What names give, by $MANYPORT_PORT.
@@ -113,7 +117,7 @@ cases_of_bytes()
 	ok "the same through a program, which ends when its input does"
 	run 'manyport connect status </dev/null'
 	is_so "$(status_of_program)" 'out'
-	ok "a program that fails: what it said, and its status where that travels"
+	ok "a program that fails: what it said, and what connect ends with"
 	for size in 0 1 4096 65536 1000000; do
 		run "head -c $size bytes | manyport connect keep+$size"
 		run "manyport connect kept+$size </dev/null | cut -d' ' -f1"

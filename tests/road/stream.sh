@@ -4,16 +4,19 @@
 # shellcheck source=tests/road/cases.sh
 road=stream
 . ./cases.sh
+# shellcheck source=tests/road/node.sh
+. ./node.sh
 
 door=/run/manyport/port
+# serve [OPTION...]
 serve()
 {
-	manyport serve --door=$door,mode=0666 -L /tmp/redis.sock:redis 2>>/tmp/daemon &
+	manyport serve --door=$door,mode=0666 -L /tmp/redis.sock:redis "$@" 2>>/tmp/daemon &
 	serve=$!
 	until_true test -S $door
 }
 
-echo "1..32"
+echo "1..70"
 [ -s /etc/passwd ] || cp passwd /etc/passwd
 grep -q virtio_console /proc/modules || modprobe virtio_console 2>/dev/null
 until_true test -e /sys/class/virtio-ports/vport0p1 && [ ! -e /sys/module/manyport ]
@@ -117,4 +120,33 @@ ok "so is the guest's"
 kill $serve
 wait $serve
 ok "which ends well"
+
+# ---- a device node ----
+
+run 'manyport serve --node --door='
+[ "$got" = 1 ] && grep -q 'the kernel has no CUSE' /tmp/err
+ok "no node without CUSE"
+modprobe cuse
+serve --node
+until_true test -c $node
+cases_of_node
+killed=0
+for i in 1 2 3 4 5; do
+	load
+	kill -9 $serve
+	cut || break
+	wait $serve
+	[ ! -e $node ] || break
+	serve --node
+	until_true test -c $node && until_true works || break
+	killed=$((killed + 1))
+done
+[ $killed = 5 ]
+ok "the guest's daemon is killed under load: the node goes, channels end, and new ones work"
+run 'manyport serve --node=none/such --door='
+[ "$got" = 1 ] && grep -q 'not a name for a node' /tmp/err
+ok "a node with a wrong name"
+kill $serve
+wait $serve && [ ! -e $node ]
+ok "the node ends with the daemon"
 exit $status
