@@ -18,6 +18,7 @@ PATH=$PWD:$PATH
 
 why()
 {
+	echo "status $got"
 	tail -n 5 /tmp/out /tmp/err /tmp/daemon
 }
 

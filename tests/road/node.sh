@@ -45,7 +45,7 @@ cases_of_node()
 	by_perl wakes "poll and read wake for another process's bytes and end"
 	by_perl parts "a read gives what is there, whatever its buffer"
 	run 'manyport list'
-	is_so 0 '/dev/manyport    multi    manyport'
+	is_so 0 && grep -q '^/dev/manyport *multi' /tmp/out
 	ok "the list names the node"
 	export MANYPORT_PORT=$node
 	road=node

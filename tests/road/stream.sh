@@ -79,8 +79,8 @@ load()
 	until_true grep -q who /tmp/held
 }
 
-# cut: all of them have ended, and nothing wrong came.
-cut()
+# are_cut: all of them have ended, and nothing wrong came.
+are_cut()
 {
 	wait $held
 	[ "$(head -n 1 /tmp/held)" = who ] || return 1
@@ -100,7 +100,7 @@ killed=0
 for i in $(seq 20); do
 	load
 	manyport connect kill </dev/null >/dev/null 2>&1
-	cut && until_true works || break
+	are_cut && until_true works || break
 	killed=$((killed + 1))
 done
 [ $killed = 20 ]
@@ -109,7 +109,7 @@ killed=0
 for i in $(seq 20); do
 	load
 	kill -9 $serve
-	cut || break
+	are_cut || break
 	wait $serve
 	serve
 	until_true works || break
@@ -134,7 +134,7 @@ killed=0
 for i in 1 2 3 4 5; do
 	load
 	kill -9 $serve
-	cut || break
+	are_cut || break
 	wait $serve
 	[ ! -e $node ] || break
 	serve --node
@@ -143,10 +143,10 @@ for i in 1 2 3 4 5; do
 done
 [ $killed = 5 ]
 ok "the guest's daemon is killed under load: the node goes, channels end, and new ones work"
-run 'manyport serve --node=none/such --door='
-[ "$got" = 1 ] && grep -q 'not a name for a node' /tmp/err
-ok "a node with a wrong name"
 kill $serve
 wait $serve && [ ! -e $node ]
 ok "the node ends with the daemon"
+run 'manyport serve --node=none/such --door='
+[ "$got" = 1 ] && grep -q 'not a name for a node' /tmp/err
+ok "a node with a wrong name"
 exit $status
