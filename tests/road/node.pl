@@ -168,6 +168,16 @@ my %cases = (
 		is('a read that waits for the end', get($fh), '');
 		waitpid($pid, 0);
 	},
+	# The claims are those of the process at the time of the open.
+	opener => sub {
+		my $fh = open_node(0);
+		$0 = 'another name';
+		is('the name', put($fh, 'claims'), 6);
+		my ($got, $part) = ('', '');
+		$got .= $part while ($part = get($fh)) ne '';
+		$got =~ /comm=(.*)/;
+		is('the command', $1, 'perl');
+	},
 	# One read of what is there, though the buffer is larger than a request can be.
 	parts => sub {
 		my $fh = open_node(0);

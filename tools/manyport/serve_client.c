@@ -593,7 +593,7 @@ static struct client *take(struct serve *serve, int fd)
 	return NULL;
 }
 
-void serve_client_begin_held(struct serve *serve, int fd, const struct ucred *who,
+void serve_client_begin_held(struct serve *serve, int fd, const struct frame_connect *opener,
 			     struct serve_holder *holder)
 {
 	struct client *c = take(serve, fd);
@@ -602,7 +602,7 @@ void serve_client_begin_held(struct serve *serve, int fd, const struct ucred *wh
 		return;
 	c->holder = holder;
 	holder->client = c;
-	naming_who(&c->opening->naming, who);
+	c->opening->naming.opener = *opener;
 	read_name(c);
 	pump_flush(&serve->pump);
 }

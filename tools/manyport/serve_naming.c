@@ -13,27 +13,44 @@
 
 /* --- The process ------------------------------------------------------------------------ */
 
-static void read_comm(char comm[MP_COMM_LEN], pid_t pid)
+/* Returns how many bytes of /proc/@pid/@file are in @buf, 0 where they cannot be read. */
+static size_t read_proc(pid_t pid, const char *file, char *buf, size_t size)
 {
 	char path[64];
 	ssize_t len;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	len = fd < 0 ? 0 : read(fd, comm, MP_COMM_LEN);
-	if (fd >= 0)
-		close(fd);
-	if (len > 0 && comm[len - 1] == '\n')
-		comm[len - 1] = '\0';
+	if (fd < 0)
+		return 0;
+	len = read(fd, buf, size);
+	close(fd);
+	return len < 0 ? 0 : len;
 }
 
-void naming_who(struct naming *naming, const struct ucred *who)
+static pid_t process_of(pid_t thread)
 {
-	naming->opener.uid = who->uid;
-	naming->opener.gid = who->gid;
-	naming->opener.pid = who->pid;
-	read_comm(naming->opener.comm, who->pid);
+	char status[512];
+	size_t len = read_proc(thread, "status", status, sizeof(status) - 1);
+	const char *line;
+	int pid;
+
+	status[len] = '\0';
+	line = strstr(status, "\nTgid:");
+	return line && sscanf(line, "\nTgid: %d", &pid) == 1 ? pid : thread;
+}
+
+void naming_find_opener(struct frame_connect *opener, const struct ucred *who)
+{
+	size_t len;
+
+	opener->uid = who->uid;
+	opener->gid = who->gid;
+	opener->pid = process_of(who->pid);
+	len = read_proc(who->pid, "comm", opener->comm, MP_COMM_LEN);
+	if (len && opener->comm[len - 1] == '\n')
+		opener->comm[len - 1] = '\0';
 }
 
 void naming_who_connected(struct naming *naming, int fd)
@@ -42,7 +59,7 @@ void naming_who_connected(struct naming *naming, int fd)
 	socklen_t len = sizeof(who);
 
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
-	naming_who(naming, &who);
+	naming_find_opener(&naming->opener, &who);
 }
 
 void naming_set(struct naming *naming, const char *service)

@@ -22,8 +22,12 @@ struct naming {
 
 struct ucred;
 
-/* The opener is @who, or the process at the other end of @fd. */
-void naming_who(struct naming *naming, const struct ucred *who);
+/*
+ * The claims of @who, whose pid may be that of a thread, as they are now: but the name. @opener is
+ * zeroed.
+ */
+void naming_find_opener(struct frame_connect *opener, const struct ucred *who);
+/* The opener is the process at the other end of @fd. */
 void naming_who_connected(struct naming *naming, int fd);
 /* The name that its socket stands for. */
 void naming_set(struct naming *naming, const char *service);

@@ -21,6 +21,7 @@
 
 #include "base/list.h"
 #include "road.h"
+#include "serve_naming.h"
 #include "serve_open.h"
 
 /* --- The pair ----------------------------------------------------------------------------- */
@@ -117,7 +118,7 @@ static int begin_naming(struct serve_open *o, const char *name, size_t len)
 	o->phase = OPEN_NAMING;
 	o->is_collected = false;
 	o->holder.has_failed = false;
-	serve_client_begin_held(o->serve, theirs, &o->who, &o->holder);
+	serve_client_begin_held(o->serve, theirs, &o->opener, &o->holder);
 	return 0;
 }
 
@@ -366,7 +367,7 @@ void serve_open_init(struct serve_open *o, struct serve *serve, const struct ucr
 		     void (*changed)(struct serve_open *open))
 {
 	o->serve = serve;
-	o->who = *who;
+	naming_find_opener(&o->opener, who);
 	o->changed = changed;
 	o->holder.changed = holder_changed;
 	loop_task_init(serve->loop, &o->look, look);

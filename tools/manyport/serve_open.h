@@ -28,7 +28,7 @@ struct serve_open {
 	struct serve *serve;
 	/* Something changed, or may have. From the loop, never from a call below. */
 	void (*changed)(struct serve_open *open);
-	struct ucred who;
+	struct frame_connect opener;	/* as it was at the open; no name */
 	struct loop_watch watch;	/* of our end of the pair */
 	struct loop_task look;		/* the holder said that something changed */
 	struct serve_holder holder;
@@ -42,7 +42,7 @@ struct serve_open {
 	uint64_t bytes_in, bytes_out;
 };
 
-/* @o is zeroed; @who has opened it. */
+/* @o is zeroed; @who is opening it, and waits. */
 void serve_open_init(struct serve_open *o, struct serve *serve, const struct ucred *who,
 		     void (*changed)(struct serve_open *open));
 /* What was written still arrives. */

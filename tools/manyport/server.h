@@ -56,8 +56,8 @@ struct serve_holder {
 	void (*changed)(struct serve_holder *holder);
 };
 
-/* As serve_client_begin(), for @who, who has said struct mp_naming and the name already. */
-void serve_client_begin_held(struct serve *serve, int fd, const struct ucred *who,
+/* As serve_client_begin(), for @opener, who has said struct mp_naming and the name already. */
+void serve_client_begin_held(struct serve *serve, int fd, const struct frame_connect *opener,
 			     struct serve_holder *holder);
 /* The channel ends, and what the service has not taken is dropped. The caller closes its end. */
 void serve_client_abort(struct serve_holder *holder);
