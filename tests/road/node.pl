@@ -58,6 +58,21 @@ sub state_of
 	return "$state $error";
 }
 
+# The state of a process, and where in the kernel it waits.
+sub state
+{
+	my $text = '';
+
+	for my $file ('stat', 'wchan') {
+		open(my $in, '<', "/proc/$_[0]/$file") or next;
+		my $line = <$in> // '';
+		$text .= $file eq 'stat' ? $line =~ s/.*\) (.).*/$1 /sr : $line;
+	}
+	return $text;
+}
+
+sub pause { select(undef, undef, undef, 0.01) }
+
 my %cases = (
 	nonblock => sub {
 		my $fh = open_node($O_NONBLOCK);
@@ -167,6 +182,35 @@ my %cases = (
 		}
 		is('a read that waits for the end', get($fh), '');
 		waitpid($pid, 0);
+	},
+	# More writes wait than may hold their bytes: none of them fails. Five processes for each channel.
+	scarce => sub {
+		my (@opens, @children);
+		for (1 .. 30) {
+			my $fh = open_node(0);
+			is('the name', put($fh, 'echo'), 4);
+			push @opens, $fh;
+		}
+		for my $fh ((@opens) x 5) {
+			my $pid = fork() // fail("fork: $!");
+			if (!$pid) {
+				my ($n, $ends) = (0, 0);
+				local $SIG{ALRM} = sub { $ends = 1 };
+				$n = put($fh, 'x' x 131072) while (!$ends && $n !~ /errno/);
+				print("a write: $n\n") if $n =~ /errno/ && $n ne "errno $EINTR";
+				exit(0);
+			}
+			push @children, $pid;
+		}
+		for my $pid (@children) {
+			pause() until state($pid) =~ /^Z|fuse|request_wait/;
+		}
+		for my $pid (@children) {
+			do {
+				kill('ALRM', $pid);
+				pause();
+			} until waitpid($pid, 1);	# WNOHANG
+		}
 	},
 	# The claims are those of the process at the time of the open.
 	opener => sub {

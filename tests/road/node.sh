@@ -43,6 +43,7 @@ cases_of_node()
 	by_perl failed "a service that fails is no end"
 	by_perl signals "signals: EINTR, and nothing is lost"
 	by_perl wakes "poll and read wake for another process's bytes and end"
+	by_perl scarce "more writes that wait than are kept whole: none fails"
 	by_perl opener "whose command the host is told as it was at the open"
 	by_perl parts "a read gives what is there, whatever its buffer"
 	run 'manyport list'

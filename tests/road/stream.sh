@@ -16,7 +16,7 @@ serve()
 	until_true test -S $door
 }
 
-echo "1..71"
+echo "1..72"
 [ -s /etc/passwd ] || cp passwd /etc/passwd
 grep -q virtio_console /proc/modules || modprobe virtio_console 2>/dev/null
 until_true test -e /sys/class/virtio-ports/vport0p1 && [ ! -e /sys/module/manyport ]

@@ -5,7 +5,8 @@
  * A call that must wait is kept, in order, with the bytes of a write, 128 KiB at most, and tried
  * again when something changed. An open may have several of them, one for each thread that waits;
  * the kernel takes back that of a thread that gets a signal, by INTERRUPT. What all of them hold
- * together is bounded: a write that finds no room is ENOBUFS.
+ * together is bounded: a write that finds no room waits with its first 4 KiB, and is short. So no
+ * user's writes make those of others fail.
  *
  * A call of more than 128 KiB comes in parts, and those behind the first have an offset. Such a
  * READ never waits, since its call has bytes already.
@@ -24,7 +25,8 @@
 #include "serve_open.h"
 
 #define OPENS_MAX SERVE_SLOTS
-#define HELD_MAX  (16U << 20)		/* bytes of writes that wait, of all opens */
+#define HELD_MAX  (16U << 20)		/* bytes of writes that wait, of all opens, but */
+#define HELD_EACH 4096U			/* that each may hold: more than a name */
 
 struct node {
 	struct cuse cuse;
@@ -186,12 +188,17 @@ static int keep(struct open *o, const struct call *call)
 
 	if (call->is_nonblocking)
 		return call->kind == CALL_CONNECT ? -EINPROGRESS : -EAGAIN;
-	if (size > HELD_MAX - o->node->held)
-		return -ENOBUFS;
+	if (size > HELD_EACH && size + o->node->held > HELD_MAX) {
+		if (call->done)
+			return -ENOBUFS;	/* what was moved is the answer */
+		size = HELD_EACH;
+	}
 	kept = malloc(sizeof(*kept) + size);
 	if (!kept)
 		return -ENOMEM;
 	*kept = *call;
+	if (call->kind != CALL_READ)
+		kept->size = size;
 	if (size)
 		kept->data = memcpy(kept + 1, call->data, size);
 	o->node->held += size;
