@@ -16,7 +16,7 @@ serve()
 	until_true test -S $door
 }
 
-echo "1..72"
+echo "1..73"
 [ -s /etc/passwd ] || cp passwd /etc/passwd
 grep -q virtio_console /proc/modules || modprobe virtio_console 2>/dev/null
 until_true test -e /sys/class/virtio-ports/vport0p1 && [ ! -e /sys/module/manyport ]
@@ -126,6 +126,11 @@ ok "which ends well"
 run 'manyport serve --node --door='
 [ "$got" = 1 ] && grep -q 'the kernel has no CUSE' /tmp/err
 ok "no node without CUSE"
+serve --node
+until_true works && grep -q 'clients have the sockets only' /tmp/daemon
+ok "but sockets, where some are asked for"
+kill $serve
+wait $serve
 modprobe cuse
 serve --node
 until_true test -c $node

@@ -56,7 +56,7 @@ static const struct argp_option options[] = {
 	  "a socket whose clients get the service NAME; may be repeated", 0 },
 	{ "node", OPTION_NODE, "NAME", OPTION_ARG_OPTIONAL,
 	  "make the device node /dev/NAME (default: " DEFAULT_NODE "), each open of which is a "
-	  "channel, as with the module's; takes the kernel's CUSE", 0 },
+	  "channel, as with the module's; a kernel without CUSE leaves the sockets", 0 },
 	{ "user", OPTION_USER, "UID", 0,
 	  "go on as this user when all is open (default: 65534, nobody, if started by root)", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
@@ -286,6 +286,18 @@ static int make_link(struct serve *serve)
 	return 0;
 }
 
+/* Where the kernel has no CUSE the sockets will do, if there are any. */
+static int open_node(struct setup *setup)
+{
+	struct serve *serve = &setup->serve;
+	int ret = setup->node_name ? serve_node_open(serve, setup->node_name, &setup->node) : 0;
+
+	if (ret != -ENODEV || list_is_empty(&serve->doors))
+		return ret;
+	log_info("clients have the sockets only");
+	return 0;
+}
+
 static int start(struct setup *setup)
 {
 	struct serve *serve = &setup->serve;
@@ -309,11 +321,9 @@ static int start(struct setup *setup)
 	ret = serve_door_open_all(serve);
 	if (ret < 0)
 		return ret;
-	if (setup->node_name) {
-		setup->node = serve_node_open(serve, setup->node_name);
-		if (!setup->node)
-			return -EIO;
-	}
+	ret = open_node(setup);
+	if (ret)
+		return ret;
 	ret = drop_rights(setup);
 	if (!ret)
 		ret = pump_start(&serve->pump, setup->in, setup->out, setup->has_ends);

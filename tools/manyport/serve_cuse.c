@@ -131,7 +131,10 @@ int cuse_open(struct cuse *cuse, struct loop *loop, const char *name)
 	if (!cuse->buf)
 		return -ENOMEM;
 	fd = open(CUSE_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	ret = fd < 0 ? -errno : init(cuse, fd, name);
+	if (fd < 0)
+		ret = errno == ENOENT ? -ENODEV : -errno;
+	else
+		ret = init(cuse, fd, name);
 	if (!ret)
 		ret = loop_watch_add(loop, &cuse->watch, fd, EPOLLIN, ready);
 	if (!ret)

@@ -25,8 +25,8 @@ struct cuse {
 
 /*
  * Makes /dev/NAME, which only root may open unless udev says otherwise. Returns 0; -EEXIST: there
- * is such a node; -EINVAL: no name for one; or what opening /dev/cuse gave: -ENOENT and -ENODEV,
- * the kernel has no CUSE.
+ * is such a node; -EINVAL: no name for one; -ENODEV: the kernel has no CUSE; or what opening
+ * /dev/cuse gave.
  */
 int cuse_open(struct cuse *cuse, struct loop *loop, const char *name);
 /* Accepts one that is not open. Open files of the device give ECONNABORTED from then on. */

@@ -466,14 +466,14 @@ static void gone(struct cuse *cuse)
 
 static const char *explain(int error)
 {
-	if (error == -ENOENT || error == -ENODEV)
+	if (error == -ENODEV)
 		return "the kernel has no CUSE (modprobe cuse)";
 	if (error == -EINVAL)
 		return "not a name for a node: letters, digits, '.', '_' and '-'";
 	return strerror(-error);
 }
 
-struct node *serve_node_open(struct serve *serve, const char *name)
+int serve_node_open(struct serve *serve, const char *name, struct node **ret_node)
 {
 	struct node *node = calloc(1, sizeof(*node));
 	int ret = -ENOMEM;
@@ -487,11 +487,12 @@ struct node *serve_node_open(struct serve *serve, const char *name)
 	}
 	if (!ret) {
 		log_info("/dev/%s: each open is a channel", name);
-		return node;
+		*ret_node = node;
+		return 0;
 	}
 	log_error("cannot make /dev/%s: %s", name, explain(ret));
 	free(node);
-	return NULL;
+	return ret;
 }
 
 void serve_node_close(struct node *node)

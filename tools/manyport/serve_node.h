@@ -7,8 +7,10 @@
 
 struct node;
 
-/* Makes /dev/NAME. Complains itself, and returns NULL. */
-struct node *serve_node_open(struct serve *serve, const char *name);
+/*
+ * Makes /dev/NAME. Complains itself, and returns 0 or -errno: -ENODEV, the kernel has no CUSE.
+ */
+int serve_node_open(struct serve *serve, const char *name, struct node **node);
 /* Accepts NULL. Before the clients and the loop end. */
 void serve_node_close(struct node *node);
 
