@@ -16,7 +16,7 @@ serve()
 	until_true test -S $door
 }
 
-echo "1..73"
+echo "1..74"
 [ -s /etc/passwd ] || cp passwd /etc/passwd
 grep -q virtio_console /proc/modules || modprobe virtio_console 2>/dev/null
 until_true test -e /sys/class/virtio-ports/vport0p1 && [ ! -e /sys/module/manyport ]
@@ -148,6 +148,15 @@ for i in 1 2 3 4 5; do
 done
 [ $killed = 5 ]
 ok "the guest's daemon is killed under load: the node goes, channels end, and new ones work"
+killed=0
+for i in 1 2 3 4 5; do
+	load
+	manyport connect kill </dev/null >/dev/null 2>&1
+	are_cut && until_true works || break
+	killed=$((killed + 1))
+done
+[ $killed = 5 ] && [ -c $node ]
+ok "so is the host's: the node stays"
 kill $serve
 wait $serve && [ ! -e $node ]
 ok "the node ends with the daemon"
