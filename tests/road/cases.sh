@@ -133,9 +133,15 @@ cases_of_bytes()
 		wait $pids; kill %1; cat /tmp/sum.* | cut -d" " -f1 | sort -u'
 	is_so 0 "$bytes"
 	ok "20 at once, 1,000,000 bytes each, beside a forward"
-	run 'for i in $(seq 40); do (sleep 6 | manyport connect echo) & done; sleep 3
-		manyport connect echo </dev/null; echo $?; wait'
-	grep -q 125 /tmp/out && grep -q EBUSY /tmp/err
+	run 'mkfifo /tmp/hold; exec 9<>/tmp/hold
+		for i in $(seq 40); do
+			until manyport connect who </tmp/hold 2>/dev/null; do usleep 100000; done >/tmp/held.$i 9>&- &
+		done
+		until [ "$(cat /tmp/held.* | grep -c ^who)" = 40 ]; do usleep 100000; done
+		manyport connect echo </dev/null; echo $?
+		exec 9>&-; wait'
+	rm -f /tmp/hold /tmp/held.*
+	is_so 0 125 && grep -q EBUSY /tmp/err
 	ok "one more than the guest may have is refused"
 	run 'until manyport connect echo </dev/null; do usleep 200000; done 2>/dev/null'
 	is_so 0 ''
