@@ -20,8 +20,10 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/virtio_ring.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "ring/inflight.h"
 #include "ring/ring.h"
 
 /* As struct vring_desc, at any address: an indirect table need not be aligned. */
@@ -39,6 +41,11 @@ struct table {
 	const volatile struct raw_desc *desc;
 	unsigned int size;
 	bool is_indirect;	/* the address does not tell: it may be the ring's own */
+};
+
+struct ring_order {
+	uint64_t counter;
+	uint16_t head;
 };
 
 /* --- Access to shared memory -------------------------------------------- */
@@ -126,7 +133,15 @@ static void unmap_parts(struct ring *ring)
 	ring->used = NULL;
 }
 
-int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
+static void forget_left(struct ring *ring)
+{
+	free(ring->left);
+	ring->left = NULL;
+	ring->left_at = ring->left_count = 0;
+}
+
+/* All but what is out, and where the ring goes on. */
+static int prepare(struct ring *ring, const struct mem *mem)
 {
 	int ret;
 
@@ -139,7 +154,7 @@ int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
 		unmap_parts(ring);
 		return ret;
 	}
-	ring->last_avail = base;
+	forget_left(ring);
 	/* Any value is safe: it only chooses the entry that is filled next. */
 	ring->used_idx = load_16(&ring->used->idx);
 	ring->signalled_valid = false;
@@ -148,8 +163,21 @@ int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
 	ring->call_due = false;
 	ring->broken = false;
 	ring->has_missing = false;
+	ring->goes_on = false;
 	ring->taken = 0;
 	memset(ring->out, 0, sizeof(ring->out));
+	return 0;
+}
+
+int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
+{
+	int ret = prepare(ring, mem);
+
+	if (ret < 0)
+		return ret;
+	ring->last_avail = base;
+	if (ring->inflight)
+		inflight_begin(ring->inflight, ring->size, ring->used_idx);
 	ring->running = true;
 	ring_want_kick(ring, true);
 	return 0;
@@ -159,6 +187,7 @@ uint16_t ring_stop(struct ring *ring)
 {
 	ring->running = false;
 	unmap_parts(ring);
+	forget_left(ring);
 	return ring->last_avail;
 }
 
@@ -270,6 +299,12 @@ static int walk(struct ring *ring, uint16_t head, struct ring_chain *chain)
 	struct raw_desc desc;
 	int ret;
 
+	chain->head = head;
+	chain->descriptors = 0;
+	chain->readable = 0;
+	chain->writable = 0;
+	chain->readable_len = 0;
+	chain->writable_len = 0;
 	for (;;) {
 		if (idx >= table.size)
 			return -EPROTO;
@@ -302,15 +337,12 @@ int ring_take(struct ring *ring, struct ring_chain *chain)
 	head = load_16(&ring->avail->ring[ring->last_avail & (ring->size - 1)]);
 	if (head >= ring->size || is_out(ring, head))
 		return broken(ring);
-	chain->head = head;
-	chain->descriptors = 0;
-	chain->readable = 0;
-	chain->writable = 0;
-	chain->readable_len = 0;
-	chain->writable_len = 0;
 	if (walk(ring, head, chain) < 0)
 		return broken(ring);
 	flip_out(ring, head);
+	ring->counter++;
+	if (ring->inflight)
+		inflight_take(ring->inflight, head, ring->counter);
 	ring->taken++;
 	ring->last_avail++;
 	return 1;
@@ -322,8 +354,77 @@ void ring_untake(struct ring *ring, uint16_t head)
 	if (ring->broken || !ring->running || head >= ring->size || !is_out(ring, head))
 		return;
 	flip_out(ring, head);
+	if (ring->inflight)
+		inflight_untake(ring->inflight, head);
 	ring->taken--;
 	ring->last_avail--;
+}
+
+/* --- Starting again ------------------------------------------------------- */
+
+static int compare_order(const void *a, const void *b)
+{
+	const struct ring_order *x = a, *y = b;
+
+	return x->counter < y->counter ? -1 : x->counter > y->counter;
+}
+
+/* @count chains are marked. */
+static int list_left(struct ring *ring, unsigned int count)
+{
+	const struct inflight_chain *chains = ring->inflight->chains;
+
+	if (!count)
+		return 0;
+	ring->left = calloc(count, sizeof(*ring->left));
+	if (!ring->left)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < ring->size; i++) {
+		if (!chains[i].is_out)
+			continue;
+		ring->left[ring->left_count++] = (struct ring_order){ chains[i].counter, i };
+		flip_out(ring, i);
+	}
+	qsort(ring->left, count, sizeof(*ring->left), compare_order);
+	ring->counter = ring->left[count - 1].counter;
+	return 0;
+}
+
+int ring_start_again(struct ring *ring, const struct mem *mem)
+{
+	int ret = prepare(ring, mem), count;
+
+	if (ret < 0)
+		return ret;
+	count = inflight_recover(ring->inflight, ring->size, ring->used_idx);
+	ret = list_left(ring, count < 0 ? 0 : count);
+	if (ret < 0) {
+		unmap_parts(ring);
+		return ret;
+	}
+	ring->goes_on = true;
+	ring->taken = ring->left_count;
+	ring->last_avail = ring->used_idx + ring->taken;
+	ring->running = true;
+	if (count < 0)
+		ring->broken = true;
+	else
+		ring_want_kick(ring, true);
+	return 0;
+}
+
+int ring_next_out(struct ring *ring, struct ring_chain *chain)
+{
+	if (ring->broken)
+		return -EPROTO;
+	while (ring->running && ring->left_at < ring->left_count) {
+		uint16_t head = ring->left[ring->left_at++].head;
+
+		if (is_out(ring, head))
+			return walk(ring, head, chain) < 0 ? broken(ring) : 1;
+	}
+	forget_left(ring);
+	return 0;
 }
 
 /* --- Giving chains back ------------------------------------------------- */
@@ -338,6 +439,8 @@ void ring_give(struct ring *ring, uint16_t head, uint32_t written)
 	elem->id = htole32(head);
 	elem->len = htole32(written);
 	flip_out(ring, head);
+	if (ring->inflight)
+		inflight_give(ring->inflight, head);
 	ring->taken--;
 	ring->used_idx++;
 	ring->unpublished = true;
@@ -377,6 +480,8 @@ bool ring_publish(struct ring *ring)
 	ring->unpublished = false;
 	__atomic_store_n(&ring->used->idx, htole16(ring->used_idx), __ATOMIC_RELEASE);
 	full_barrier();
+	if (ring->inflight)
+		inflight_publish(ring->inflight, ring->used_idx);
 	/* What was given quietly counts when the next call is considered. */
 	if (!ring->call_due)
 		return false;

@@ -21,6 +21,8 @@
 #define RING_MAX_SIZE	  32768
 #define RING_MAX_SEGMENTS 1024
 
+struct inflight;
+struct ring_order;
 struct vring_desc;
 struct vring_avail;
 struct vring_used;
@@ -44,8 +46,13 @@ struct ring {
 	bool unpublished;		/* something was given since ring_publish() */
 	bool quiet;			/* the next ring_give() is no reason for a call */
 	bool call_due;			/* something else was given since the last call */
+	bool goes_on;			/* started by ring_start_again() */
 	unsigned int taken;		/* chains taken and not yet given back */
 	uint64_t out[RING_MAX_SIZE / 64]; /* one bit per head: taken, not given back */
+	struct inflight *inflight;	/* where the same is marked for a successor, or NULL */
+	uint64_t counter;		/* of the last chain taken */
+	struct ring_order *left;	/* chains that ring_next_out() has not had, or NULL */
+	unsigned int left_at, left_count;
 };
 
 struct ring_segment {
@@ -75,6 +82,22 @@ struct ring_chain {
  * in one region of guest memory or not aligned).
  */
 int ring_start(struct ring *ring, const struct mem *mem, uint16_t base);
+
+/*
+ * As ring_start(), for a ring that another process served until it ended: inflight says what is out.
+ * The index of the next avail entry is the used index and the number of chains that are out. They
+ * count as taken: ring_next_out() says which they are, ring_give() gives them back. Where inflight
+ * and the used index, which the driver may have written, do not fit the ring is broken. Returns
+ * -ENOMEM too.
+ */
+int ring_start_again(struct ring *ring, const struct mem *mem);
+
+/*
+ * The next chain that was out at ring_start_again(), in the order in which they were taken; one that
+ * was given back since is left out. Returns 1, 0 (there are no more), -EPROTO as ring_take(): the
+ * driver may have written over its descriptors since.
+ */
+int ring_next_out(struct ring *ring, struct ring_chain *chain);
 
 /* Serves no more. Returns the index to continue from. */
 uint16_t ring_stop(struct ring *ring);

@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "guest_ram.h"
+#include "ring/inflight.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,6 +28,7 @@ static struct driver drv;
 static struct ring_chain chain;
 static uint16_t heads[RING_MAX_SIZE];	/* taken, not given back; oldest first */
 static unsigned int head_count;
+static struct inflight *area;
 
 /* --- The input ------------------------------------------------------------- */
 
@@ -198,11 +200,31 @@ static void restart(struct input *in)
 	CHECK(!ring.broken && ring.taken == 0);
 }
 
+/* Another process goes on with what lies in memory, or with anything. */
+static void start_again(struct input *in)
+{
+	uint8_t *bytes = (uint8_t *)area;
+	unsigned int changes = get(in, 1) % 8, waiting;
+
+	ring_stop(&ring);
+	for (; changes < 4; changes++)
+		bytes[get(in, 2) % INFLIGHT_BYTES(ring.size)] = get(in, 1);
+	head_count = 0;
+	CHECK(ring_start_again(&ring, &mem) == 0);
+	waiting = ring.taken;
+	CHECK(waiting <= ring.size);
+	while (ring_next_out(&ring, &chain) > 0) {
+		check_chain();
+		heads[head_count++] = chain.head;
+	}
+	CHECK(ring.broken || head_count == waiting);
+}
+
 static void step(struct input *in)
 {
 	unsigned int op = get(in, 1);
 
-	switch (op % 12) {
+	switch (op % 13) {
 	case 0: write_own_desc(in); break;
 	case 1: write_table_desc(in); break;
 	case 2: write_anything(in); break;
@@ -214,6 +236,7 @@ static void step(struct input *in)
 	case 8: give(op / 12); break;
 	case 9: publish(); break;
 	case 10: (void)ring_want_kick(&ring, op & 0x80); break;
+	case 11: start_again(in); break;
 	default:
 		if (op & 0x80)
 			restart(in);
@@ -249,6 +272,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memset(mem.regions[i].host, 0, mem.regions[i].size);
 	head_count = 0;
 	driver_create(&drv, &ring, &mem, 1 << (order % 9));
+	free(area);
+	area = calloc(1, INFLIGHT_BYTES(ring.size));
+	CHECK(area);
+	ring.inflight = area;
 	ring.event_idx = config & 1;
 	ring.indirect = config & 2;
 	if (config & 4)
@@ -258,5 +285,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(ring_start(&ring, &mem, drv.avail->idx) == 0);
 	while (in.at < in.end)
 		step(&in);
+	ring_stop(&ring);
 	return 0;
 }
