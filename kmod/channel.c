@@ -134,7 +134,7 @@ static void channel_wake(struct mp_channel *ch, __poll_t key)
 static void close_try_locked(struct mp_channel *ch)
 {
 	struct mp_link *link = &ch->link;
-	bool abort = link->error || link->phase != MP_PHASE_CONNECTED;
+	bool abort = link->error || link->is_lost || link->phase != MP_PHASE_CONNECTED;
 
 	if (mp_link_is_ending_locked(link) && !link->is_closed && !link->close_sent &&
 	    mp_channel_is_idle_locked(ch))
@@ -338,7 +338,30 @@ int mp_channel_abort(struct mp_channel *ch)
 	return 0;
 }
 
-/* Every channel of the port gets @error from now on and its waiters wake. */
+/* The channel gets @error from now on. Returns what to wake. */
+static __poll_t fail_locked(struct mp_link *link, int error)
+{
+	__poll_t wake = mp_link_fail_locked(link, error);
+
+	/* Also one that had ended before, and waits for answers to send its CLOSE. */
+	mp_link_demand_locked(link, false, false);
+	/* The device has forgotten it, or cannot be told. */
+	mp_link_closed_locked(link, true);
+	return wake;
+}
+
+/* The device knows it no more. A fixed port that waits for its service asks again. */
+static __poll_t lose_locked(struct mp_link *link)
+{
+	if (link->phase == MP_PHASE_NAMING)
+		mp_channel_of(link)->end.asked = true;
+	return mp_link_lose_locked(link);
+}
+
+/*
+ * Every channel of the port gets @error from now on and its waiters wake; without an error it is
+ * lost with the daemon that had it.
+ */
 void mp_channel_fail_all(struct mp_port *port, int error)
 {
 	struct mp_link *link;
@@ -354,11 +377,7 @@ void mp_channel_fail_all(struct mp_port *port, int error)
 		if (!link)
 			return;
 		spin_lock_irq(&link->lock);
-		wake = mp_link_fail_locked(link, error);
-		/* Also one that had ended before, and waits for answers to send its CLOSE. */
-		mp_link_demand_locked(link, false, false);
-		/* The device has forgotten it, or cannot be told. */
-		mp_link_closed_locked(link, true);
+		wake = error ? fail_locked(link, error) : lose_locked(link);
 		wake |= mp_link_progress_locked(link);
 		mp_link_unlock(link, wake);
 		mp_link_put(link);

@@ -15,6 +15,7 @@
 
 #include <manyport/wire_check.h>
 
+#include "channel.h"
 #include "debug.h"
 #include "device.h"
 #include "dma.h"
@@ -161,6 +162,7 @@ int mp_control_start(struct mp_device *device)
 	int ret;
 
 	device->control_posted = 0;
+	device->bye = 0;
 	ret = control_fill(device);
 	if (ret)
 		return ret;
@@ -211,13 +213,17 @@ static void handle_port_mode(struct mp_device *device, u32 id, u16 kind, const v
 }
 
 /*
+ * One that is there has been announced before: to the daemon that the device had then. Else
  * PORT_READY goes first: nothing is put into the queues before it
  * [protocol.md 3.3], and the node may be opened as soon as it exists.
  */
 static void handle_port_add(struct mp_device *device, u32 id)
 {
+	const struct mp_port *port = device->seats[id].port;
 	int ret;
 
+	if (port && port->is_announced)
+		return;
 	if (mp_debug_fail("port_add"))
 		return;		/* as if it had not come */
 	if (!device->is_confirmed || device->seats[id].kind == MP_PORT_CLASSIC) {
@@ -246,6 +252,30 @@ static void handle_port_remove(struct mp_device *device, u32 id)
 	mp_ports_remove(device, id, id + 1);
 }
 
+/* Where the answer to BYE finds no room or memory it is tried for ever: the device waits for it. */
+static void answer_bye(struct mp_device *device)
+{
+	if (!control_send(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_BYE, device->bye))
+		device->bye = 0;
+	else
+		queue_delayed_work(mp_workqueue, &device->control_work,
+				   msecs_to_jiffies(MP_CONTROL_RETRY_MS));
+}
+
+/* Another daemon has the device, which knows no channel [protocol.md 3.7]. */
+static void handle_bye(struct mp_device *device, u32 id, u16 number)
+{
+	unsigned int i;
+
+	if (id != VIRTIO_CONSOLE_BAD_ID || !number || !device->is_confirmed || device->version < 3)
+		return;
+	for (i = 0; i < device->max_ports; i++)
+		if (device->seats[i].port)
+			mp_channel_fail_all(device->seats[i].port, 0);
+	device->bye = number;
+	answer_bye(device);
+}
+
 /* @message is in memory that the device has returned; each field is read once. */
 static void handle_message(struct mp_device *device, const void *message, size_t len)
 {
@@ -263,6 +293,10 @@ static void handle_message(struct mp_device *device, const void *message, size_t
 	value = virtio16_to_cpu(device->vdev, header.value);
 	if (virtio16_to_cpu(device->vdev, header.event) == MP_CONTROL_HELLO) {
 		handle_hello(device, payload, len);
+		return;
+	}
+	if (virtio16_to_cpu(device->vdev, header.event) == MP_CONTROL_BYE) {
+		handle_bye(device, id, value);
 		return;
 	}
 	if (id >= device->max_ports)
@@ -308,6 +342,8 @@ void mp_control_work(struct work_struct *work)
 	}
 	if (!device->is_going)
 		control_fill(device);
+	if (!device->is_going && device->bye)
+		answer_bye(device);
 	if (!device->is_going && virtqueue_is_broken(device->control_in))
 		dev_err_ratelimited(&device->vdev->dev,
 				    "the control queue is broken: ports stay as they are\n");

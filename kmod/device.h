@@ -54,6 +54,7 @@ struct mp_device {
 	struct work_struct broken_work;	/* a queue broke: its port's channels end */
 	struct mutex ports_mutex;	/* guards the seats, but for their pairs, and is_going */
 	bool is_confirmed;		/* HELLO was exchanged */
+	u16 bye;			/* number of the BYE to be answered, or 0 */
 	bool has_queues;		/* from queues_find() to queues_delete() */
 	bool is_going;
 };

@@ -104,6 +104,7 @@ void mp_link_become_locked(struct mp_link *link, enum mp_phase phase)
 	link->bits &= ~MP_ST_REFUSED;
 	link->reason = MP_REASON_NONE;
 	link->is_closed = false;
+	link->is_lost = false;
 }
 
 /*
@@ -220,6 +221,32 @@ __poll_t mp_link_break_locked(struct mp_link *link, const char *what)
 }
 
 /*
+ * The device knows the channel no more. A CLOSE that it may have answered is sent once more, with
+ * ABORT. A channel that a process holds on a fixed port has the end that a failure of its service
+ * is; any other is over. Returns what to wake.
+ */
+__poll_t mp_link_lose_locked(struct mp_link *link)
+{
+	u16 old = link->bits;
+
+	lockdep_assert_held(&link->lock);
+	if (link->phase == MP_PHASE_UNNAMED)
+		return 0;
+	link->is_lost = true;
+	if (!link->urgent.close_busy)
+		link->close_sent = false;
+	if (link->error)
+		return 0;
+	if (!link->port->is_fixed || link->is_released)
+		return mp_link_fail_locked(link, -ECONNRESET);
+	if (link->phase != MP_PHASE_CONNECTED)
+		return 0;
+	link->bits |= MP_ST_FAILED | MP_ST_IN | MP_ST_OUT | MP_ST_IN_END | MP_ST_OUT_END;
+	link->reason = MP_REASON_RESET;
+	return link->ops->changed_locked(link, old);
+}
+
+/*
  * The device cannot reach memory of the driver's own: there is no other way for the bytes, and
  * behind them a hole would be in the stream. So the channel ends with EIO, and the device
  * is told to forget it [protocol.md 6.9]. Returns what to wake.
@@ -286,7 +313,8 @@ static __poll_t apply_locked(struct mp_link *link, const struct mp_state *state)
  * -ESHUTDOWN, -ENOMEM	no answer: the queue died, or gave the request up
  * -ESTALE		the answer is of a generation that is over (a fixed port's); or MP_STALE
  *			after CLOSE: the device has closed the channel and forgotten it, perhaps
- *			while this request was on its way [protocol.md 6.7, 8.3]
+ *			while this request was on its way [protocol.md 6.7, 8.3]; or the channel
+ *			was lost with the daemon that had it [protocol.md 3.7]
  * -EPROTO		the answer breaks a rule, which has failed the channel [protocol.md 10.7]:
  *			it does not match its request, or it says MP_STALE or MP_BAD_STATE before
  *			CLOSE was sent. No request but CONNECT is sent before the device has said
@@ -306,6 +334,8 @@ static int answer_locked(struct mp_link *link, const struct mp_req *req,
 		link->bits |= MP_ST_CLOSED;
 		return -ESTALE;
 	}
+	if (link->is_lost && !link->close_sent)
+		return -ESTALE;
 	if (status == MP_STALE || (status == MP_BAD_STATE && !link->close_sent)) {
 		*wake |= mp_link_break_locked(link, "channel unknown");
 		return -EPROTO;
@@ -405,7 +435,8 @@ void mp_link_event(struct mp_port *port, const struct mp_event *event, u32 used)
 	if (!link)
 		return;	/* of an earlier use of the slot [protocol.md 4.1] */
 	spin_lock_irqsave(&link->lock, flags);
-	if (link->generation == generation) {	/* a fixed port may have moved on */
+	/* A fixed port may have moved on. */
+	if (link->generation == generation && !link->is_lost) {
 		link->events++;
 		wake = apply_locked(link, &event->state);
 	}

@@ -92,6 +92,7 @@ struct mp_link {
 	bool is_aborted;		/* a holder ended it: error is set */
 	bool close_sent;		/* for good, after release or abort */
 	bool is_closed;			/* the device has forgotten the channel */
+	bool is_lost;			/* the device knows nothing of this generation any more */
 	bool was_connected;		/* the service is there, or has been there before */
 	bool is_wanted, is_held;	/* the transmit queue has been told so */
 	u8 due;				/* queues that the device is to be told of: MP_DUE_* */
@@ -113,6 +114,7 @@ void mp_link_become_locked(struct mp_link *link, enum mp_phase phase);
 void mp_link_refused_locked(struct mp_link *link);
 void mp_link_end_locked(struct mp_link *link, bool is_release);
 void mp_link_closed_locked(struct mp_link *link, bool is_closed);
+__poll_t mp_link_lose_locked(struct mp_link *link);
 
 int mp_link_send_locked(struct mp_link *link, struct mp_queue *queue, struct mp_req *req,
 			u16 op, u16 flags, u64 offset);

@@ -123,22 +123,26 @@ __poll_t mp_end_poll_locked(struct mp_channel *ch, __poll_t events, __poll_t mas
 }
 
 /*
- * Goes on to the next generation, if a call has asked for it and nothing of the old one is
- * under way on the transmit queue: offsets start from 0, and what was not read or taken is
- * dropped. Else whatever was in the way comes here again when it is over.
+ * Goes on to the next generation, if a call has asked for it, or this one was lost before its
+ * service was there; and nothing of the old one is under way on the transmit queue: offsets start
+ * from 0, and what was not read or taken is dropped. Else whatever was in the way comes here again
+ * when it is over.
  */
 void mp_connect_again_locked(struct mp_channel *ch)
 {
+	bool is_lost = ch->link.is_lost && ch->link.phase == MP_PHASE_NAMING;
 	const struct mp_end *end = &ch->end;
 
 	lockdep_assert_held(&ch->link.lock);
-	if (!end->asked || ch->link.error || ch->link.is_released || !mp_end_is_over_locked(ch) ||
-	    !mp_channel_is_idle_locked(ch) || ch->in.copying)
+	if (!end->asked || ch->link.error || ch->link.is_released ||
+	    !(is_lost || mp_end_is_over_locked(ch)) || !mp_channel_is_idle_locked(ch) ||
+	    ch->in.copying)
 		return;
 	if (mp_urgent_close_locked(&ch->link, ch->out.half.offset, true))
 		return;		/* the last one is not back */
 	mp_out_reset_locked(&ch->out);
-	mp_in_reset_locked(&ch->in, ch->in.is_readable && !end->told && !end->told_poller);
+	mp_in_reset_locked(&ch->in, is_lost ? ch->in.end_owed : ch->in.is_readable &&
+			   !end->told && !end->told_poller);
 	ch->end = (struct mp_end){ };
 	mp_link_renew_locked(&ch->link);
 	mp_naming_send_locked(&ch->naming, ch->naming.connect_req);

@@ -19,13 +19,13 @@
 #define MP_F_MULTI_OPEN		60
 
 #define MP_MAGIC		0x7472506dU	/* "mPrt" read as bytes */
-#define MP_VERSION		2	/* 2: how a service's program ended [4.8] */
+#define MP_VERSION		3	/* 2: how a program ended [4.8]; 3: BYE of the device [3.7] */
 
 /* Values of virtio_console_control.event, beside the classic 0 to 7. */
 enum mp_control_event {
 	MP_CONTROL_HELLO	= 0x4d00,	/* both ways, struct mp_hello follows */
 	MP_CONTROL_PORT_MODE	= 0x4d01,	/* to the driver, struct mp_port_mode follows */
-	MP_CONTROL_BYE		= 0x4d02,	/* to the device: every channel is gone */
+	MP_CONTROL_BYE		= 0x4d02,	/* both ways: every channel is gone [3.4, 3.7] */
 };
 
 /* Values of virtio_console_control.value in MP_CONTROL_PORT_MODE. */
