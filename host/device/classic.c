@@ -236,6 +236,22 @@ void classic_start(struct port *port)
 		set_host_open(port, true);
 }
 
+/* What lies in the ring belongs to that open, or to those before it, and is thrown away. */
+void classic_adopt(struct port *port)
+{
+	struct classic_open *open = begin_open(port);
+
+	if (open)
+		open->is_discarding = true;
+	port_say(port, PORT_DUE_OPEN);
+	if (port->config.gate.is_fixed) {
+		classic_lose_service(port);
+	} else if (!port->kept->guest_open) {
+		end_current(port);
+		set_host_open(port, true);
+	}
+}
+
 static void guest_opened(struct port *port)
 {
 	if (!port->config.gate.is_fixed && !begin_open(port))

@@ -30,6 +30,7 @@ struct classic_open {
 };
 
 void classic_start(struct port *port);		/* PORT_READY 1 */
+void classic_adopt(struct port *port);		/* the open of a daemon before this one is over */
 void classic_set_guest_open(struct port *port, bool is_open);
 void classic_reset(struct port *port, enum mp_end how);
 

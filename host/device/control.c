@@ -56,8 +56,15 @@ static void make_hello(struct device *device, struct message *message)
 	struct mp_hello hello;
 
 	device->kept->life = LIFE_HELLO;
+	device->say = 0;
 	control_get_hello(device, &hello);
 	fill(message, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
+}
+
+static void make_bye(struct device *device, struct message *message)
+{
+	device->say = 0;
+	fill(message, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_BYE, device->kept->bye, "", 0);
 }
 
 /* The next message that is due for @port, which has one. */
@@ -71,6 +78,9 @@ static void make_port_message(struct port *port, struct message *message)
 	if (!port->due)
 		list_del(&port->due_link);
 	switch ((enum port_due)due) {
+	case PORT_DUE_REMOVE:
+		fill(message, port->id, VIRTIO_CONSOLE_PORT_REMOVE, 1, "", 0);
+		break;
 	case PORT_DUE_MODE:
 		fill(message, port->id, MP_CONTROL_PORT_MODE,
 		     config->gate.is_fixed ? MP_PORT_FIXED : MP_PORT_MULTI_OPEN, &mode,
@@ -91,7 +101,7 @@ static void make_port_message(struct port *port, struct message *message)
 
 bool control_is_due(const struct device *device)
 {
-	return device->kept->life == LIFE_HELLO_DUE || !list_is_empty(&device->due);
+	return device->kept->life == LIFE_HELLO_DUE || device->say || !list_is_empty(&device->due);
 }
 
 int control_send(struct queue *queue, const struct ring_chain *chain)
@@ -103,8 +113,10 @@ int control_send(struct queue *queue, const struct ring_chain *chain)
 	if (!control_is_due(device))
 		return -EAGAIN;
 	if (chain->writable_len >= sizeof(message.header)) {
-		if (device->kept->life == LIFE_HELLO_DUE)
+		if (device->kept->life == LIFE_HELLO_DUE || device->say == MP_CONTROL_HELLO)
 			make_hello(device, &message);
+		else if (device->say)
+			make_bye(device, &message);
 		else
 			make_port_message(list_first(&device->due, struct port, due_link),
 					  &message);
@@ -158,6 +170,26 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 	announce_ports(device);
 }
 
+/*
+ * PORT_READY for a port of the daemon before this one, which the driver was told to remove and add.
+ * Returns false when it was said before that. What lies in the transmit queue may be of the port
+ * that was, too: its CONNECT would make a channel without end.
+ */
+static bool begin_again(struct port *port)
+{
+	int waiting;
+
+	if (port->due & PORT_DUE_ADD)
+		return false;
+	life_return_held(port);
+	life_return_out(port->rx);
+	life_return_out(port->tx);
+	life_reset_port(port, MP_END_CUT);
+	waiting = port->tx->ring ? ring_waiting(port->tx->ring) : 0;
+	port->tx_old = waiting > 0 ? waiting : 0;
+	return true;
+}
+
 static void receive_port_ready(struct port *port, uint16_t value)
 {
 	struct device *device = port->device;
@@ -172,7 +204,10 @@ static void receive_port_ready(struct port *port, uint16_t value)
 		device->kept->life = LIFE_CLASSIC;
 	if (device->kept->life != LIFE_MULTI && device->kept->life != LIFE_CLASSIC)
 		return;
+	if (port->is_removed && !begin_again(port))
+		return;
 	if (!value) {
+		life_found(port);
 		life_return_held(port);
 		life_reset_port(port, MP_END_CUT);
 		log_limited_here(LOG_LEVEL_WARNING,
@@ -187,6 +222,20 @@ static void receive_port_ready(struct port *port, uint16_t value)
 		classic_start(port);
 	queue_defer(port->rx);
 	queue_defer(port->tx);
+}
+
+/* The driver goes, or has heard that this daemon is another one [protocol.md 3.4, 3.7]. */
+static void receive_bye(struct device *device, uint16_t number)
+{
+	if (!number || device->kept->life != LIFE_MULTI || device->kept->version < 3) {
+		log_limited_here(LOG_LEVEL_DEBUG, "%s: the guest's driver says goodbye",
+				 device->config.core.guest);
+		life_end(device, MP_END_CUT);
+		return;
+	}
+	for (unsigned int id = 0; number == device->kept->bye && id < device->port_count; id++)
+		if (device->ports[id])
+			life_found(device->ports[id]);
 }
 
 static void receive_port_message(struct device *device, uint32_t id, uint16_t event,
@@ -228,9 +277,7 @@ int control_receive(struct queue *queue, const struct ring_chain *chain)
 		receive_hello(device, &message.hello, len - sizeof(message.header));
 		break;
 	case MP_CONTROL_BYE:
-		log_limited_here(LOG_LEVEL_DEBUG,
-			    "%s: the guest's driver says goodbye", device->config.core.guest);
-		life_end(device, MP_END_CUT);
+		receive_bye(device, le16toh(message.header.value));
 		break;
 	default:
 		receive_port_message(device, le32toh(message.header.id), event,

@@ -85,7 +85,7 @@ static void serve_queue(struct work *work)
 	if (!queue->ring || device->is_broken)
 		return;
 	if (queue->kind < QUEUE_CONTROL_RX && !device_is_fuse(device)) {
-		if (!port || !port_is_ready(port))
+		if (!port || !port_is_served(port))
 			return;		/* left alone [protocol.md 3.3] */
 		if (device->kept->life == LIFE_MULTI)
 			second = queue->kind == QUEUE_TX ? port->rx : port->tx;
@@ -202,6 +202,110 @@ void device_reset(struct device *device)
 	settle(&device->core);
 }
 
+/* --- A daemon before this one ---------------------------------------------- */
+
+/* Could a daemon have left this? */
+static bool kept_is_valid(const struct device *device)
+{
+	const struct device_kept *kept = device->kept;
+	bool is_multi = device_has_feature(device, MP_F_MULTI_OPEN);
+
+	for (unsigned int id = 0; id < DEVICE_KEPT_PORTS; id++)
+		if (kept->ports[id].ready > PORT_REMOVED || kept->ports[id].guest_open > 1)
+			return false;
+	switch (kept->life) {
+	case LIFE_NONE:
+		return true;
+	case LIFE_CLASSIC:
+		return !is_multi && device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT);
+	case LIFE_HELLO_DUE:
+	case LIFE_HELLO:
+		return is_multi;
+	case LIFE_MULTI:
+		return is_multi && kept->version && kept->version <= MP_VERSION;
+	default:
+		return false;
+	}
+}
+
+/* A port in a life that goes on: the driver hears of it what it may not have heard. */
+static void adopt_port(struct port *port)
+{
+	const struct device_kept *kept = port->device->kept;
+	bool is_known = port->kept->ready != PORT_ABSENT;
+
+	if (kept->life == LIFE_MULTI) {
+		port->is_removed = is_known && kept->version < 3;
+		port->is_lost = port->is_removed || kept->version >= 3;
+		if (port->is_removed)
+			port->kept->ready = PORT_REMOVED;
+		port_say(port, port->is_removed ? PORT_DUE_REMOVE | PORT_DUE_MODE | PORT_DUE_ADD :
+			 is_known ? PORT_DUE_NAME : PORT_DUE_MODE | PORT_DUE_ADD);
+	} else if (kept->life == LIFE_CLASSIC) {
+		life_return_out(port->rx);
+		life_return_out(port->tx);
+		port_say(port, is_known ? PORT_DUE_NAME : PORT_DUE_ADD);
+		if (is_known)
+			classic_adopt(port);
+	}
+}
+
+/* What is out in @queue, which is no port's at this time, is acted on again. */
+static void adopt_queue(struct queue *queue)
+{
+	/* No driver has such a port: what lay in the buffer before is not said again. */
+	const struct virtio_console_control nothing = { .id = htole32(VIRTIO_CONSOLE_BAD_ID) };
+	struct ring_chain *chain = &queue->scratch->chain;
+	struct device *device = queue->device;
+	int ret = 0;
+
+	while (queue->ring && !device->is_broken && (ret = ring_next_out(queue->ring, chain)) > 0) {
+		if (queue->kind != QUEUE_CONTROL_RX) {
+			ret = handle(queue, chain);
+		} else {
+			ret = map_write(queue->ring->mem, map_writable(chain), &nothing,
+					sizeof(nothing));
+			queue_give(queue, chain->head, ret < 0 ? 0 : ret);
+		}
+		if (ret < 0)
+			break;
+	}
+	if (ret < 0)
+		state_break(device, "a queue of another time breaks the rules");
+}
+
+void device_ring_adopt(struct device *device, unsigned int queue, struct ring *ring)
+{
+	if (queue < device->queue_count)
+		queue_start(&device->queues[queue], ring);
+}
+
+void device_adopt(struct device *device)
+{
+	struct device_kept *kept = device->kept;
+
+	if (!kept_is_valid(device)) {
+		log_limited_here(LOG_LEVEL_ERROR,
+				 "%s: what the daemon before this one has left makes no sense: "
+				 "the guest gets no ports until it resets the device",
+				 device->config.core.guest);
+		memset(kept, 0, sizeof(*kept));
+	}
+	if (kept->life == LIFE_HELLO)
+		device->say = MP_CONTROL_HELLO;
+	if (kept->life == LIFE_MULTI && kept->version >= 3) {
+		kept->bye = kept->bye % UINT16_MAX + 1;
+		device->say = MP_CONTROL_BYE;
+	}
+	for (unsigned int id = 0; id < device->port_count; id++)
+		if (device->ports[id])
+			adopt_port(device->ports[id]);
+	for (unsigned int i = 0; i < device->queue_count; i++)
+		if (device->queues[i].kind >= QUEUE_CONTROL_RX || device_is_fuse(device))
+			adopt_queue(&device->queues[i]);
+	settle(&device->core);
+}
+
 /* --- Features and configuration ------------------------------------------ */
 
 unsigned int device_queue_count(const struct device *device)
@@ -273,6 +377,8 @@ void device_ring_stop(struct device *device, unsigned int queue)
 	if (queue >= device->queue_count)
 		return;
 	q = &device->queues[queue];
+	if (q->ring && q->port && q->port->is_lost)
+		life_return_out(q);
 	if (q->ring && q->kind == QUEUE_RX && q->port && !device->is_broken)
 		life_return_held(q->port);
 	settle(&device->core);
@@ -316,7 +422,7 @@ static bool is_live(const struct queue *queue)
 {
 	const struct device *device = queue->device;
 
-	return queue_is_served(queue) && port_is_ready(queue->port) &&
+	return queue_is_served(queue) && port_is_served(queue->port) &&
 	       device->kept->life == LIFE_MULTI && !device->is_broken;
 }
 

@@ -45,6 +45,14 @@ void device_read_config(const struct device *device, uint32_t offset, void *buf,
 void device_ring_start(struct device *device, unsigned int queue, struct ring *ring);
 void device_ring_stop(struct device *device, unsigned int queue);
 
+/*
+ * Another daemon takes over [protocol.md 10.9]: features are set, device_env.kept is what the one
+ * before has left, and the rings that run are given by device_ring_adopt(), with what is out marked
+ * in them. Then device_adopt() makes the driver's life go on.
+ */
+void device_ring_adopt(struct device *device, unsigned int queue, struct ring *ring);
+void device_adopt(struct device *device);
+
 /* The driver made chains visible on @queue. */
 void device_kick(struct device *device, unsigned int queue);
 

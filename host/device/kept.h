@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far the driver has come: what a daemon that takes the device over must know [protocol.md 10.9].
+ * How far the driver has come: what a daemon that takes over must know [protocol.md 10.9].
  *
  * The device works on this memory, which may lie in a memfd that outlives the process, so there is
  * no copy that could be late. A change is there before what follows from it is visible in a ring.

@@ -44,6 +44,13 @@ bool message_get_parked(struct request *request, struct slot *slot);
 /* Describes the payload. Returns MP_OK, or MP_FAULT: the device cannot reach it. */
 enum mp_status message_map_payload(struct request *request);
 
+/* Is @chain an event buffer [protocol.md 11.3]? */
+static inline bool message_is_event(const struct queue *queue, const struct ring_chain *chain)
+{
+	return queue->kind == QUEUE_RX && !chain->readable &&
+	       chain->writable_len == sizeof(struct mp_event);
+}
+
 /* --- answer.c: what the driver is told [protocol.md 5.3, 7.3] ------------- */
 
 /* Writes the result and gives the chain back; the state of the slot, if it has one, goes along. */

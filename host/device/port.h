@@ -27,14 +27,16 @@ struct slot;
 enum port_ready {
 	PORT_ABSENT,
 	PORT_READY,			/* PORT_READY 1 has come [protocol.md 3.3] */
+	PORT_REMOVED,			/* to be removed and added again [protocol.md 10.9] */
 };
 
 /* Control messages that are due for a port, in the order in which they go. */
 enum port_due {
-	PORT_DUE_MODE	= 1,
-	PORT_DUE_ADD	= 2,
-	PORT_DUE_NAME	= 4,
-	PORT_DUE_OPEN	= 8,
+	PORT_DUE_REMOVE	= 1,
+	PORT_DUE_MODE	= 2,
+	PORT_DUE_ADD	= 4,
+	PORT_DUE_NAME	= 8,
+	PORT_DUE_OPEN	= 16,
 };
 
 /* Only used without MULTI_OPEN; owned by classic.c. */
@@ -55,6 +57,8 @@ struct port {
 	struct device_port_config config;
 	struct queue *rx, *tx;
 	struct device_kept_port *kept;	/* whether it is ready, and open */
+	bool is_lost;			/* taken over, and the driver has not let go of it yet */
+	bool is_removed;		/* taken over by PORT_REMOVE: each PORT_READY begins it */
 	unsigned int due;		/* enum port_due */
 	struct list due_link;		/* in device->due */
 	struct slot **slots;		/* by number, config.max_channels of them; NULL: free */
@@ -63,8 +67,15 @@ struct port {
 	struct list events;		/* event buffers, oldest first */
 	unsigned int parked;		/* descriptors of parked reads [protocol.md 6.5] */
 	unsigned int rx_first;		/* chains of rx that go before the next of tx: request.c */
+	unsigned int tx_old;		/* chains of tx that are older than the driver's port */
 	struct classic classic;
 };
+
+/* May its queues be served? */
+static inline bool port_is_served(const struct port *port)
+{
+	return port->kept->ready == PORT_READY && !port->is_lost;
+}
 
 static inline bool port_is_ready(const struct port *port)
 {

@@ -148,7 +148,7 @@ static int act(struct request *request)
 		return -EAGAIN;
 	request->slot = find_slot(request);
 	if (header->op == MP_OP_CONNECT)
-		return act_connect(request);
+		return request->queue->port->tx_old ? (int)MP_BUSY : act_connect(request);
 	if (!request->slot)
 		return MP_STALE;
 	switch ((enum mp_op)header->op) {
@@ -170,12 +170,6 @@ static int act(struct request *request)
 
 /* --- Take and answer ----------------------------------------------------- */
 
-static bool is_event_buffer(const struct queue *queue, const struct ring_chain *chain)
-{
-	return queue->kind == QUEUE_RX && !chain->readable &&
-	       chain->writable_len == sizeof(struct mp_event);
-}
-
 int request_handle(struct queue *queue, const struct ring_chain *chain)
 {
 	struct request request;
@@ -183,7 +177,7 @@ int request_handle(struct queue *queue, const struct ring_chain *chain)
 
 	if (queue->kind == QUEUE_RX && queue->port->rx_first)
 		queue->port->rx_first--;
-	if (is_event_buffer(queue, chain)) {
+	if (message_is_event(queue, chain)) {
 		port_keep_event(queue->port, chain);
 		return 1;
 	}
@@ -198,6 +192,8 @@ int request_handle(struct queue *queue, const struct ring_chain *chain)
 		queue_defer(queue);
 		return status;
 	}
+	if (queue->kind == QUEUE_TX && queue->port->tx_old)
+		queue->port->tx_old--;
 	queue->device->stats.requests++;
 	if (status != -EINPROGRESS)
 		answer_request(&request, status);
