@@ -199,7 +199,8 @@ static void receive_port_ready(struct port *port, uint16_t value)
 	 * A driver that comes back from suspend says only PORT_READY; then the start of
 	 * its queues began a new life, and without the feature that is enough.
 	 */
-	if (device->kept->life == LIFE_NONE && device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT) &&
+	if (device->kept->life == LIFE_NONE &&
+	    device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT) &&
 	    !device_has_feature(device, MP_F_MULTI_OPEN))
 		device->kept->life = LIFE_CLASSIC;
 	if (device->kept->life != LIFE_MULTI && device->kept->life != LIFE_CLASSIC)
@@ -247,7 +248,8 @@ static void receive_port_message(struct device *device, uint32_t id, uint16_t ev
 		return;
 	if (event == VIRTIO_CONSOLE_PORT_READY)
 		receive_port_ready(port, value);
-	if (event == VIRTIO_CONSOLE_PORT_OPEN && device->kept->life == LIFE_CLASSIC && port_is_ready(port))
+	if (event == VIRTIO_CONSOLE_PORT_OPEN && device->kept->life == LIFE_CLASSIC &&
+	    port_is_ready(port))
 		classic_set_guest_open(port, value);
 }
 
