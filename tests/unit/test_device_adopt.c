@@ -5,8 +5,10 @@
  */
 #include "classic_rig.h"
 #include "device/kept.h"
+#include "ring/inflight.h"
 
 static struct device_kept kept;
+static struct inflight *areas[FAKE_QUEUES];
 
 static int boot(uint16_t version)
 {
@@ -17,6 +19,11 @@ static int boot(uint16_t version)
 	driver->device = device_create(&world->config, &driver->env);
 	assert_non_null(driver->device);
 	driver->version = version;
+	for (unsigned int i = 0; i < driver->queue_count; i++) {
+		areas[i] = calloc(1, INFLIGHT_BYTES(64));
+		assert_non_null(areas[i]);
+		driver->queues[i].ring.inflight = areas[i];
+	}
 	return 0;
 }
 
@@ -60,6 +67,8 @@ static void die(void)
 	device_destroy(driver->device);
 	driver->device = NULL;
 	kept = last;
+	for (unsigned int i = 0; i < driver->queue_count; i++)
+		ring_stop(&driver->queues[i].ring);
 }
 
 /* Another one takes over. */
@@ -73,8 +82,12 @@ static void take_over(bool multi)
 	features = device_features(driver->device);
 	device_set_features(driver->device, multi ? features : features & ~(1ULL << MP_F_MULTI_OPEN));
 	for (unsigned int i = 0; i < driver->queue_count; i++)
-		if (driver->queues[i].running)
-			device_ring_adopt(driver->device, i, &driver->queues[i].ring);
+		if (driver->queues[i].running) {
+			struct ring *ring = &driver->queues[i].ring;
+
+			assert_int_equal(ring_start_again(ring, &driver->mem), 0);
+			device_ring_adopt(driver->device, i, ring);
+		}
 	device_adopt(driver->device);
 	fake_run(driver);
 }
@@ -83,6 +96,20 @@ static void crash(bool multi)
 {
 	die();
 	take_over(multi);
+}
+
+static int tear_down(void **state)
+{
+	if (!driver->device)
+		take_over(true);
+	for (unsigned int i = 0; i < driver->queue_count; i++)
+		ring_stop(&driver->queues[i].ring);
+	world_destroy(state);
+	for (unsigned int i = 0; i < FAKE_QUEUES; i++) {
+		free(areas[i]);
+		areas[i] = NULL;
+	}
+	return 0;
 }
 
 /* BYE with a number, and what is said beside it to a driver that has one port ready. */
@@ -513,7 +540,7 @@ static void random_values(void **state)
 	}
 }
 
-#define TEST(name, how) cmocka_unit_test_setup_teardown(name, setup_##how, world_destroy)
+#define TEST(name, how) cmocka_unit_test_setup_teardown(name, setup_##how, tear_down)
 
 int main(void)
 {
