@@ -31,7 +31,7 @@ struct held {
 struct keep {
 	struct held *held;		/* in the order of their coming */
 	size_t count;
-	size_t max;			/* what the holder has room for, or SIZE_MAX: it does not say */
+	size_t max;			/* what the holder has room for; SIZE_MAX: unknown */
 	uint32_t next;
 };
 
@@ -200,8 +200,8 @@ static bool tell_hold(const struct held *held)
 
 	name_of(name, held);
 	/*
-	 * A descriptor that hangs up is dropped by systemd: that is right for the front end's socket. An
-	 * eventfd whose counter is full looks alike.
+	 * A descriptor that hangs up is dropped by systemd: that is right for the front end's
+	 * socket. An eventfd whose counter is full looks alike.
 	 */
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s%s", name,
 		 !fstat(held->fd, &st) && S_ISSOCK(st.st_mode) ? "" : "\nFDPOLL=0");

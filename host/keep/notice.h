@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a process tells its service manager [sd_notify(3)], as far as a keeper understands it.
+ *
+ * The process may be one that a guest has taken over: so its words are copied out of the datagram
+ * one by one, and all that is not named here goes no further.
+ */
+#ifndef HOST_KEEP_NOTICE_H
+#define HOST_KEEP_NOTICE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "keep/store.h"
+
+#define NOTICE_TEXT_SIZE 256
+
+struct notice {
+	bool store, remove;		/* FDSTORE=1, FDSTOREREMOVE=1 */
+	char name[STORE_NAME_SIZE];	/* FDNAME=, or "stored"; empty: one that is too long */
+	bool ready, stopping, reloading;
+	char status[NOTICE_TEXT_SIZE];	/* STATUS=, with its beginning; empty: none */
+	char monotonic[NOTICE_TEXT_SIZE]; /* MONOTONIC_USEC=, the same */
+};
+
+#define NOTICE_ADDRESS_SIZE 128
+
+/* A socket for such messages; @address: what NOTIFY_SOCKET should say. Returns it or -errno. */
+int notice_socket(char *address);
+
+/*
+ * Takes one message from @fd. If it is one of @sender, its descriptors are in @store afterwards,
+ * as it asks, or closed. Returns 1, 0 (there is no message), -EPERM (one of another process: it
+ * counts for nothing) or, where the message counts but for its descriptors, another -errno.
+ */
+int notice_receive(int fd, pid_t sender, struct notice *notice, struct store *store);
+
+#endif
