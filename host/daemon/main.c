@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #include "daemon/road.h"
 #include "daemon/signals.h"
 #include "device/device.h"
+#include "keep/keeper.h"
 #include "loop/loop.h"
 #include "mem/mem.h"
 
@@ -272,6 +274,21 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Runs this program under a keeper. Returns its exit status. */
+static int run_keeper(const struct options *options, char **argv)
+{
+	char path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	const struct keeper_config config = { .path = path, .argv = argv, .fd = options->fd };
+
+	if (len < 0) {
+		log_error("cannot start: /proc/self/exe: %s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	path[len] = '\0';
+	return keeper_run(&config);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -289,6 +306,10 @@ int main(int argc, char **argv)
 	}
 	log_setup(options.log_level);
 	close_memory();
+	if (options.keep && !options.check && !keeper_is_parent(&options.fd)) {
+		status = run_keeper(&options, argv);
+		goto out;
+	}
 	loop = loop_create();
 	if (!loop) {
 		log_error("cannot start: %s", strerror(errno));

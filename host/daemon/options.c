@@ -18,6 +18,7 @@ enum {
 	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_SOCKET_GROUP, OPTION_FD,
 	OPTION_CAPABILITIES, OPTION_VSOCK, OPTION_VSOCK_UNIX, OPTION_STREAM,
 	OPTION_GUEST, OPTION_DEVICE, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
+	OPTION_KEEP,
 };
 
 static const struct argp_option table[] = {
@@ -51,6 +52,9 @@ static const struct argp_option table[] = {
 	{ "service", OPTION_SERVICE, "[PORT/]NAME=URI", 0,
 	  "what NAME leads to, on all ports or on one", 3 },
 	{ NULL, 0, NULL, 0, "Other:", 4 },
+	{ "keep", OPTION_KEEP, NULL, 0,
+	  "run the daemon in a process of its own, hold what the next one needs, and start that "
+	  "when this one has crashed", 4 },
 	{ "check", OPTION_CHECK, NULL, 0, "look at the configuration and exit", 4 },
 	{ "log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 4 },
 	{ "print-capabilities", OPTION_CAPABILITIES, NULL, 0,
@@ -280,6 +284,9 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTION_LOG_LEVEL:
 		parse_log_level(state, arg);
+		break;
+	case OPTION_KEEP:
+		options->keep = true;
 		break;
 	case OPTION_CHECK:
 		options->check = true;

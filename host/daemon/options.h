@@ -33,7 +33,7 @@ struct options {
 	int road_count;
 	const char *config_file;
 	enum log_level log_level;
-	bool check, print_capabilities;
+	bool check, print_capabilities, keep;
 	struct option_setting *settings;
 	int setting_count;
 };
