@@ -105,7 +105,8 @@ bool orphans_end(const sigset_t *stop)
 		if (passed >= GRACE_MS)
 			signal_all(SIGKILL);
 		if (passed >= PATIENCE_MS && !is_told) {
-			log_warning("programs that the daemon left do not end: it starts after them");
+			log_warning("programs that the daemon left do not end: it starts after "
+				    "them");
 			is_told = true;
 		}
 		wait_for_child();

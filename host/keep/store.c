@@ -22,7 +22,8 @@ static int find(const struct store *store, const char *name)
 /* Names go into an environment, with a colon between two. */
 static bool is_name(const char *name)
 {
-	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz" "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "0123456789._-");
 
 	return len && len < STORE_NAME_SIZE && !name[len];
 }
