@@ -93,9 +93,9 @@ int ring_start(struct ring *ring, const struct mem *mem, uint16_t base);
 int ring_start_again(struct ring *ring, const struct mem *mem);
 
 /*
- * The next chain that was out at ring_start_again(), in the order in which they were taken; one that
- * was given back since is left out. Returns 1, 0 (there are no more), -EPROTO as ring_take(): the
- * driver may have written over its descriptors since.
+ * The next chain that was out at ring_start_again(), in the order in which they were taken; one
+ * that was given back since is left out. Returns 1, 0 (there are no more), -EPROTO as
+ * ring_take(): the driver may have written over its descriptors since.
  */
 int ring_next_out(struct ring *ring, struct ring_chain *chain);
 

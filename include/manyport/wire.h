@@ -19,7 +19,7 @@
 #define MP_F_MULTI_OPEN		60
 
 #define MP_MAGIC		0x7472506dU	/* "mPrt" read as bytes */
-#define MP_VERSION		3	/* 2: how a program ended [4.8]; 3: BYE of the device [3.7] */
+#define MP_VERSION		3	/* 2: a program's end [4.8]; 3: BYE of the device [3.7] */
 
 /* Values of virtio_console_control.event, beside the classic 0 to 7. */
 enum mp_control_event {

@@ -80,7 +80,9 @@ static void take_over(bool multi)
 	driver->device = device_create(&world->config, &driver->env);
 	assert_non_null(driver->device);
 	features = device_features(driver->device);
-	device_set_features(driver->device, multi ? features : features & ~(1ULL << MP_F_MULTI_OPEN));
+	if (!multi)
+		features &= ~(1ULL << MP_F_MULTI_OPEN);
+	device_set_features(driver->device, features);
 	for (unsigned int i = 0; i < driver->queue_count; i++)
 		if (driver->queues[i].running) {
 			struct ring *ring = &driver->queues[i].ring;
@@ -507,7 +509,8 @@ static void a_fixed_classic_port(void **state)
 static void wild_values(void **state)
 {
 	static const struct device_kept wild[] = {
-		{ .life = 5, .version = 3 }, { .life = 4 }, { .life = 4, .version = MP_VERSION + 1 },
+		{ .life = 5, .version = 3 }, { .life = 4 },
+		{ .life = 4, .version = MP_VERSION + 1 },
 		{ .life = 4, .version = 3, .ports[31].ready = 3 }, { .life = 1 },
 		{ .life = 4, .version = 3, .ports[1].guest_open = 2 },
 	};

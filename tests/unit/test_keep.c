@@ -339,7 +339,8 @@ static void ignores_foreign(struct keep *keep)
 static void test_foreign(void **state)
 {
 	static const char *const names[] = {
-		"unknown", "connection", "mp", "mp0", "mp01", "mp+1", "mp 1", "mp7x", "mp7-", "mp7-stat",
+		"unknown", "connection", "mp", "mp0", "mp01", "mp+1", "mp 1", "mp7x", "mp7-",
+		"mp7-stat",
 		"mp7-state-", "mp4294967296", "mp-1", "stored",
 	};
 

@@ -100,7 +100,7 @@ static void goes_on_in_order(void **state)
 	take(0);
 	ring_give(&ring, 2, 0);
 	ring_publish(&ring);
-	ring_give(&ring, 0, 0);		/* and nobody has seen that */
+	ring_give(&ring, 0, 0);		/* not visible yet */
 	driver_offer(&drv, 3);
 	begin_again();
 	assert_true(ring.goes_on);
