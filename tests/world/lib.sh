@@ -192,17 +192,25 @@ forky_folder()
 	debian_folder forky "$@"
 }
 
-# chroot_make ROOT DIRECTORY [ARGUMENT...]: runs make in DIRECTORY of ROOT, a folder that
-# debian_folder has made, with the tools of ROOT.
+# in_folder ROOT COMMAND...: runs a command in ROOT, a folder that debian_folder has made, with the
+# programs of ROOT.
+in_folder()
+{
+	local root=$1
+
+	shift
+	# The compiler's tools read /proc, which is mounted in a namespace of this command alone.
+	# shellcheck disable=SC2016 # for the inner shell
+	as_root unshare --mount sh -c \
+		'mount -t proc proc "$1/proc" && exec chroot "$@"' sh \
+		"$root" /usr/bin/env -i HOME=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@" 2>&1
+}
+
+# chroot_make ROOT DIRECTORY [ARGUMENT...]: runs make in DIRECTORY of ROOT.
 chroot_make()
 {
 	local root=$1 dir=$2
 
 	shift 2
-	# The compiler's tools read /proc, which is mounted in a namespace of this command alone.
-	# shellcheck disable=SC2016 # for the inner shell
-	as_root unshare --mount sh -c \
-		'mount -t proc proc "$1/proc" && exec chroot "$@"' sh \
-		"$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-		make -C "$dir" -j"$(nproc)" "$@" 2>&1
+	in_folder "$root" make -C "$dir" -j"$(nproc)" "$@"
 }
