@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <libgen.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/record.h"
 #include "base/unix_address.h"
 
 #define BACKLOG		1024
@@ -37,109 +36,6 @@ int unix_address_set(struct sockaddr_un *address, socklen_t *len, const char *pa
 		/* In the abstract namespace every byte counts, a final NUL too. */
 		address->sun_path[0] = 0;
 		*len = offsetof(struct sockaddr_un, sun_path) + bytes;
-	}
-	return 0;
-}
-
-/* --- Permissions ------------------------------------------------------------- */
-
-/* A user's or group's number: @text itself, or what FIND finds for it. */
-static int parse_id(const char *text, int (*find)(const char *name, id_t *id), id_t *id)
-{
-	char *end;
-	unsigned long number;
-
-	if (!*text)
-		return -EINVAL;
-	if (strspn(text, "0123456789") != strlen(text))
-		return find(text, id);
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	/* The highest is no user, but "leave it" to chown(). */
-	if (errno || number >= UINT32_MAX)
-		return -EINVAL;
-	*id = number;
-	return 0;
-}
-
-/*
- * Reads /etc/passwd and /etc/group itself: the guest's command is linked statically, and there the
- * name service works only where the same C library is installed.
- */
-static int find_user(const char *name, id_t *id)
-{
-	FILE *file = fopen("/etc/passwd", "re");
-	struct passwd *entry;
-	int ret = -ENOENT;
-
-	while (file && ret && (entry = fgetpwent(file))) {
-		if (strcmp(entry->pw_name, name))
-			continue;
-		*id = entry->pw_uid;
-		ret = 0;
-	}
-	if (file)
-		fclose(file);
-	return ret;
-}
-
-static int find_group(const char *name, id_t *id)
-{
-	FILE *file = fopen("/etc/group", "re");
-	struct group *entry;
-	int ret = -ENOENT;
-
-	while (file && ret && (entry = fgetgrent(file))) {
-		if (strcmp(entry->gr_name, name))
-			continue;
-		*id = entry->gr_gid;
-		ret = 0;
-	}
-	if (file)
-		fclose(file);
-	return ret;
-}
-
-static int parse_mode(const char *text, mode_t *mode)
-{
-	size_t len = strlen(text);
-
-	if (!len || len > 4 || strspn(text, "01234567") != len)
-		return -EINVAL;
-	*mode = strtoul(text, NULL, 8);
-	return *mode > 0777 ? -EINVAL : 0;
-}
-
-int unix_access_set(struct unix_access *access, const char *setting)
-{
-	if (!strncmp(setting, "mode=", 5))
-		return parse_mode(setting + 5, &access->mode);
-	if (!strncmp(setting, "owner=", 6))
-		return parse_id(setting + 6, find_user, &access->owner);
-	if (!strncmp(setting, "group=", 6))
-		return parse_id(setting + 6, find_group, &access->group);
-	return -EINVAL;
-}
-
-/* A comma is part of the path unless a word and '=' follow: a wrong word is to be refused. */
-static bool is_setting(const char *text)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz");
-
-	return len && text[len] == '=';
-}
-
-int unix_access_cut(struct unix_access *access, char *path, const char **bad)
-{
-	char *comma;
-	int ret;
-
-	while ((comma = strrchr(path, ',')) && is_setting(comma + 1)) {
-		*comma = 0;
-		*bad = comma + 1;
-		ret = unix_access_set(access, comma + 1);
-		if (ret)
-			return ret;
 	}
 	return 0;
 }
@@ -227,6 +123,63 @@ static int bind_over_stale(int fd, const struct sockaddr_un *address, socklen_t 
 	return ret;
 }
 
+/* --- Listeners of this process ------------------------------------------------ */
+
+/* Copies of them, by descriptor. Without memory for one it is not handed over, and no more. */
+static struct known {
+	struct unix_listener listener;
+	bool is_free;			/* held, and not opened */
+} *known;
+static size_t known_count;
+static bool are_held;
+
+static void know(const struct unix_listener *listener, bool is_free)
+{
+	struct known *more = reallocarray(known, known_count + 1, sizeof(*known));
+
+	if (!more)
+		return;
+	known = more;
+	known[known_count++] = (struct known){ *listener, is_free };
+}
+
+static void forget(size_t index)
+{
+	known[index] = known[--known_count];
+	if (known_count)
+		return;
+	free(known);
+	known = NULL;
+}
+
+static struct known *find_known(int fd)
+{
+	for (size_t i = 0; i < known_count; i++)
+		if (known[i].listener.fd == fd)
+			return &known[i];
+	return NULL;
+}
+
+/* One that is held, with the rights that it should have now. */
+static bool take_held(struct unix_listener *listener, const struct unix_access *access)
+{
+	for (size_t i = 0; i < known_count; i++) {
+		struct unix_listener *held = &known[i].listener;
+		const char *path = held->address.sun_path;
+
+		if (!known[i].is_free || !unix_listener_is_there(held) ||
+		    memcmp(&held->address, &listener->address, sizeof(held->address)))
+			continue;
+		if (*path && (chmod(path, access->mode) ||
+			      lchown(path, access->owner, access->group)))
+			continue;
+		known[i].is_free = false;
+		*listener = *held;
+		return true;
+	}
+	return false;
+}
+
 static int open_listener(struct unix_listener *listener, const char *path,
 			 const struct unix_access *access, int lock_tries)
 {
@@ -236,7 +189,7 @@ static int open_listener(struct unix_listener *listener, const char *path,
 
 	listener->fd = -1;
 	ret = unix_address_set(&listener->address, &len, path);
-	if (ret)
+	if (ret || take_held(listener, access))
 		return ret;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -255,6 +208,7 @@ static int open_listener(struct unix_listener *listener, const char *path,
 		listener->dev = st.st_dev;
 		listener->ino = st.st_ino;
 	}
+	know(listener, false);
 	return 0;
 }
 
@@ -301,10 +255,74 @@ bool unix_listener_is_there(const struct unix_listener *listener)
 
 void unix_listener_close(struct unix_listener *listener)
 {
+	struct known *one = listener->fd < 0 ? NULL : find_known(listener->fd);
+
+	if (one && are_held) {
+		one->is_free = true;
+		listener->fd = -1;
+	}
 	if (listener->fd < 0)
 		return;
+	if (one)
+		forget(one - known);
 	if (listener->ino && unix_listener_is_there(listener))
 		unlink(listener->address.sun_path);
 	close(listener->fd);
 	listener->fd = -1;
+}
+
+void unix_listeners_hold(void)
+{
+	are_held = true;
+}
+
+#define FRAME_LISTENER	0x4c49
+
+static void hand_over(struct unix_listener *listener, struct record *record)
+{
+	size_t len = sizeof(listener->address.sun_path);
+	void *path = record_bytes(record, listener->address.sun_path, &len);
+
+	if (path && len == sizeof(listener->address.sun_path))
+		memcpy(listener->address.sun_path, path, len);
+	free(path);
+	/* A path of a file ends. */
+	if (listener->address.sun_path[0])
+		listener->address.sun_path[len ? len - 1 : 0] = 0;
+	listener->dev = record_number(record, listener->dev, UINT64_MAX);
+	listener->ino = record_number(record, listener->ino, UINT64_MAX);
+	listener->fd = record_fd(record, listener->fd);
+}
+
+void unix_listeners_hand_over(struct record *record)
+{
+	for (size_t i = 0; !record_is_reading(record) && i < known_count; i++) {
+		record_begin(record, FRAME_LISTENER);
+		hand_over(&known[i].listener, record);
+		record_end(record);
+	}
+	while (record_is_reading(record) && record_begin(record, FRAME_LISTENER)) {
+		struct unix_listener listener = { .fd = -1, .address.sun_family = AF_UNIX };
+
+		hand_over(&listener, record);
+		record_end(record);
+		if (listener.fd >= 0)
+			know(&listener, true);
+	}
+	are_held |= record_is_reading(record);
+}
+
+void unix_listeners_forget(void)
+{
+	size_t i = 0;
+
+	are_held = false;
+	while (i < known_count) {
+		struct unix_listener listener = known[i].listener;
+
+		if (known[i].is_free)
+			unix_listener_close(&listener);
+		else
+			i++;
+	}
 }

@@ -8,34 +8,15 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "base/unix_access.h"
+
+struct record;
+
 /*
  * @path, or "@name" for the abstract namespace. Returns 0, -EINVAL (empty) or -ENAMETOOLONG (an
  * address has room for 107 bytes).
  */
 int unix_address_set(struct sockaddr_un *address, socklen_t *len, const char *path);
-
-/* The rights to connect to a socket's file: its mode, and its owner and group (-1: our own). */
-struct unix_access {
-	mode_t mode;
-	uid_t owner;
-	gid_t group;
-};
-
-#define UNIX_ACCESS(bits) { .mode = (bits), .owner = (uid_t)-1, .group = (gid_t)-1 }
-
-/*
- * Reads one setting into @access: "mode=0660", "owner=NAME" or "group=NAME", where NAME may be a
- * number. Names are those of /etc/passwd and /etc/group. Returns 0, -EINVAL (no such setting, or
- * not an octal mode of at most 0777) or -ENOENT (no such user or group).
- */
-int unix_access_set(struct unix_access *access, const char *setting);
-
-/*
- * Cuts ",mode=0660,owner=NAME,group=NAME" off the end of @path, in any order, into @access.
- * Returns 0, or what unix_access_set() gave; @path then ends before the setting that was refused,
- * and *bad is that setting.
- */
-int unix_access_cut(struct unix_access *access, char *path, const char **bad);
 
 /*
  * A listening, non-blocking socket at @path. A socket file without a listener is replaced; nothing
@@ -64,5 +45,15 @@ bool unix_listener_is_there(const struct unix_listener *listener);
 
 /* Closes it, and removes the file if it is still ours. */
 void unix_listener_close(struct unix_listener *listener);
+
+/*
+ * A planned restart. While listeners are held, unix_listener_close() leaves the socket to the next
+ * unix_listener_open() of its path, with the clients that wait in it.
+ */
+void unix_listeners_hold(void);
+/* Writes all that are open or held; or reads them: then they are held. */
+void unix_listeners_hand_over(struct record *record);
+/* Listeners are not held any more; those that were not opened again are closed. */
+void unix_listeners_forget(void);
 
 #endif
