@@ -10,6 +10,14 @@
 #ifndef HOST_BASE_FD_LIMIT_H
 #define HOST_BASE_FD_LIMIT_H
 
+struct record;
+struct rlimit;
+
+/* The limits that the process was started with: programs get them. */
+void fd_limit_original(struct rlimit *limit);
+/* Writes, or reads, what fd_limit_original() gives: execve() keeps the limit that we have set. */
+void fd_limit_hand_over(struct record *record);
+
 /* Raises the limit as far as it may go, less @reserve. Returns what is left to the others. */
 unsigned long fd_limit_init(unsigned int reserve);
 

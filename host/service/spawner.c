@@ -2,16 +2,21 @@
 #include "service/spawner.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd_limit.h"
 #include "base/log.h"
 #include "loop/loop.h"
+
+#define FINISH_MS 1000
 
 static struct {
 	unsigned int users;
@@ -75,7 +80,7 @@ int spawner_use(struct loop *loop)
 	int ret = 0;
 
 	if (!spawner.users) {
-		getrlimit(RLIMIT_NOFILE, &spawner.files);
+		fd_limit_original(&spawner.files);
 		spawner.loop = loop;
 		ret = begin();
 	}
@@ -88,6 +93,22 @@ void spawner_drop(void)
 {
 	if (!--spawner.users)
 		end();
+}
+
+/* It reads what is in its socket, then the end. If it does not, it is killed as at any end. */
+void spawner_finish(void)
+{
+	struct pollfd end_of = { .events = POLLIN };
+
+	if (!spawner.pid)
+		return;
+	shutdown(spawner.fd, SHUT_WR);
+	end_of.fd = pidfd_open(spawner.pid, 0);
+	if (end_of.fd >= 0) {
+		poll(&end_of, 1, FINISH_MS);
+		close(end_of.fd);
+	}
+	end();
 }
 
 pid_t spawner_pid(void)

@@ -39,6 +39,11 @@ void spawner_drop(void);
 int spawner_ask(const struct spawn_words *command, const struct spawn_words *environment,
 		const int fds[SPAWN_FDS]);
 
+/*
+ * Waits until it has begun all that it was asked for, and has ended. The next program gets another.
+ */
+void spawner_finish(void);
+
 /* The number of the process, or 0: for tests. */
 pid_t spawner_pid(void);
 
