@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "base/record.h"
 #include "service/buffer.h"
 
 #define BUFFER_MIN 4096U
@@ -72,4 +73,19 @@ ssize_t buffer_take(struct buffer *buffer, const struct iovec *iov, int count, s
 	if (!buffer_used(buffer))
 		buffer_clear(buffer);
 	return len;
+}
+
+void buffer_hand_over(struct buffer *buffer, struct record *record)
+{
+	size_t len = buffer_used(buffer);
+	void *data = record_bytes(record, len ? buffer->data + buffer->start : NULL, &len);
+
+	if (!data)
+		return;
+	if (len > BUFFER_MAX) {
+		free(data);
+		record_spoil(record);
+		return;
+	}
+	*buffer = (struct buffer){ .data = data, .size = len, .end = len };
 }

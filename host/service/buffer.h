@@ -26,6 +26,10 @@ ssize_t buffer_take(struct buffer *buffer, const struct iovec *iov, int count, s
 
 void buffer_clear(struct buffer *buffer);
 
+struct record;
+/* Writes the bytes, or reads them into an empty buffer. */
+void buffer_hand_over(struct buffer *buffer, struct record *record);
+
 static inline size_t buffer_used(const struct buffer *buffer)
 {
 	return buffer->end - buffer->start;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/iov.h"
+#include "base/record.h"
 #include "service/buffer.h"
 #include "service/local.h"
 #include "service/setup.h"
@@ -65,11 +66,21 @@ static bool echo_close(struct mp_stream *stream, enum mp_end how,
 	return false;
 }
 
+static void echo_hand_over(struct mp_stream *stream, struct record *record)
+{
+	struct echo_stream *echo = (struct echo_stream *)stream;
+
+	local_hand_over(&echo->local, record);
+	buffer_hand_over(&echo->buffer, record);
+}
+
 static const struct mp_stream_ops echo_stream_ops = {
 	.readv = echo_readv,
 	.writev = echo_writev,
 	.shutdown = echo_shutdown,
 	.close = echo_close,
+	.kind = "echo",
+	.save = echo_hand_over,
 };
 
 static int echo_open(struct mp_service *service, struct mp_peer *peer,
@@ -88,6 +99,7 @@ static int echo_open(struct mp_service *service, struct mp_peer *peer,
 
 static const struct mp_service_ops echo_ops = {
 	.open = echo_open,
+	.restore = local_restore,
 	.destroy = local_service_destroy,
 };
 

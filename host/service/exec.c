@@ -15,21 +15,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "base/text.h"
+#include "service/exec_budget.h"
 #include "service/exec_child.h"
+#include "service/exec_command.h"
 #include "service/exec_environment.h"
 #include "service/leave.h"
 #include "service/setup.h"
 #include "service/socket_stream.h"
 #include "service/spawner.h"
-
-#define MS_PER_SEC	1000
-#define BURST_MS	10000	/* unused starts are saved up for at most so long */
-#define COMMAND_MAX	(SPAWN_TEXT_MAX / 2)	/* the rest is for the environment */
 
 /*
  * How many programs may be told to end and not have ended yet. With more no other program is
@@ -45,9 +43,7 @@ struct exec_service {
 	struct text_statuses success;
 	struct list children;
 	bool has_spawner;
-	uint32_t starts_per_sec;
-	uint64_t starts;		/* starts that are left, in thousandths */
-	uint64_t filled_ms;
+	struct exec_budget budget;
 	unsigned int releasing;
 	struct log_limit limit, err_limit;
 };
@@ -57,25 +53,6 @@ struct exec_stream {
 	struct exec_service *owner;
 	struct exec_child *child;
 };
-
-/* --- Limit of starts ---------------------------------------------------- */
-
-/* Takes one start from the service's budget. False when none is left. */
-static bool take_start(struct exec_service *owner)
-{
-	uint64_t now = loop_now(owner->loop), most = (uint64_t)owner->starts_per_sec * BURST_MS;
-	uint64_t elapsed = now - owner->filled_ms;
-
-	owner->filled_ms = now;
-	owner->starts = elapsed < BURST_MS ?
-			owner->starts + elapsed * owner->starts_per_sec : most;
-	if (owner->starts > most)
-		owner->starts = most;
-	if (owner->starts < MS_PER_SEC)
-		return false;
-	owner->starts -= MS_PER_SEC;
-	return true;
-}
 
 /* --- Streams ------------------------------------------------------------ */
 
@@ -123,6 +100,12 @@ static void end_left(void *context, int fd, enum mp_end how)
 	close(fd);
 }
 
+static void save_left(void *context, int fd, struct record *record)
+{
+	socket_stream_save_taken(fd, record);
+	exec_child_save(context, record);
+}
+
 static bool has_exited(void *context)
 {
 	return ((struct exec_child *)context)->exited;
@@ -139,6 +122,7 @@ static bool exec_leave(struct exec_stream *stream, enum mp_end how, const struct
 	struct leave leave = {
 		.loop = stream->child->loop, .name = stream->owner->name, .fd = stream->socket.fd,
 		.how = how, .end = end_left, .has_exited = has_exited, .context = stream->child,
+		.kind = "exec", .save = save_left,
 	};
 
 	if (how == MP_END_ABORT || !stream->child->is_program || stream->child->exited ||
@@ -170,6 +154,12 @@ static uint64_t exec_backlog(struct mp_stream *base, bool *is_kept)
 	return backlog;
 }
 
+static void exec_save(struct mp_stream *base, struct record *record)
+{
+	socket_stream_save(base, record);
+	exec_child_save(((struct exec_stream *)base)->child, record);
+}
+
 static const struct mp_stream_ops exec_stream_ops = {
 	.readv = exec_readv,
 	.writev = socket_stream_writev,
@@ -177,20 +167,9 @@ static const struct mp_stream_ops exec_stream_ops = {
 	.close = exec_close,
 	.backlog = exec_backlog,
 	.reason = exec_reason,
+	.kind = "exec",
+	.save = exec_save,
 };
-
-/* Names the channel as the device core does in its log lines. */
-static void set_label(char *label, size_t size, const struct mp_opener *opener)
-{
-	char who[96] = "unknown opener";
-
-	if (opener->uid != UINT32_MAX)
-		snprintf(who, sizeof(who), "uid %" PRIu32 ", pid %" PRIu32 ", %s", opener->uid,
-			 opener->pid, opener->comm);
-	snprintf(label, size, "%s: port %s: channel %" PRIu32 ".%" PRIu32 ": %s (%s)",
-		 opener->guest, opener->port, opener->channel, opener->generation, opener->service,
-		 who);
-}
 
 static void log_failure(struct exec_service *owner, int error)
 {
@@ -224,8 +203,8 @@ static void program_started(void *context, int error, int socket)
 	peer->ops->refused(peer, start_reason(-error));
 }
 
-static struct exec_child *child_create(struct exec_service *owner, struct exec_stream *stream,
-				       const struct mp_opener *opener)
+/* @stream: NULL when it is released. */
+static struct exec_child *child_create(struct exec_service *owner, struct exec_stream *stream)
 {
 	struct exec_child *child = calloc(1, sizeof(*child));
 
@@ -239,7 +218,6 @@ static struct exec_child *child_create(struct exec_service *owner, struct exec_s
 	child->started = program_started;
 	child->exit = program_exited;
 	child->context = stream;
-	set_label(child->label, sizeof(child->label), opener);
 	return child;
 }
 
@@ -251,10 +229,10 @@ static bool may_start(struct exec_service *owner)
 			    owner->releasing);
 		return false;
 	}
-	if (!take_start(owner)) {
+	if (!exec_budget_take(&owner->budget, loop_now(owner->loop))) {
 		log_limited(&owner->limit, LOG_LEVEL_WARNING,
 			    "service %s: more than MaxStartsPerSec=%u", owner->name,
-			    owner->starts_per_sec);
+			    owner->budget.per_sec);
 		return false;
 	}
 	return true;
@@ -274,16 +252,77 @@ static int exec_open(struct mp_service *service, struct mp_peer *peer,
 		return -MP_REASON_BUSY;
 	socket_stream_init(&stream->socket, &exec_stream_ops, peer, owner->name);
 	stream->owner = owner;
-	stream->child = child_create(owner, stream, opener);
+	stream->child = child_create(owner, stream);
 	if (!stream->child || exec_environment_make(&environment, opener)) {
 		log_failure(owner, ENOMEM);
 		free(stream->child);
 		free(stream);
 		return -MP_REASON_BUSY;
 	}
+	exec_child_set_label(stream->child, opener);
 	exec_child_start(stream->child, &owner->children, &owner->command, &environment);
 	*result = &stream->socket.stream;
 	return 0;
+}
+
+/* --- Handing over ------------------------------------------------------- */
+
+static int exec_restore(struct mp_service *service, struct mp_peer *peer, struct record *record,
+			struct mp_stream **result)
+{
+	struct exec_service *owner = (struct exec_service *)service;
+	struct exec_stream *stream = calloc(1, sizeof(*stream));
+	struct exec_child *child = stream ? child_create(owner, stream) : NULL;
+	int ret;
+
+	if (!child) {
+		free(stream);
+		return -MP_REASON_BUSY;
+	}
+	socket_stream_init(&stream->socket, &exec_stream_ops, peer, owner->name);
+	stream->owner = owner;
+	ret = socket_stream_restore(&stream->socket, owner->loop, record);
+	if (exec_child_restore(child, &owner->children, &owner->command, record))
+		child = NULL;
+	/* A start that is under way has the socket. */
+	if (child && (ret == 1) == (child->start.state == EXEC_START_NONE)) {
+		stream->child = child;
+		*result = &stream->socket.stream;
+		return ret;
+	}
+	if (child)
+		exec_child_release(child);
+	socket_stream_detach(&stream->socket, MP_END_ABORT);
+	free(stream);
+	return -MP_REASON_RESET;
+}
+
+#define FRAME_CHILD 0x4348
+
+/* The programs that no stream has any more, and how many may be started. */
+static void exec_hand_over(struct mp_service *service, struct record *record)
+{
+	struct exec_service *owner = (struct exec_service *)service;
+	struct list *link;
+
+	exec_budget_hand_over(&owner->budget, record);
+	list_for_each(link, &owner->children) {
+		struct exec_child *child = list_entry(link, struct exec_child, link);
+
+		if (record_is_reading(record) || !child->released)
+			continue;
+		record_begin(record, FRAME_CHILD);
+		exec_child_save(child, record);
+		record_end(record);
+	}
+	while (record_is_reading(record) && record_begin(record, FRAME_CHILD)) {
+		struct exec_child *child = child_create(owner, NULL);
+
+		if (child && !exec_child_restore(child, &owner->children, &owner->command,
+						 record) && !child->released)
+			exec_child_release(child);
+		record_end(record);
+	}
 }
 
 static void exec_destroy(struct mp_service *service)
@@ -299,59 +338,12 @@ static void exec_destroy(struct mp_service *service)
 
 static const struct mp_service_ops exec_ops = {
 	.open = exec_open,
+	.restore = exec_restore,
+	.hand_over = exec_hand_over,
 	.destroy = exec_destroy,
 };
 
 /* --- The service -------------------------------------------------------- */
-
-static bool is_program(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
-}
-
-/* Is there a program @name, as things are? */
-static bool is_found(const char *name)
-{
-	const char *dir = SPAWN_PATH;
-	char path[4096];
-
-	if (strchr(name, '/'))
-		return is_program(name);
-	while (*dir) {
-		size_t len = strcspn(dir, ":");
-
-		if ((size_t)snprintf(path, sizeof(path), "%.*s/%s", (int)len, dir, name) <
-		    sizeof(path) && is_program(path))
-			return true;
-		dir += len + (dir[len] == ':');
-	}
-	return false;
-}
-
-/* Puts the words of @text after one another. Returns 0, or -ENOENT: there is none, or -errno. */
-static int make_command(struct spawn_words *command, const char *text)
-{
-	char **words;
-	int count = text_split(text, &words), ret = 0;
-
-	if (count < 0)
-		return count;
-	/* Splitting makes nothing longer, but for the NUL after the last word. */
-	command->text = malloc(strlen(text) + 1);
-	if (!command->text)
-		ret = -ENOMEM;
-	for (int i = 0; i < count && !ret; i++) {
-		memcpy(command->text + command->len, words[i], strlen(words[i]) + 1);
-		command->len += strlen(words[i]) + 1;
-	}
-	command->count = count;
-	text_free(words);
-	if (!ret && !count)
-		ret = -ENOENT;
-	return !ret && command->len > COMMAND_MAX ? -E2BIG : ret;
-}
 
 static struct mp_service *fail(struct service_setup *setup, struct exec_service *owner, int error,
 			       const char *rest)
@@ -364,7 +356,7 @@ static struct mp_service *fail(struct service_setup *setup, struct exec_service 
 		service_fail(setup, "exec: needs a command");
 		break;
 	case -E2BIG:
-		service_fail(setup, "the command is longer than %d bytes", COMMAND_MAX);
+		service_fail(setup, "the command is longer than %d bytes", EXEC_COMMAND_MAX);
 		break;
 	default:
 		service_fail(setup, "%s", strerror(-error));
@@ -378,23 +370,21 @@ static struct mp_service *fail(struct service_setup *setup, struct exec_service 
 struct mp_service *exec_create(struct service_setup *setup, const char *rest)
 {
 	struct exec_service *owner = calloc(1, sizeof(*owner));
-	int ret = owner ? make_command(&owner->command, rest) : -ENOMEM;
+	int ret = owner ? exec_command_make(&owner->command, rest) : -ENOMEM;
 
 	if (!ret && !setup->check_only)
 		ret = spawner_use(setup->loop);
 	if (ret)
 		return fail(setup, owner, ret, rest);
-	if (!is_found(owner->command.text))
+	if (!exec_command_is_found(owner->command.text))
 		service_warn(setup, "there is no program %s", owner->command.text);
 	owner->service.ops = &exec_ops;
 	owner->loop = setup->loop;
 	owner->name = setup->name;
 	owner->has_spawner = !setup->check_only;
 	owner->success = setup->success;
-	owner->starts_per_sec = setup->starts_per_sec ? setup->starts_per_sec :
-				SERVICE_STARTS_PER_SEC;
-	owner->starts = (uint64_t)owner->starts_per_sec * BURST_MS;
-	owner->filled_ms = loop_now(setup->loop);
+	exec_budget_init(&owner->budget, setup->starts_per_sec ? setup->starts_per_sec :
+			 SERVICE_STARTS_PER_SEC, loop_now(setup->loop));
 	list_init(&owner->children);
 	return &owner->service;
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "service/exec_child.h"
 
 #define KILL_MS		5000	/* between SIGTERM and SIGKILL */
@@ -147,6 +151,19 @@ void exec_child_end_all(struct list *children)
 		child_free(list_entry(link, struct exec_child, link));
 }
 
+void exec_child_set_label(struct exec_child *child, const struct mp_opener *opener)
+{
+	char who[96] = "unknown opener";
+
+	if (opener->uid != UINT32_MAX)
+		snprintf(who, sizeof(who), "uid %" PRIu32 ", pid %" PRIu32 ", %s", opener->uid,
+			 opener->pid, opener->comm);
+	snprintf(child->label, sizeof(child->label),
+		 "%s: port %s: channel %" PRIu32 ".%" PRIu32 ": %s (%s)",
+		 opener->guest, opener->port, opener->channel, opener->generation, opener->service,
+		 who);
+}
+
 /* --- Start -------------------------------------------------------------- */
 
 /* Returns 0, or -errno: then the process is killed, and gone. */
@@ -195,12 +212,85 @@ static void start_done(struct exec_start *start, int error)
 		child->started(child->context, error, start->socket);
 }
 
-void exec_child_start(struct exec_child *child, struct list *children,
-		      const struct spawn_words *command, struct spawn_words *environment)
+static void init(struct exec_child *child, struct list *children)
 {
 	child->pidfd = child->pid_watch.fd = child->err.fd = -1;
 	loop_timer_init(child->loop, &child->kill_timer, kill_due);
 	list_init(&child->link);
 	list_add_tail(children, &child->link);
+}
+
+void exec_child_start(struct exec_child *child, struct list *children,
+		      const struct spawn_words *command, struct spawn_words *environment)
+{
+	init(child, children);
 	exec_start_begin(&child->start, child->loop, command, environment, start_done);
+}
+
+/* --- Handing over --------------------------------------------------------- */
+
+/* The process stays our child, and its number its own: so another pidfd is made of that. */
+static void hand_over(struct exec_child *child, uint64_t *kill_ms, struct record *record)
+{
+	record_text(record, child->label, sizeof(child->label));
+	child->pid = record_number(record, child->pid, INT_MAX);
+	record_bool(record, &child->is_program);
+	record_bool(record, &child->exited);
+	child->failure = record_number(record, child->failure, UINT16_MAX);
+	record_bool(record, &child->released);
+	record_u64(record, kill_ms);
+}
+
+void exec_child_save(struct exec_child *child, struct record *record)
+{
+	uint64_t kill_ms = loop_timer_is_armed(&child->kill_timer) ? child->kill_timer.due.key : 0;
+
+	hand_over(child, &kill_ms, record);
+	exec_stderr_save(&child->err, record);
+	exec_start_save(&child->start, record);
+}
+
+static int resume(struct exec_child *child, uint64_t kill_ms)
+{
+	uint64_t now = loop_now(child->loop);
+
+	child->pidfd = pidfd_open(child->pid, 0);
+	if (child->pidfd < 0)
+		return -errno;
+	if (child->released && kill_ms)
+		loop_timer_start(&child->kill_timer, kill_ms > now ? kill_ms - now : 0);
+	if (child->exited)
+		return 0;
+	return loop_watch_add(child->loop, &child->pid_watch, child->pidfd, EPOLLIN, pid_ready);
+}
+
+int exec_child_restore(struct exec_child *child, struct list *children,
+		       const struct spawn_words *command, struct record *record)
+{
+	uint64_t kill_ms = 0;
+	int ret = 0, more;
+
+	init(child, children);
+	hand_over(child, &kill_ms, record);
+	*child->releasing += child->released;
+	if (child->pid && !exec_start_is_child(child->pid)) {
+		child->pid = 0;
+		ret = -ECHILD;
+	} else if (child->pid) {
+		ret = resume(child, kill_ms);
+	}
+	more = exec_stderr_restore(&child->err, child->loop, child->label, child->err_limit,
+				   record);
+	ret = ret ? ret : more;
+	more = exec_start_restore(&child->start, child->loop, command, start_done, record);
+	ret = ret ? ret : more;
+	if (!ret && (child->pid || child->start.state != EXEC_START_NONE))
+		return 0;
+	if (child->start.state == EXEC_START_NONE || exec_start_abort(&child->start)) {
+		child_free(child);
+	} else if (!child->released) {
+		child->released = true;		/* start_done() ends it */
+		++*child->releasing;
+	}
+	return ret ? ret : -EPROTO;
 }

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include <manyport/wire.h>
+#include <manyport/service.h>
 
 #include "base/list.h"
 #include "base/text.h"
@@ -54,6 +54,9 @@ struct exec_child {
 	char label[EXEC_LABEL_SIZE];	/* which channel, for the log */
 };
 
+/* Names the channel as the channel core does in its log lines. */
+void exec_child_set_label(struct exec_child *child, const struct mp_opener *opener);
+
 /*
  * Begins to start @command in @environment, which becomes the start's. The caller has set loop,
  * limit, err_limit, success, started, exit, context, label and releasing. A child is over by
@@ -61,6 +64,14 @@ struct exec_child {
  */
 void exec_child_start(struct exec_child *child, struct list *children,
 		      const struct spawn_words *command, struct spawn_words *environment);
+
+/*
+ * Writes a child; reads one, for which the caller has set what exec_child_start() needs but the
+ * label. Returns 0 or -errno: then it is freed, and its program killed.
+ */
+void exec_child_save(struct exec_child *child, struct record *record);
+int exec_child_restore(struct exec_child *child, struct list *children,
+		       const struct spawn_words *command, struct record *record);
 
 /* The stream is closed: the child ends, by force if need be, and frees itself. */
 void exec_child_release(struct exec_child *child);

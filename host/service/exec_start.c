@@ -3,13 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/record.h"
 
 /*
  * ASK_PER_ROUND: starts that one round of the loop hands to the spawner; each takes a dozen system
@@ -196,23 +200,119 @@ static void ask_some(struct loop_task *task)
 	ask_soon();
 }
 
+static void init(struct exec_start *start, struct loop *loop, const struct spawn_words *command,
+		 void (*done)(struct exec_start *start, int error))
+{
+	memset(start, 0, sizeof(*start));
+	start->loop = loop;
+	start->command = command;
+	start->watch.fd = start->socket = start->stderr_fd = -1;
+	start->done = done;
+	list_init(&start->link);
+}
+
+static void wait_in_queue(struct exec_start *start)
+{
+	start->state = EXEC_START_QUEUED;
+	if (list_is_empty(&queue))
+		loop_task_init(start->loop, &ask_task, ask_some);
+	list_add_tail(&queue, &start->link);
+	ask_soon();
+}
+
 void exec_start_begin(struct exec_start *start, struct loop *loop,
 		      const struct spawn_words *command, struct spawn_words *environment,
 		      void (*done)(struct exec_start *start, int error))
 {
-	memset(start, 0, sizeof(*start));
-	start->state = EXEC_START_QUEUED;
-	start->loop = loop;
-	start->command = command;
+	init(start, loop, command, done);
 	start->environment = *environment;
 	environment->text = NULL;
-	start->watch.fd = start->socket = start->stderr_fd = -1;
-	start->done = done;
-	list_init(&start->link);
-	if (list_is_empty(&queue))
-		loop_task_init(loop, &ask_task, ask_some);
-	list_add_tail(&queue, &start->link);
-	ask_soon();
+	wait_in_queue(start);
+}
+
+/* --- Handing over --------------------------------------------------------- */
+
+static void hand_over(struct exec_start *start, struct record *record)
+{
+	start->state = record_number(record, start->state, EXEC_START_BEGUN);
+	start->pid = record_number(record, start->pid, INT_MAX);
+	start->error = -(int)record_number(record, -start->error, INT_MAX);
+	record_bool(record, &start->is_aborted);
+	start->socket = record_fd(record, start->socket);
+	start->stderr_fd = record_fd(record, start->stderr_fd);
+}
+
+void exec_start_save(struct exec_start *start, struct record *record)
+{
+	bool is_begun = start->state == EXEC_START_ASKED || start->state == EXEC_START_BEGUN;
+	struct exec_start copy = *start;
+
+	/* Once it is over, these are the child's. */
+	if (!is_begun)
+		copy.socket = copy.stderr_fd = -1;
+	hand_over(&copy, record);
+	record_fd(record, is_begun ? start->watch.fd : -1);
+	copy.environment.len = start->state == EXEC_START_QUEUED ? start->environment.len : 0;
+	record_u32(record, &copy.environment.count);
+	record_bytes(record, copy.environment.text, &copy.environment.len);
+}
+
+/* Are these @words->count words, each with its NUL? */
+static bool are_words(const struct spawn_words *words)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < words->len; i++)
+		count += !words->text[i];
+	return count == words->count && words->len && words->len <= SPAWN_TEXT_MAX &&
+	       !words->text[words->len - 1];
+}
+
+static int resume(struct exec_start *start, int status)
+{
+	if (!exec_start_is_child(start->pid) && start->state == EXEC_START_BEGUN)
+		return -ECHILD;
+	if (start->socket < 0 || start->stderr_fd < 0 || status < 0)
+		return -EPROTO;
+	return loop_watch_add(start->loop, &start->watch, status, EPOLLIN, status_ready);
+}
+
+int exec_start_restore(struct exec_start *start, struct loop *loop,
+		       const struct spawn_words *command,
+		       void (*done)(struct exec_start *start, int error), struct record *record)
+{
+	int status, ret = 0;
+
+	init(start, loop, command, done);
+	hand_over(start, record);
+	status = record_fd(record, -1);
+	record_u32(record, &start->environment.count);
+	start->environment.text = record_bytes(record, NULL, &start->environment.len);
+	if (!record_is_good(record))
+		ret = -EPROTO;
+	else if (start->state == EXEC_START_QUEUED)
+		ret = are_words(&start->environment) ? 0 : -EPROTO;
+	else if (start->state != EXEC_START_NONE)
+		ret = resume(start, status);
+	if (!ret && start->state == EXEC_START_QUEUED) {
+		wait_in_queue(start);
+		return 0;
+	}
+	free(start->environment.text);
+	start->environment.text = NULL;
+	asked += !ret && start->state == EXEC_START_ASKED;
+	if (!ret)
+		return 0;
+	start->state = EXEC_START_NONE;
+	close_all((int[]){ start->socket, start->stderr_fd, status }, 3);
+	return ret;
+}
+
+bool exec_start_is_child(pid_t pid)
+{
+	siginfo_t info;
+
+	return pid > 1 && !waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT);
 }
 
 bool exec_start_abort(struct exec_start *start)

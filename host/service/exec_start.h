@@ -50,11 +50,22 @@ void exec_start_begin(struct exec_start *start, struct loop *loop,
 		      const struct spawn_words *command, struct spawn_words *environment,
 		      void (*done)(struct exec_start *start, int error));
 
+struct record;
+/* Writes a start in any state. The spawner has finished what it was asked for. */
+void exec_start_save(struct exec_start *start, struct record *record);
+/* Reads one; as for exec_start_begin(). Returns 0 or -errno: then there is no start. */
+int exec_start_restore(struct exec_start *start, struct loop *loop,
+		       const struct spawn_words *command,
+		       void (*done)(struct exec_start *start, int error), struct record *record);
+
 /*
  * Gives the start up. Returns true when it had not begun, and done() is not called; else done()
  * is called, with an error, when the process that was begun is over.
  */
 bool exec_start_abort(struct exec_start *start);
+
+/* Is @pid a process that we started and have not reaped? A number that was read may be anything. */
+bool exec_start_is_child(pid_t pid);
 
 /* Waits for the end of what was aborted, *ms at most, and ends it: done() is called. */
 void exec_start_wait(struct exec_start *start, int *ms);

@@ -2,12 +2,14 @@
 #include "service/exec_stderr.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/record.h"
 
 /* What an ordinary pipe holds; and how long it is left alone when the limit is spent. */
 #define READ_BYTES	65536
@@ -91,6 +93,33 @@ int exec_stderr_open(struct exec_stderr *err, struct loop *loop, int fd, const c
 	err->limit = limit;
 	err->len = 0;
 	return 0;
+}
+
+void exec_stderr_save(struct exec_stderr *err, struct record *record)
+{
+	size_t len = err->len;
+
+	record_fd(record, err->fd);
+	record_bytes(record, err->line, &len);
+}
+
+int exec_stderr_restore(struct exec_stderr *err, struct loop *loop, const char *label,
+			struct log_limit *limit, struct record *record)
+{
+	int fd = record_fd(record, -1), ret = 0;
+	size_t len = 0;
+	char *line = record_bytes(record, NULL, &len);
+
+	if (fd >= 0)
+		ret = exec_stderr_open(err, loop, fd, label, limit);
+	if (fd >= 0 && ret)
+		close(fd);
+	if (line && len < sizeof(err->line)) {
+		memcpy(err->line, line, len);
+		err->len = len;
+	}
+	free(line);
+	return ret;
 }
 
 void exec_stderr_close(struct exec_stderr *err)

@@ -30,6 +30,12 @@ struct exec_stderr {
 int exec_stderr_open(struct exec_stderr *err, struct loop *loop, int fd, const char *label,
 		     struct log_limit *limit);
 
+struct record;
+void exec_stderr_save(struct exec_stderr *err, struct record *record);
+/* Reads that; @err has fd -1, and what it needs as for exec_stderr_open(). Returns 0 or -errno. */
+int exec_stderr_restore(struct exec_stderr *err, struct loop *loop, const char *label,
+			struct log_limit *limit, struct record *record);
+
 /* Takes what is left in the pipe, and closes it. Idempotent. */
 void exec_stderr_close(struct exec_stderr *err);
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "loop/loop.h"
 #include "service/leave.h"
 
@@ -219,4 +221,81 @@ void leave_end(const struct mp_service *service)
 		loop_timer_stop(&timer);
 	if (!service)
 		when_gone = NULL;
+}
+
+/* --- Handing over ------------------------------------------------------------ */
+
+#define FRAME_LEAVER	0x4c45
+#define NAME_SIZE	256
+
+struct left {
+	char name[NAME_SIZE], kind[MP_KIND_SIZE];
+	enum mp_end how;
+	uint64_t taken_ms, heard_ms;
+	struct mp_place place;
+};
+
+static void hand_over_left(struct left *left, struct record *record)
+{
+	record_text(record, left->name, sizeof(left->name));
+	record_text(record, left->kind, sizeof(left->kind));
+	left->how = record_number(record, left->how, MP_END_CUT);
+	record_u64(record, &left->taken_ms);
+	record_u64(record, &left->heard_ms);
+	record_u32(record, &left->place.uid);
+	record_u32(record, &left->place.channel);
+	record_u32(record, &left->place.generation);
+}
+
+static void save(const struct leave_handover *handover, const struct leaver *leaver,
+		 struct record *record)
+{
+	const struct leave *what = &leaver->what;
+	const char *name = handover->name(handover->context, leaver->place.service);
+	struct left left = {
+		.how = what->how, .taken_ms = leaver->taken_ms, .heard_ms = leaver->heard_ms,
+		.place = leaver->place,
+	};
+
+	record_begin(record, FRAME_LEAVER);
+	snprintf(left.name, sizeof(left.name), "%s", name ? name : "");
+	snprintf(left.kind, sizeof(left.kind), "%s", what->kind);
+	hand_over_left(&left, record);
+	what->save(what->context, what->fd, record);
+	record_end(record);
+}
+
+/* Its stream is closed once more; then it is kept again, if there is something left. */
+static void restore(const struct leave_handover *handover, struct record *record)
+{
+	struct left left = { .name = "" };
+	struct mp_stream *stream;
+	struct leaver *leaver;
+
+	hand_over_left(&left, record);
+	stream = handover->restore(handover->context, left.name, left.kind, &left.place, record);
+	if (!stream)
+		return;
+	if (!stream->ops->close(stream, left.how, &left.place)) {
+		left.place.leave(&left.place);
+		return;
+	}
+	leaver = list_entry(leavers.prev, struct leaver, link);
+	leaver->taken_ms = left.taken_ms;
+	leaver->heard_ms = left.heard_ms;
+}
+
+void leave_hand_over(const struct leave_handover *handover, struct record *record)
+{
+	struct list *link;
+
+	if (!record_is_reading(record)) {
+		list_for_each(link, &leavers)
+			save(handover, list_entry(link, struct leaver, link), record);
+		return;
+	}
+	while (record_begin(record, FRAME_LEAVER)) {
+		restore(handover, record);
+		record_end(record);
+	}
 }

@@ -30,6 +30,9 @@ struct leave {
 	 */
 	bool (*has_exited)(void *context);
 	void *context;
+	/* Writes a stream of this kind, which is restored, and closed as this one was. */
+	const char *kind;
+	void (*save)(void *context, int fd, struct record *record);
 };
 
 /* Keeps what @leave describes. False without memory: then nothing is kept. */
@@ -42,6 +45,22 @@ void leave_hurry(void (*gone)(void *context), void *context);
 void leave_end(const struct mp_service *service);
 
 unsigned int leave_count(void);
+
+/* What a planned restart needs of the owner of services and places. */
+struct leave_handover {
+	/* What a service is called in the configuration, or NULL. */
+	const char *(*name)(void *context, const struct mp_service *service);
+	/*
+	 * Completes @place, whose user and channel are set, for a service of this name; and the
+	 * stream of this kind in @record, or NULL: then there is no place.
+	 */
+	struct mp_stream *(*restore)(void *context, const char *name, const char *kind,
+				     struct mp_place *place, struct record *record);
+	void *context;
+};
+
+/* Writes, or reads, all that is kept. */
+void leave_hand_over(const struct leave_handover *handover, struct record *record);
 
 /* How many bytes of a socket's send queue its other end has not taken. */
 uint64_t leave_queued(int fd);

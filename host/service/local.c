@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/record.h"
 #include "service/local.h"
 #include "service/setup.h"
 
@@ -63,6 +64,31 @@ void local_shutdown(struct local_stream *local, uint16_t how)
 	local->shut_read |= !!(how & MP_SHUT_READ);
 	local->shut_write |= !!(how & MP_SHUT_WRITE);
 	local_wake(local);
+}
+
+void local_hand_over(struct local_stream *local, struct record *record)
+{
+	bool is_awake = local->task.prev;
+
+	record_bool(record, &local->owes_readable);
+	record_bool(record, &local->owes_writable);
+	record_bool(record, &local->shut_read);
+	record_bool(record, &local->shut_write);
+	record_bool(record, &is_awake);
+	if (is_awake)
+		local_wake(local);
+	else if (record_is_reading(record))
+		loop_task_cancel(&local->task);
+}
+
+int local_restore(struct mp_service *service, struct mp_peer *peer, struct record *record,
+		  struct mp_stream **stream)
+{
+	int ret = service->ops->open(service, peer, NULL, stream);
+
+	if (ret > 0)
+		(*stream)->ops->save(*stream, record);
+	return ret;
 }
 
 struct mp_service *local_service_create(struct service_setup *setup,

@@ -38,6 +38,12 @@ void local_wake(struct local_stream *local);
 /* Notes @how and wakes. */
 void local_shutdown(struct local_stream *local, uint16_t how);
 
+/* Writes, or reads, what is in @local. */
+void local_hand_over(struct local_stream *local, struct record *record);
+/* The restore() of services whose open() ends well at once, and whose save() reads as well. */
+int local_restore(struct mp_service *service, struct mp_peer *peer, struct record *record,
+		  struct mp_stream **stream);
+
 /* A service that needs nothing but its loop and one number. */
 struct local_service {
 	struct mp_service service;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/iov.h"
+#include "base/record.h"
 #include "service/local.h"
 #include "service/setup.h"
 
@@ -38,11 +39,18 @@ static bool null_close(struct mp_stream *stream, enum mp_end how,
 	return false;
 }
 
+static void null_hand_over(struct mp_stream *stream, struct record *record)
+{
+	local_hand_over((struct local_stream *)stream, record);
+}
+
 static const struct mp_stream_ops null_stream_ops = {
 	.readv = null_readv,
 	.writev = null_writev,
 	.shutdown = null_shutdown,
 	.close = null_close,
+	.kind = "null",
+	.save = null_hand_over,
 };
 
 static int null_open(struct mp_service *service, struct mp_peer *peer,
@@ -61,6 +69,7 @@ static int null_open(struct mp_service *service, struct mp_peer *peer,
 
 static const struct mp_service_ops null_ops = {
 	.open = null_open,
+	.restore = local_restore,
 	.destroy = local_service_destroy,
 };
 

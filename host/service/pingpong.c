@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/iov.h"
+#include "base/record.h"
 #include "base/text.h"
 #include "service/local.h"
 #include "service/setup.h"
@@ -72,11 +73,28 @@ static bool pingpong_close(struct mp_stream *stream, enum mp_end how,
 	return false;
 }
 
+static void pingpong_hand_over(struct mp_stream *stream, struct record *record)
+{
+	struct pingpong_stream *pong = (struct pingpong_stream *)stream;
+
+	local_hand_over(&pong->local, record);
+	record_u64(record, &pong->size);
+	record_u64(record, &pong->asked);
+	record_u64(record, &pong->owed);
+	record_u64(record, &pong->place);
+	if (!pong->size) {
+		pong->size = 1;
+		record_spoil(record);
+	}
+}
+
 static const struct mp_stream_ops pingpong_stream_ops = {
 	.readv = pingpong_readv,
 	.writev = pingpong_writev,
 	.shutdown = pingpong_shutdown,
 	.close = pingpong_close,
+	.kind = "pingpong",
+	.save = pingpong_hand_over,
 };
 
 static int pingpong_open(struct mp_service *service, struct mp_peer *peer,
@@ -96,6 +114,7 @@ static int pingpong_open(struct mp_service *service, struct mp_peer *peer,
 
 static const struct mp_service_ops pingpong_ops = {
 	.open = pingpong_open,
+	.restore = local_restore,
 	.destroy = local_service_destroy,
 };
 

@@ -9,19 +9,21 @@
 static const struct scheme {
 	const char *name, *form, *help;
 	struct mp_service *(*create)(struct service_setup *setup, const char *rest);
+	const char *former;	/* what stands behind the colon where it does not matter */
 } schemes[] = {
-	{ "unix", "unix:PATH", "connect to a unix socket (@NAME: abstract)", unix_create },
+	{ "unix", "unix:PATH", "connect to a unix socket (@NAME: abstract)", unix_create, "/" },
 	{ "unix-listen", "unix-listen:PATH[,mode=0660]",
-	  "wait for a client (fixed ports)", unix_listen_create },
-	{ "tcp", "tcp:HOST:PORT", "connect to a TCP server", tcp_create },
-	{ "exec", "exec:COMMAND [ARG...]", "run a program on each channel", exec_create },
-	{ "echo", "echo", "give back what was written", echo_create },
-	{ "zero", "zero[:SIZE]", "give zeros, take anything", zero_create },
-	{ "null", "null", "take anything, give nothing", null_create },
+	  "wait for a client (fixed ports)", unix_listen_create, "/" },
+	{ "tcp", "tcp:HOST:PORT", "connect to a TCP server", tcp_create, "127.0.0.1:1" },
+	{ "exec", "exec:COMMAND [ARG...]", "run a program on each channel", exec_create,
+	  "true" },
+	{ "echo", "echo", "give back what was written", echo_create, "" },
+	{ "zero", "zero[:SIZE]", "give zeros, take anything", zero_create, "" },
+	{ "null", "null", "take anything, give nothing", null_create, "" },
 	{ "pingpong", "pingpong[:SIZE]", "answer each SIZE bytes with SIZE bytes",
-	  pingpong_create },
+	  pingpong_create, "" },
 	{ "throttle", "throttle:RATE", "echo, at most RATE bytes per second",
-	  throttle_create },
+	  throttle_create, "1" },
 };
 #define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
 
@@ -71,21 +73,36 @@ static struct mp_service *fail_unknown(struct service_setup *setup, const char *
 			    (int)strcspn(uri, ":"), uri, known);
 }
 
+static struct mp_service *create(const struct scheme *scheme, struct service_setup *setup,
+				 const char *rest)
+{
+	struct mp_service *service = scheme->create(setup, rest);
+
+	if (!service)
+		return NULL;
+	service->kind = scheme->name;
+	service->linger_ms = setup->linger_ms;
+	service->end_ms = scheme->create == exec_create ? setup->exit_ms : setup->linger_ms;
+	return service;
+}
+
 struct mp_service *service_create(struct service_setup *setup, const char *uri)
 {
 	const struct scheme *scheme = find_scheme(uri);
 	size_t len = strcspn(uri, ":");
-	struct mp_service *service;
 
 	setup->error[0] = setup->warning[0] = 0;
 	if (!scheme)
 		return fail_unknown(setup, uri);
-	service = scheme->create(setup, uri[len] ? uri + len + 1 : "");
-	if (!service)
-		return NULL;
-	service->linger_ms = setup->linger_ms;
-	service->end_ms = service_is_program(uri) ? setup->exit_ms : setup->linger_ms;
-	return service;
+	return create(scheme, setup, uri[len] ? uri + len + 1 : "");
+}
+
+struct mp_service *service_create_former(struct service_setup *setup, const char *kind)
+{
+	const struct scheme *scheme = find_scheme(kind);
+
+	setup->check_only = true;
+	return scheme ? create(scheme, setup, scheme->former) : fail_unknown(setup, kind);
 }
 
 void service_destroy(struct mp_service *service)

@@ -9,6 +9,12 @@
 struct mp_service *service_create(struct service_setup *setup, const char *uri);
 void service_destroy(struct mp_service *service);	/* accepts NULL */
 
+/*
+ * A service that only goes on with streams of this kind, whose own service is of another kind now
+ * or configured no more: it opens nothing, and its URI leads nowhere. NULL with setup->error.
+ */
+struct mp_service *service_create_former(struct service_setup *setup, const char *kind);
+
 /* Does @uri start a program? */
 bool service_is_program(const char *uri);
 

@@ -9,6 +9,7 @@
 #include "base/iov.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "service/leave.h"
 #include "service/socket_stream.h"
 
@@ -22,6 +23,7 @@
 #define WIDE_FROM	(64U << 10)
 #define WIDE_STREAMS	64
 #define WIDE_IDLE_MS	1000
+#define MAX_ERROR	4095	/* of the kernel */
 static struct list wide = LIST_HEAD_INIT(wide);	/* in order of the last large write */
 static unsigned int wide_streams;
 
@@ -302,6 +304,66 @@ void socket_stream_shutdown(struct mp_stream *base, uint16_t how)
 		shutdown(stream->fd, SHUT_RD);
 	if (how & MP_SHUT_WRITE)
 		shutdown(stream->fd, SHUT_WR);
+}
+
+/* --- Handing over ------------------------------------------------------------ */
+
+/*
+ * The next program watches the socket again, and gets an event for all that is there then: so that
+ * nothing is there to read, and which family the socket has, it finds out itself.
+ */
+static void hand_over(struct socket_stream *stream, bool *is_wide, struct record *record)
+{
+	stream->error = record_number(record, stream->error, MAX_ERROR);
+	record_bool(record, &stream->owes_readable);
+	record_bool(record, &stream->owes_writable);
+	record_bool(record, &stream->may_be_dry);
+	record_bool(record, &stream->is_broken);
+	record_bool(record, &stream->has_ended);
+	record_bool(record, is_wide);
+	record_u64(record, &stream->wide_ms);
+	stream->narrow_bytes = record_number(record, stream->narrow_bytes, INT_MAX);
+}
+
+void socket_stream_save(struct mp_stream *base, struct record *record)
+{
+	struct socket_stream *stream = (struct socket_stream *)base;
+	bool is_wide = list_is_linked(&stream->wide);
+
+	record_fd(record, stream->fd);
+	hand_over(stream, &is_wide, record);
+}
+
+void socket_stream_save_taken(int fd, struct record *record)
+{
+	struct socket_stream stream;
+
+	socket_stream_init(&stream, NULL, NULL, NULL);
+	stream.fd = fd;
+	socket_stream_save(&stream.stream, record);
+}
+
+int socket_stream_restore(struct socket_stream *stream, struct loop *loop, struct record *record)
+{
+	bool is_wide = false;
+	int fd = record_fd(record, -1), ret = 0;
+
+	hand_over(stream, &is_wide, record);
+	if (fd < 0)
+		return record_is_good(record) ? 0 : -EPROTO;
+	if (record_is_good(record))
+		ret = socket_stream_attach(stream, loop, fd);
+	else
+		ret = -EPROTO;
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	if (is_wide && wide_streams < WIDE_STREAMS) {
+		list_add_tail(&wide, &stream->wide);
+		wide_streams++;
+	}
+	return 1;
 }
 
 enum mp_reason socket_reason(int error)

@@ -63,6 +63,16 @@ ssize_t socket_stream_writev(struct mp_stream *stream, const struct iovec *iov, 
 void socket_stream_shutdown(struct mp_stream *stream, uint16_t how);
 uint64_t socket_stream_backlog(struct mp_stream *stream, bool *is_kept);
 
+/* The save() of a stream that is nothing but its socket, or has none yet. */
+void socket_stream_save(struct mp_stream *stream, struct record *record);
+/* The same for a socket that was taken. */
+void socket_stream_save_taken(int fd, struct record *record);
+/*
+ * Reads that into a stream that socket_stream_init() has made. Returns 1: it has its socket, 0: it
+ * had none yet, or -errno.
+ */
+int socket_stream_restore(struct socket_stream *stream, struct loop *loop, struct record *record);
+
 /* Calls readable() if it is owed. The stream may be gone afterwards. */
 void socket_stream_report_readable(struct socket_stream *stream);
 

@@ -148,6 +148,12 @@ static void end_left(void *context, int fd, enum mp_end how)
 	socket_stream_end(fd, how, false);
 }
 
+static void save_left(void *context, int fd, struct record *record)
+{
+	(void)context;
+	socket_stream_save_taken(fd, record);
+}
+
 /*
  * Keeps the socket until its other end has what is in the send queue: a reset, and a close() with
  * unread input, would drop it. Returns false when there is no need, or no memory.
@@ -156,7 +162,7 @@ static bool tcp_leave(struct tcp_stream *stream, enum mp_end how, const struct m
 {
 	struct leave leave = {
 		.loop = stream->owner->loop, .name = stream->owner->name, .how = how,
-		.end = end_left,
+		.end = end_left, .kind = "tcp", .save = save_left,
 	};
 
 	/* After the end of input close() cannot be a reset: the kernel delivers the rest. */
@@ -189,33 +195,74 @@ static const struct mp_stream_ops tcp_stream_ops = {
 	.shutdown = socket_stream_shutdown,
 	.close = tcp_close,
 	.backlog = socket_stream_backlog,
+	.kind = "tcp",
+	.save = socket_stream_save,
 };
 
-static int tcp_open(struct mp_service *service, struct mp_peer *peer,
-		    const struct mp_opener *opener, struct mp_stream **result)
+static struct tcp_stream *create_stream(struct tcp_service *owner, struct mp_peer *peer)
 {
-	struct tcp_service *owner = (struct tcp_service *)service;
 	struct tcp_stream *stream = calloc(1, sizeof(*stream));
-	int ret = 0;
 
-	(void)opener;
 	if (!stream)
-		return -MP_REASON_BUSY;
+		return NULL;
 	socket_stream_init(&stream->socket, &tcp_stream_ops, peer, owner->name);
 	stream->owner = owner;
 	list_init(&stream->link);
+	return stream;
+}
+
+/* Returns 0: under way, or -reason: then it is freed. */
+static int begin(struct tcp_stream *stream)
+{
+	struct tcp_service *owner = stream->owner;
+	int ret = 0;
+
 	if (resolver_addresses(owner->resolver)->count)
 		ret = begin_connecting(stream);
 	else if (resolver_look(owner->resolver))
 		list_add_tail(&owner->waiting, &stream->link);
 	else
 		ret = -ENOENT;
-	if (ret) {
+	if (!ret)
+		return 0;
+	free(stream);
+	return -(int)socket_reason(-ret);
+}
+
+static int tcp_open(struct mp_service *service, struct mp_peer *peer,
+		    const struct mp_opener *opener, struct mp_stream **result)
+{
+	struct tcp_service *owner = (struct tcp_service *)service;
+	struct tcp_stream *stream = create_stream(owner, peer);
+	int ret;
+
+	(void)opener;
+	if (!stream)
+		return -MP_REASON_BUSY;
+	ret = begin(stream);
+	if (!ret)
+		*result = &stream->socket.stream;
+	return ret;
+}
+
+static int tcp_restore(struct mp_service *service, struct mp_peer *peer, struct record *record,
+		       struct mp_stream **result)
+{
+	struct tcp_stream *stream = create_stream((struct tcp_service *)service, peer);
+	int ret;
+
+	if (!stream)
+		return -MP_REASON_BUSY;
+	ret = socket_stream_restore(&stream->socket, stream->owner->loop, record);
+	if (ret < 0) {
 		free(stream);
-		return -(int)socket_reason(-ret);
+		return -MP_REASON_RESET;
 	}
-	*result = &stream->socket.stream;
-	return 0;
+	if (!ret)
+		ret = begin(stream);
+	if (ret >= 0)
+		*result = &stream->socket.stream;
+	return ret;
 }
 
 static void tcp_destroy(struct mp_service *service)
@@ -229,6 +276,7 @@ static void tcp_destroy(struct mp_service *service)
 
 static const struct mp_service_ops tcp_ops = {
 	.open = tcp_open,
+	.restore = tcp_restore,
 	.destroy = tcp_destroy,
 };
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/record.h"
 #include "base/text.h"
 #include "service/buffer.h"
 #include "service/local.h"
@@ -141,11 +142,33 @@ static bool throttle_close(struct mp_stream *stream, enum mp_end how,
 	return false;
 }
 
+/* Whoever waits for tokens looks again at once. */
+static void throttle_hand_over(struct mp_stream *stream, struct record *record)
+{
+	struct throttle_stream *throttle = (struct throttle_stream *)stream;
+
+	local_hand_over(&throttle->local, record);
+	buffer_hand_over(&throttle->buffer, record);
+	throttle->rate = record_number(record, throttle->rate, MAX_RATE);
+	if (!throttle->rate) {
+		throttle->rate = 1;
+		record_spoil(record);
+	}
+	record_u64(record, &throttle->in.tokens);
+	record_u64(record, &throttle->in.filled_ms);
+	record_u64(record, &throttle->out.tokens);
+	record_u64(record, &throttle->out.filled_ms);
+	if (record_is_reading(record))
+		local_wake(&throttle->local);
+}
+
 static const struct mp_stream_ops throttle_stream_ops = {
 	.readv = throttle_readv,
 	.writev = throttle_writev,
 	.shutdown = throttle_shutdown,
 	.close = throttle_close,
+	.kind = "throttle",
+	.save = throttle_hand_over,
 };
 
 static int throttle_open(struct mp_service *service, struct mp_peer *peer,
@@ -168,6 +191,7 @@ static int throttle_open(struct mp_service *service, struct mp_peer *peer,
 
 static const struct mp_service_ops throttle_ops = {
 	.open = throttle_open,
+	.restore = local_restore,
 	.destroy = local_service_destroy,
 };
 

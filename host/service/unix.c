@@ -117,23 +117,29 @@ static const struct mp_stream_ops unix_stream_ops = {
 	.shutdown = socket_stream_shutdown,
 	.close = unix_close,
 	.backlog = socket_stream_backlog,
+	.kind = "unix",
+	.save = socket_stream_save,
 };
 
-static int unix_open(struct mp_service *service, struct mp_peer *peer,
-		     const struct mp_opener *opener, struct mp_stream **result)
+static struct unix_stream *create_stream(struct unix_service *owner, struct mp_peer *peer)
 {
-	struct unix_service *owner = (struct unix_service *)service;
 	struct unix_stream *stream = calloc(1, sizeof(*stream));
-	int ret;
 
-	(void)opener;
 	if (!stream)
-		return -MP_REASON_BUSY;
+		return NULL;
 	socket_stream_init(&stream->socket, &unix_stream_ops, peer, owner->name);
 	list_init(&stream->link);
 	stream->owner = owner;
+	return stream;
+}
+
+/* Returns 1: connected, 0: it waits, or -reason: then it is freed. */
+static int begin_connecting(struct unix_stream *stream)
+{
+	struct unix_service *owner = stream->owner;
 	/* Streams that wait already go first. */
-	ret = list_is_empty(&owner->waiting) ? try_connect(stream) : -EAGAIN;
+	int ret = list_is_empty(&owner->waiting) ? try_connect(stream) : -EAGAIN;
+
 	if (ret == -EAGAIN) {
 		if (list_is_empty(&owner->waiting)) {
 			owner->retry_ms = RETRY_FIRST_MS;
@@ -145,8 +151,43 @@ static int unix_open(struct mp_service *service, struct mp_peer *peer,
 		unix_close(&stream->socket.stream, MP_END_ABORT, NULL);
 		return -(int)socket_reason(-ret);
 	}
-	*result = &stream->socket.stream;
 	return !ret;
+}
+
+static int unix_open(struct mp_service *service, struct mp_peer *peer,
+		     const struct mp_opener *opener, struct mp_stream **result)
+{
+	struct unix_service *owner = (struct unix_service *)service;
+	struct unix_stream *stream = create_stream(owner, peer);
+	int ret;
+
+	(void)opener;
+	if (!stream)
+		return -MP_REASON_BUSY;
+	ret = begin_connecting(stream);
+	if (ret >= 0)
+		*result = &stream->socket.stream;
+	return ret;
+}
+
+static int unix_restore(struct mp_service *service, struct mp_peer *peer, struct record *record,
+			struct mp_stream **result)
+{
+	struct unix_stream *stream = create_stream((struct unix_service *)service, peer);
+	int ret;
+
+	if (!stream)
+		return -MP_REASON_BUSY;
+	ret = socket_stream_restore(&stream->socket, stream->owner->loop, record);
+	if (ret < 0) {
+		unix_close(&stream->socket.stream, MP_END_ABORT, NULL);
+		return -MP_REASON_RESET;
+	}
+	if (!ret)
+		ret = begin_connecting(stream);
+	if (ret >= 0)
+		*result = &stream->socket.stream;
+	return ret;
 }
 
 static void unix_destroy(struct mp_service *service)
@@ -156,6 +197,7 @@ static void unix_destroy(struct mp_service *service)
 
 static const struct mp_service_ops unix_ops = {
 	.open = unix_open,
+	.restore = unix_restore,
 	.destroy = unix_destroy,
 };
 

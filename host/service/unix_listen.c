@@ -15,6 +15,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "base/unix_address.h"
 #include "service/setup.h"
 #include "service/socket_stream.h"
@@ -30,6 +31,7 @@ struct listen_service {
 	struct loop_watch watch;	/* of the listener, while a channel waits */
 	struct loop_timer pause;
 	struct list waiting;		/* struct listen_stream, oldest first */
+	uint64_t last_place;		/* in @waiting, that a channel got */
 	struct list returned;		/* struct client, oldest first: at most one a channel */
 	struct loop_task serve_returned;
 	struct log_limit limit;
@@ -39,6 +41,7 @@ struct listen_stream {
 	struct socket_stream socket;	/* first: what the core holds */
 	struct listen_service *owner;
 	struct list link;		/* in owner->waiting, until connected */
+	uint64_t place;			/* in there; lower ones come first */
 };
 
 struct client {
@@ -138,19 +141,27 @@ static void accept_clients(struct listen_service *owner)
 	update_watch(owner);
 }
 
+static bool return_client(struct listen_service *owner, int fd)
+{
+	struct client *client = malloc(sizeof(*client));
+
+	if (!client)
+		return false;
+	client->fd = fd;
+	list_add_tail(&owner->returned, &client->link);
+	loop_task_queue(&owner->serve_returned);
+	return true;
+}
+
 /* The stream's client goes to the next channel that waits, but not from within this call. */
 static void listen_unused(struct mp_stream *base)
 {
 	struct listen_stream *stream = (struct listen_stream *)base;
-	struct client *client = malloc(sizeof(*client));
 
-	if (!client)
+	if (!return_client(stream->owner, stream->socket.fd))
 		return;
-	client->fd = stream->socket.fd;
 	loop_watch_remove(&stream->socket.watch);
 	stream->socket.fd = -1;
-	list_add_tail(&stream->owner->returned, &client->link);
-	loop_task_queue(&stream->owner->serve_returned);
 }
 
 static bool listen_close(struct mp_stream *base, enum mp_end how, const struct mp_place *place)
@@ -165,6 +176,14 @@ static bool listen_close(struct mp_stream *base, enum mp_end how, const struct m
 	return false;
 }
 
+static void listen_save(struct mp_stream *base, struct record *record)
+{
+	struct listen_stream *stream = (struct listen_stream *)base;
+
+	record_u64(record, &stream->place);
+	socket_stream_save(base, record);
+}
+
 static const struct mp_stream_ops listen_stream_ops = {
 	.readv = socket_stream_readv,
 	.writev = socket_stream_writev,
@@ -172,21 +191,33 @@ static const struct mp_stream_ops listen_stream_ops = {
 	.unused = listen_unused,
 	.close = listen_close,
 	.backlog = socket_stream_backlog,
+	.kind = "unix-listen",
+	.save = listen_save,
 };
+
+static struct listen_stream *create_stream(struct listen_service *owner, struct mp_peer *peer)
+{
+	struct listen_stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream)
+		return NULL;
+	socket_stream_init(&stream->socket, &listen_stream_ops, peer, owner->name);
+	stream->owner = owner;
+	list_init(&stream->link);
+	return stream;
+}
 
 static int listen_open(struct mp_service *service, struct mp_peer *peer,
 		       const struct mp_opener *opener, struct mp_stream **result)
 {
 	struct listen_service *owner = (struct listen_service *)service;
-	struct listen_stream *stream = calloc(1, sizeof(*stream));
+	struct listen_stream *stream = create_stream(owner, peer);
 	bool first = list_is_empty(&owner->waiting);
 
 	(void)opener;
 	if (!stream)
 		return -MP_REASON_BUSY;
-	socket_stream_init(&stream->socket, &listen_stream_ops, peer, owner->name);
-	stream->owner = owner;
-	list_init(&stream->link);
+	stream->place = ++owner->last_place;
 	list_add_tail(&owner->waiting, &stream->link);
 	*result = &stream->socket.stream;
 	/* Channels that wait already go first. */
@@ -194,6 +225,59 @@ static int listen_open(struct mp_service *service, struct mp_peer *peer,
 		return 1;
 	update_watch(owner);
 	return 0;
+}
+
+/* Streams are restored in another order than that in which they wait. */
+static void wait_in_place(struct listen_service *owner, struct listen_stream *stream)
+{
+	struct list *before = owner->waiting.prev;
+
+	while (before != &owner->waiting &&
+	       list_entry(before, struct listen_stream, link)->place > stream->place)
+		before = before->prev;
+	list_add_after(before, &stream->link);
+	if (stream->place > owner->last_place)
+		owner->last_place = stream->place;
+	update_watch(owner);
+	loop_task_queue(&owner->serve_returned);
+}
+
+static int listen_restore(struct mp_service *service, struct mp_peer *peer, struct record *record,
+			  struct mp_stream **result)
+{
+	struct listen_service *owner = (struct listen_service *)service;
+	struct listen_stream *stream = create_stream(owner, peer);
+	int ret;
+
+	if (!stream)
+		return -MP_REASON_BUSY;
+	record_u64(record, &stream->place);
+	ret = socket_stream_restore(&stream->socket, owner->loop, record);
+	if (ret < 0) {
+		free(stream);
+		return -MP_REASON_RESET;
+	}
+	if (!ret)
+		wait_in_place(owner, stream);
+	*result = &stream->socket.stream;
+	return ret;
+}
+
+/* The clients that channels gave back. The listening socket is handed over by its path. */
+static void listen_hand_over(struct mp_service *service, struct record *record)
+{
+	struct listen_service *owner = (struct listen_service *)service;
+	struct list *link;
+	int fd;
+
+	if (!record_is_reading(record)) {
+		list_for_each(link, &owner->returned)
+			record_fd(record, list_entry(link, struct client, link)->fd);
+		return;
+	}
+	while ((fd = record_fd(record, -1)) >= 0)
+		if (!return_client(owner, fd))
+			close(fd);
 }
 
 static void listen_destroy(struct mp_service *service)
@@ -212,6 +296,8 @@ static void listen_destroy(struct mp_service *service)
 
 static const struct mp_service_ops listen_ops = {
 	.open = listen_open,
+	.restore = listen_restore,
+	.hand_over = listen_hand_over,
 	.destroy = listen_destroy,
 };
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "base/record.h"
 #include "base/text.h"
 #include "service/local.h"
 #include "service/setup.h"
@@ -62,11 +63,21 @@ static bool zero_close(struct mp_stream *stream, enum mp_end how,
 	return false;
 }
 
+static void zero_hand_over(struct mp_stream *stream, struct record *record)
+{
+	struct zero_stream *zero = (struct zero_stream *)stream;
+
+	local_hand_over(&zero->local, record);
+	record_u64(record, &zero->left);
+}
+
 static const struct mp_stream_ops zero_stream_ops = {
 	.readv = zero_readv,
 	.writev = zero_writev,
 	.shutdown = zero_shutdown,
 	.close = zero_close,
+	.kind = "zero",
+	.save = zero_hand_over,
 };
 
 static int zero_open(struct mp_service *service, struct mp_peer *peer,
@@ -87,6 +98,7 @@ static int zero_open(struct mp_service *service, struct mp_peer *peer,
 
 static const struct mp_service_ops zero_ops = {
 	.open = zero_open,
+	.restore = local_restore,
 	.destroy = local_service_destroy,
 };
 

@@ -31,11 +31,14 @@
 
 #include <manyport/wire.h>
 
-#define MP_SERVICE_ABI 3
+#define MP_SERVICE_ABI 4
+
+#define MP_KIND_SIZE 16
 
 struct mp_peer;
 struct mp_stream;
 struct mp_service;
+struct record;		/* host/base/record.h */
 
 /* The channel's opener, as the guest's kernel claims it, and where the channel came from. */
 struct mp_opener {
@@ -123,6 +126,13 @@ struct mp_stream_ops {
 	 * else MP_REASON_RESET. NULL: always that.
 	 */
 	enum mp_reason (*reason)(struct mp_stream *stream);
+	/*
+	 * A planned restart: writes what the next program needs to go on with the stream, which stays
+	 * as it is. Whoever reads it is mp_service_ops.restore() of a service of this @kind, the
+	 * scheme of its URI. NULL: the stream cannot go on, and its channel fails.
+	 */
+	const char *kind;		/* shorter than MP_KIND_SIZE */
+	void (*save)(struct mp_stream *stream, struct record *record);
 };
 
 struct mp_stream {
@@ -138,12 +148,21 @@ struct mp_service_ops {
 	 */
 	int (*open)(struct mp_service *service, struct mp_peer *peer,
 		    const struct mp_opener *opener, struct mp_stream **stream);
+	/*
+	 * Goes on with a stream that save() has written. Returns as open(), without a call of
+	 * @peer. A stream that was still under way begins again.
+	 */
+	int (*restore)(struct mp_service *service, struct mp_peer *peer, struct record *record,
+		       struct mp_stream **stream);
+	/* Optional: writes, or reads, what the service has beside its streams. */
+	void (*hand_over)(struct mp_service *service, struct record *record);
 	/* Frees the service. No stream of it is open. */
 	void (*destroy)(struct mp_service *service);
 };
 
 struct mp_service {
 	const struct mp_service_ops *ops;
+	const char *kind;		/* the scheme of its URI; set by the code that configures */
 	/*
 	 * linger_ms: how long bytes for the service may make no progress after the end of a
 	 * channel. end_ms: how long a program may take to end when it has got all of them. Both
