@@ -133,6 +133,15 @@ static inline bool channel_is_over(const struct channel *ch)
 /* The level state [protocol.md 7.1]. @before: the state that was last asked for. */
 uint16_t channel_bits(const struct channel *ch, uint16_t before);
 
+/*
+ * Writes, or reads, a channel that another program goes on with (record.h). Reading: @ch comes from
+ * channel_init(), with the opener that opener_hand_over() has read. Its stream goes on where it
+ * was; where it cannot, or the configuration lets the channel in no more, the channel is refused,
+ * has failed or is closed. changed() is not called.
+ */
+void channel_hand_over(struct channel *ch, struct record *record);
+void opener_hand_over(struct mp_opener *opener, struct record *record);
+
 /* --- connect.c: the way to a service -------------------------------------- */
 
 /*
@@ -183,6 +192,15 @@ void channel_end_stream(struct channel *ch, enum mp_end how);
 /* The place that it had in the limits is free again. */
 void channel_release(struct channel *ch);
 
+#define CHANNEL_STREAM 0x5354		/* frame of a record: kind, what the stream has written */
+
+/*
+ * Reading, with phase and halves restored: the stream behind it, which @name led to ("": the
+ * channel has no place in the limits), and what is due at @when.
+ */
+void connect_resume(struct channel *ch, const char *name, bool has_stream, uint64_t when,
+		    struct record *record);
+
 /*
  * The kinds of lines about a channel. Each kind has a limit of its own for each service: noise with
  * one name does not hide what happens with another.
@@ -209,5 +227,8 @@ void channel_log(struct channel *ch, enum channel_line kind, enum log_level leve
 void close_advance(struct channel *ch);
 /* The service of a closing channel has taken bytes. */
 void close_took(struct channel *ch);
+void close_hand_over(struct closing *closing, struct record *record);
+/* @ch is closing, with a stream again: it is looked at soon, and at @when. */
+void close_resume(struct channel *ch, uint64_t when);
 
 #endif

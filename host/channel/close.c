@@ -13,6 +13,7 @@
  * that becomes smaller makes that longer. A stream with a backlog is looked at four times in a
  * limit, so its limit ends up to a quarter late and never early.
  */
+#include "base/record.h"
 #include "channel/channel.h"
 
 #define DISCARD_ROUNDS 4	/* reads of SCRATCH_SIZE before the others get their turn */
@@ -148,6 +149,16 @@ static void expired(struct timer *timer)
 	ch->changed(ch);
 }
 
+/* --- Handing over ------------------------------------------------------------ */
+
+void close_hand_over(struct closing *closing, struct record *record)
+{
+	record_u64(record, &closing->taken_ms);
+	record_u64(record, &closing->progress_ms);
+	record_u64(record, &closing->backlog);
+	record_bool(record, &closing->is_handed_over);
+}
+
 /* --- Discarding ------------------------------------------------------------- */
 
 /* From the work list: more to throw away. */
@@ -197,6 +208,13 @@ void close_advance(struct channel *ch)
 	discard(ch);
 	if (ch->phase == CHANNEL_CLOSING && ch->in.is_drained && ch->out.has_ended)
 		finish(ch, MP_END_WHOLE, MP_REASON_NONE);
+}
+
+void close_resume(struct channel *ch, uint64_t when)
+{
+	core_start_timer_at(ch->core, &ch->timer, when, expired);
+	ch->work.run = go_on;
+	core_defer(ch->core, &ch->work);
 }
 
 void close_linger(struct channel *ch, uint64_t final)

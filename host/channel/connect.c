@@ -7,6 +7,7 @@
 
 #include <manyport/wire_check.h>
 
+#include "base/record.h"
 #include "channel/channel.h"
 
 static const struct mp_peer_ops peer_ops;
@@ -258,6 +259,90 @@ static const struct mp_peer_ops peer_ops = {
 	.writable = peer_writable,
 	.hung_up = peer_hung_up,
 };
+
+/* --- A channel that was handed over ------------------------------------------ */
+
+static enum mp_reason readmit(struct channel *ch, const char *name)
+{
+	struct core *core = ch->core;
+	struct mp_opener opener = ch->opener;
+	enum mp_reason reason;
+
+	opener.guest = core->config.guest;
+	opener.port = ch->gate->name;
+	opener.service = name;
+	opener.argument = "";
+	reason = core->env.readmit(core->env.context, &opener, &ch->service, &ch->service_name);
+	if (reason == MP_REASON_NONE)
+		core->live++;
+	return reason;
+}
+
+/* Returns as open(). */
+static int restore_stream(struct channel *ch, struct record *record)
+{
+	struct core *core = ch->core;
+	int ret = -MP_REASON_RESET;
+
+	ch->peer.ops = &peer_ops;
+	if (record_begin(record, CHANNEL_STREAM)) {
+		ret = core->env.restore(core->env.context, ch->service, &ch->peer, record,
+					&ch->stream);
+		record_end(record);
+	}
+	if (ret < 0)
+		ch->stream = NULL;
+	return ret;
+}
+
+static void resume_connecting(struct channel *ch, int ret, uint64_t when)
+{
+	if (ret < 0)
+		not_reached(ch, -ret);
+	else if (ret > 0)
+		reached(ch);
+	else if (!ch->gate->is_fixed)
+		core_start_timer_at(ch->core, &ch->timer, when, give_up);
+}
+
+/* Its stream cannot go on. */
+static void lose(struct channel *ch)
+{
+	bool is_closing = ch->phase == CHANNEL_CLOSING;
+
+	channel_log(ch, CHANNEL_LINE_FAILED, LOG_LEVEL_WARNING,
+		    "the service does not go on after the restart");
+	channel_end_stream(ch, MP_END_ABORT);
+	if (is_closing)
+		channel_release(ch);
+	channel_become(ch, is_closing ? CHANNEL_CLOSED : CHANNEL_FAILED, MP_REASON_RESET);
+}
+
+void connect_resume(struct channel *ch, const char *name, bool has_stream, uint64_t when,
+		    struct record *record)
+{
+	enum mp_reason reason = *name ? readmit(ch, name) : MP_REASON_NONE;
+	int ret;
+
+	if (ch->phase == CHANNEL_REFUSED || ch->phase == CHANNEL_FAILED ||
+	    ch->phase == CHANNEL_CLOSED)
+		return;
+	if (ch->phase == CHANNEL_CONNECTING && ch->gate->is_fixed && !has_stream) {
+		core_start_timer_at(ch->core, &ch->timer, when, retry);
+		return;
+	}
+	ret = has_stream ? restore_stream(ch, record) : -MP_REASON_RESET;
+	if (!ch->service && ret >= 0) {
+		channel_end_stream(ch, MP_END_ABORT);
+		ret = reason ? -(int)reason : -MP_REASON_RESET;
+	}
+	if (ch->phase == CHANNEL_CONNECTING)
+		resume_connecting(ch, ret, when);
+	else if (ret <= 0)
+		lose(ch);
+	else if (ch->phase == CHANNEL_CLOSING)
+		close_resume(ch, when);
+}
 
 /* --- What the binding asks for --------------------------------------------- */
 

@@ -129,9 +129,15 @@ void core_run(struct core *core)
 void core_start_timer(struct core *core, struct timer *timer, uint32_t ms,
 		      void (*expired)(struct timer *timer))
 {
+	core_start_timer_at(core, timer, core_now(core) + ms, expired);
+}
+
+void core_start_timer_at(struct core *core, struct timer *timer, uint64_t when,
+			 void (*expired)(struct timer *timer))
+{
 	core_stop_timer(core, timer);
 	timer->expired = expired;
-	heap_add(&core->timers, &timer->due, core_now(core) + ms);
+	heap_add(&core->timers, &timer->due, when);
 	if (core->timers.first == &timer->due)
 		core->env.rearm(core->env.context);
 }

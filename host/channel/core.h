@@ -63,6 +63,18 @@ struct core_env {
 	enum mp_reason (*admit)(void *context, const struct mp_opener *opener,
 				struct mp_service **service, const char **service_name);
 	void (*release)(void *context, struct mp_service *service, uint32_t uid);
+	/*
+	 * For what a program before this one had let in: as admit(), with the service's configured
+	 * name, and without a look at the limits, which may have become smaller since.
+	 */
+	enum mp_reason (*readmit)(void *context, const struct mp_opener *opener,
+				  struct mp_service **service, const char **service_name);
+	/*
+	 * The stream in @record, of @service or, with NULL, of one that is configured no more: as
+	 * mp_service_ops.restore().
+	 */
+	int (*restore)(void *context, struct mp_service *service, struct mp_peer *peer,
+		       struct record *record, struct mp_stream **stream);
 };
 
 struct core_stats {
@@ -135,6 +147,10 @@ uint32_t *core_may_discard(struct core *core);
 /* (Re)starts @timer, which calls @expired. What takes long is left to the work list. */
 void core_start_timer(struct core *core, struct timer *timer, uint32_t ms,
 		      void (*expired)(struct timer *timer));
+
+/* The same at @when, in milliseconds. */
+void core_start_timer_at(struct core *core, struct timer *timer, uint64_t when,
+			 void (*expired)(struct timer *timer));
 
 /* Idempotent. */
 void core_stop_timer(struct core *core, struct timer *timer);

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "base/iov.h"
+#include "base/record.h"
 #include "channel/stream.h"
 
 /* What a service may hand to the kernel as it is; the loops below do the rest. */
@@ -118,4 +119,14 @@ void stream_hung_up(struct half *in, struct half *out, uint16_t how)
 {
 	in->has_hung_up |= !!(how & MP_SHUT_READ);
 	out->has_ended |= !!(how & MP_SHUT_WRITE);
+}
+
+void stream_hand_over(struct half *half, struct record *record)
+{
+	record_u64(record, &half->offset);
+	record_u64(record, &half->final);
+	record_bool(record, &half->is_armed);
+	record_bool(record, &half->has_ended);
+	record_bool(record, &half->has_hung_up);
+	record_bool(record, &half->is_drained);
 }

@@ -61,4 +61,7 @@ void stream_end_in(struct mp_stream *stream, struct half *in);
 void stream_ready(struct half *half);
 void stream_hung_up(struct half *in, struct half *out, uint16_t how);
 
+/* Writes, or reads, what is known of @half (record.h). */
+void stream_hand_over(struct half *half, struct record *record);
+
 #endif
