@@ -32,7 +32,7 @@ static void set_host_open(struct port *port, bool is_open)
 	port->classic.host_open = is_open;
 }
 
-static struct classic_open *begin_open(struct port *port)
+struct classic_open *classic_begin_open(struct port *port)
 {
 	struct classic_open *open = calloc(1, sizeof(*open));
 
@@ -122,6 +122,24 @@ static void changed(struct channel *ch)
 	queue_serve(port->tx);
 }
 
+struct classic_channel *classic_add_channel(struct port *port, struct classic_open *open,
+					    const struct mp_opener *opener)
+{
+	struct classic_channel *channel = calloc(1, sizeof(*channel));
+
+	if (!channel)
+		return NULL;
+	channel_init(&channel->channel, &port->device->core, changed, &port->config.gate, opener);
+	channel->port = port;
+	channel->open = open;
+	if (open)
+		open->channel = channel;
+	list_init(&channel->member);
+	list_add_tail(&port->classic.channels, &channel->member);
+	port->classic.channel_count++;
+	return channel;
+}
+
 struct classic_channel *classic_create_channel(struct classic_open *open)
 {
 	struct port *port = open->port;
@@ -130,18 +148,10 @@ struct classic_channel *classic_create_channel(struct classic_open *open)
 		.uid = UINT32_MAX, .gid = UINT32_MAX, .pid = UINT32_MAX,
 		.generation = ++port->classic.generation,
 	};
-	struct classic_channel *channel = calloc(1, sizeof(*channel));
+	struct classic_channel *channel = classic_add_channel(port, open, &opener);
 
-	if (!channel)
-		return NULL;
-	channel_init(&channel->channel, &port->device->core, changed, &port->config.gate, &opener);
-	channel->channel.is_patient = true;
-	channel->port = port;
-	channel->open = open;
-	open->channel = channel;
-	list_init(&channel->member);
-	list_add_tail(&port->classic.channels, &channel->member);
-	port->classic.channel_count++;
+	if (channel)
+		channel->channel.is_patient = true;
 	return channel;
 }
 
@@ -153,7 +163,7 @@ static void open_fixed(struct port *port, bool later)
 	port->classic.waits_for_place = port->classic.channel_count >= port->config.max_channels;
 	if (port->classic.waits_for_place)
 		return;		/* a channel that is over comes back here */
-	open = begin_open(port);
+	open = classic_begin_open(port);
 	channel = open ? classic_create_channel(open) : NULL;
 	if (open && !channel)
 		open->is_discarding = true;
@@ -239,7 +249,7 @@ void classic_start(struct port *port)
 /* What lies in the ring belongs to that open, or to those before it, and is thrown away. */
 void classic_adopt(struct port *port)
 {
-	struct classic_open *open = begin_open(port);
+	struct classic_open *open = classic_begin_open(port);
 
 	if (open)
 		open->is_discarding = true;
@@ -254,7 +264,7 @@ void classic_adopt(struct port *port)
 
 static void guest_opened(struct port *port)
 {
-	if (!port->config.gate.is_fixed && !begin_open(port))
+	if (!port->config.gate.is_fixed && !classic_begin_open(port))
 		set_host_open(port, false);
 	queue_defer(port->rx);
 	queue_defer(port->tx);

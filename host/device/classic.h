@@ -34,6 +34,19 @@ void classic_adopt(struct port *port);		/* the open of a daemon before this one 
 void classic_set_guest_open(struct port *port, bool is_open);
 void classic_reset(struct port *port, enum mp_end how);
 
+/* --- For classic_handover.c ------------------------------------------------- */
+
+/* NULL without memory. */
+struct classic_open *classic_begin_open(struct port *port);
+/* @open: whose it is, or NULL. */
+struct classic_channel *classic_add_channel(struct port *port, struct classic_open *open,
+					    const struct mp_opener *opener);
+
+/* --- classic_handover.c --------------------------------------------------- */
+
+/* Writes, or reads, all opens of @port and their channels (record.h). */
+void classic_hand_over(struct port *port, struct record *record);
+
 /* --- For classic_ring.c ----------------------------------------------------- */
 
 /* The channel of @open, unconnected, or NULL. */

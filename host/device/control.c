@@ -96,6 +96,8 @@ static void make_port_message(struct port *port, struct message *message)
 	case PORT_DUE_OPEN:
 		fill(message, port->id, VIRTIO_CONSOLE_PORT_OPEN, port->classic.host_open, "", 0);
 		break;
+	case PORT_DUE_ALL:
+		break;
 	}
 }
 

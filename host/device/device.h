@@ -21,6 +21,7 @@
 #include "ring/ring.h"
 
 struct device;
+struct record;
 
 struct device *device_create(const struct device_config *config, const struct device_env *env);
 void device_destroy(struct device *device);	/* accepts NULL */
@@ -44,6 +45,13 @@ void device_read_config(const struct device *device, uint32_t offset, void *buf,
  */
 void device_ring_start(struct device *device, unsigned int queue, struct ring *ring);
 void device_ring_stop(struct device *device, unsigned int queue);
+
+/*
+ * Writes the device, whose rings have been stopped; or reads it into a new one with the same ports,
+ * whose rings are given by device_ring_adopt(), before or after, and go on where they were. Where
+ * the record is bad afterwards the device has to be reset.
+ */
+void device_hand_over(struct device *device, struct record *record);
 
 /*
  * Another daemon takes over [protocol.md 10.9]: features are set, device_env.kept is what the one

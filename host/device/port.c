@@ -28,19 +28,29 @@ struct port *port_create(struct device *device, uint32_t id,
 	list_init(&port->events);
 	list_init(&port->classic.opens);
 	list_init(&port->classic.channels);
-	/* Memory that no channel has used costs nothing: calloc() does not touch it. */
-	port->slots = calloc(port->config.max_channels, sizeof(*port->slots));
-	if (!port->slots) {
-		free(port);
-		return NULL;
-	}
-	return port;
+	if (port_resize(port, config->max_channels))
+		return port;
+	free(port);
+	return NULL;
 }
 
 void port_destroy(struct port *port)
 {
 	free(port->slots);
 	free(port);
+}
+
+bool port_resize(struct port *port, uint32_t max)
+{
+	/* Memory that no channel has used costs nothing: calloc() does not touch it. */
+	struct slot **slots = calloc(max, sizeof(*slots));
+
+	if (!slots)
+		return false;
+	free(port->slots);
+	port->slots = slots;
+	port->config.max_channels = max;
+	return true;
 }
 
 /* --- Slots --------------------------------------------------------------- */

@@ -37,6 +37,7 @@ enum port_due {
 	PORT_DUE_ADD	= 4,
 	PORT_DUE_NAME	= 8,
 	PORT_DUE_OPEN	= 16,
+	PORT_DUE_ALL	= 31,
 };
 
 /* Only used without MULTI_OPEN; owned by classic.c. */
@@ -90,6 +91,8 @@ void port_destroy(struct port *port);
 struct slot *port_slot(const struct port *port, uint32_t number);
 /* @slot is in the free slot @number from now on; NULL: the slot is free again. */
 void port_set_slot(struct port *port, uint32_t number, struct slot *slot);
+/* It has @max slots, none of which is used. Returns false without memory. */
+bool port_resize(struct port *port, uint32_t max);
 /* Keeps what a chain has to be written; NULL without memory. @flags: of a READ. */
 struct held *port_hold(const struct ring_chain *chain, uint16_t flags);
 /* Keeps an event buffer. */

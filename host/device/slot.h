@@ -42,5 +42,8 @@ void slot_delivered(struct slot *slot);
 void slot_park(struct slot *slot, struct held *held);
 /* Takes the parked READ out, to be answered or freed; NULL when there is none. */
 struct held *slot_unpark(struct slot *slot);
+/* Writes, or reads, all slots of @port, and which states are owed (record.h). */
+void slot_hand_over_all(struct port *port, void (*changed)(struct channel *ch),
+			struct record *record);
 
 #endif
