@@ -53,7 +53,34 @@ static void world_release(void *context, struct mp_service *which, uint32_t uid)
 	(void)uid;
 	assert_ptr_equal(context, driver);
 	assert_ptr_equal(which, &service->service);
-	service->released++;
+	service->released += !service->is_leaving;
+}
+
+/* Limits are not asked. */
+static enum mp_reason world_readmit(void *context, const struct mp_opener *opener,
+				    struct mp_service **result, const char **name)
+{
+	assert_ptr_equal(context, driver);
+	assert_string_equal(opener->service, "service");
+	if (service->admission == MP_REASON_NO_SERVICE) {
+		service->released++;
+		return service->admission;
+	}
+	*result = &service->service;
+	*name = "service";
+	return MP_REASON_NONE;
+}
+
+static int world_restore(void *context, struct mp_service *which, struct mp_peer *peer,
+			 struct record *record, struct mp_stream **stream)
+{
+	char kind[MP_KIND_SIZE] = "";
+
+	assert_ptr_equal(context, driver);
+	assert_true(!which || which == &service->service);
+	record_text(record, kind, sizeof(kind));
+	assert_string_equal(kind, "fake");
+	return fake_restore(&service->service, peer, record, stream);
 }
 
 static inline void world_create_as(enum device_binding binding, uint16_t size,
@@ -68,6 +95,8 @@ static inline void world_create_as(enum device_binding binding, uint16_t size,
 	driver->event_idx = true;
 	driver->env.core.admit = world_admit;
 	driver->env.core.release = world_release;
+	driver->env.core.readmit = world_readmit;
+	driver->env.core.restore = world_restore;
 	service->service.ops = &fake_service_ops;
 	service->service.linger_ms = LINGER_MS;
 	service->service.end_ms = END_MS;

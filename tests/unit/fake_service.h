@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/iov.h"
+#include "base/record.h"
 #include "fake_driver.h"
 
 #define FAKE_STREAMS 32768
@@ -56,6 +57,7 @@ struct fake_service {
 	struct fake_stream *last;	/* opened; NULL once closed */
 	void (*on_open)(struct fake_stream *stream);	/* may be NULL */
 	void (*on_close)(struct fake_stream *stream, enum mp_end how);
+	bool is_leaving;		/* the program ends, and its streams go on in another */
 };
 
 static inline ssize_t fake_kernel(struct fake_stream *s, const struct iovec *iov, int count,
@@ -165,6 +167,8 @@ static inline bool fake_close(struct mp_stream *base, enum mp_end how,
 	struct fake_service *service = s->service;
 	bool is_kept = place && service->keeps && how != MP_END_ABORT;
 
+	if (service->is_leaving)
+		return false;
 	service->closed++;
 	service->cut += how == MP_END_CUT;
 	service->aborted += how == MP_END_ABORT;
@@ -193,15 +197,21 @@ static inline enum mp_reason fake_reason(struct mp_stream *base)
 	return ((struct fake_stream *)base)->reason ?: MP_REASON_RESET;
 }
 
+/* The next program is this one: the stream itself. */
+static inline void fake_save(struct mp_stream *base, struct record *record)
+{
+	record_number(record, (uintptr_t)base, UINTPTR_MAX);
+}
+
 static const struct mp_stream_ops fake_stream_ops = {
 	.readv = fake_readv, .writev = fake_writev, .shutdown = fake_shutdown, .close = fake_close,
-	.reason = fake_reason,
+	.reason = fake_reason, .kind = "fake", .save = fake_save,
 };
 
 /* The same for streams with a backlog. */
 static const struct mp_stream_ops fake_slow_ops = {
 	.readv = fake_readv, .writev = fake_writev, .shutdown = fake_shutdown, .close = fake_close,
-	.backlog = fake_backlog,
+	.backlog = fake_backlog, .kind = "fake", .save = fake_save,
 };
 
 static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
@@ -236,7 +246,26 @@ static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
 	return service->answer;
 }
 
-static const struct mp_service_ops fake_service_ops = { .open = fake_open };
+/* service->answer is what becomes of it. */
+static inline int fake_restore(struct mp_service *base, struct mp_peer *peer,
+			       struct record *record, struct mp_stream **stream)
+{
+	struct fake_service *service = (struct fake_service *)base;
+	uint64_t pointer = record_number(record, 0, UINTPTR_MAX);
+	struct fake_stream *s = (struct fake_stream *)(uintptr_t)pointer;
+
+	if (service->answer < 0) {
+		fake_close(&s->stream, MP_END_ABORT, NULL);
+		return service->answer;
+	}
+	s->peer = peer;
+	*stream = &s->stream;
+	return service->answer;
+}
+
+static const struct mp_service_ops fake_service_ops = {
+	.open = fake_open, .restore = fake_restore,
+};
 
 /* --- What the test makes the service do ----------------------------------- */
 
