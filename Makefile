@@ -58,6 +58,8 @@ $(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=pwritev2,--w
 $(O)/tests/unit/test_program: $(O)/tools/manyport/program.o
 # The opener that manyport serve tells the host of.
 $(O)/tests/unit/test_serve_naming: $(O)/tools/manyport/serve_naming.o
+# Its node, with a kernel and channels that the test plays.
+$(O)/tests/unit/test_serve_node: $(O)/tools/manyport/serve_node.o
 # The library of manyport run, on a port that the test plays.
 $(O)/tests/unit/test_preload: $(PRELOAD_OBJ)
 $(O)/tests/unit/test_preload: ALL_LDFLAGS += -Wl,--wrap=ioctl

@@ -37,18 +37,18 @@ struct node {
 	char buf[CUSE_IO_MAX];		/* of a READ's answer */
 };
 
+enum call_kind { CALL_CONNECT, CALL_WRITE, CALL_READ, CALL_KINDS };
+
 struct open {
 	struct serve_open channel;
 	struct list link;		/* in node->opens */
 	struct node *node;
-	struct list waiting;		/* struct call, in order */
+	struct list waiting[CALL_KINDS];	/* struct call, in order */
 	bool is_nonblocking;		/* when last heard: an ioctl does not tell */
 	bool is_polled;
 	uint32_t poll_events;		/* for which, since they were woken last */
 	uint64_t poll_handle;
 };
-
-enum call_kind { CALL_READ, CALL_WRITE, CALL_CONNECT };
 
 struct call {
 	struct list link;		/* in open->waiting */
@@ -127,32 +127,21 @@ static int try_read(struct open *o, struct call *call)
 	return ret == -EAGAIN ? OPEN_WAITS : ret;
 }
 
-/* Do writes wait that came before @call? Their bytes come first. */
-static bool is_behind(const struct open *o, const struct call *call)
-{
-	struct list *link;
-
-	list_for_each(link, &o->waiting) {
-		const struct call *other = list_entry(link, struct call, link);
-
-		if (other == call)
-			return false;
-		if (other->kind == call->kind)
-			return true;
-	}
-	return false;
-}
-
 static int try_call(struct open *o, struct call *call)
 {
 	if (call->kind == CALL_READ)
 		return try_read(o, call);
-	if (call->kind == CALL_CONNECT)
-		return try_connect(o, call);
-	/* Names are no bytes: each call that says one has its own answer. */
-	if (serve_open_is_connected(&o->channel) && is_behind(o, call))
-		return OPEN_WAITS;
-	return try_write(o, call);
+	return call->kind == CALL_CONNECT ? try_connect(o, call) : try_write(o, call);
+}
+
+/*
+ * The bytes of writes that wait come first. Names are no bytes: each call that says one has its own
+ * answer.
+ */
+static bool is_behind(const struct open *o, const struct call *call)
+{
+	return call->kind == CALL_WRITE && serve_open_is_connected(&o->channel) &&
+	       !list_is_empty(&o->waiting[CALL_WRITE]);
 }
 
 static void answer(struct open *o, struct call *call, int ret)
@@ -202,22 +191,25 @@ static int keep(struct open *o, const struct call *call)
 	if (size)
 		kept->data = memcpy(kept + 1, call->data, size);
 	o->node->held += size;
-	list_add_tail(&o->waiting, &kept->link);
+	list_add_tail(&o->waiting[kept->kind], &kept->link);
 	return 0;
 }
 
+/* Where one has to wait those behind it have to, too: thousands may. */
 static void go_on(struct open *o)
 {
 	struct list *link, *save;
 
-	list_for_each_safe(link, save, &o->waiting) {
-		struct call *call = list_entry(link, struct call, link);
-		int ret = try_call(o, call);
+	for (enum call_kind kind = 0; kind < CALL_KINDS; kind++) {
+		list_for_each_safe(link, save, &o->waiting[kind]) {
+			struct call *call = list_entry(link, struct call, link);
+			int ret = try_call(o, call);
 
-		if (ret == OPEN_WAITS)
-			continue;
-		answer(o, call, ret);
-		forget(o, call);
+			if (ret == OPEN_WAITS)
+				break;
+			answer(o, call, ret);
+			forget(o, call);
+		}
 	}
 }
 
@@ -244,7 +236,7 @@ static void changed(struct serve_open *channel)
 
 static void begin_call(struct open *o, struct call *call)
 {
-	int ret = try_call(o, call);
+	int ret = is_behind(o, call) ? OPEN_WAITS : try_call(o, call);
 
 	if (ret == OPEN_WAITS) {
 		ret = keep(o, call);
@@ -312,8 +304,9 @@ static void do_ioctl(struct open *o, uint64_t unique, const struct fuse_ioctl_in
 static void free_open(struct open *o)
 {
 	serve_open_end(&o->channel);
-	while (!list_is_empty(&o->waiting))
-		forget(o, list_first(&o->waiting, struct call, link));
+	for (enum call_kind kind = 0; kind < CALL_KINDS; kind++)
+		while (!list_is_empty(&o->waiting[kind]))
+			forget(o, list_first(&o->waiting[kind], struct call, link));
 	list_del(&o->link);
 	o->node->open_count--;
 	free(o);
@@ -333,7 +326,8 @@ static void do_open(struct node *node, const struct fuse_in_header *header,
 	o->node = node;
 	serve_open_init(&o->channel, node->serve, &who, changed);
 	o->is_nonblocking = in->flags & O_NONBLOCK;
-	list_init(&o->waiting);
+	for (enum call_kind kind = 0; kind < CALL_KINDS; kind++)
+		list_init(&o->waiting[kind]);
 	list_add_tail(&node->opens, &o->link);
 	node->open_count++;
 	out.fh = (uintptr_t)o;
