@@ -24,14 +24,16 @@
 #include "serve_node.h"
 #include "serve_open.h"
 
-#define OPENS_MAX SERVE_SLOTS
-#define HELD_MAX  (16U << 20)		/* bytes of writes that wait, of all opens, but */
-#define HELD_EACH 4096U			/* that each may hold: more than a name */
+#define OPENS_MAX  SERVE_SLOTS
+#define CALL_LISTS 1024U
+#define HELD_MAX   (16U << 20)		/* bytes of writes that wait, of all opens, but */
+#define HELD_EACH  4096U			/* that each may hold: more than a name */
 
 struct node {
 	struct cuse cuse;
 	struct serve *serve;
 	struct list opens;
+	struct list calls[CALL_LISTS];	/* struct call that wait, by their numbers */
 	uint32_t open_count;
 	uint32_t held;
 	char buf[CUSE_IO_MAX];		/* of a READ's answer */
@@ -52,6 +54,8 @@ struct open {
 
 struct call {
 	struct list link;		/* in open->waiting */
+	struct list alike;		/* in node->calls */
+	struct open *open;
 	uint64_t unique;
 	enum call_kind kind;
 	bool is_nonblocking;
@@ -60,6 +64,12 @@ struct call {
 	uint32_t naming;		/* how many bytes of it name, once that was asked */
 	const char *data;
 };
+
+/* The kernel counts by two. */
+static struct list *calls_like(struct node *node, uint64_t unique)
+{
+	return &node->calls[unique / 2 % CALL_LISTS];
+}
 
 /* --- Calls: each try gives 0 or -errno, or OPEN_WAITS ------------------------------------- */
 
@@ -166,6 +176,7 @@ static void forget(struct open *o, struct call *call)
 	if (call->kind != CALL_READ)
 		o->node->held -= call->size;
 	list_del(&call->link);
+	list_del(&call->alike);
 	free(call);
 }
 
@@ -191,7 +202,9 @@ static int keep(struct open *o, const struct call *call)
 	if (size)
 		kept->data = memcpy(kept + 1, call->data, size);
 	o->node->held += size;
+	kept->open = o;
 	list_add_tail(&o->waiting[kept->kind], &kept->link);
+	list_add_tail(calls_like(o->node, kept->unique), &kept->alike);
 	return 0;
 }
 
@@ -371,31 +384,21 @@ static void do_poll(struct open *o, uint64_t unique, const struct fuse_poll_in *
 	cuse_answer(&o->node->cuse, unique, 0, &out, sizeof(out), NULL, 0);
 }
 
-/* Returns true when it was a call of @o. */
-static bool interrupt(struct open *o, uint64_t unique)
-{
-	struct list *link, *save;
-
-	list_for_each_safe(link, save, &o->waiting) {
-		struct call *call = list_entry(link, struct call, link);
-
-		if (call->unique != unique)
-			continue;
-		answer(o, call, -EINTR);
-		forget(o, call);
-		changed(&o->channel);		/* what was behind it */
-		return true;
-	}
-	return false;
-}
-
 static void do_interrupt(struct node *node, const struct fuse_interrupt_in *in)
 {
 	struct list *link;
 
-	list_for_each(link, &node->opens)
-		if (interrupt(list_entry(link, struct open, link), in->unique))
-			return;
+	list_for_each(link, calls_like(node, in->unique)) {
+		struct call *call = list_entry(link, struct call, alike);
+		struct open *o = call->open;
+
+		if (call->unique != in->unique)
+			continue;
+		answer(o, call, -EINTR);
+		forget(o, call);
+		changed(&o->channel);		/* what was behind it */
+		return;
+	}
 	/* The call has had its answer in the meantime. */
 }
 
@@ -475,6 +478,8 @@ int serve_node_open(struct serve *serve, const char *name, struct node **ret_nod
 	if (node) {
 		node->serve = serve;
 		list_init(&node->opens);
+		for (unsigned int i = 0; i < CALL_LISTS; i++)
+			list_init(&node->calls[i]);
 		node->cuse.request = request;
 		node->cuse.gone = gone;
 		ret = cuse_open(&node->cuse, serve->loop, name);
