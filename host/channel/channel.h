@@ -78,10 +78,11 @@ enum channel_phase {
 
 /* Owned by close.c: how long a closing channel still waits. */
 struct closing {
-	uint64_t taken_ms;		/* when the service last took something */
+	uint64_t taken_ms;		/* when the service last took something, or the end */
 	uint64_t progress_ms;		/* since when the limit counts */
 	uint64_t backlog;		/* of the stream at the last look */
-	bool is_handed_over;		/* the service has what it gets */
+	bool is_all_sent;		/* nothing more goes to the stream */
+	bool is_handed_over;		/* the service has what it gets, also of the backlog */
 };
 
 struct channel {

@@ -9,9 +9,10 @@
  *
  * Two limits bound it, one after the other. While the service has not got all, linger_ms
  * without progress: it takes bytes, its stream's backlog becomes smaller, or (for a while, see
- * MP_HEARD_LIMITS) it says something. When it has got all, end_ms for its own end; only a backlog
- * that becomes smaller makes that longer. A stream with a backlog is looked at four times in a
- * limit, so its limit ends up to a quarter late and never early.
+ * MP_HEARD_LIMITS) it says something. When it has got all, end_ms for its own end. What is in a
+ * backlog that would be lost with the stream, such as what a program has not read, it has not got.
+ * A stream with a backlog is looked at four times in a limit, so its limit ends up to a quarter
+ * late and never early.
  */
 #include "base/record.h"
 #include "channel/channel.h"
@@ -59,19 +60,18 @@ static uint32_t limit_ms(const struct channel *ch)
 	return ch->closing.is_handed_over ? ch->service->end_ms : ch->service->linger_ms;
 }
 
-static uint32_t look_ms(uint32_t limit)
-{
-	return limit / LOOKS + !!(limit % LOOKS);
-}
-
 static void expired(struct timer *timer);
 
+/* For what is left of the limit; or until it is time to look at the backlog. */
 static void start_timer(struct channel *ch)
 {
-	uint32_t limit = limit_ms(ch);
+	uint32_t limit = limit_ms(ch), end = ch->service->end_ms;
 
-	core_start_timer(ch->core, &ch->timer, ch->stream->ops->backlog ? look_ms(limit) : limit,
-			 expired);
+	if (!ch->stream->ops->backlog)
+		limit -= core_now(ch->core) - ch->closing.progress_ms;
+	else
+		limit = ((limit < end ? limit : end) + LOOKS - 1) / LOOKS;
+	core_start_timer(ch->core, &ch->timer, limit, expired);
 }
 
 /* The limit counts from now. */
@@ -94,15 +94,19 @@ static void note_heard(struct channel *ch)
 	uint64_t bound = (uint64_t)ch->service->linger_ms * MP_HEARD_LIMITS;
 
 	if (!ch->closing.is_handed_over && core_now(ch->core) - ch->closing.taken_ms < bound)
-		restart_limit(ch);
+		ch->closing.progress_ms = core_now(ch->core);	/* the timer finds it there */
 }
 
-/* The out stream has ended: what is left to wait for is the service's own end. */
-static void note_handed_over(struct channel *ch)
+/* The out stream has ended: its service has got all, but for a backlog, which a look will tell. */
+static void note_out_end(struct channel *ch)
 {
-	if (!ch->out.has_ended || ch->closing.is_handed_over)
+	struct closing *closing = &ch->closing;
+
+	if (!ch->out.has_ended || closing->is_all_sent)
 		return;
-	ch->closing.is_handed_over = true;
+	closing->is_all_sent = true;
+	closing->is_handed_over = !ch->stream->ops->backlog;
+	closing->taken_ms = core_now(ch->core);
 	restart_limit(ch);
 }
 
@@ -141,6 +145,10 @@ static void expired(struct timer *timer)
 	if (backlog < closing->backlog && (backlog || closing->backlog != BACKLOG_UNKNOWN))
 		closing->taken_ms = closing->progress_ms = now;
 	closing->backlog = backlog;
+	if (closing->is_all_sent && !closing->is_handed_over && (is_kept || !backlog)) {
+		closing->is_handed_over = true;
+		closing->progress_ms = closing->taken_ms;	/* what was heard since is none */
+	}
 	if (now - closing->progress_ms < limit_ms(ch)) {
 		start_timer(ch);
 		return;
@@ -156,6 +164,7 @@ void close_hand_over(struct closing *closing, struct record *record)
 	record_u64(record, &closing->taken_ms);
 	record_u64(record, &closing->progress_ms);
 	record_u64(record, &closing->backlog);
+	record_bool(record, &closing->is_all_sent);
 	record_bool(record, &closing->is_handed_over);
 }
 
@@ -204,7 +213,7 @@ void close_advance(struct channel *ch)
 {
 	if (ch->phase != CHANNEL_CLOSING)
 		return;
-	note_handed_over(ch);
+	note_out_end(ch);
 	discard(ch);
 	if (ch->phase == CHANNEL_CLOSING && ch->in.is_drained && ch->out.has_ended)
 		finish(ch, MP_END_WHOLE, MP_REASON_NONE);

@@ -213,6 +213,24 @@ static void limit_of_close(void)
 	finish(CLOSE);
 }
 
+/* What lies in its socket a program has not got: its own, longer limit is for what it has read. */
+static void limit_of_unread(void)
+{
+	struct far_end far;
+	struct driver *d;
+
+	linger = "500ms";
+	prepare(&far, "deaf");
+	write_config(far.port, "0 0");
+	d = open_channel(&far, "deaf");
+	end_channel(d, CLOSE, fill(d));
+	driver_wait(d, 0, MP_ST_CLOSED);
+	CHECK(d->channels[0].reason == MP_REASON_LINGER);
+	expect_log(" bytes were not taken for ");
+	expect_log("ended by signal 15");
+	finish(CLOSE);
+}
+
 /* One that takes a part now and then gets all, though the whole takes longer than the limit. */
 static void progress_of_close(void)
 {
@@ -336,6 +354,7 @@ int main(int argc, char **argv)
 		RUN(one_classic(i & 1 ? "exec" : "tcp", classic[i / 2]), "stock driver, %s: %s",
 		    i & 1 ? "exec" : "tcp", end_names[classic[i / 2]]);
 	RUN(limit_of_close(), "close: a limit without progress");
+	RUN(limit_of_unread(), "close: a limit for a program that does not read");
 	RUN(progress_of_close(), "close: slow progress is progress");
 	RUN(program_works_on(CLOSE), "close: a program works on");
 	RUN(program_works_on(BYE), "a program works on behind BYE");

@@ -136,13 +136,12 @@ static void a_service_that_is_heard_takes_its_bytes(void **state)
 }
 
 /* When it has got everything, only its own end is waited for, however much it says. */
-static void the_end_has_one_limit(void **state)
+static void talk_behind_the_end(uint64_t late)
 {
 	uint64_t begin;
 	const char *text;
 
-	(void)state;
-	service->service.end_ms = 10 * LINGER_MS;
+	service->service.end_ms = 5 * LINGER_MS;
 	begin_log();
 	connect_to(0, 1, "db");
 	expect_result(write_to(0, 1, 0, "x", 1), MP_OK, 1);
@@ -150,15 +149,28 @@ static void the_end_has_one_limit(void **state)
 	begin = driver->now;
 	while (service->last && driver->now - begin < 100 * LINGER_MS) {
 		fake_say(service->last, "x", 1);
-		fake_pass_time(driver, 100);
+		fake_pass_time(driver, 50);
 	}
 	text = end_log();
-	assert_int_equal(driver->now - begin, 10 * LINGER_MS);
+	assert_in_range(driver->now - begin, 5 * LINGER_MS, 5 * LINGER_MS + late);
 	expect_event(0, 1, MP_ST_CLOSED, MP_REASON_LINGER);
 	assert_int_equal(service->aborted + service->cut, 0);
 	assert_int_equal(stats_now().core.aborted, 0);
-	if (!strstr(text, "closed: the service has got everything, and did not end in 30000 ms"))
+	if (!strstr(text, "closed: the service has got everything, and did not end in 15"))
 		fail_msg("the log says: %s", text);
+}
+
+static void the_end_has_one_limit(void **state)
+{
+	(void)state;
+	talk_behind_the_end(0);
+}
+
+static void the_end_has_one_limit_with_a_backlog(void **state)
+{
+	(void)state;
+	service->is_slow = true;
+	talk_behind_the_end(5 * LINGER_MS / 4);
 }
 
 /* Limits of different lengths end in the order of time. */
@@ -241,6 +253,51 @@ static void a_backlog_that_is_kept_is_left_to_arrive(void **state)
 	assert_non_null(service->last);
 	pass_slowly(1);
 	expect_event(0, 2, MP_ST_CLOSED, MP_REASON_LINGER);
+}
+
+/* As a program that works on with its input unread: it has all, and all the same has not got it. */
+static void what_is_not_read_is_not_got(void **state)
+{
+	const char *text;
+
+	(void)state;
+	service->service.end_ms = 100 * LINGER_MS;
+	close_with_backlog(false);
+	begin_log();
+	pass_slowly(5 * LINGER_MS / 4);
+	text = end_log();
+	expect_event(0, 1, MP_ST_CLOSED, MP_REASON_LINGER);
+	assert_int_equal(service->aborted, 1);
+	if (!strstr(text, "aborted: 990 bytes were not taken"))
+		fail_msg("the log says: %s", text);
+}
+
+/* The program has read the last byte: from then on it may work on. */
+static void the_end_is_waited_for_from_the_last_byte(void **state)
+{
+	(void)state;
+	service->service.end_ms = 100 * LINGER_MS;
+	close_with_backlog(false);
+	service->last->backlog = 0;
+	pass_slowly(100 * LINGER_MS);
+	assert_non_null(service->last);
+	pass_slowly(50 * LINGER_MS);
+	expect_event(0, 1, MP_ST_CLOSED, MP_REASON_LINGER);
+	assert_int_equal(service->aborted + service->cut, 0);
+}
+
+/* An end limit that is shorter than a look at the other one. */
+static void a_short_end_limit_is_not_late(void **state)
+{
+	(void)state;
+	service->is_slow = true;
+	service->service.end_ms = LINGER_MS / 100;
+	connect_to(0, 1, "db");
+	expect_result(close_at(0, 1, 0, 0), MP_OK, 0);
+	pass_slowly(LINGER_MS / 100 - 1);
+	assert_non_null(service->last);
+	pass_slowly(LINGER_MS / 100);
+	expect_event(0, 1, MP_ST_CLOSED, MP_REASON_LINGER);
 }
 
 /* --- Ends of life ------------------------------------------------------------------- */
@@ -385,6 +442,8 @@ int main(void)
 		TEST(taken_bytes_are_progress), TEST(without_progress_the_rest_is_given_up),
 		TEST(being_heard_is_progress_for_a_while),
 		TEST(a_service_that_is_heard_takes_its_bytes), TEST(the_end_has_one_limit),
+		TEST(the_end_has_one_limit_with_a_backlog), TEST(what_is_not_read_is_not_got),
+		TEST(the_end_is_waited_for_from_the_last_byte), TEST(a_short_end_limit_is_not_late),
 		TEST(limits_are_of_each_service), TEST(a_backlog_that_shrinks_is_progress),
 		TEST(a_backlog_that_is_kept_is_left_to_arrive), TEST(each_end_in_each_phase),
 		TEST(a_stream_keeps_its_place), TEST(kept_places_count),

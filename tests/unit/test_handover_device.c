@@ -152,6 +152,15 @@ static void test_closing(void **state)
 	assert_int_equal(service->aborted, 1);
 	fake_pass_time(driver, LATE_MS);
 	expect_event(0, 2, MP_ST_CLOSED, MP_REASON_LINGER);
+	/* And all is taken, but the service does not end. */
+	connect_to(0, 3, "a");
+	close_at(0, 3, 0, 0);
+	fake_pass_time(driver, END_MS - 10);
+	restart();
+	fake_pass_time(driver, 10);
+	assert_int_equal(service->closed, 3);
+	fake_pass_time(driver, LATE_MS);
+	expect_event(0, 3, MP_ST_CLOSED, MP_REASON_LINGER);
 }
 
 static void test_refused_failed_closed(void **state)
