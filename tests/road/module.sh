@@ -6,7 +6,8 @@ road=module
 . ./cases.sh
 : >/tmp/daemon
 
-echo "1..18"
+echo "1..19"
 cases_of_names
 cases_of_bytes
+case_of_a_killed_client
 exit $status
