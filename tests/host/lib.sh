@@ -76,16 +76,15 @@ says()
 	grep -qF -- "$1" "$dir/err"
 }
 
-# until COMMAND...: waits for it to succeed, thirty seconds at most.
+# until_true COMMAND...: waits for it to succeed, a minute at most.
 until_true()
 {
-	local tries
+	local end=$((SECONDS + 60))
 
-	for ((tries = 0; tries < 1500; tries++)); do
-		"$@" && return 0
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
 		sleep 0.02
 	done
-	return 1
 }
 
 # start ARG...: the daemon in the background, on $dir/sock.
