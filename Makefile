@@ -123,7 +123,7 @@ test-programs:
 
 peer: $(O)/libhost.a
 	$(MAKE) -C tests/peer O=$(abspath $(O))
-	$(MAKE) -C tests/peer O=$(abspath $(O)) ends guest
+	$(MAKE) -C tests/peer O=$(abspath $(O)) ends guest survive
 	$(MAKE) -C tests/peer O=$(abspath $(O)) bad-host bad-stream
 
 # --- Installing. The guest's half: make -C kmod install, and $(O)/manyport.

@@ -10,6 +10,9 @@
 
 #include "driver.h"
 
+/* Between two looks at the control queue. */
+#define SLICE_MS 10
+
 struct driver *driver_open(const char *path, uint32_t port)
 {
 	struct driver *driver = calloc(1, sizeof(*driver));
@@ -108,6 +111,7 @@ int driver_take_events(struct driver *driver)
 void driver_wait(struct driver *driver, uint32_t slot, uint16_t bits)
 {
 	uint64_t limit = peer_now_ms() + PEER_WAIT_MS;
+	unsigned int lives = driver->lives;
 	eventfd_t value;
 
 	for (;;) {
@@ -117,11 +121,13 @@ void driver_wait(struct driver *driver, uint32_t slot, uint16_t bits)
 		};
 
 		driver_take_events(driver);
-		if (driver->channels[slot].bits & bits)
+		if (driver->survives)
+			driver_take_control(driver);
+		if (driver->channels[slot].bits & bits || lives != driver->lives)
 			return;
 		if (peer_now_ms() >= limit)
 			driver_lost(driver, "a state did not come");
-		poll(fds, 2, 1000);
+		poll(fds, 2, driver->survives ? SLICE_MS : 1000);
 		if (fds[1].revents)
 			driver_lost(driver, "the daemon has ended the session");
 		eventfd_read(driver->rx->call, &value);
@@ -138,6 +144,21 @@ const struct mp_result *driver_result(const struct driver *driver)
 const uint8_t *driver_in(const struct driver *driver)
 {
 	return driver->peer->mem + driver->in;
+}
+
+/* Returns its head or -1. */
+static int wait_answer(struct driver *driver, uint32_t *len)
+{
+	uint64_t limit = peer_now_ms() + PEER_WAIT_MS;
+	int head;
+
+	if (!driver->survives)
+		return peer_wait_used(driver->peer, driver->tx, len, PEER_WAIT_MS);
+	do {
+		head = peer_wait_used(driver->peer, driver->tx, len, SLICE_MS);
+		driver_take_control(driver);
+	} while (head < 0 && peer_now_ms() < limit);
+	return head;
 }
 
 uint32_t driver_submit(struct driver *driver, const struct driver_request *request)
@@ -165,7 +186,7 @@ uint32_t driver_submit(struct driver *driver, const struct driver_request *reque
 			(struct peer_segment){ peer_gpa(driver->in), request->in_len };
 	head = peer_add(driver->tx, segments, readable, writable);
 	peer_kick(driver->tx);
-	if (peer_wait_used(peer, driver->tx, &len, PEER_WAIT_MS) != head)
+	if (wait_answer(driver, &len) != head)
 		driver_lost(driver, "a request was not answered");
 	memcpy(&result, peer->mem + driver->result, sizeof(result));
 	CHECK(mp_result_is_valid(&result, request->out_len + request->in_len, len,

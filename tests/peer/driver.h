@@ -42,6 +42,13 @@ struct driver {
 	bool parked_is_back;
 	uint32_t parked_result, parked_in;
 	uint16_t park_flags;		/* of the READs that driver_park() sends */
+	/*
+	 * The version that HELLO says; 0: 1. With survives, another daemon may take the device
+	 * over: waits answer what it says then, and end.
+	 */
+	uint16_t version;
+	bool survives, was_removed;
+	unsigned int lives;		/* how often one did, and said so */
 };
 
 /* Begins with a fresh connection; @without: virtio features. */
@@ -86,6 +93,8 @@ void driver_park(struct driver *driver, uint32_t slot, uint64_t offset, uint32_t
 void driver_add_events(struct driver *driver, unsigned int count);
 /* Takes what came on the receive queue. Returns how much. */
 int driver_take_events(struct driver *driver);
+/* Answers what the device says on its own. */
+void driver_take_control(struct driver *driver);
 /* Waits until one of @bits is set in the state of @slot. */
 void driver_wait(struct driver *driver, uint32_t slot, uint16_t bits);
 

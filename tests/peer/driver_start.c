@@ -39,6 +39,26 @@ static void add_control_buffer(struct driver *driver, uint32_t offset)
 	driver->control_buffers[head] = offset;
 }
 
+/* Another daemon has taken the device over [protocol.md 10.9]. */
+static void handle_new_daemon(struct driver *driver, const struct virtio_console_control *header)
+{
+	uint16_t event = le16toh(header->event);
+
+	if (event == MP_CONTROL_BYE) {
+		CHECK(driver->version >= 3 && header->value);
+		driver_control(driver, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_BYE,
+			       le16toh(header->value), NULL, 0);
+		driver->lives++;
+	} else if (event == VIRTIO_CONSOLE_PORT_REMOVE) {
+		CHECK(driver->version < 3);
+		driver->was_removed = true;
+	} else if (event == VIRTIO_CONSOLE_PORT_ADD && driver->was_removed) {
+		driver->was_removed = false;
+		driver_control(driver, driver->port, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+		driver->lives++;
+	}
+}
+
 static void handle_control(struct driver *driver, const uint8_t *at, uint32_t len)
 {
 	struct virtio_console_control header;
@@ -55,6 +75,9 @@ static void handle_control(struct driver *driver, const uint8_t *at, uint32_t le
 		CHECK(mp_hello_is_valid(&hello, len));
 		driver->max_io = le32toh(hello.max_io);
 	}
+	if (driver->survives && (le32toh(header.id) == driver->port ||
+				 le16toh(header.event) == MP_CONTROL_BYE))
+		handle_new_daemon(driver, &header);
 	if (le32toh(header.id) != driver->port)
 		return;
 	if (le16toh(header.event) == MP_CONTROL_PORT_MODE) {
@@ -66,20 +89,35 @@ static void handle_control(struct driver *driver, const uint8_t *at, uint32_t le
 	driver->has_name |= le16toh(header.event) == VIRTIO_CONSOLE_PORT_NAME;
 }
 
+static void take_one(struct driver *driver, int head, uint32_t len)
+{
+	uint32_t offset = driver->control_buffers[head];
+
+	handle_control(driver, driver->peer->mem + offset, len);
+	add_control_buffer(driver, offset);
+	peer_kick(driver->control_rx);
+}
+
+void driver_take_control(struct driver *driver)
+{
+	uint32_t len;
+	int head;
+
+	while ((head = peer_take_used(driver->control_rx, &len)) >= 0)
+		take_one(driver, head, len);
+}
+
 /* Takes control messages until @what is true. */
 static void wait_control(struct driver *driver, const bool *what, const uint32_t *number)
 {
-	uint32_t len, offset;
+	uint32_t len;
 	int head;
 
 	while (what ? !*what : !*number) {
 		head = peer_wait_used(driver->peer, driver->control_rx, &len, PEER_WAIT_MS);
 		if (head < 0)
 			driver_lost(driver, "a control message is missing");
-		offset = driver->control_buffers[head];
-		handle_control(driver, driver->peer->mem + offset, len);
-		add_control_buffer(driver, offset);
-		peer_kick(driver->control_rx);
+		take_one(driver, head, len);
 	}
 }
 
@@ -115,7 +153,8 @@ static void step_fill(struct driver *driver)
 static void step_hello(struct driver *driver)
 {
 	struct mp_hello hello = {
-		.magic = htole32(MP_MAGIC), .version = htole16(1), .size = htole16(sizeof(hello)),
+		.magic = htole32(MP_MAGIC), .version = htole16(driver->version ?: 1),
+		.size = htole16(sizeof(hello)),
 	};
 
 	driver_control(driver, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1, NULL, 0);
