@@ -128,6 +128,8 @@ static int map_parts(struct ring *ring)
 
 static void unmap_parts(struct ring *ring)
 {
+	free(ring->own);
+	ring->own = NULL;
 	ring->desc = NULL;
 	ring->avail = NULL;
 	ring->used = NULL;
@@ -180,6 +182,19 @@ int ring_start(struct ring *ring, const struct mem *mem, uint16_t base)
 		inflight_begin(ring->inflight, ring->size, ring->used_idx);
 	ring->running = true;
 	ring_want_kick(ring, true);
+	return 0;
+}
+
+int ring_leave(struct ring *ring)
+{
+	if (!ring->running)
+		return 0;
+	ring->own = calloc(1, sizeof(struct vring_used) + sizeof(__virtio16) +
+			   ring->size * sizeof(struct vring_used_elem));
+	if (!ring->own)
+		return -ENOMEM;
+	ring->used = ring->own;
+	ring->inflight = NULL;
 	return 0;
 }
 

@@ -53,6 +53,7 @@ struct ring {
 	uint64_t counter;		/* of the last chain taken */
 	struct ring_order *left;	/* chains that ring_next_out() has not had, or NULL */
 	unsigned int left_at, left_count;
+	void *own;			/* used, after ring_leave(); or NULL */
 };
 
 struct ring_segment {
@@ -98,6 +99,12 @@ int ring_start_again(struct ring *ring, const struct mem *mem);
  * ring_take(): the driver may have written over its descriptors since.
  */
 int ring_next_out(struct ring *ring, struct ring_chain *chain);
+
+/*
+ * For a successor: what is out stays out. Neither that nor the driver sees what is done with the
+ * ring from now on. Returns 0 or -ENOMEM.
+ */
+int ring_leave(struct ring *ring);
 
 /* Serves no more. Returns the index to continue from. */
 uint16_t ring_stop(struct ring *ring);

@@ -130,6 +130,35 @@ static void goes_on_in_order(void **state)
 	assert_int_equal(ring.last_avail, 5);
 }
 
+/* What a process does with a ring that it has left is its own affair. */
+static void left_is_left(void **state)
+{
+	(void)state;
+	start(0);
+	take(5);
+	take(2);
+	ring_give(&ring, 5, 7);
+	ring_publish(&ring);
+	ring_give(&ring, 2, 0);		/* not visible when it is left */
+	take(6);
+	assert_int_equal(ring_leave(&ring), 0);
+	ring_publish(&ring);
+	ring_give(&ring, 6, 9);
+	ring_publish(&ring);
+	ring_want_kick(&ring, true);
+	assert_int_equal(drv.used->idx, 1);
+	assert_int_equal(ring_stop(&ring), 3);
+	assert_null(ring.own);
+	begin_again();
+	assert_next_out(2);
+	assert_next_out(6);
+	assert_next_out(-1);
+	assert_int_equal(ring.last_avail, 3);
+	/* One that does not run has nothing to leave. */
+	ring_stop(&ring);
+	assert_int_equal(ring_leave(&ring), 0);
+}
+
 static void untaken_is_not_out(void **state)
 {
 	(void)state;
@@ -390,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_RING(goes_on_in_order),
+		WITH_RING(left_is_left),
 		WITH_RING(untaken_is_not_out),
 		WITH_RING(stop_forgets),
 		WITH_RING(ends_at_any_instruction),
