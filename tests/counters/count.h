@@ -7,7 +7,8 @@
 void count_start(void);
 void count_begin(void);
 void count_end(void);
-unsigned long long count_slab_calls(void);	/* allocations of objects */
+/* Allocations of objects; those of virtio in @virtio. */
+unsigned long long count_slab_calls(unsigned long long *virtio);
 unsigned long long count_page_calls(void);	/* of pages */
 /* Prints who made them, as lines "# NAME: COUNT SITE". */
 void count_print_sites(const char *name);

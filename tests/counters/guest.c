@@ -129,18 +129,19 @@ static void begin(const char *kind, const int *channels, int count)
 static void end(unsigned int ops, const int *channels, int count)
 {
 	struct manyport_info *old = &before.info, now = { 0 };
-	unsigned long long slab, pages, interrupts, daemon;
+	unsigned long long slab, tables, pages, interrupts, daemon;
 
 	count_end();
 	interrupts = count_interrupts() - before.interrupts;
 	daemon = mark("end", before.kind) - before.daemon;
-	slab = count_slab_calls();
+	slab = count_slab_calls(&tables);
 	pages = count_page_calls();
 	for (int i = 0; i < count; i++)
 		info_add(&now, channels[i]);
 	count_print_sites(before.kind);
 	printf("%s ops=%u calls=%llu interrupts=%llu", before.kind, ops, calls, interrupts);
-	printf(" allocations=%llu pages=%llu daemon_allocations=%llu", slab, pages, daemon);
+	printf(" allocations=%llu tables=%llu pages=%llu daemon_allocations=%llu", slab, tables,
+	       pages, daemon);
 	if (count)
 		printf(" requests=%llu kicks=%llu events=%llu waits=%llu polled=%llu bytes=%llu"
 		       " copied=%llu",
@@ -267,6 +268,8 @@ int main(void)
 	count_start();
 	marks = channel_open((struct work){ MARK_SIZE, MARK_SIZE });
 	work_exchanges("rtt64", 50, (struct work){ 64, 64 });
+	work_exchanges("write4k", 50, (struct work){ 4096, 1 });
+	work_exchanges("read4k", 50, (struct work){ 1, 4096 });
 	work_exchanges("write64k", 25, (struct work){ 65536, 1 });
 	work_exchanges("read64k", 25, (struct work){ 1, 65536 });
 	work_exchanges("write1m", 10, (struct work){ 1 << 20, 1 });
