@@ -10,7 +10,7 @@
  * A wait also spins while another process waits for the processor: two switches and an interrupt
  * cost more than the answer takes. But a process that spins in each of its calls would keep the
  * processor until the scheduler takes it away, some milliseconds, while the other's answer may be
- * there already. So a process gives way after MP_TURN_US, counted from when it got the processor.
+ * there already. So a process gives way after turn_us, counted from when it got the processor.
  *
  * Lifetime: the queues' memory is freed behind a grace period that begins when every
  * channel of the port has its error (ports.c). So in an RCU section in which the
@@ -33,7 +33,10 @@ static uint poll_us = 100;
 module_param(poll_us, uint, 0644);
 MODULE_PARM_DESC(poll_us, "microseconds that a call may look for an answer before it sleeps (100)");
 
-#define MP_TURN_US	500	/* of spinning, while another process waits for the processor */
+static uint turn_us = 500;
+module_param(turn_us, uint, 0644);
+MODULE_PARM_DESC(turn_us, "microseconds of spinning while others want the processor (500)");
+
 #define MP_LOOKS_MAX	4096	/* where the clock is too coarse to end a window */
 
 /* Would a wait begin with looking? */
@@ -75,7 +78,8 @@ static bool turn_is_over(u64 now)
 
 	if (turn->task != current || turn->switches != switches)
 		*turn = (struct mp_turn){ current, switches, now };
-	return need_resched() || (!single_task_running() && now - turn->start >= MP_TURN_US);
+	return need_resched() ||
+	       (!single_task_running() && now - turn->start >= READ_ONCE(turn_us));
 }
 
 enum look_end {

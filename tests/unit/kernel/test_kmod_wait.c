@@ -89,6 +89,35 @@ static void a_late_processor_is_no_late_answer(void **state)
 	assert_int_equal(link_of()->waits, 2);
 }
 
+unsigned int *standin_param_turn_us(void);
+
+/* How often a process gives way in so many calls, with turns of @us. */
+static unsigned int yields_of_turns(unsigned int us)
+{
+	unsigned int before = kernel_yields();
+
+	*standin_param_turn_us() = us;
+	read_some(MANY);
+	return kernel_yields() - before;
+}
+
+/* Of any length: with none each look that finds nothing is a turn, and calls end all the same. */
+static void turns_are_as_long_as_the_parameter_says(void **state)
+{
+	unsigned int *turn_us = standin_param_turn_us(), before = *turn_us, usual;
+
+	(void)state;
+	assert_int_equal(before, 500);
+	kernel_play(say);
+	usual = yields_of_turns(500);
+	assert_true(yields_of_turns(1000) < usual);
+	assert_true(yields_of_turns(100) > usual);
+	assert_true(yields_of_turns(0) > MANY / 2);
+	assert_int_equal(yields_of_turns(UINT32_MAX), 0);
+	assert_int_equal(link_of()->waits, 0);
+	*turn_us = before;
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, host_end)
 
 int main(void)
@@ -98,6 +127,7 @@ int main(void)
 		CASE(processes_take_turns_awake),
 		CASE(a_real_time_process_sleeps_instead),
 		CASE(a_late_processor_is_no_late_answer),
+		CASE(turns_are_as_long_as_the_parameter_says),
 	};
 
 	return cmocka_run_group_tests_name("kmod wait", tests, NULL, NULL);
