@@ -91,14 +91,14 @@ static void batch_free(struct mp_batch *batch)
 }
 
 /* What the pages of @part got goes behind what was fetched. */
-static void part_keep(struct mp_in *in, const struct mp_part *part)
+static void part_keep(struct mp_in *in, struct mp_part *part)
 {
 	size_t left = part->count, at, bytes;
 	struct scatterlist *sg;
 	struct page *page;
 	unsigned int i;
 
-	for_each_sgtable_sg(&part->pinned.table, sg, i)
+	for_each_sg(part->pinned.sg, sg, part->pinned.count, i)
 		for (at = sg->offset; left && at < sg->offset + sg->length; at += bytes) {
 			page = pfn_to_page(page_to_pfn(sg_page(sg)) + (at >> PAGE_SHIFT));
 			bytes = min(left, sg->offset + sg->length - at);
@@ -240,8 +240,8 @@ static bool part_send(struct mp_half *half, struct mp_batch *batch, struct mp_pa
 
 	mp_req_init(&part->req, part_taken);
 	part->req.payload_in = half->is_read;
-	part->req.sg = part->pinned.table.sgl;
-	part->req.sg_count = part->pinned.table.nents;
+	part->req.sg = part->pinned.sg;
+	part->req.sg_count = part->pinned.count;
 	part->req.header.length = cpu_to_le32(part->pinned.len);
 	spin_lock_irq(&half->link->lock);
 	sent = !part_send_locked(half, batch, part);

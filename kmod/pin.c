@@ -9,12 +9,9 @@
 #include <linux/bvec.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
-#include <linux/slab.h>
 
 #include "compat.h"
 #include "pin.h"
-
-#define MP_PIN_PAGES (MP_PIN_MAX / PAGE_SIZE + 1)
 
 /* Where @iter goes on, in its page. */
 size_t mp_pin_offset(const struct iov_iter *iter)
@@ -77,9 +74,29 @@ static int get_registered(struct page **pages, struct iov_iter at, size_t bytes)
 	return -EFAULT;
 }
 
+/* Neighbouring pages share an entry, up to @max_entry bytes, a page at least. */
+static void fill_entries(struct mp_pinned *pinned, struct page **pages, unsigned int got,
+			 size_t offset, size_t max_entry)
+{
+	struct scatterlist *sg = pinned->sg;
+	size_t left = pinned->len, bytes;
+	unsigned int i;
+
+	sg_init_table(sg, got);
+	for (i = 0; i < got; i++, offset = 0, left -= bytes) {
+		bytes = min_t(size_t, left, PAGE_SIZE - offset);
+		if (i && page_to_pfn(pages[i]) == page_to_pfn(pages[i - 1]) + 1 &&
+		    sg->length + bytes <= max_entry)
+			sg->length += bytes;
+		else
+			sg_set_page(i ? ++sg : sg, pages[i], bytes, offset);
+	}
+	sg_mark_end(sg);
+	pinned->count = sg + 1 - pinned->sg;
+}
+
 /*
- * Pins up to @bytes of @iter's next segment; @is_written: the device writes them. Neighbouring
- * pages share one entry of the scatterlist, up to @max_entry bytes, a page at least. Returns bytes
+ * Pins up to @bytes of @iter's next segment; @is_written: the device writes them. Returns bytes
  * pinned or -errno.
  */
 ssize_t mp_pin(struct mp_pinned *pinned, const struct iov_iter *iter, size_t bytes,
@@ -87,7 +104,7 @@ ssize_t mp_pin(struct mp_pinned *pinned, const struct iov_iter *iter, size_t byt
 {
 	struct page *pages[MP_PIN_PAGES];
 	size_t offset = mp_pin_offset(iter);
-	int got, ret;
+	int got;
 
 	pinned->is_user = user_backed_iter(iter);
 	if (pinned->is_user)
@@ -99,13 +116,8 @@ ssize_t mp_pin(struct mp_pinned *pinned, const struct iov_iter *iter, size_t byt
 	if (got <= 0)
 		return got ? got : -EFAULT;
 	pinned->len = min_t(size_t, bytes, (size_t)got * PAGE_SIZE - offset);
-	ret = sg_alloc_table_from_pages_segment(&pinned->table, pages, got, offset, pinned->len,
-						max_entry, GFP_KERNEL);
-	if (!ret)
-		return pinned->len;
-	while (got)
-		let_go(pages[--got], 1, pinned->is_user, false);
-	return ret;
+	fill_entries(pinned, pages, got, offset, max_entry);
+	return pinned->len;
 }
 
 /* @is_dirty: bytes were written, and must get to the file that the pages may be of. */
@@ -114,8 +126,7 @@ void mp_unpin(struct mp_pinned *pinned, bool is_dirty)
 	struct scatterlist *sg;
 	unsigned int i;
 
-	for_each_sgtable_sg(&pinned->table, sg, i)
+	for_each_sg(pinned->sg, sg, pinned->count, i)
 		let_go(sg_page(sg), DIV_ROUND_UP(sg->offset + sg->length, PAGE_SIZE),
 		       pinned->is_user, is_dirty);
-	sg_free_table(&pinned->table);
 }

@@ -3,16 +3,19 @@
 #ifndef KMOD_PIN_H
 #define KMOD_PIN_H
 
+#include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
 #include <linux/uio.h>
 
 #define MP_PIN_MAX (256U << 10)		/* bytes in one piece */
+#define MP_PIN_PAGES (MP_PIN_MAX / PAGE_SIZE + 1)
 
 struct mp_pinned {
 	bool is_user;			/* memory of the process; else registered pages */
 	u32 len;			/* bytes */
-	struct sg_table table;
+	unsigned int count;		/* of sg */
+	struct scatterlist sg[MP_PIN_PAGES];
 };
 
 size_t mp_pin_offset(const struct iov_iter *iter);

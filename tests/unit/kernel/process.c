@@ -294,35 +294,6 @@ void kernel_registers_pinned(bool is_pinned)
 	is_drivers = !is_pinned;
 }
 
-int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,
-				      unsigned int count, unsigned int offset, unsigned long bytes,
-				      unsigned int max, gfp_t gfp)
-{
-	struct scatterlist *sg = kcalloc(count, sizeof(*sg), gfp);
-	unsigned int i, used = 0;
-
-	if (!sg)
-		return -ENOMEM;
-	WARN_ON_ONCE(max < PAGE_SIZE);
-	for (i = 0; i < count; i++, offset = 0) {
-		unsigned int here = min(bytes, PAGE_SIZE - offset);
-
-		if (i && page_to_pfn(pages[i]) == page_to_pfn(pages[i - 1]) + 1 &&
-		    sg[used - 1].length + here <= max)
-			sg[used - 1].length += here;
-		else
-			sg_set_page(&sg[used++], pages[i], here, offset);
-		bytes -= here;
-	}
-	*table = (struct sg_table){ .sgl = sg, .nents = used, .orig_nents = used };
-	return 0;
-}
-
-void sg_free_table(struct sg_table *table)
-{
-	kfree(table->sgl);
-}
-
 unsigned int kernel_pinned(void)
 {
 	return pinned;

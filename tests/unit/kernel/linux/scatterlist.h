@@ -50,18 +50,6 @@ static inline void sg_init_one(struct scatterlist *sg, const void *data, unsigne
 	sg_mark_end(sg);
 }
 
-struct sg_table {
-	struct scatterlist *sgl;
-	unsigned int nents, orig_nents;
-};
-
-/* One entry for each run of neighbouring pages, of whole pages of @max bytes. */
-int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,
-				      unsigned int count, unsigned int offset, unsigned long bytes,
-				      unsigned int max, gfp_t gfp);
-void sg_free_table(struct sg_table *table);
-
-#define for_each_sgtable_sg(table, sg, i) for_each_sg((table)->sgl, sg, (table)->orig_nents, i)
 #define for_each_sg(list, sg, count, i)	for (i = 0, sg = (list); i < (count); i++, sg++)
 
 #endif
