@@ -26,10 +26,26 @@ uint mp_send_buffer = 256 << 10;
 module_param_named(send_buffer, mp_send_buffer, uint, 0644);
 MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (262144)");
 
-#define MP_CHUNK_MAX	    MP_POOL_BYTES	/* bytes of data */
-#define MP_CHUNK_MIN	    4096U	/* with its head, which larger ones have apart */
+#define MP_CHUNK_MAX	    MP_POOL_LARGE_BYTES	/* bytes of data */
+#define MP_CHUNK_MIN	    MP_POOL_PAGE_BYTES	/* with its head, which larger ones have apart */
 #define MP_CHUNK_HEAD	    (sizeof(struct mp_chunk) + sizeof(struct mp_request))
-#define MP_POOL_MIN	    8192U	/* larger ones take a whole buffer of the pool */
+
+static_assert(MP_POOL_SMALL_BYTES >= MP_CHUNK_HEAD + 128);
+
+/* Bytes of data that a chunk has: it is as large as its memory allows. */
+static u32 room_of(enum mp_pool_kind kind)
+{
+	return kind > MP_POOL_PAGE ? mp_pool_bytes[kind] : mp_pool_bytes[kind] - MP_CHUNK_HEAD;
+}
+
+static enum mp_pool_kind kind_for(size_t size)
+{
+	enum mp_pool_kind kind = MP_POOL_SMALL;
+
+	while (kind < MP_POOL_LARGE && room_of(kind) < size)
+		kind++;
+	return kind;
+}
 
 static size_t chunk_memory(const struct mp_chunk *chunk)
 {
@@ -45,14 +61,15 @@ static u8 *inlined_data(struct mp_chunk *chunk)
 /* @chunk is on no list and not with the device. */
 static void chunk_free(struct mp_out *out, struct mp_chunk *chunk)
 {
+	enum mp_pool_kind kind = kind_for(chunk->size);
 	struct mp_link *link = out->half.link;
 
 	mp_account_uncharge(link->account, chunk_memory(chunk));
-	if (chunk->size == MP_CHUNK_MAX)
-		mp_pool_put(&link->port->pool, chunk->data);
-	else if (chunk->data != inlined_data(chunk))
-		kfree(chunk->data);
-	kfree(chunk);
+	if (chunk->data != inlined_data(chunk)) {
+		mp_pool_put(&link->port->pool, kind, chunk->data);
+		kind = MP_POOL_SMALL;
+	}
+	mp_pool_put(&link->port->pool, kind, chunk);
 }
 
 /* Room for one small chunk: what chunk_alloc() can have then. */
@@ -282,26 +299,27 @@ __poll_t mp_chunks_pump_locked(struct mp_out *out)
 static struct mp_chunk *chunk_alloc(struct mp_out *out, size_t size, bool force)
 {
 	struct mp_link *link = out->half.link;
-	bool is_inlined = size <= MP_CHUNK_MIN - MP_CHUNK_HEAD;
-	size_t memory = MP_CHUNK_HEAD + size;
+	struct mp_pool *pool = &link->port->pool;
+	enum mp_pool_kind kind = kind_for(size);
+	size_t memory = MP_CHUNK_HEAD + room_of(kind);
+	bool is_apart = kind > MP_POOL_PAGE;
 	struct mp_chunk *chunk;
 
 	if (!mp_account_charge(link->account, memory, force))
 		return NULL;
-	chunk = kmalloc(is_inlined ? MP_CHUNK_HEAD + size : sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	chunk = mp_pool_get(pool, is_apart ? MP_POOL_SMALL : kind, GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		goto err_charge;
 	chunk->data = inlined_data(chunk);
-	if (size == MP_CHUNK_MAX)
-		chunk->data = mp_pool_get(&link->port->pool);
-	else if (!is_inlined)
-		chunk->data = kmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (is_apart)
+		chunk->data = mp_pool_get(pool, kind,
+					  GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
 	if (!chunk->data)
 		goto err_chunk;
 	INIT_LIST_HEAD(&chunk->node);
 	chunk->out = out;
-	chunk->size = size;
-	chunk->piece = size;
+	chunk->size = room_of(kind);
+	chunk->piece = room_of(kind);
 	chunk->start = 0;
 	chunk->end = 0;
 	chunk->is_sent = false;
@@ -309,7 +327,7 @@ static struct mp_chunk *chunk_alloc(struct mp_out *out, size_t size, bool force)
 	return chunk;
 
 err_chunk:
-	kfree(chunk);
+	mp_pool_put(pool, MP_POOL_SMALL, chunk);
 err_charge:
 	mp_account_uncharge(link->account, memory);
 	return NULL;
@@ -325,7 +343,7 @@ static struct mp_chunk *chunk_make(struct mp_out *out, size_t want, size_t least
 	size_t size = clamp_t(size_t, want, least, MP_CHUNK_MAX);
 	struct mp_chunk *chunk;
 
-	if (size > MP_POOL_MIN)
+	if (size > mp_pool_bytes[MP_POOL_BYTES])
 		waits = true;
 	chunk = chunk_alloc(out, waits ? MP_CHUNK_MAX : size, false);
 	if (!chunk && size < MP_CHUNK_MAX && waits)
@@ -412,7 +430,7 @@ ssize_t mp_chunks_copy_locked(struct mp_out *out, struct iov_iter *from)
 	chunk = chunk_reopen_locked(out);
 	is_first = list_empty(&out->chunks);
 	waits = out->sent;
-	/* One that goes at once is not filled further, and a kernel may clear all it gives. */
+	/* One that goes at once is not filled further. */
 	if (is_first && !waits && (link->bits & MP_ST_OUT))
 		least = 1;
 	room = chunk || mp_chunks_have_room_locked(out);

@@ -71,6 +71,11 @@ void kernel_end_signal(void);
 /* The next @count allocations fail. */
 void kernel_fail_allocs(unsigned int count);
 
+/* Allocations up to now. */
+unsigned int kernel_allocs(void);
+/* Memory of requests is used again, as in a kernel that is not made to find wrong uses. */
+void kernel_keep_memory(void);
+
 /* Lines of the log since kernel_reset(), and the last one. */
 unsigned int kernel_warnings(void);
 const char *kernel_last_warning(void);

@@ -27,8 +27,8 @@ static bool (*play)(void);
 static bool others_run, has_signal, is_killed;
 static wait_queue_head_t *sleeps_in;
 static unsigned int seen_wakes, yields;
-static unsigned int allocs_to_fail, warnings, pinned, dirtied;
-static bool is_drivers;
+static unsigned int allocs, allocs_to_fail, warnings, pinned, dirtied;
+static bool is_drivers, keeps_memory;
 static char last_warning[256];
 static int refs;
 static u64 now_ns, late_ns;
@@ -44,6 +44,7 @@ void process_reset(void)
 	standin_current.worker_private = NULL;
 	kernel_end_signal();
 	allocs_to_fail = 0;
+	keeps_memory = false;
 	warnings = 0;
 	last_warning[0] = '\0';
 	dirtied = 0;
@@ -311,10 +312,26 @@ void kernel_fail_allocs(unsigned int count)
 	allocs_to_fail = count;
 }
 
+void kernel_keep_memory(void)
+{
+	keeps_memory = true;
+}
+
+bool kernel_frees(void)
+{
+	return !keeps_memory;
+}
+
+unsigned int kernel_allocs(void)
+{
+	return allocs;
+}
+
 void *standin_alloc(size_t size, bool is_zeroed)
 {
 	void *memory;
 
+	allocs++;
 	if (allocs_to_fail) {
 		allocs_to_fail--;
 		return NULL;

@@ -18,7 +18,9 @@
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
-#define IS_ENABLED(option)	0	/* none of those that are asked for */
+#define IS_ENABLED(option)	STANDIN_##option
+#define STANDIN_CONFIG_PREEMPT_RT 0
+#define STANDIN_CONFIG_KASAN	kernel_frees()
 #define IS_ALIGNED(x, a)	(!((x) & ((a) - 1)))
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096UL
@@ -26,6 +28,9 @@
 #define round_down(x, to)	((x) - (x) % (to))
 #define round_up(x, to)		round_down((x) + (to) - 1, to)
 #define DIV_ROUND_UP(x, by)	(((x) + (by) - 1) / (by))
+
+/* Is memory given back at once? That finds a use of it afterwards. */
+bool kernel_frees(void);
 
 static inline unsigned long roundup_pow_of_two(unsigned long x)
 {

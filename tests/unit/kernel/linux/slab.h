@@ -16,6 +16,7 @@
 #define __GFP_NOWARN		16U
 #define __GFP_NORETRY		32U
 #define __GFP_NOFAIL		64U
+#define __GFP_ZERO		128U
 #define SLAB_ACCOUNT		0U
 
 /* Aligned to a cache line, as large sizes are in the kernel; or NULL, as the test says. */
@@ -26,7 +27,7 @@ char *kstrndup(const char *text, size_t len, gfp_t gfp);
 
 #define kzalloc(size, gfp)	standin_alloc(size, true)
 #define kcalloc(n, size, gfp)	standin_alloc((n) * (size), true)
-#define kmalloc(size, gfp)	standin_alloc(size, false)
+#define kmalloc(size, gfp)	standin_alloc(size, (gfp) & __GFP_ZERO)
 #define kmalloc_array(n, size, gfp) standin_alloc((n) * (size), false)
 #define kfree(ptr)		standin_free((void *)(ptr))
 
