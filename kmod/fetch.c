@@ -33,21 +33,32 @@ static uint receive_buffer = 256 << 10;
 module_param(receive_buffer, uint, 0644);
 MODULE_PARM_DESC(receive_buffer, "bytes per channel that are fetched ahead (262144)");
 
-#define MP_FETCH_MIN	4096U	/* with its header */
-#define MP_FETCH_MAX	65536U	/* with its header */
+#define MP_FETCH_MIN	MP_POOL_PAGE_BYTES	/* with its header */
+#define MP_FETCH_MAX	MP_POOL_LARGE_BYTES	/* with its header */
 #define MP_DEPTH_MAX	8U
+
+/* The largest of at most @size bytes. */
+static enum mp_pool_kind kind_for(u32 size)
+{
+	enum mp_pool_kind kind = MP_POOL_FETCH_LARGE;
+
+	while (kind > MP_POOL_FETCH && mp_pool_bytes[kind] > size)
+		kind--;
+	return kind;
+}
 
 static void fetch_free(struct mp_in *in, struct mp_fetch *fetch)
 {
 	if (!fetch)
 		return;
 	mp_account_uncharge(in->half.link->account, fetch->size + MP_FETCH_HEAD);
-	kfree(fetch);
+	mp_pool_put(&in->half.link->port->pool, kind_for(fetch->size + MP_FETCH_HEAD), fetch);
 }
 
 /*
  * Zeroed, because a device that lies about what it wrote must not show a process what
- * this memory held before. @size counts the header; the first page of a channel lies
+ * this memory held before: for any but this channel, in this generation.
+ * @size counts the header; the first page of a channel lies
  * outside every bound [protocol.md 9.3]. So do pages while a batch is there: they are for what its
  * own pages, which are charged, brought.
  */
@@ -55,15 +66,21 @@ static struct mp_fetch *fetch_alloc(struct mp_in *in, size_t size, gfp_t gfp)
 {
 	struct mp_link *link = in->half.link;
 	bool force = size <= MP_FETCH_MIN && (list_empty(&in->fetches) || in->half.batch);
+	u32 generation = READ_ONCE(link->generation);
 	struct mp_fetch *fetch;
+	bool is_others;
 
 	if (!mp_account_charge(link->account, size, force))
 		return NULL;
-	fetch = kzalloc(size, gfp | __GFP_NOWARN | __GFP_NORETRY);
+	fetch = mp_pool_get(&link->port->pool, kind_for(size),
+			    gfp | __GFP_ZERO | __GFP_NOWARN | __GFP_NORETRY);
 	if (!fetch) {
 		mp_account_uncharge(link->account, size);
 		return NULL;
 	}
+	is_others = fetch->generation && fetch->generation != generation;
+	memset(fetch, 0, is_others ? size : MP_FETCH_HEAD);
+	fetch->generation = generation;
 	fetch->size = size - MP_FETCH_HEAD;
 	return fetch;
 }
@@ -77,7 +94,7 @@ static u32 buffer_max(void)
 
 static u32 size_wanted(const struct mp_in *in)
 {
-	return clamp(READ_ONCE(in->size), MP_FETCH_MIN, min(buffer_max(), MP_FETCH_MAX));
+	return mp_pool_bytes[kind_for(min(READ_ONCE(in->size), buffer_max()))];
 }
 
 static u32 depth_wanted_locked(const struct mp_in *in)

@@ -15,6 +15,7 @@ struct mp_fetch {
 	u32 size;			/* of data */
 	u32 start, end;			/* data[start..end) is unread */
 	bool is_busy;			/* the device has it */
+	u32 generation;			/* of the channel that it was filled for; 0: never */
 	struct mp_req req;		/* the data follows its result: one entry for the device */
 };
 MP_ASSERT_ALONE(struct mp_fetch, req.result, sizeof(struct mp_fetch));

@@ -78,13 +78,15 @@ static void move_payload(const struct fake_added *added, bool is_read, u64 offse
 		}
 }
 
+static bool is_lying;
+
 static void answer(const struct place *place, u32 status, u32 count, u64 offset)
 {
 	const struct fake_added *added = &place->vq->added[place->index];
 	struct mp_result *result = added->sgs[added->out].data;
 	u16 op = le16_to_cpu(header_of(place)->op);
 
-	if (count && (op == MP_OP_READ || op == MP_OP_WRITE))
+	if (count && !is_lying && (op == MP_OP_READ || op == MP_OP_WRITE))
 		move_payload(added, op == MP_OP_READ, le64_to_cpu(header_of(place)->offset),
 			     min(count, le32_to_cpu(header_of(place)->length)));
 	*result = (struct mp_result){
@@ -117,6 +119,13 @@ void host_answer(u16 op, unsigned int nth, u32 status, u32 count)
 
 	assert_true(find(op, nth, &place));
 	answer_honestly(&place, status, count);
+}
+
+void host_lie(u32 count)
+{
+	is_lying = true;
+	host_answer(MP_OP_READ, 0, MP_OK, count);
+	is_lying = false;
 }
 
 void host_answer_at(u16 op, unsigned int nth, u32 status, u32 count, u64 offset)

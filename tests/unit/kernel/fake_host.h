@@ -76,6 +76,9 @@ const struct mp_request *host_request(u16 op, unsigned int nth);
 void host_answer(u16 op, unsigned int nth, u32 status, u32 count);
 void host_answer_at(u16 op, unsigned int nth, u32 status, u32 count, u64 offset);
 
+/* Answers the first READ as if it had written @count bytes, and writes none. */
+void host_lie(u32 count);
+
 /* The state changes, and is told with the next answer or event. */
 void host_change(u16 set, u16 clear);
 /* An event with that state, of @generation. */
