@@ -86,7 +86,7 @@ static void batch_free(struct mp_batch *batch)
 	for (i = 0; i < batch->count; i++)
 		mp_unpin(&batch->parts[i].pinned, half->is_read && batch->parts[i].count);
 	mp_account_uncharge(link->account, batch->charged);
-	kfree(batch);
+	mp_pool_put(&link->port->pool, MP_POOL_BATCH, batch);
 	mp_link_put(link);
 }
 
@@ -139,10 +139,12 @@ static size_t part_limit(const struct mp_port *port, size_t offset)
 
 static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge)
 {
-	struct mp_batch *batch = kzalloc(sizeof(*batch), GFP_KERNEL_ACCOUNT);
+	struct mp_batch *batch = mp_pool_get(&half->link->port->pool, MP_POOL_BATCH,
+					     GFP_KERNEL_ACCOUNT);
 
 	if (!batch)
 		return NULL;
+	memset(batch, 0, offsetof(struct mp_batch, parts));
 	mp_link_get(half->link);
 	batch->half = half;
 	batch->charged = charge;
@@ -276,6 +278,7 @@ static int batch_send(struct mp_half *half, struct mp_batch *batch, struct iov_i
 		size_t bytes = min3(left, step, part_limit(port, mp_pin_offset(&at)));
 
 		part->batch = batch;
+		part->count = 0;
 		ret = mp_pin(&part->pinned, &at, bytes, half->is_read, port->max_entry);
 		if (ret <= 0)
 			break;

@@ -8,6 +8,7 @@
 
 #include "half.h"
 #include "pin.h"
+#include "pool.h"
 #include "req.h"
 
 /*
@@ -37,8 +38,9 @@ struct mp_batch {
 	u32 total;			/* bytes moved without a gap, once all came back */
 	size_t charged;
 	struct work_struct orphan_work;
-	struct mp_part parts[MP_BATCH_MAX];
+	struct mp_part parts[MP_BATCH_MAX];	/* each is made when it is pinned */
 };
+static_assert(sizeof(struct mp_batch) <= MP_POOL_BATCH_BYTES);
 
 bool mp_batch_in_worker(void);
 bool mp_batch_is_worth(const struct iov_iter *iter);
