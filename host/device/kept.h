@@ -17,7 +17,7 @@ struct device_kept {
 	uint8_t life;			/* enum device_life */
 	uint8_t reserved;
 	uint16_t version;		/* that the driver chose, while life is MULTI */
-	uint16_t bye;			/* number of the newest BYE to the driver [protocol.md 3.7] */
+	uint16_t bye;			/* number of the newest BYE to the driver [3.7] */
 	uint16_t reserved2;
 	struct device_kept_port {
 		uint8_t ready;		/* enum port_ready */

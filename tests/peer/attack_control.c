@@ -128,6 +128,27 @@ ATTACK(bye_and_on, AT_CHANNEL)
 	CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
 }
 
+/* Answers to a BYE that no daemon has said: the life goes on, with what is in the queues. */
+ATTACK(bye_that_was_not_said, AT_SESSION)
+{
+	const struct mp_hello hello = { .magic = htole32(MP_MAGIC), .version = htole16(3),
+					.size = htole16(sizeof(hello)) };
+
+	for (unsigned int step = 2; step < 5; step++)
+		driver_step(d, step);
+	driver_control(d, UINT32_MAX, VIRTIO_CONSOLE_DEVICE_READY, 1, NULL, 0);
+	CHECK(peer_wait_used(d->peer, d->control_rx, NULL, PEER_WAIT_MS) >= 0);
+	for (int i = 0; i < 2; i++) {
+		for (uint32_t number = 1; number < 300; number++)
+			driver_control(d, number % 3 ? UINT32_MAX : d->port, MP_CONTROL_BYE,
+				       number * 219, NULL, 0);
+		driver_control(d, UINT32_MAX, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
+		driver_control(d, d->port, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+		driver_park(d, 0, 0, 100);
+	}
+	CHECK(peer_get_u64(d->peer, VHOST_USER_GET_FEATURES));
+}
+
 /* --- Without the feature ------------------------------------------------ */
 
 static void start_classic(struct driver *d)

@@ -113,6 +113,8 @@ struct device {
 	unsigned int hits, wanted;
 	uint64_t random;
 	unsigned int unheard;		/* the victim's queue whose kick was not heard; 0: none */
+	uint16_t bye;			/* number of the newest BYE to the driver */
+	bool bye_is_out;		/* and there was no answer */
 	struct held_answer held[HELD];
 	unsigned int held_count;
 	unsigned int step;		/* of the attack, for its own use */
@@ -127,6 +129,8 @@ void device_publish(struct device *device, unsigned int queue);
 /* Queues a message to the driver. False: there are too many. */
 bool device_send(struct device *device, uint32_t id, uint16_t event, uint16_t value,
 		 const void *payload, size_t len);
+/* BYE of the device, with the next number. */
+void device_send_bye(struct device *device);
 void device_send_hello(struct device *device, uint32_t max_channels, uint32_t max_io,
 		       uint32_t max_segments);
 void device_send_mode(struct device *device, uint32_t id, uint16_t kind, uint32_t max_channels);

@@ -124,6 +124,63 @@ static void hello_again(struct device *device)
 	device_send_hello(device, 1, 4096, 4);
 }
 
+/* --- BYE [protocol.md 3.7] ---------------------------------------------------- */
+
+/* The program is to hear that the attack is made, and when it is over: by channels, too. */
+static bool may_say_bye(struct device *device)
+{
+	return device->step++ > 100 && device->hits < device->wanted && !device->message_count;
+}
+
+/*
+ * Again as soon as it is answered. The queues are served in the meantime, which is not honest: so
+ * the driver also hears that a channel is not known which it has begun since.
+ */
+static void bye(struct device *device)
+{
+	if (may_say_bye(device) && !device->bye_is_out)
+		device_send_bye(device);
+}
+
+/* Many in a row, of which only the answer to the last one counts. */
+static void bye_storm(struct device *device)
+{
+	if (!may_say_bye(device) || device->bye_is_out)
+		return;
+	for (int i = 0; i < 8; i++)
+		device_send_bye(device);
+}
+
+/* With any number, for any port: only some are what the protocol has; these end the channels. */
+static void bye_wild(struct device *device)
+{
+	static const uint16_t numbers[] = { 0, 1, 0xffff, 1 };
+
+	if (!may_say_bye(device))
+		return;
+	device->hits++;
+	device_send(device, device->step % 3 ? device->step % 5 : VIRTIO_CONSOLE_BAD_ID,
+		    MP_CONTROL_BYE, numbers[device->step % 4], "payload", device->step % 8);
+}
+
+static void bye_before_hello(struct device *device)
+{
+	device->hits++;
+	device_send_bye(device);
+	device_send_hello(device, 3 * SLOTS, 65536, 64);
+	device_send_bye(device);
+}
+
+/* Before the driver has a port; then all goes on. */
+static void bye_with_hello(struct device *device)
+{
+	device->hits++;
+	for (int i = 0; i < 3; i++)
+		device_send_bye(device);
+	device_send_ports(device);
+	device_send_bye(device);
+}
+
 /* --- At the start of a life --------------------------------------------------- */
 
 static void send_raw_hello(struct device *device, struct mp_hello hello, size_t len)
@@ -173,6 +230,22 @@ static void hello_version_high(struct device *device)
 	hello.version = 0xffff;
 	hello.size = 0xffff;
 	device_send(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
+}
+
+/* A driver that chose version 2 does not know it: no channel ends. */
+static void bye_to_version_2(struct device *device)
+{
+	struct mp_hello hello = good_hello;
+
+	device->hits++;
+	hello.version = 2;
+	device_send(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
+}
+
+static void bye_each_moment(struct device *device)
+{
+	if (!device->message_count)
+		device_send_bye(device);
 }
 
 static void hello_twice(struct device *device)
@@ -243,6 +316,13 @@ const struct attack attacks_control[] = {
 	{ .name = "message_short", .tick = message_short },
 	{ .name = "message_classic", .tick = message_classic },
 	{ .name = "hello_again", .tick = hello_again },
+	{ .name = "bye", .tick = bye },
+	{ .name = "bye_storm", .tick = bye_storm },
+	{ .name = "bye_wild", .tick = bye_wild },
+	{ .name = "bye_unbind", .tick = bye },
+	{ .name = "bye_before_hello", .start = bye_before_hello },
+	{ .name = "bye_with_hello", .hello = bye_with_hello },
+	{ .name = "bye_to_version_2", .start = bye_to_version_2, .tick = bye_each_moment },
 	{ .name = "hello_absent", .start = hello_absent },
 	{ .name = "hello_short", .start = hello_short },
 	{ .name = "hello_magic", .start = hello_magic },

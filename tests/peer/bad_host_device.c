@@ -195,6 +195,13 @@ bool device_send(struct device *device, uint32_t id, uint16_t event, uint16_t va
 	return true;
 }
 
+void device_send_bye(struct device *device)
+{
+	device->bye = device->bye % UINT16_MAX + 1;
+	device->bye_is_out = device_send(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_BYE, device->bye,
+					 NULL, 0);
+}
+
 void device_send_hello(struct device *device, uint32_t max_channels, uint32_t max_io,
 		       uint32_t max_segments)
 {
@@ -234,6 +241,22 @@ static void forget_channels(struct device *device)
 	device->held_count = 0;
 }
 
+/* BYE was answered: what the driver has out comes back, and no channel is known. */
+static void take_over(struct device *device, uint16_t number)
+{
+	if (!device->bye_is_out || number != device->bye)
+		return;
+	device->bye_is_out = false;
+	device->hits++;
+	for (int i = 0; i < USED_PORTS; i++)
+		for (int slot = 0; slot < SLOTS; slot++) {
+			struct channel *ch = &device->ports[i].channels[slot];
+
+			serve_unpark(device, &device->ports[i], ch);
+			ch->generation = 0;
+		}
+}
+
 static void start_life(struct device *device)
 {
 	forget_channels(device);
@@ -269,7 +292,10 @@ static void handle_message(struct device *device, const struct virtio_console_co
 			    strlen(names[id]));
 		break;
 	case MP_CONTROL_BYE:
-		forget_channels(device);
+		if (message->value)
+			take_over(device, le16toh(message->value));
+		else
+			forget_channels(device);
 		break;
 	}
 }
@@ -372,6 +398,17 @@ void device_ring_start(struct device *device, unsigned int queue, struct ring *r
 	device->attack = device->next_life;
 	device->next_life = NULL;
 	device->env.core.rearm(device->env.core.context);
+}
+
+/* No daemon takes over from this one. */
+void device_ring_adopt(struct device *device, unsigned int queue, struct ring *ring)
+{
+	device_ring_start(device, queue, ring);
+}
+
+void device_adopt(struct device *device)
+{
+	(void)device;
 }
 
 void device_ring_stop(struct device *device, unsigned int queue)

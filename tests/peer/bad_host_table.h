@@ -126,6 +126,13 @@ enum attack_how {
 	ATTACK(message_short, 50, AT_ONCE)						\
 	ATTACK(message_classic, 50, AT_ONCE)						\
 	ATTACK(hello_again, 50, AT_ONCE)						\
+	ATTACK(bye, 300, AT_ONCE)							\
+	ATTACK(bye_storm, 300, AT_ONCE)							\
+	ATTACK(bye_wild, 200, AT_ONCE)							\
+	ATTACK(bye_unbind, 100, SPOILS | WHILE_USED)					\
+	ATTACK(bye_before_hello, 1, AT_START)						\
+	ATTACK(bye_with_hello, 1, AT_START)						\
+	ATTACK(bye_to_version_2, 1, AT_START)						\
 	ATTACK(hello_absent, 1, AT_START)						\
 	ATTACK(hello_short, 1, AT_START)						\
 	ATTACK(hello_magic, 1, AT_START)						\
