@@ -28,6 +28,7 @@
 #include "daemon/signals.h"
 #include "device/device.h"
 #include "keep/keeper.h"
+#include "loop/log_timer.h"
 #include "loop/loop.h"
 #include "mem/mem.h"
 
@@ -160,20 +161,6 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 		log_info("User Mode Linux: virtio_uml.device=%s:3", path);
 }
 
-/* --- The log's timer -------------------------------------------------------------- */
-
-static void tell_left_out(struct loop_timer *timer)
-{
-	(void)timer;
-	log_tell_left_out(false);
-}
-
-/* If the timer finds no memory, the count comes with the next line of its kind, or at the end. */
-static void arm_log_timer(void *context, uint32_t ms)
-{
-	loop_timer_start(context, ms);
-}
-
 /* --- Serving -------------------------------------------------------------------- */
 
 /* A front end at a descriptor that we were given. Returns 0 or -errno. */
@@ -247,11 +234,9 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 {
 	struct signals signals;
 	struct guest *guest = NULL;
-	struct loop_timer log_timer;
 	int ret = signals_watch(&signals, loop);
 
-	loop_timer_init(loop, &log_timer, tell_left_out);
-	log_set_timer(arm_log_timer, &log_timer);
+	log_timer_begin(loop);
 	if (!ret)
 		ret = mem_guard_install();
 	if (!ret) {
@@ -269,8 +254,7 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	}
 	guest_destroy(guest);
 	signals_forget(&signals);
-	log_set_timer(NULL, NULL);
-	loop_timer_stop(&log_timer);
+	log_timer_end();
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -12,6 +12,7 @@
 
 #include <manyport/client.h>
 
+#include "loop/log_timer.h"
 #include "flow.h"
 #include "forwarder.h"
 #include "tool.h"
@@ -143,20 +144,6 @@ static int find_port(struct forward *forward)
 	return ret;
 }
 
-static void tell_left_out(struct loop_timer *timer)
-{
-	(void)timer;
-	log_tell_left_out(false);
-}
-
-/* If the timer finds no memory, the count is logged at the end. */
-static void tell_later(void *context, uint32_t ms)
-{
-	struct forward *forward = context;
-
-	loop_timer_start(&forward->tell, ms);
-}
-
 static int start(struct forward *forward)
 {
 	int ret = find_port(forward);
@@ -174,8 +161,7 @@ static int start(struct forward *forward)
 		log_error("cannot start: %s", strerror(-ret));
 		return ret;
 	}
-	loop_timer_init(forward->loop, &forward->tell, tell_left_out);
-	log_set_timer(tell_later, forward);
+	log_timer_begin(forward->loop);
 	drain_init(forward);
 	return listener_start_all(forward);
 }
@@ -184,7 +170,7 @@ static void end(struct forward *forward)
 {
 	listener_free_all(forward);
 	relay_end_all(forward);
-	log_set_timer(NULL, NULL);
+	log_timer_end();
 	log_tell_left_out(true);
 	if (forward->signals.loop) {
 		int fd = forward->signals.fd;

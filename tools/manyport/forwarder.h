@@ -29,7 +29,6 @@ struct forward {
 	struct list listeners, relays, drains;
 	unsigned int relay_count;
 	bool is_batch;			/* this process does not preempt others now (relay.c) */
-	struct loop_timer tell;		/* what was left out of the log */
 	struct loop_timer look;		/* are the sockets' files still there? */
 	struct loop_task accept_again;	/* queued when a descriptor was closed (listener.c) */
 	struct loop_timer starved;	/* the same, though nothing of ours was closed */

@@ -23,6 +23,7 @@
 #include "base/fd_limit.h"
 #include "base/log.h"
 #include "base/unix_address.h"
+#include "loop/log_timer.h"
 #include "serve_node.h"
 #include "server.h"
 #include "tool.h"
@@ -304,8 +305,10 @@ static int start(struct setup *setup)
 	int ret = -ENOMEM;
 
 	serve->loop = loop_create();
-	if (serve->loop)
+	if (serve->loop) {
+		log_timer_begin(serve->loop);
 		ret = make_link(serve);
+	}
 	if (!ret)
 		ret = watch_signals(setup);
 	if (ret) {
@@ -348,6 +351,7 @@ static void end(struct setup *setup)
 		close(fd);
 	}
 	link_destroy(serve->link);
+	log_timer_end();
 	loop_destroy(serve->loop);
 	free(serve->free_slots);
 	free(serve->generations);
