@@ -85,7 +85,8 @@ struct ring_chain {
 int ring_start(struct ring *ring, const struct mem *mem, uint16_t base);
 
 /*
- * As ring_start(), for a ring that another process served until it ended: inflight says what is out.
+ * As ring_start(), for a ring that another process served until it ended: inflight says what is
+ * out.
  * The index of the next avail entry is the used index and the number of chains that are out. They
  * count as taken: ring_next_out() says which they are, ring_give() gives them back. Where inflight
  * and the used index, which the driver may have written, do not fit the ring is broken. Returns

@@ -839,7 +839,8 @@ static int run_after(int index, int memfd)
 	rig_fini(&rig);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	if (open_descriptors() != far.open)
-		fail_msg("descriptors: 0x%lx, were 0x%lx", (long)open_descriptors(), (long)far.open);
+		fail_msg("descriptors: 0x%lx, were 0x%lx", (long)open_descriptors(),
+			 (long)far.open);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The keeper, with small programs: this one, started again with the name of a part below. Each writes
+ * The keeper, with small programs: this one, started again with the name of a part below. Each
+ * writes
  * into a file what it sees, and the test reads it when the keeper has ended.
  */
 #include <dirent.h>
