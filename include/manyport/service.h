@@ -128,8 +128,8 @@ struct mp_stream_ops {
 	enum mp_reason (*reason)(struct mp_stream *stream);
 	/*
 	 * A planned restart: writes what the next program needs to go on with the stream, which
-	 * stays as it is. Whoever reads it is mp_service_ops.restore() of a service of this @kind, the
-	 * scheme of its URI. NULL: the stream cannot go on, and its channel fails.
+	 * stays as it is. Whoever reads it is mp_service_ops.restore() of a service of this @kind,
+	 * the scheme of its URI. NULL: the stream cannot go on, and its channel fails.
 	 */
 	const char *kind;		/* shorter than MP_KIND_SIZE */
 	void (*save)(struct mp_stream *stream, struct record *record);

@@ -403,7 +403,7 @@ static void part_full(char **args)
 	while (count < STORE_MAX) {
 		int fd = eventfd(0, EFD_CLOEXEC);
 
-		/* By other means: keep.c holds a copy of each, and this process may not have so many. */
+		/* By other means: keep.c holds a copy of each, and there may not be so many. */
 		char text[64];
 
 		snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=x%d", count++);
@@ -570,7 +570,8 @@ static void test_end(void **state)
 		const char *line;
 		int status;
 	} ends[] = {
-		{ "stubborn 15", 0 }, { "stubborn -0", 0 }, { "stubborn -1", 1 }, { "stubborn 11", 1 },
+		{ "stubborn 15", 0 }, { "stubborn -0", 0 }, { "stubborn -1", 1 },
+		{ "stubborn 11", 1 },
 	};
 	char text[4096];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The node of manyport serve: calls that wait. The test plays the kernel's CUSE and the channel of each
+ * The node of manyport serve: calls that wait. The test plays the kernel's CUSE and the channel of
+ * each
  * open, which moves as many bytes as it is told.
  */
 #include <setjmp.h>
