@@ -23,10 +23,15 @@ char *door_who(char *who, int fd)
 	return who;
 }
 
-static void let_in(struct door *door, int fd)
+void door_take_over(struct door *door, int fd)
 {
 	door_who(door->who, fd);
 	door->since_ms = loop_now(door->loop);
+}
+
+static void let_in(struct door *door, int fd)
+{
+	door_take_over(door, fd);
 	door->ops->let_in(door->context, fd);
 }
 

@@ -43,6 +43,8 @@ struct door {
 
 void door_init(struct door *door, struct loop *loop, const char *name,
 	       const struct door_ops *ops, void *context);
+/* The front end at the other end of @fd is attached already. */
+void door_take_over(struct door *door, int fd);
 /* Listens. Returns 0 or -errno. */
 int door_open(struct door *door, const char *path, const struct unix_access *access);
 /* To be called when the attached front end has gone by itself. */

@@ -13,8 +13,10 @@
 #include "daemon/owner.h"
 #include "daemon/road.h"
 #include "device/device.h"
+#include "keep/keep.h"
 #include "loop/loop.h"
 #include "service/leave.h"
+#include "vhost/kept.h"
 #include "vhost/message.h"
 #include "vhost/session.h"
 
@@ -24,6 +26,8 @@ struct guest {
 	struct loop *loop;
 	const struct config *config;
 	struct policy *policy;
+	struct keep *keep;		/* who holds it beyond this process, or NULL */
+	struct kept *kept;		/* what is known of the front end, and of the driver */
 	struct device *device;
 	struct session *session;	/* NULL: no front end */
 	struct owner owner;		/* of the device's core */
@@ -87,12 +91,28 @@ static int begin_session(struct guest *guest, int fd)
 {
 	char who[DOOR_WHO_SIZE];
 
-	guest->session = session_create(guest->loop, guest->device, fd, session_ended, guest);
+	guest->session = session_create(guest->loop, guest->device, guest->kept, fd, session_ended,
+					guest);
 	if (!guest->session)
 		return errno ? -errno : -ENOMEM;
 	log_limited_here(LOG_LEVEL_INFO, "%s: a front end is attached (%s)",
 			 guest->config->guest.name, door_who(who, fd));
 	return 0;
+}
+
+void guest_take_over(struct guest *guest, bool once)
+{
+	if (kept_has_front_end(guest->kept)) {
+		guest->session = session_adopt(guest->loop, guest->device, guest->kept,
+					       session_ended, guest);
+		guest->once = once && guest->session;
+	}
+	if (guest->session) {
+		door_take_over(&guest->door, session_fd(guest->session));
+		log_info("%s: a front end is taken over (%s)", guest->config->guest.name,
+			 guest->door.who);
+	}
+	keep_drop_rest(guest->keep);
 }
 
 static void serve_front_end(void *context, int fd)
@@ -137,6 +157,10 @@ int guest_listen(struct guest *guest, const char *path, const struct unix_access
 
 int guest_attach(struct guest *guest, int fd)
 {
+	if (guest->session) {
+		close(fd);		/* it is the one that was taken over */
+		return 0;
+	}
 	guest->once = true;
 	return begin_session(guest, fd);
 }
@@ -175,7 +199,10 @@ unsigned int guest_queue_count(const struct guest *guest)
 unsigned int guest_front_end_fds(const struct guest *guest)
 {
 	/* Two connections (one is looked at); a back channel; what one message carries. */
-	return 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
+	unsigned int count = 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
+
+	/* Copies of what is held: the same, the regions, and the state. */
+	return guest->keep ? 2 * count + MEM_MAX_REGIONS + 1 : count;
 }
 
 /* --- The end ----------------------------------------------------------------------- */
@@ -273,7 +300,8 @@ static struct device *make_device(struct guest *guest)
 		.linger_ms = config->guest.linger_ms,
 		.is_polled = config->guest.poll_us,
 	};
-	const struct device_env env = { .core = owner_env(&guest->owner), .call = call };
+	const struct device_env env = { .core = owner_env(&guest->owner), .call = call,
+					.kept = &guest->kept->state->device };
 	struct device *made;
 
 	for (int i = 0; i < config->port_count; i++) {
@@ -304,7 +332,9 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 	guest->policy = policy_create(config);
 	owner_init(&guest->owner, loop, guest->policy, config->guest.name);
 	guest->owner.entered = entered;
-	guest->device = guest->policy ? make_device(guest) : NULL;
+	guest->keep = keep_create();
+	guest->kept = kept_create(guest->keep);
+	guest->device = guest->policy && guest->kept ? make_device(guest) : NULL;
 	if (!guest->device) {
 		guest_destroy(guest);
 		return NULL;
@@ -326,6 +356,8 @@ void guest_destroy(struct guest *guest)
 		road_destroy(guest->roads[i]);
 	free(guest->roads);
 	device_destroy(guest->device);
+	kept_destroy(guest->kept);
+	keep_destroy(guest->keep);
 	owner_stop(&guest->owner);
 	policy_destroy(guest->policy);
 	free(guest);

@@ -9,6 +9,8 @@
 #ifndef HOST_DAEMON_GUEST_H
 #define HOST_DAEMON_GUEST_H
 
+#include <stdbool.h>
+
 struct config;
 struct guest;
 struct loop;
@@ -19,6 +21,12 @@ struct unix_access;
 struct guest *guest_create(struct loop *loop, const struct config *config);
 /* Ends everything, the front end's session too. Accepts NULL. */
 void guest_destroy(struct guest *guest);
+
+/*
+ * Before any front end comes: serves the one that an earlier process has left with the holder of
+ * its descriptors, if there is one. @once: the guest ends when it goes.
+ */
+void guest_take_over(struct guest *guest, bool once);
 
 /* Waits for front ends, one at a time, on the socket @path. Returns 0 or -errno. */
 int guest_listen(struct guest *guest, const char *path, const struct unix_access *access);

@@ -208,6 +208,7 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 {
 	int ret = 0;
 
+	guest_take_over(guest, !options->socket_path);
 	if (options->socket_path)
 		ret = guest_listen(guest, options->socket_path, &options->socket_access);
 	else if (options->fd >= 0)

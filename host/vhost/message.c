@@ -3,8 +3,11 @@
  * Receiving and checking vhost-user messages; see message.h.
  *
  * The stream is cut into messages by the sizes in their headers. Exactly what
- * is missing of the current one is asked for, so that the descriptors of the
- * next cannot arrive with it.
+ * is missing of the current one is asked for. All of it is looked at without being taken
+ * (MSG_PEEK), first the bytes; where these say that descriptors come with them, again from the
+ * start: a look at a piece makes new descriptors of those that came with it. Linux gives those of
+ * the next piece, too, if the one that was asked for has none. So they are asked for only where
+ * there must be some, and whether there were is seen when the message is taken.
  */
 
 #include <errno.h>
@@ -19,6 +22,7 @@ void message_init(struct message *message)
 {
 	message->fd_count = 0;
 	message->received = 0;
+	message->is_wrong = false;
 }
 
 void message_reset(struct message *message)
@@ -81,29 +85,52 @@ static int keep_control(struct message *message, struct msghdr *msg)
 	return ret;
 }
 
-/* Receives up to @len bytes. Returns how many, 0 where it would wait, or an error. */
-static ssize_t receive_some(struct message *message, int sock, void *buf, size_t len)
+/* From where on message_receive() looks: how much was received and not taken. */
+static int get_offset(int sock)
+{
+	int offset;
+	socklen_t len = sizeof(offset);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEEK_OFF, &offset, &len) < 0 ? -errno : offset;
+}
+
+/* Credentials would look like descriptors when the message is taken, and have no use. */
+int message_begin(int sock)
+{
+	const int none = 0;
+
+	if (setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &none, sizeof(none)) < 0 ||
+	    setsockopt(sock, SOL_SOCKET, SO_PEEK_OFF, &none, sizeof(none)) < 0)
+		return -errno;
+	return 0;
+}
+
+/*
+ * Looks at @iov, and at descriptors where they are wanted. Returns how many bytes there are, 0
+ * where it would wait, or an error.
+ */
+static ssize_t look(struct message *message, int sock, struct iovec *iov, int count, bool wants_fds)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int) * MESSAGE_MAX_FDS) +
-			   CMSG_SPACE(sizeof(struct ucred))];
+		char bytes[CMSG_SPACE(sizeof(int) * MESSAGE_MAX_FDS)];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = { .iov_base = buf, .iov_len = len };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
+	ssize_t n;
 	int ret;
 
+	if (wants_fds) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+	}
+	n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
 		/* A front end that closes with something unread on its side resets: an end, too. */
 		return errno == ECONNRESET && !message->received ? -ENOTCONN : -errno;
 	}
-	ret = keep_control(message, &msg);
+	ret = wants_fds ? keep_control(message, &msg) : 0;
 	if (ret < 0)
 		return ret;
 	if (!n)
@@ -118,29 +145,119 @@ static bool header_is_valid(const struct vhost_user_header *header)
 	       !(header->flags & VHOST_USER_REPLY) && header->size <= MESSAGE_MAX_PAYLOAD;
 }
 
+bool message_is_whole(const struct message *message)
+{
+	return header_is_valid(&message->header) && message->fd_count <= MESSAGE_MAX_FDS &&
+	       message->received == sizeof(message->header) + message->header.size;
+}
+
+/* How many descriptors come with a whole message, if it is what it seems to be. */
+static unsigned int wanted_fds(const struct message *message)
+{
+	switch (message->header.request) {
+	case VHOST_USER_SET_MEM_TABLE:
+		return message->header.size < sizeof(uint64_t) ? 0 : message->payload.table.count;
+	case VHOST_USER_SET_VRING_KICK:
+	case VHOST_USER_SET_VRING_CALL:
+	case VHOST_USER_SET_VRING_ERR:
+		return message->header.size < sizeof(uint64_t) ? 0 :
+		       !(message->payload.u64 & VHOST_USER_VRING_NO_FD);
+	case VHOST_USER_SET_BACKEND_REQ_FD:
+	case VHOST_USER_ADD_MEM_REG:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* The part of @message that is missing: of the header, or else of the payload. */
+static struct iovec missing(struct message *message)
+{
+	size_t head = sizeof(message->header), done = message->received;
+
+	if (done < head)
+		return (struct iovec){ (uint8_t *)&message->header + done, head - done };
+	done -= head;
+	return (struct iovec){ message->payload.bytes + done, message->header.size - done };
+}
+
+/* All bytes of @message, which are there, and @wanted descriptors or more. */
+static int receive_again(struct message *message, int sock, unsigned int wanted)
+{
+	size_t len = message->received;
+	int ret = message_begin(sock);
+
+	if (ret < 0)
+		return ret;
+	message_init(message);
+	while (message->received < len) {
+		struct iovec iov[2] = {
+			{ &message->header, sizeof(message->header) },
+			{ message->payload.bytes, message->header.size },
+		};
+		size_t skip = message->received;
+		ssize_t n;
+
+		for (int i = 0; i < 2; i++) {
+			size_t part = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+
+			iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
+			iov[i].iov_len -= part;
+			skip -= part;
+		}
+		n = look(message, sock, iov, 2, message->fd_count < wanted);
+		if (n <= 0)
+			return n < 0 ? n : -EPIPE;
+		message->received += n;
+	}
+	return 1;
+}
+
 int message_receive(struct message *message, int sock)
 {
-	size_t head = sizeof(message->header), want;
-	uint8_t *at;
+	struct iovec iov;
+	unsigned int wanted;
 	ssize_t n;
 
 	for (;;) {
-		if (message->received < head) {
-			at = (uint8_t *)&message->header + message->received;
-			want = head - message->received;
-		} else {
-			if (!header_is_valid(&message->header))
-				return -EPROTO;
-			want = head + message->header.size - message->received;
-			at = message->payload.bytes + (message->received - head);
-		}
-		if (!want)
-			return 1;
-		n = receive_some(message, sock, at, want);
+		if (message->received >= sizeof(message->header) &&
+		    !header_is_valid(&message->header))
+			return -EPROTO;
+		iov = missing(message);
+		if (!iov.iov_len)
+			break;
+		n = look(message, sock, &iov, 1, false);
 		if (n <= 0)
 			return n;
 		message->received += n;
 	}
+	wanted = wanted_fds(message);
+	return wanted ? receive_again(message, sock, wanted) : 1;
+}
+
+/* MSG_CTRUNC, where there is no room at all: there were descriptors. */
+int message_take(struct message *message, int sock)
+{
+	uint8_t sink[sizeof(struct vhost_user_header) + MESSAGE_MAX_PAYLOAD];
+	int left = get_offset(sock);
+	bool is_whole = left == (int)message->received, has_fds = false;
+
+	for (; left > 0; left = get_offset(sock)) {
+		size_t len = (size_t)left < sizeof(sink) ? (size_t)left : sizeof(sink);
+		struct iovec iov = { .iov_base = sink, .iov_len = len };
+		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+		ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EPIPE;
+		has_fds |= msg.msg_flags & MSG_CTRUNC;
+	}
+	/* Some front ends send the region's descriptor along. */
+	if (is_whole && message->header.request != VHOST_USER_REM_MEM_REG)
+		message->is_wrong = has_fds != (message->fd_count > 0);
+	return left;
 }
 
 /* --- Checking: pure functions of the message ---------------------------- */
@@ -303,7 +420,6 @@ static const struct rule rules[VHOST_USER_REQUEST_COUNT] = {
 		"ADD_MEM_REG", EXACT(struct vhost_user_mem_slot), 1, 1, false,
 		FEATURE(CONFIGURE_MEM_SLOTS), NULL,
 	},
-	/* Some front ends send the region's descriptor along. */
 	[VHOST_USER_REM_MEM_REG] = {
 		"REM_MEM_REG", EXACT(struct vhost_user_mem_slot), 0, 1, false,
 		FEATURE(CONFIGURE_MEM_SLOTS), NULL,
@@ -331,7 +447,8 @@ int message_check(const struct message *message, unsigned int queues, uint64_t f
 
 	if (!rule || (rule->feature & ~features))
 		return -EOPNOTSUPP;
-	if (message->header.size < rule->min_size || message->header.size > rule->max_size ||
+	if (message->is_wrong || message->header.size < rule->min_size ||
+	    message->header.size > rule->max_size ||
 	    message->fd_count < rule->min_fds || message->fd_count > rule->max_fds)
 		return -EINVAL;
 	return !rule->check || rule->check(message, queues) ? 0 : -EINVAL;

@@ -5,6 +5,10 @@
  * The front end is not trusted to send whole messages, right sizes or the
  * right number of descriptors. A message owns the descriptors that came with
  * it until message_take_fd().
+ *
+ * What is received stays in the socket until message_take(). The process may end at any
+ * instruction: then the kernel still has the message, or says that it was taken (SO_PEEK_OFF
+ * [socket(7)], which is a property of the socket, not of the process).
  */
 #ifndef HOST_VHOST_MESSAGE_H
 #define HOST_VHOST_MESSAGE_H
@@ -28,10 +32,15 @@ struct message {
 		struct vhost_user_config config;
 		uint8_t bytes[MESSAGE_MAX_PAYLOAD];
 	} payload;
-	int fds[MESSAGE_MAX_FDS];
-	unsigned int fd_count;
-	size_t received;		/* bytes, header included */
+	int32_t fds[MESSAGE_MAX_FDS];
+	uint32_t numbers[MESSAGE_MAX_FDS];	/* of the same with the holder, or 0 (kept.h) */
+	uint32_t fd_count;
+	uint32_t received;		/* bytes, header included */
+	uint32_t is_wrong;		/* it has descriptors and should not, or not */
 };
+
+/* Before the first message of a socket that no process has received from. Returns 0 or -errno. */
+int message_begin(int sock);
 
 void message_init(struct message *message);
 
@@ -39,13 +48,22 @@ void message_init(struct message *message);
 void message_reset(struct message *message);
 
 /*
- * Continues to receive from @sock, without waiting. Returns 1: complete, to be
- * reset before the next call; 0: more is to come; -ENOTCONN: the front end
+ * Continues to receive from @sock, without waiting, and leaves it there. Returns 1: complete, to be
+ * taken and reset before the next call; 0: more is to come; -ENOTCONN: the front end
  * closed its end between two messages; -EPIPE: within one; -EPROTO: not a
  * message of this protocol, too long, or with too many descriptors; or what
  * recvmsg() said. After an error the connection is of no more use.
  */
 int message_receive(struct message *message, int sock);
+
+/*
+ * Takes from @sock the message that was received, but for what an earlier process has taken.
+ * Returns 0 or -errno.
+ */
+int message_take(struct message *message, int sock);
+
+/* Is this what message_receive() makes of a complete message, but for its descriptors? */
+bool message_is_whole(const struct message *message);
 
 /*
  * May the message be acted on, on a device with @queues queues, with these protocol

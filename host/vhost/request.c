@@ -42,9 +42,9 @@ static uint64_t offered_features(const struct session *s)
 	return device_features(s->device) | BIT(VHOST_USER_F_PROTOCOL_FEATURES);
 }
 
-static void answer_u64(struct request_reply *reply, uint64_t value)
+static void answer_u64(struct kept_reply *reply, uint64_t value)
 {
-	reply->size = sizeof(value);
+	reply->header.size = sizeof(value);
 	reply->payload.u64 = value;
 }
 
@@ -53,7 +53,7 @@ static void answer_u64(struct request_reply *reply, uint64_t value)
 /* A broken device serves no queue until its next reset [protocol.md 10.7]. */
 static int start_ring(struct session *s, struct virtqueue *vq)
 {
-	int ret = s->broken ? 0 : virtqueue_start(vq, s->features);
+	int ret = s->said->broken ? 0 : virtqueue_start(vq, s->said->features);
 
 	/* The task looks into the ring: the answer to this message must not wait for that. */
 	if (vq->look)
@@ -74,9 +74,9 @@ void request_resume_rings(struct session *s)
 		start_ring(s, &s->vqs[i]);
 }
 
-static void set_device_features(struct session *s)
+void request_set_device_features(struct session *s)
 {
-	device_set_features(s->device, s->features & ~BIT(VHOST_USER_F_PROTOCOL_FEATURES));
+	device_set_features(s->device, s->said->features & ~BIT(VHOST_USER_F_PROTOCOL_FEATURES));
 }
 
 /*
@@ -89,14 +89,14 @@ static void reset_device(struct session *s)
 	for (unsigned int i = 0; i < s->queue_count; i++)
 		virtqueue_end(&s->vqs[i]);
 	device_reset(s->device);
-	set_device_features(s);
-	s->broken = false;
+	request_set_device_features(s);
+	s->said->broken = false;
 }
 
 static bool any_ring_runs(const struct session *s)
 {
 	for (unsigned int i = 0; i < s->queue_count; i++)
-		if (s->vqs[i].running)
+		if (s->vqs[i].ring.running)
 			return true;
 	return false;
 }
@@ -111,7 +111,7 @@ static struct virtqueue *vq_of_fd(struct session *s, const struct message *m)
 	return &s->vqs[m->payload.u64 & VHOST_USER_VRING_INDEX_MASK];
 }
 
-static int set_vring_num(struct session *s, struct message *m, struct request_reply *reply)
+static int set_vring_num(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)reply;
 	virtqueue_set_num(vq_of_state(s, m), m->payload.state.num);
@@ -119,16 +119,16 @@ static int set_vring_num(struct session *s, struct message *m, struct request_re
 }
 
 /* The first message of a ring's next life, and so of a broken device's. */
-static int set_vring_base(struct session *s, struct message *m, struct request_reply *reply)
+static int set_vring_base(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)reply;
-	if (s->broken)
+	if (s->said->broken)
 		reset_device(s);
 	virtqueue_set_base(vq_of_state(s, m), m->payload.state.num);
 	return 0;
 }
 
-static int set_vring_addr(struct session *s, struct message *m, struct request_reply *reply)
+static int set_vring_addr(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	struct virtqueue *vq = &s->vqs[m->payload.addr.index];
 
@@ -137,16 +137,16 @@ static int set_vring_addr(struct session *s, struct message *m, struct request_r
 	return start_ring(s, vq);
 }
 
-static int get_vring_base(struct session *s, struct message *m, struct request_reply *reply)
+static int get_vring_base(struct session *s, struct message *m, struct kept_reply *reply)
 {
-	reply->size = sizeof(reply->payload.state);
+	reply->header.size = sizeof(reply->payload.state);
 	reply->payload.state.index = m->payload.state.index;
 	reply->payload.state.num = virtqueue_get_base(vq_of_state(s, m));
 	return 0;
 }
 
 /* Without a descriptor the ring would have to be polled. */
-static int set_vring_kick(struct session *s, struct message *m, struct request_reply *reply)
+static int set_vring_kick(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	struct virtqueue *vq = vq_of_fd(s, m);
 	int ret;
@@ -154,23 +154,23 @@ static int set_vring_kick(struct session *s, struct message *m, struct request_r
 	(void)reply;
 	if (m->payload.u64 & VHOST_USER_VRING_NO_FD)
 		return -EOPNOTSUPP;
-	ret = virtqueue_set_kick(vq, message_take_fd(m, 0));
+	ret = virtqueue_set_kick(vq, message_take_fd(m, 0), m->numbers[0]);
 	return ret < 0 ? ret : start_ring(s, vq);
 }
 
-static int set_vring_call(struct session *s, struct message *m, struct request_reply *reply)
+static int set_vring_call(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)reply;
-	return virtqueue_set_call(vq_of_fd(s, m), message_take_fd(m, 0));
+	return virtqueue_set_call(vq_of_fd(s, m), message_take_fd(m, 0), m->numbers[0]);
 }
 
-static int set_vring_err(struct session *s, struct message *m, struct request_reply *reply)
+static int set_vring_err(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)reply;
-	return virtqueue_set_error(vq_of_fd(s, m), message_take_fd(m, 0));
+	return virtqueue_set_error(vq_of_fd(s, m), message_take_fd(m, 0), m->numbers[0]);
 }
 
-static int set_vring_enable(struct session *s, struct message *m, struct request_reply *reply)
+static int set_vring_enable(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	struct virtqueue *vq = vq_of_state(s, m);
 
@@ -181,7 +181,7 @@ static int set_vring_enable(struct session *s, struct message *m, struct request
 
 /* --- Features, ownership, status ---------------------------------------- */
 
-static int get_features(struct session *s, struct message *m, struct request_reply *reply)
+static int get_features(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)m;
 	answer_u64(reply, offered_features(s));
@@ -189,7 +189,7 @@ static int get_features(struct session *s, struct message *m, struct request_rep
 }
 
 /* Without bit 30 the front end knows no SET_VRING_ENABLE [vhost-user "Ring states"]. */
-static int set_features(struct session *s, struct message *m, struct request_reply *reply)
+static int set_features(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	uint64_t features = m->payload.u64;
 
@@ -197,9 +197,9 @@ static int set_features(struct session *s, struct message *m, struct request_rep
 	if (features & ~offered_features(s))
 		return -EINVAL;
 	if (any_ring_runs(s))
-		return features == s->features ? 0 : -EBUSY;
-	s->features = features;
-	set_device_features(s);
+		return features == s->said->features ? 0 : -EBUSY;
+	s->said->features = features;
+	request_set_device_features(s);
 	if (!(features & BIT(VHOST_USER_F_PROTOCOL_FEATURES))) {
 		for (unsigned int i = 0; i < s->queue_count; i++)
 			virtqueue_set_enabled(&s->vqs[i], true);
@@ -209,7 +209,7 @@ static int set_features(struct session *s, struct message *m, struct request_rep
 }
 
 static int get_protocol_features(struct session *s, struct message *m,
-				 struct request_reply *reply)
+				 struct kept_reply *reply)
 {
 	(void)s;
 	(void)m;
@@ -218,16 +218,16 @@ static int get_protocol_features(struct session *s, struct message *m,
 }
 
 static int set_protocol_features(struct session *s, struct message *m,
-				 struct request_reply *reply)
+				 struct kept_reply *reply)
 {
 	(void)reply;
 	if (m->payload.u64 & ~request_protocol_features(s->device))
 		return -EINVAL;
-	s->protocol_features = m->payload.u64;
+	s->said->protocol_features = m->payload.u64;
 	return 0;
 }
 
-static int get_queue_num(struct session *s, struct message *m, struct request_reply *reply)
+static int get_queue_num(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)m;
 	answer_u64(reply, s->queue_count);
@@ -242,21 +242,23 @@ static int get_queue_num(struct session *s, struct message *m, struct request_re
  * descriptors, channels, memory. What QEMU says before SET_OWNER stays: the protocol
  * features and the channel of the back end.
  */
-static int set_owner(struct session *s, struct message *m, struct request_reply *reply)
+static int set_owner(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)m;
 	(void)reply;
 	for (unsigned int i = 0; i < s->queue_count; i++)
 		virtqueue_fini(&s->vqs[i]);
-	s->features = 0;
-	s->status = 0;
+	s->said->features = 0;
+	s->said->status = 0;
 	reset_device(s);
 	mem_clear(&s->mem);
+	kept_next_regions(s->said)->count = 0;
+	kept_use_regions(s->kept);
 	return 0;
 }
 
 /* Deprecated; "disable all rings" is all that it may mean. */
-static int reset_owner(struct session *s, struct message *m, struct request_reply *reply)
+static int reset_owner(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)m;
 	(void)reply;
@@ -280,19 +282,19 @@ static bool all_rings_ended(const struct session *s)
  * resets the device and when it pauses the guest, and a pause ends no channel [protocol.md 10.3].
  * Which of the two it was shows when the rings start again [protocol.md 10.4].
  */
-static int set_status(struct session *s, struct message *m, struct request_reply *reply)
+static int set_status(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)reply;
-	s->status = m->payload.u64;
-	if (!s->status && (s->broken || !all_rings_ended(s)))
+	s->said->status = m->payload.u64;
+	if (!s->said->status && (s->said->broken || !all_rings_ended(s)))
 		reset_device(s);
 	return 0;
 }
 
-static int get_status(struct session *s, struct message *m, struct request_reply *reply)
+static int get_status(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)m;
-	answer_u64(reply, s->status | (s->broken ? STATUS_NEEDS_RESET : 0));
+	answer_u64(reply, s->said->status | (s->said->broken ? STATUS_NEEDS_RESET : 0));
 	return 0;
 }
 
@@ -303,21 +305,34 @@ static int add_region(struct mem *mem, const struct vhost_user_region *r, int fd
 	return mem_add(mem, r->guest, r->user, r->size, r->offset, fd);
 }
 
+static void append_region(struct kept_regions *table, const struct vhost_user_region *r,
+			  uint32_t number)
+{
+	table->regions[table->count++] = (struct kept_region){
+		.guest = r->guest, .user = r->user, .size = r->size, .fd_offset = r->offset,
+		.number = number,
+	};
+}
+
 /*
  * The new table is complete before the old one is given up: a bad one changes nothing. Rings are
  * paused for the change rather than translated again, so that parked chains go back into the
  * memory that they came from. The driver sends the parked requests again [protocol.md 10.3].
  */
-static int set_mem_table(struct session *s, struct message *m, struct request_reply *reply)
+static int set_mem_table(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	const struct vhost_user_mem_table *table = &m->payload.table;
+	struct kept_regions *next = kept_next_regions(s->said);
 	struct mem fresh;
 	int ret = 0;
 
 	(void)reply;
 	mem_init(&fresh);
-	for (unsigned int i = 0; i < table->count && ret == 0; i++)
+	next->count = 0;
+	for (unsigned int i = 0; i < table->count && ret == 0; i++) {
 		ret = add_region(&fresh, &table->regions[i], m->fds[i]);
+		append_region(next, &table->regions[i], m->numbers[i]);
+	}
 	if (ret < 0) {
 		mem_clear(&fresh);
 		return ret;
@@ -325,11 +340,12 @@ static int set_mem_table(struct session *s, struct message *m, struct request_re
 	request_pause_rings(s);
 	mem_clear(&s->mem);
 	s->mem = fresh;
+	kept_use_regions(s->kept);
 	request_resume_rings(s);
 	return 0;
 }
 
-static int get_max_mem_slots(struct session *s, struct message *m, struct request_reply *reply)
+static int get_max_mem_slots(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)s;
 	(void)m;
@@ -337,18 +353,47 @@ static int get_max_mem_slots(struct session *s, struct message *m, struct reques
 	return 0;
 }
 
-/* Rings continue to run: the mappings that they use stay where they are. */
-static int add_mem_reg(struct session *s, struct message *m, struct request_reply *reply)
+/* Is @r in the table, with the descriptor that has @number? */
+static bool has_region(const struct session *s, const struct vhost_user_region *r, uint32_t number)
 {
-	int ret = add_region(&s->mem, &m->payload.slot.region, m->fds[0]);
+	const struct kept_regions *table = kept_regions(s->said);
 
-	(void)reply;
-	if (ret == 0)
-		request_resume_rings(s);
-	return ret;
+	for (unsigned int i = 0; i < table->count; i++)
+		if (table->regions[i].guest == r->guest && table->regions[i].number == number)
+			return true;
+	return false;
 }
 
-static int rem_mem_reg(struct session *s, struct message *m, struct request_reply *reply)
+/* Rings continue to run: the mappings that they use stay where they are. */
+static int add_mem_reg(struct session *s, struct message *m, struct kept_reply *reply)
+{
+	const struct vhost_user_region *r = &m->payload.slot.region;
+	struct kept_regions *next = kept_next_regions(s->said);
+	int ret;
+
+	(void)reply;
+	if (s->is_repeat && has_region(s, r, m->numbers[0]))
+		return 0;
+	ret = add_region(&s->mem, r, m->fds[0]);
+	if (ret < 0)
+		return ret;
+	*next = *kept_regions(s->said);
+	append_region(next, r, m->numbers[0]);
+	kept_use_regions(s->kept);
+	request_resume_rings(s);
+	return 0;
+}
+
+static void leave_out(struct kept_regions *next, const struct kept_regions *table,
+		      const struct vhost_user_region *r)
+{
+	next->count = 0;
+	for (unsigned int i = 0; i < table->count; i++)
+		if (table->regions[i].guest != r->guest)
+			next->regions[next->count++] = table->regions[i];
+}
+
+static int rem_mem_reg(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	const struct vhost_user_region *r = &m->payload.slot.region;
 	int ret;
@@ -356,14 +401,18 @@ static int rem_mem_reg(struct session *s, struct message *m, struct request_repl
 	(void)reply;
 	request_pause_rings(s);
 	ret = mem_remove(&s->mem, r->guest, r->user, r->size);
+	if (ret == 0) {
+		leave_out(kept_next_regions(s->said), kept_regions(s->said), r);
+		kept_use_regions(s->kept);
+	}
 	request_resume_rings(s);
-	return ret;
+	return s->is_repeat && ret == -ENOENT ? 0 : ret;
 }
 
 /* --- Configuration ------------------------------------------------------ */
 
 /* The answer has exactly the size of the question: both front ends insist. */
-static int get_config(struct session *s, struct message *m, struct request_reply *reply)
+static int get_config(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	const struct vhost_user_config *asked = &m->payload.config;
 	struct vhost_user_config *config = &reply->payload.config;
@@ -372,12 +421,12 @@ static int get_config(struct session *s, struct message *m, struct request_reply
 	config->size = asked->size;
 	config->flags = asked->flags;
 	device_read_config(s->device, asked->offset, config->data, asked->size);
-	reply->size = VHOST_USER_CONFIG_HEADER + asked->size;
+	reply->header.size = VHOST_USER_CONFIG_HEADER + asked->size;
 	return 0;
 }
 
 /* Nothing in it can be written; QEMU sends the whole space if the guest tries. */
-static int set_config(struct session *s, struct message *m, struct request_reply *reply)
+static int set_config(struct session *s, struct message *m, struct kept_reply *reply)
 {
 	(void)s;
 	(void)m;
@@ -385,15 +434,19 @@ static int set_config(struct session *s, struct message *m, struct request_reply
 	return 0;
 }
 
-static int set_backend_req_fd(struct session *s, struct message *m, struct request_reply *reply)
+static int set_backend_req_fd(struct session *s, struct message *m, struct kept_reply *reply)
 {
+	int ret = backend_channel_set(&s->backend, message_take_fd(m, 0));
+
 	(void)reply;
-	return backend_channel_set(&s->backend, message_take_fd(m, 0));
+	if (ret == 0)
+		kept_put(s->kept, &s->said->backend, m->numbers[0]);
+	return ret;
 }
 
 /* --- Dispatch ----------------------------------------------------------- */
 
-typedef int (*actor)(struct session *s, struct message *m, struct request_reply *reply);
+typedef int (*actor)(struct session *s, struct message *m, struct kept_reply *reply);
 
 static const actor actors[VHOST_USER_REQUEST_COUNT] = {
 	[VHOST_USER_GET_FEATURES] = get_features,
@@ -422,8 +475,8 @@ static const actor actors[VHOST_USER_REQUEST_COUNT] = {
 	[VHOST_USER_GET_STATUS] = get_status,
 };
 
-int request_act(struct session *session, struct message *message, struct request_reply *reply)
+int request_act(struct session *session, struct message *message, struct kept_reply *reply)
 {
-	reply->size = 0;
+	reply->header.size = 0;
 	return actors[message->header.request](session, message, reply);
 }

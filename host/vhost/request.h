@@ -12,25 +12,26 @@
 
 #include "vhost/wire.h"
 
+struct device;
+struct kept_reply;
 struct message;
 struct session;
 
-/* The payload of an answer, where the request has one of its own. */
-struct request_reply {
-	uint32_t size;
-	union {
-		uint64_t u64;
-		struct vhost_user_vring_state state;
-		struct vhost_user_config config;
-	} payload;
-};
-
-/* Acts on @message, whose descriptors it may take. Returns 0 or -errno: refused. */
-int request_act(struct session *session, struct message *message, struct request_reply *reply);
+/*
+ * Acts on @message, whose descriptors it may take, and fills in @reply (payload and its size) where
+ * the request has one of its own. Returns 0 or -errno: refused.
+ *
+ * A process that ended while it acted leaves the message to its successor, which acts again: from
+ * any half of an action, or from the whole.
+ */
+int request_act(struct session *session, struct message *message, struct kept_reply *reply);
 
 /* Stops every ring, starts those that should run and can. */
 void request_pause_rings(struct session *session);
 void request_resume_rings(struct session *session);
+
+/* Tells the device what the front end has acknowledged. */
+void request_set_device_features(struct session *session);
 
 uint64_t request_protocol_features(const struct device *device);
 

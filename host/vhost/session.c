@@ -19,6 +19,8 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "device/device.h"
+#include "vhost/adopt.h"
+#include "vhost/exchange.h"
 #include "vhost/request.h"
 #include "vhost/session.h"
 #include "vhost/state.h"
@@ -34,20 +36,23 @@ uint64_t session_protocol_features(const struct device *device)
 /* --- The end ------------------------------------------------------------ */
 
 /*
- * Rings first, while their memory is there; the device, which now holds
+ * No successor takes over what has begun to end. Rings first, while their memory is there; the
+ * device, which now holds
  * nothing of the guest; then the memory. What is closed before is never used
  * again: virtqueue_fini() and the rest leave -1 behind.
  */
 static void close_everything(struct session *s)
 {
 	loop_watch_remove(&s->watch);
+	kept_put(s->kept, &s->said->socket, 0);
 	request_pause_rings(s);
 	device_reset(s->device);
 	for (unsigned int i = 0; i < s->queue_count; i++)
 		virtqueue_fini(&s->vqs[i]);
 	backend_channel_close(&s->backend);
 	mem_clear(&s->mem);
-	message_reset(&s->message);
+	message_reset(&s->said->message);
+	kept_clear(s->kept);
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -75,73 +80,17 @@ void session_check(struct session *s)
 		end_session(s, -EFAULT);
 		return;
 	}
-	if (s->broken || !device_is_broken(s->device))
+	if (s->said->broken || !device_is_broken(s->device))
 		return;
 	log_limited_here(LOG_LEVEL_WARNING,
 		    "guest: broke the rules of its rings; the device stops until it is reset");
-	s->broken = true;
+	s->said->broken = true;
 	request_pause_rings(s);
 	for (unsigned int i = 0; i < s->queue_count; i++)
 		virtqueue_signal_error(&s->vqs[i]);
 }
 
 /* --- Messages ----------------------------------------------------------- */
-
-static void send_reply(struct session *s, uint32_t request, const void *payload, uint32_t size)
-{
-	struct vhost_user_header header = {
-		.request = request, .flags = VHOST_USER_VERSION | VHOST_USER_REPLY, .size = size,
-	};
-	int ret = message_send(s->fd, &header, payload);
-
-	if (ret == 0)
-		return;
-	log_limited_here(LOG_LEVEL_WARNING,
-		    "front end: takes no answers (%s); the session ends", strerror(-ret));
-	end_session(s, ret);
-}
-
-/*
- * Answers a message that was acted on or, with @ret, refused. A refusal that cannot be
- * told ends the session, else the front end would believe that it was accepted.
- */
-static void respond(struct session *s, const struct message *m, int ret,
-		    const struct request_reply *reply)
-{
-	uint32_t request = m->header.request;
-	uint64_t ack = ret ? 1 : 0;
-
-	if (ret)
-		log_limited_here(LOG_LEVEL_WARNING,
-			    "front end: %s (%u, %u bytes, %u descriptors) refused: %s",
-			    message_name(m), request, m->header.size, m->fd_count, strerror(-ret));
-	if (message_has_reply(m)) {
-		/* An empty answer is how GET_CONFIG fails [vhost-user]. */
-		if (ret == 0 || request == VHOST_USER_GET_CONFIG)
-			send_reply(s, request, &reply->payload, ret ? 0 : reply->size);
-		else
-			end_session(s, ret);
-	} else if ((m->header.flags & VHOST_USER_NEED_REPLY) &&
-		   (s->protocol_features >> VHOST_USER_PROTOCOL_REPLY_ACK & 1)) {
-		/* Asked after acting: SET_PROTOCOL_FEATURES itself may want an answer. */
-		send_reply(s, request, &ack, sizeof(ack));
-	} else if (ret) {
-		end_session(s, ret);
-	}
-}
-
-static void handle_message(struct session *s)
-{
-	struct message *m = &s->message;
-	struct request_reply reply = { .size = 0 };
-	int ret = message_check(m, s->queue_count, s->protocol_features);
-
-	if (ret == 0)
-		ret = request_act(s, m, &reply);
-	respond(s, m, ret, &reply);
-	message_reset(m);
-	session_check(s);
-}
 
 static void log_lost_front_end(int why)
 {
@@ -159,15 +108,14 @@ static void log_lost_front_end(int why)
 			    why == -EPIPE ? "disconnected within a message" : strerror(-why));
 }
 
-static void on_socket(struct loop_watch *watch, uint32_t events)
+/* Edges of the socket: a message of which a part has come stays there (message.h). */
+static void receive(struct session *s)
 {
-	struct session *s = container_of(watch, struct session, watch);
 	int ret;
 
-	(void)events;
 	for (int i = 0; i < MESSAGES_PER_EVENT && !s->over; i++) {
 		fd_limit_open_reserve();
-		ret = message_receive(&s->message, s->fd);
+		ret = message_receive(&s->said->message, s->fd);
 		fd_limit_close_reserve();
 		if (ret == 0)
 			return;
@@ -176,9 +124,19 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 			end_session(s, ret == -ENOTCONN ? 0 : ret);
 			return;
 		}
-		s->has_spoken = true;
-		handle_message(s);
+		ret = exchange_run(s);
+		if (ret < 0)
+			end_session(s, ret);
+		session_check(s);
 	}
+	s->has_more = true;
+	loop_task_queue(&s->task);
+}
+
+static void on_socket(struct loop_watch *watch, uint32_t events)
+{
+	(void)events;
+	receive(container_of(watch, struct session, watch));
 }
 
 /* --- Rings -------------------------------------------------------------- */
@@ -200,7 +158,11 @@ static void on_task(struct loop_task *task)
 		virtqueue_look(&s->vqs[i]);
 		session_check(s);
 	}
-	/* If the session ended in the loop, end_session() has queued this task once more. */
+	if (s->has_more && !s->over) {
+		s->has_more = false;
+		receive(s);
+	}
+	/* If the session ended here, end_session() has queued this task once more. */
 }
 
 void session_call(struct session *s, unsigned int queue)
@@ -222,9 +184,14 @@ void session_config_changed(struct session *s)
 			    strerror(-ret));
 }
 
+int session_fd(const struct session *s)
+{
+	return s->fd;
+}
+
 bool session_is_silent(const struct session *s)
 {
-	return !s->has_spoken;
+	return !s->said->has_spoken;
 }
 
 /* --- Life --------------------------------------------------------------- */
@@ -237,6 +204,8 @@ static void init_virtqueues(struct session *s)
 		vq->loop = s->loop;
 		vq->device = s->device;
 		vq->mem = &s->mem;
+		vq->kept = s->kept;
+		vq->said = &s->said->rings[i];
 		vq->queue = i;
 		vq->kicked = on_kicked;
 		vq->context = s;
@@ -244,38 +213,99 @@ static void init_virtqueues(struct session *s)
 	}
 }
 
-struct session *session_create(struct loop *loop, struct device *device, int fd,
-			       void (*ended)(void *context, int why), void *context)
+static struct session *make(struct loop *loop, struct device *device, struct kept *kept,
+			    void (*ended)(void *context, int why), void *context)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	int ret;
 
 	if (!s)
 		return NULL;
 	s->loop = loop;
 	s->device = device;
+	s->kept = kept;
+	s->said = kept->state;
 	s->ended = ended;
 	s->context = context;
+	s->fd = -1;
 	s->queue_count = device_queue_count(device);
 	s->vqs = calloc(s->queue_count, sizeof(*s->vqs));
-	if (!s->vqs)
-		goto free_session;
-	message_init(&s->message);
+	if (!s->vqs) {
+		free(s);
+		return NULL;
+	}
 	backend_channel_init(&s->backend);
 	mem_init(&s->mem);
 	init_virtqueues(s);
 	loop_task_init(loop, &s->task, on_task);
-	ret = loop_watch_add(loop, &s->watch, fd, EPOLLIN | EPOLLRDHUP, on_socket);
-	if (ret < 0)
-		goto free_virtqueues;
-	s->fd = fd;
 	return s;
+}
 
-free_virtqueues:
-	free(s->vqs);
+static int watch(struct session *s, int fd)
+{
+	return loop_watch_add(s->loop, &s->watch, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, on_socket);
+}
+
+struct session *session_create(struct loop *loop, struct device *device, struct kept *kept, int fd,
+			       void (*ended)(void *context, int why), void *context)
+{
+	struct session *s = make(loop, device, kept, ended, context);
+	int ret;
+
+	if (!s)
+		return NULL;
+	kept_clear(kept);
+	s->said->queue_count = s->queue_count;
+	message_init(&s->said->message);
+	ret = message_begin(fd);
+	if (ret == 0)
+		ret = watch(s, fd);
+	if (ret < 0) {
+		session_destroy(s);
+		errno = -ret;
+		return NULL;
+	}
+	s->fd = fd;
+	/* From now on there is a session that a successor can go on with. */
+	kept_put(kept, &s->said->socket, kept_hold(kept, fd));
+	return s;
+}
+
+/* What ran before the message that is half done; then that; then what waited for its memory. */
+static int go_on(struct session *s)
+{
+	int ret = adopt_front_end(s);
+
+	if (ret < 0)
+		return ret;
+	request_set_device_features(s);
+	ret = adopt_rings(s);
+	if (ret == 0)
+		device_adopt(s->device);
+	if (ret == 0 && s->said->step != KEPT_IDLE)
+		ret = exchange_run(s);
+	if (ret < 0)
+		return ret;
+	request_resume_rings(s);
+	return watch(s, s->fd);
+}
+
+struct session *session_adopt(struct loop *loop, struct device *device, struct kept *kept,
+			      void (*ended)(void *context, int why), void *context)
+{
+	struct session *s = make(loop, device, kept, ended, context);
+	int ret;
+
+	if (!s)
+		return NULL;
+	ret = go_on(s);
+	if (ret == 0) {
+		loop_task_queue(&s->task);
+		session_check(s);
+		return s;
+	}
+	log_warning("front end: cannot be taken over (%s); its session ends", strerror(-ret));
+	session_destroy(s);
 	errno = -ret;
-free_session:
-	free(s);
 	return NULL;
 }
 

@@ -24,23 +24,36 @@
 #include <stdint.h>
 
 struct device;
+struct kept;
 struct loop;
 struct session;
 
 /*
- * Serves the front end that is connected to the stream socket @fd. @ended may call
+ * Serves the front end that is connected to the stream socket @fd. @kept is the session's, to be
+ * cleared, and outlives it. @ended may call
  * session_destroy(); @why is 0 when the front end closed its connection between two messages,
  * else a negative errno. The session has logged the reason in both cases. Returns NULL with
  * errno set; @fd is then still the caller's, otherwise the session closes it.
  */
-struct session *session_create(struct loop *loop, struct device *device, int fd,
+struct session *session_create(struct loop *loop, struct device *device, struct kept *kept, int fd,
 			       void (*ended)(void *context, int why), void *context);
+
+/*
+ * Serves the front end that an earlier process has left in @kept, which is the device's, too: only
+ * channels have ended with that process. Where that is not possible the front end's
+ * connection ends, which is logged, and NULL is returned with errno set.
+ */
+struct session *session_adopt(struct loop *loop, struct device *device, struct kept *kept,
+			      void (*ended)(void *context, int why), void *context);
 
 /*
  * Ends the session if it has not ended, without calling ended(). Accepts NULL. Not from inside
  * device_*() or session_check().
  */
 void session_destroy(struct session *session);
+
+/* Its socket: to ask who it is. */
+int session_fd(const struct session *session);
 
 /* Has the front end not sent a whole message yet? */
 bool session_is_silent(const struct session *session);

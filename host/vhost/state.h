@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All that is known of a front end, in one structure.
- *
- * A later step may let a keeper process hold it across an upgrade of the
- * daemon: beside descriptors and what the front end said there is nothing else.
+ * A session: what lasts as long as the process, beside what it keeps for a successor (kept.h).
  */
 #ifndef HOST_VHOST_STATE_H
 #define HOST_VHOST_STATE_H
@@ -14,7 +11,7 @@
 #include "loop/loop.h"
 #include "mem/mem.h"
 #include "vhost/backend_channel.h"
-#include "vhost/message.h"
+#include "vhost/kept.h"
 #include "vhost/virtqueue.h"
 
 struct session {
@@ -26,14 +23,12 @@ struct session {
 	/* The connection. */
 	int fd;
 	struct loop_watch watch;
-	struct message message;		/* the one that is being received */
-	bool has_spoken;		/* one has been */
+	bool has_more;			/* there may be messages, and the others came first */
 	struct backend_channel backend;
 
-	/* What was agreed on. */
-	uint64_t features;		/* of virtio, and bit 30 */
-	uint64_t protocol_features;
-	uint8_t status;			/* of the virtio device, as the front end set it */
+	struct kept *kept;
+	struct kept_state *said;	/* in @kept: what the front end said */
+	bool is_repeat;			/* the message may have been acted on */
 
 	/* What the guest gave. */
 	struct mem mem;
@@ -41,7 +36,6 @@ struct session {
 	struct virtqueue *vqs;
 
 	struct loop_task task;		/* looks at rings that started; calls ended() */
-	bool broken;			/* the device is: no ring runs until its reset */
 	bool over;			/* everything above is closed */
 	int why;			/* once over: for ended() */
 };

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -20,12 +21,7 @@ void virtqueue_init(struct virtqueue *vq)
 	vq->kick_fd = -1;
 	vq->call = (struct virtqueue_signal){ .fd = -1 };
 	vq->error = (struct virtqueue_signal){ .fd = -1 };
-	vq->enabled = false;
-	vq->has_addr = false;
-	vq->held = false;
-	vq->running = false;
 	vq->look = false;
-	vq->base = 0;
 }
 
 static void close_fd(int *fd)
@@ -42,6 +38,10 @@ void virtqueue_fini(struct virtqueue *vq)
 	close_fd(&vq->call.fd);
 	close_fd(&vq->error.fd);
 	virtqueue_init(vq);
+	kept_put(vq->kept, &vq->said->kick, 0);
+	kept_put(vq->kept, &vq->said->call, 0);
+	kept_put(vq->kept, &vq->said->error, 0);
+	memset(vq->said, 0, sizeof(*vq->said));
 }
 
 /* --- Signals ------------------------------------------------------------ */
@@ -139,43 +139,76 @@ static int watch_kick(struct virtqueue *vq)
 
 /* --- Start and stop ----------------------------------------------------- */
 
-static bool should_run(const struct virtqueue *vq)
+static bool can_run(const struct virtqueue *vq)
 {
-	return vq->kick_fd >= 0 && vq->enabled && vq->has_addr && vq->ring.size &&
-	       !vq->held;
+	const struct kept_ring *said = vq->said;
+
+	return vq->kick_fd >= 0 && said->enabled && said->has_addr && said->size;
+}
+
+static void describe(struct virtqueue *vq, uint64_t features)
+{
+	vq->ring.size = vq->said->size;
+	vq->ring.desc_addr = vq->said->desc;
+	vq->ring.avail_addr = vq->said->avail;
+	vq->ring.used_addr = vq->said->used;
+	vq->ring.event_idx = features >> VIRTIO_RING_F_EVENT_IDX & 1;
+	vq->ring.indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
+	vq->ring.inflight = kept_inflight(vq->kept, vq->queue);
+}
+
+/* The ring has started: the device gets it by @give. */
+static int run(struct virtqueue *vq, void (*give)(struct device *, unsigned int, struct ring *))
+{
+	int ret = watch_kick(vq);
+
+	if (ret < 0) {
+		ring_stop(&vq->ring);
+		return ret;
+	}
+	vq->said->running = true;
+	vq->look = true;
+	give(vq->device, vq->queue, &vq->ring);
+	return 0;
 }
 
 int virtqueue_start(struct virtqueue *vq, uint64_t features)
 {
 	int ret;
 
-	if (vq->running || !should_run(vq))
+	if (vq->ring.running || vq->said->held || !can_run(vq))
 		return 0;
-	vq->ring.event_idx = features >> VIRTIO_RING_F_EVENT_IDX & 1;
-	vq->ring.indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
-	ret = ring_start(&vq->ring, vq->mem, vq->base);
-	if (ret < 0)
-		return ret;
-	ret = watch_kick(vq);
-	if (ret < 0) {
-		ring_stop(&vq->ring);
-		return ret;
-	}
-	vq->running = true;
-	vq->look = true;
-	device_ring_start(vq->device, vq->queue, &vq->ring);
-	return 0;
+	describe(vq, features);
+	ret = ring_start(&vq->ring, vq->mem, vq->said->base);
+	return ret < 0 ? ret : run(vq, device_ring_start);
+}
+
+int virtqueue_start_again(struct virtqueue *vq, uint64_t features)
+{
+	int ret;
+
+	/* One that was about to be held is: the message is acted on again. */
+	if (!can_run(vq))
+		return -EINVAL;
+	describe(vq, features);
+	ret = ring_start_again(&vq->ring, vq->mem);
+	if (ret == 0)
+		ret = run(vq, device_ring_adopt);
+	if (ret == 0)
+		virtqueue_call(vq);
+	return ret;
 }
 
 /* The device first: it gives parked chains back while the ring still runs [protocol.md 10.3]. */
 void virtqueue_stop(struct virtqueue *vq)
 {
-	if (!vq->running)
+	if (!vq->ring.running)
 		return;
 	loop_watch_remove(&vq->kick);
 	device_ring_stop(vq->device, vq->queue);
-	vq->base = ring_stop(&vq->ring);
-	vq->running = false;
+	vq->said->base = ring_stop(&vq->ring);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	vq->said->running = false;
 	vq->look = false;
 }
 
@@ -187,37 +220,49 @@ void virtqueue_look(struct virtqueue *vq)
 	device_kick(vq->device, vq->queue);
 }
 
+int virtqueue_adopt(struct virtqueue *vq, int kick, int call, int error)
+{
+	int ret, ret_error;
+
+	vq->kick_fd = kick;
+	ret = signal_set(&vq->call, call);
+	ret_error = signal_set(&vq->error, error);
+	if (kick >= 0 && fd_type(kick))
+		return -EINVAL;
+	return ret < 0 ? ret : ret_error;
+}
+
 /* --- What the front end says -------------------------------------------- */
 
 /* The ring waits for the rest of its new description. */
 static void hold(struct virtqueue *vq)
 {
-	if (!vq->running)
+	if (!vq->ring.running)
 		return;
+	vq->said->held = true;
 	virtqueue_stop(vq);
-	vq->held = true;
 }
 
 void virtqueue_set_num(struct virtqueue *vq, uint32_t num)
 {
 	hold(vq);
-	vq->ring.size = num;
+	vq->said->size = num;
 }
 
 void virtqueue_set_base(struct virtqueue *vq, uint16_t base)
 {
 	hold(vq);
-	vq->base = base;
+	vq->said->base = base;
 }
 
 void virtqueue_set_addr(struct virtqueue *vq, const struct vhost_user_vring_addr *addr)
 {
 	virtqueue_stop(vq);
-	vq->ring.desc_addr = addr->desc;
-	vq->ring.avail_addr = addr->avail;
-	vq->ring.used_addr = addr->used;
-	vq->has_addr = true;
-	vq->held = false;
+	vq->said->desc = addr->desc;
+	vq->said->avail = addr->avail;
+	vq->said->used = addr->used;
+	vq->said->has_addr = true;
+	vq->said->held = false;
 }
 
 void virtqueue_set_enabled(struct virtqueue *vq, bool enabled)
@@ -225,12 +270,12 @@ void virtqueue_set_enabled(struct virtqueue *vq, bool enabled)
 	if (!enabled)
 		virtqueue_stop(vq);
 	else
-		vq->held = false;
-	vq->enabled = enabled;
+		vq->said->held = false;
+	vq->said->enabled = enabled;
 }
 
 /* A ring that runs continues, and is looked at: a kick may have gone to the old descriptor. */
-int virtqueue_set_kick(struct virtqueue *vq, int fd)
+int virtqueue_set_kick(struct virtqueue *vq, int fd, uint32_t number)
 {
 	int type = fd_type(fd), ret = 0;
 
@@ -241,8 +286,9 @@ int virtqueue_set_kick(struct virtqueue *vq, int fd)
 	loop_watch_remove(&vq->kick);
 	close_fd(&vq->kick_fd);
 	vq->kick_fd = fd;
-	vq->held = false;
-	if (vq->running) {
+	kept_put(vq->kept, &vq->said->kick, number);
+	vq->said->held = false;
+	if (vq->ring.running) {
 		vq->look = true;
 		ret = watch_kick(vq);
 		if (ret < 0)
@@ -251,31 +297,42 @@ int virtqueue_set_kick(struct virtqueue *vq, int fd)
 	return ret;
 }
 
-/* Calls once: the last call may have gone to the old descriptor, after the front end left it. */
-int virtqueue_set_call(struct virtqueue *vq, int fd)
+/* A descriptor that cannot be used is none. */
+static int set_signal(struct virtqueue *vq, struct virtqueue_signal *signal, uint32_t *slot, int fd,
+		      uint32_t number)
 {
-	int ret = signal_set(&vq->call, fd);
+	int ret = signal_set(signal, fd);
 
-	if (ret == 0 && vq->running)
+	kept_put(vq->kept, slot, signal->fd < 0 ? 0 : number);
+	return ret;
+}
+
+/* Calls once: the last call may have gone to the old descriptor, after the front end left it. */
+int virtqueue_set_call(struct virtqueue *vq, int fd, uint32_t number)
+{
+	int ret = set_signal(vq, &vq->call, &vq->said->call, fd, number);
+
+	if (ret == 0 && vq->ring.running)
 		virtqueue_call(vq);
 	return ret;
 }
 
-int virtqueue_set_error(struct virtqueue *vq, int fd)
+int virtqueue_set_error(struct virtqueue *vq, int fd, uint32_t number)
 {
-	return signal_set(&vq->error, fd);
+	return set_signal(vq, &vq->error, &vq->said->error, fd, number);
 }
 
 /* The call descriptor stays: User Mode Linux warns when it is closed. */
 void virtqueue_end(struct virtqueue *vq)
 {
 	virtqueue_stop(vq);
-	vq->held = false;
+	vq->said->held = false;
 	close_fd(&vq->kick_fd);
+	kept_put(vq->kept, &vq->said->kick, 0);
 }
 
 uint16_t virtqueue_get_base(struct virtqueue *vq)
 {
 	virtqueue_end(vq);
-	return vq->base;
+	return vq->said->base;
 }

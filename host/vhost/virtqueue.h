@@ -14,6 +14,10 @@
  *			having ended it
  *
  * From the return of whatever stops a ring on, nothing touches its memory.
+ *
+ * What the front end said is in the kept_ring, whose numbers name the descriptors here. Each order
+ * of stores is one that a successor can go on from: a message that was acted on by half is acted on
+ * again.
  */
 #ifndef HOST_VHOST_VIRTQUEUE_H
 #define HOST_VHOST_VIRTQUEUE_H
@@ -23,6 +27,7 @@
 
 #include "loop/loop.h"
 #include "ring/ring.h"
+#include "vhost/kept.h"
 #include "vhost/wire.h"
 
 struct device;
@@ -37,6 +42,8 @@ struct virtqueue {
 	struct loop *loop;
 	struct device *device;
 	const struct mem *mem;
+	struct kept *kept;
+	struct kept_ring *said;		/* in @kept */
 	unsigned int queue;
 	void (*kicked)(struct virtqueue *vq);	/* after each kick; may end everything */
 	void *context;				/* of kicked() */
@@ -45,16 +52,19 @@ struct virtqueue {
 	struct loop_watch kick;		/* watched while the ring runs */
 	int kick_fd;			/* -1: the ring has not begun */
 	struct virtqueue_signal call, error;
-	bool enabled, has_addr, held;	/* held: paused by NUM or BASE */
-	bool running;
 	bool look;			/* started, and not looked at since */
-	uint16_t base;			/* where to continue, while it does not run */
 };
 
-/* Sets everything to "not there"; @vq->queue and the pointers above are the caller's. */
+/* No descriptor is there; @vq->queue and the pointers above are the caller's. */
 void virtqueue_init(struct virtqueue *vq);
-/* Stops the ring and closes what the front end gave. */
+/* Stops the ring, closes what the front end gave, and forgets what it said. */
 void virtqueue_fini(struct virtqueue *vq);
+
+/*
+ * The ring of an earlier process, whose descriptors (or -1) these are; owns them from the call on.
+ * Returns 0 or -EINVAL.
+ */
+int virtqueue_adopt(struct virtqueue *vq, int kick, int call, int error);
 
 /*
  * Starts the ring if it should run and does not. @features: of virtio. Returns 0 (also
@@ -62,19 +72,28 @@ void virtqueue_fini(struct virtqueue *vq);
  * descriptor gave. Does not look into the ring: virtqueue_look() does.
  */
 int virtqueue_start(struct virtqueue *vq, uint64_t features);
+/*
+ * Goes on with a ring that ran in an earlier process, and calls: that one's last call may have been
+ * lost. Returns -EINVAL too: it cannot have run.
+ */
+int virtqueue_start_again(struct virtqueue *vq, uint64_t features);
 void virtqueue_stop(struct virtqueue *vq);
 
 /* Looks at a ring that was started since: a kick may have come before. */
 void virtqueue_look(struct virtqueue *vq);
 
-/* A validated message each. Those with @fd own it from the call on, whatever they return. */
+/*
+ * A validated message each. Those with @fd own it from the call on, whatever they return; @number
+ * is its number.
+ */
 void virtqueue_set_num(struct virtqueue *vq, uint32_t num);
 void virtqueue_set_base(struct virtqueue *vq, uint16_t base);
 void virtqueue_set_addr(struct virtqueue *vq, const struct vhost_user_vring_addr *addr);
 void virtqueue_set_enabled(struct virtqueue *vq, bool enabled);
-int virtqueue_set_kick(struct virtqueue *vq, int fd);	/* an eventfd, or -EINVAL */
-int virtqueue_set_call(struct virtqueue *vq, int fd);	/* eventfd, socket or -1, or -EINVAL */
-int virtqueue_set_error(struct virtqueue *vq, int fd);	/* likewise */
+int virtqueue_set_kick(struct virtqueue *vq, int fd, uint32_t number);	/* an eventfd */
+/* An eventfd, a socket or -1. */
+int virtqueue_set_call(struct virtqueue *vq, int fd, uint32_t number);
+int virtqueue_set_error(struct virtqueue *vq, int fd, uint32_t number);
 /* Ends the ring: it waits for its next kick descriptor. */
 void virtqueue_end(struct virtqueue *vq);
 /* Ends the ring, too. Returns the index to continue from. */

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "fake_device.h"
 #include "loop/loop.h"
+#include "vhost/kept.h"
 #include "vhost/message.h"
 #include "vhost/session.h"
 
@@ -33,6 +34,7 @@ enum { FD_RAM, FD_KICK, FD_CALL, FD_SOCKET, FD_PIPE, FD_NULL, FD_SHORT, FD_SELF,
 static struct loop *loop;
 static struct loop_task quit;
 static struct device device;
+static struct kept *kept;
 static struct session *session;
 static int fds[FD_COUNT], sock;
 static uint8_t *ram;
@@ -72,6 +74,8 @@ static void setup_once(void)
 	log_setup(LOG_LEVEL_ERROR);
 	CHECK(mem_guard_install() == 0);
 	loop = loop_create();
+	kept = kept_create(NULL);
+	CHECK(kept);
 	loop_task_init(loop, &quit, on_quit);
 	fds[FD_RAM] = memfd_create("ram", MFD_CLOEXEC);
 	fds[FD_SHORT] = memfd_create("short", MFD_CLOEXEC);
@@ -395,7 +399,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lowest = lowest_free_fd();
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	sock = pair[0];
-	session = session_create(loop, &device, pair[1], on_end, NULL);
+	session = session_create(loop, &device, kept, pair[1], on_end, NULL);
 	CHECK(session);
 	if (get(&in, 1) < 0xf0)
 		negotiate();

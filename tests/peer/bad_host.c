@@ -15,10 +15,12 @@
 #include "bad_host.h"
 #include "bad_host_table.h"
 #include "base/log.h"
+#include "vhost/kept.h"
 #include "vhost/session.h"
 
 static struct loop *loop;
 static struct device *device;
+static struct kept *kept;
 static struct session *session;
 static struct loop_timer timer;
 
@@ -115,13 +117,15 @@ int main(int argc, char **argv)
 	if (!loop)
 		return 2;
 	loop_timer_init(loop, &timer, on_timer);
+	kept = kept_create(NULL);
 	device = device_create(NULL, &env);
-	if (device)
-		session = session_create(loop, device, fd, on_end, NULL);
+	if (device && kept)
+		session = session_create(loop, device, kept, fd, on_end, NULL);
 	if (!session)
 		return 2;
 	loop_run(loop);
 	session_destroy(session);
 	device_destroy(device);
+	kept_destroy(kept);
 	return 0;
 }

@@ -89,7 +89,7 @@ extern const struct attack attacks_results[], attacks_states[], attacks_rings[],
 	attacks_control[], attacks_answers[], attacks_fault[];
 
 /* A message to the driver that waits for a buffer. */
-struct message {
+struct bad_message {
 	size_t len;
 	uint8_t data[600];
 };
@@ -104,7 +104,7 @@ struct device {
 	struct device_env env;
 	struct ring *rings[QUEUES];
 	struct port ports[USED_PORTS];
-	struct message messages[MESSAGES];
+	struct bad_message messages[MESSAGES];
 	unsigned int message_first, message_count;
 	const struct attack *attack;	/* that is made now, or NULL */
 	const struct attack *next_life;	/* that is to be made at the next start, or NULL */

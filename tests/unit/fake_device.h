@@ -19,7 +19,7 @@
 struct device {
 	uint64_t features;
 	bool broken;
-	unsigned int resets;
+	unsigned int resets, adopted;
 	struct {
 		struct ring *ring;		/* while started */
 		unsigned int starts, stops, kicks;
@@ -102,6 +102,21 @@ void device_kick(struct device *device, unsigned int queue)
 	}
 	if (device->on_kick)
 		device->on_kick(device, queue);
+}
+
+void device_ring_adopt(struct device *device, unsigned int queue, struct ring *ring)
+{
+	static struct ring_chain chain;
+
+	device_ring_start(device, queue, ring);
+	while (ring_next_out(ring, &chain) > 0)
+		ring_give(ring, chain.head, 0);
+	ring_publish(ring);
+}
+
+void device_adopt(struct device *device)
+{
+	device->adopted++;
 }
 
 void device_reset(struct device *device)

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "fake_device.h"
 #include "loop/loop.h"
+#include "vhost/kept.h"
 #include "vhost/session.h"
 #include "vhost/wire.h"
 
@@ -41,6 +42,7 @@ struct front_end {
 	struct loop *loop;
 	struct loop_task quit;
 	struct device device;
+	struct kept *kept;
 	struct session *session;
 	int fd;				/* our end */
 	bool ended;
@@ -90,13 +92,14 @@ FE void fe_connect(struct front_end *fe)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	fe->session = session_create(fe->loop, &fe->device, pair[1], fe_on_end, fe);
+	fe->session = session_create(fe->loop, &fe->device, fe->kept, pair[1], fe_on_end, fe);
 	assert_non_null(fe->session);
 	fe->fd = pair[0];
 	fe->ended = false;
 }
 
-FE void fe_start(struct front_end *fe)
+/* Everything but the session. */
+FE void fe_prepare(struct front_end *fe)
 {
 	memset(fe, 0, sizeof(*fe));
 	fe->loop = loop_create();
@@ -111,12 +114,20 @@ FE void fe_start(struct front_end *fe)
 		fe->calls[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		fe->errors[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	}
+}
+
+FE void fe_start(struct front_end *fe)
+{
+	fe_prepare(fe);
+	fe->kept = kept_create(NULL);
+	assert_non_null(fe->kept);
 	fe_connect(fe);
 }
 
 FE void fe_stop(struct front_end *fe)
 {
 	session_destroy(fe->session);
+	kept_destroy(fe->kept);
 	if (fe->fd >= 0)
 		close(fe->fd);
 	for (int i = 0; i < FAKE_QUEUES; i++) {

@@ -28,6 +28,7 @@ static int setup(void **state)
 	p->theirs = pair[1];
 	p->file = eventfd(0, EFD_CLOEXEC);
 	message_init(&p->message);
+	assert_int_equal(message_begin(p->ours), 0);
 	p->fds = fe_count_fds();
 	*state = p;
 	return 0;
@@ -58,39 +59,97 @@ static void put(struct pipe *p, const void *buf, size_t len, int count)
 	fe_send_raw(&fe, buf, len, fds, count);
 }
 
+/* The message was dealt with. */
+static void next(struct pipe *p)
+{
+	assert_int_equal(message_take(&p->message, p->ours), 0);
+	message_reset(&p->message);
+}
+
+struct small {
+	struct vhost_user_header h;
+	uint32_t v[2];
+};
+
 static const struct vhost_user_header num_header = { VHOST_USER_SET_VRING_NUM, 1, 8 };
+static const struct small kick = { { VHOST_USER_SET_VRING_KICK, 1, 8 }, { 3, 0 } };
 
 static void test_whole(void **state)
 {
 	struct pipe *p = *state;
-	struct { struct vhost_user_header h; uint32_t v[2]; } raw = { num_header, { 3, 256 } };
+	struct small raw = { num_header, { 3, 256 } };
 
 	assert_int_equal(message_receive(&p->message, p->ours), 0);
 	put(p, &raw, 20, 0);
-	put(p, &raw, 20, 1);
+	put(p, &kick, 20, 1);
 	assert_int_equal(message_receive(&p->message, p->ours), 1);
 	assert_int_equal(p->message.payload.state.num, 256);
 	assert_int_equal(p->message.fd_count, 0);
-	message_reset(&p->message);
+	assert_true(message_is_whole(&p->message));
+	next(p);
 	/* The second one's descriptor came with the second one. */
 	assert_int_equal(message_receive(&p->message, p->ours), 1);
 	assert_int_equal(p->message.fd_count, 1);
 	assert_int_equal(fcntl(p->message.fds[0], F_GETFD), FD_CLOEXEC);
-	message_reset(&p->message);
+	next(p);
 	assert_int_equal(message_receive(&p->message, p->ours), 0);
 }
 
 static void test_byte_by_byte(void **state)
 {
 	struct pipe *p = *state;
-	struct { struct vhost_user_header h; uint32_t v[2]; } raw = { num_header, { 3, 256 } };
 
 	for (int i = 0; i < 20; i++) {
-		put(p, (char *)&raw + i, 1, i == 0 || i == 15);
+		put(p, (char *)&kick + i, 1, i == 15);
 		assert_int_equal(message_receive(&p->message, p->ours), i == 19);
 	}
 	assert_int_equal(p->message.payload.state.index, 3);
-	assert_int_equal(p->message.fd_count, 2);
+	assert_int_equal(p->message.fd_count, 1);
+}
+
+/* Another process goes on: with the message until it is taken, and never with a part. */
+static void test_taken_once(void **state)
+{
+	struct pipe *p = *state;
+	struct small raw = { num_header, { 3, 512 } };
+	char byte;
+
+	put(p, &kick, 15, 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(message_receive(&p->message, p->ours), 0);
+		message_reset(&p->message);
+		assert_int_equal(message_begin(p->ours), 0);
+	}
+	put(p, (char *)&kick + 15, 5, 0);
+	put(p, &raw, 20, 0);
+	put(p, &kick, 20, 1);
+	assert_int_equal(message_receive(&p->message, p->ours), 1);
+	assert_int_equal(p->message.fd_count, 1);
+	/* It ends between two parts: the rest is still told from the next one. */
+	assert_int_equal(recv(p->ours, &byte, 1, 0), 1);
+	next(p);
+	assert_int_equal(message_take(&p->message, p->ours), 0);
+	assert_int_equal(message_receive(&p->message, p->ours), 1);
+	assert_int_equal(p->message.payload.state.num, 512);
+	assert_int_equal(p->message.fd_count, 0);
+}
+
+/* Descriptors that belong to no message that may have some cost the one that has them. */
+static void test_wrong_fds(void **state)
+{
+	struct pipe *p = *state;
+	struct small raw = { num_header, { 3, 256 } };
+
+	put(p, &raw, 20, 1);
+	put(p, &kick, 20, 0);
+	put(p, &kick, 20, 1);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(message_receive(&p->message, p->ours), 1);
+		assert_int_equal(message_take(&p->message, p->ours), 0);
+		assert_int_equal(message_check(&p->message, QUEUES, ALL_FEATURES),
+				 i < 2 ? -EINVAL : 0);
+		message_reset(&p->message);
+	}
 }
 
 static void test_ends(void **state)
@@ -148,7 +207,7 @@ static void test_no_fd_left(void **state)
 	struct pipe *p = *state;
 	struct rlimit limit, none;
 
-	put(p, &num_header, sizeof(num_header), 1);
+	put(p, &kick, sizeof(kick), 1);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	none = limit;
 	none.rlim_cur = 3;
@@ -169,7 +228,7 @@ static int use_reserve(struct pipe *p)
 	if (errno != EMFILE)
 		return __LINE__;
 	fd_limit_open_reserve();
-	if (message_receive(&p->message, p->ours) || p->message.fd_count != 4)
+	if (message_receive(&p->message, p->ours) != 1 || p->message.fd_count != 4)
 		return __LINE__;
 	fd_limit_close_reserve();
 	return dup(p->file) < 0 ? 0 : __LINE__;
@@ -182,7 +241,7 @@ static void test_reserve(void **state)
 	int status;
 	pid_t child;
 
-	put(p, &num_header, sizeof(num_header), 4);
+	put(p, &kick, sizeof(kick), 4);
 	child = fork();
 	if (!child)
 		_exit(use_reserve(p));
@@ -194,15 +253,12 @@ static void test_many_fds(void **state)
 {
 	struct pipe *p = *state;
 
-	put(p, &num_header, sizeof(num_header), MESSAGE_MAX_FDS);
-	assert_int_equal(message_receive(&p->message, p->ours), 0);
+	put(p, &kick, sizeof(kick), MESSAGE_MAX_FDS);
+	assert_int_equal(message_receive(&p->message, p->ours), 1);
 	assert_int_equal(p->message.fd_count, MESSAGE_MAX_FDS);
-	/* One more with the payload, then more than the buffer takes at once. */
-	put(p, "1234", 4, 1);
-	assert_int_equal(message_receive(&p->message, p->ours), -EPROTO);
-	message_reset(&p->message);
-	assert_int_equal(fe_count_fds(), p->fds);
-	put(p, &num_header, sizeof(num_header), 60);
+	next(p);
+	/* More than the buffer takes at once. */
+	put(p, &kick, sizeof(kick), 60);
 	assert_int_equal(message_receive(&p->message, p->ours), -EPROTO);
 }
 
@@ -211,7 +267,7 @@ static void test_take(void **state)
 	struct pipe *p = *state;
 	int fd;
 
-	put(p, &num_header, sizeof(num_header), 1);
+	put(p, &kick, sizeof(kick), 1);
 	message_receive(&p->message, p->ours);
 	fd = message_take_fd(&p->message, 0);
 	assert_true(fd >= 0);
@@ -402,6 +458,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_PIPE(test_whole),
 		WITH_PIPE(test_byte_by_byte),
+		WITH_PIPE(test_taken_once),
+		WITH_PIPE(test_wrong_fds),
 		WITH_PIPE(test_ends),
 		WITH_PIPE(test_ends_with_reply_unread),
 		WITH_PIPE(test_bad_headers),

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "keep/keep.h"
+#include "ring/inflight.h"
+#include "ring/ring.h"
+#include "vhost/kept.h"
+
+#define PAGE		4096UL
+#define ROUND(size)	(((size) + PAGE - 1) & ~(PAGE - 1))
+#define STATE_BYTES	ROUND(sizeof(struct kept_state))
+#define RING_BYTES	ROUND(INFLIGHT_BYTES(RING_MAX_SIZE))
+/* Sparse: a ring has as many pages as it has entries. */
+#define KEPT_BYTES	(STATE_BYTES + KEPT_QUEUES * RING_BYTES)
+#define SEALS		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+_Static_assert(sizeof(KEPT_MAGIC) == sizeof(((struct kept_state *)0)->magic) + 1, "8 bytes");
+
+/* --- Numbers ----------------------------------------------------------------------- */
+
+static bool is_named(struct kept_state *state, uint32_t number)
+{
+	const struct kept_regions *table = kept_regions(state);
+
+	if (number == state->socket || number == state->backend)
+		return true;
+	for (unsigned int i = 0; i < KEPT_QUEUES; i++) {
+		const struct kept_ring *ring = &state->rings[i];
+
+		if (number == ring->kick || number == ring->call || number == ring->error)
+			return true;
+	}
+	for (unsigned int i = 0; i < table->count; i++)
+		if (number == table->regions[i].number)
+			return true;
+	for (unsigned int i = 0; i < MESSAGE_MAX_FDS; i++)
+		if (number == state->message.numbers[i])
+			return true;
+	return false;
+}
+
+void kept_drop(struct kept *kept, uint32_t number)
+{
+	if (kept->keep && number && !is_named(kept->state, number))
+		keep_drop(kept->keep, number);
+}
+
+void kept_put(struct kept *kept, uint32_t *slot, uint32_t number)
+{
+	uint32_t before = *slot;
+
+	*(volatile uint32_t *)slot = number;
+	kept_drop(kept, before);
+}
+
+void kept_use_regions(struct kept *kept)
+{
+	struct kept_regions *before = kept_regions(kept->state);
+
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(volatile uint32_t *)&kept->state->which = !kept->state->which;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < before->count; i++)
+		kept_drop(kept, before->regions[i].number);
+	before->count = 0;
+}
+
+static void drop(struct kept *kept, uint32_t *slot)
+{
+	if (kept->keep)
+		keep_drop(kept->keep, *slot);
+	*slot = 0;
+}
+
+/* Whatever the counts say: what is here may be another process's. The socket first: it counts. */
+static void drop_all(struct kept *kept)
+{
+	struct kept_state *state = kept->state;
+
+	drop(kept, &state->socket);
+	drop(kept, &state->backend);
+	for (unsigned int i = 0; i < KEPT_QUEUES; i++) {
+		drop(kept, &state->rings[i].kick);
+		drop(kept, &state->rings[i].call);
+		drop(kept, &state->rings[i].error);
+	}
+	for (unsigned int i = 0; i < MEM_MAX_REGIONS; i++) {
+		drop(kept, &state->tables[0].regions[i].number);
+		drop(kept, &state->tables[1].regions[i].number);
+	}
+	for (unsigned int i = 0; i < MESSAGE_MAX_FDS; i++)
+		drop(kept, &state->message.numbers[i]);
+}
+
+void kept_clear(struct kept *kept)
+{
+	struct kept_state *state = kept->state;
+
+	drop_all(kept);
+	state->queue_count = 0;
+	state->features = 0;
+	state->protocol_features = 0;
+	state->status = 0;
+	state->broken = false;
+	state->has_spoken = false;
+	state->step = KEPT_IDLE;
+	state->which = 0;
+	memset(state->tables, 0, sizeof(state->tables));
+	memset(&state->message, 0, sizeof(state->message));
+	memset(&state->reply, 0, sizeof(state->reply));
+	memset(state->rings, 0, sizeof(state->rings));
+}
+
+static void give_up(struct kept *kept)
+{
+	log_warning("front end: its descriptors cannot be held (%s): it ends with this process",
+		    errno ? strerror(errno) : "the holder takes no more");
+	/* First: without it no successor looks for the others. */
+	keep_drop(kept->keep, kept->number);
+	kept->number = 0;
+	drop_all(kept);
+	kept->keep = NULL;
+}
+
+void kept_hold_once(struct kept *kept, uint32_t number)
+{
+	if (number && is_named(kept->state, number))
+		keep_drop(kept->keep, number);
+}
+
+uint32_t kept_hold(struct kept *kept, int fd)
+{
+	uint32_t number = kept->keep ? keep_hold(kept->keep, fd) : 0;
+
+	if (kept->keep && !number)
+		give_up(kept);
+	else
+		kept_hold_once(kept, number);
+	return number;
+}
+
+/* --- Memory ---------------------------------------------------------------------- */
+
+static int make_file(void)
+{
+	int fd = memfd_create("manyport-front-end", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, KEPT_BYTES) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
+		return fd;
+	close(fd);
+	return -errno;
+}
+
+/* @fd may be -1. */
+static struct kept_state *map(int fd)
+{
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *at = mmap(NULL, KEPT_BYTES, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	/* No process that is forked writes into it. */
+	madvise(at, KEPT_BYTES, MADV_DONTFORK);
+	return at;
+}
+
+struct inflight *kept_inflight(const struct kept *kept, unsigned int queue)
+{
+	return (void *)((uint8_t *)kept->state + STATE_BYTES + queue * RING_BYTES);
+}
+
+/* What an earlier process has left: a file that keeps its size, of our version. */
+static struct kept_state *map_found(int fd)
+{
+	struct kept_state *state;
+	struct stat st;
+	uint32_t version = 0;
+
+	if (pread(fd, &version, sizeof(version), offsetof(struct kept_state, version)) < 0)
+		return NULL;
+	if (version != KEPT_VERSION) {
+		log_warning("front end: a manyportd of another version has left it (%u, this one "
+			    "knows %u); its session ends", version, KEPT_VERSION);
+		return NULL;
+	}
+	if (fstat(fd, &st) < 0 || st.st_size != (off_t)KEPT_BYTES ||
+	    (fcntl(fd, F_GET_SEALS) & SEALS) != SEALS) {
+		log_warning("front end: what an earlier manyportd has left cannot be used; its "
+			    "session ends");
+		return NULL;
+	}
+	state = map(fd);
+	if (!state)
+		log_warning("front end: cannot be taken over: %s", strerror(errno));
+	return state;
+}
+
+static bool find(struct kept *kept)
+{
+	uint32_t number = kept->keep ? keep_find(kept->keep, KEPT_MAGIC) : 0;
+	int fd = number ? keep_take(kept->keep, number) : -1;
+
+	if (fd < 0)
+		return false;
+	kept->state = map_found(fd);
+	close(fd);
+	if (kept->state)
+		kept->number = number;
+	else
+		keep_drop(kept->keep, number);
+	return kept->state;
+}
+
+static int make(struct kept *kept)
+{
+	int fd = kept->keep ? make_file() : -1;
+
+	if (kept->keep && fd < 0)
+		return fd;
+	kept->state = map(fd);
+	if (!kept->state) {
+		if (fd >= 0)
+			close(fd);
+		return -ENOMEM;
+	}
+	memcpy(kept->state->magic, KEPT_MAGIC, sizeof(kept->state->magic));
+	kept->state->version = KEPT_VERSION;
+	if (fd >= 0) {
+		kept->number = keep_hold_state(kept->keep, fd);
+		close(fd);
+		if (!kept->number)
+			give_up(kept);
+	}
+	return 0;
+}
+
+struct kept *kept_create(struct keep *keep)
+{
+	struct kept *kept = calloc(1, sizeof(*kept));
+	int ret;
+
+	if (!kept)
+		return NULL;
+	kept->keep = keep;
+	ret = find(kept) ? 0 : make(kept);
+	/* Between two front ends there is nothing to go on with. */
+	if (ret == 0 && !kept->state->socket) {
+		kept_clear(kept);
+		memset(&kept->state->device, 0, sizeof(kept->state->device));
+	}
+	if (ret == 0)
+		return kept;
+	free(kept);
+	errno = -ret;
+	return NULL;
+}
+
+void kept_destroy(struct kept *kept)
+{
+	if (!kept)
+		return;
+	kept_clear(kept);
+	if (kept->keep)
+		keep_drop(kept->keep, kept->number);
+	munmap(kept->state, KEPT_BYTES);
+	free(kept);
+}
+
+/* --- What an earlier process has left ---------------------------------------------- */
+
+static bool ring_is_valid(const struct kept_ring *ring)
+{
+	/* A size of 0: none was said. */
+	return ring->size <= RING_MAX_SIZE && !(ring->size & (ring->size - 1)) &&
+	       ring->enabled <= 1 && ring->has_addr <= 1 && ring->held <= 1 && ring->running <= 1;
+}
+
+static bool message_is_valid(const struct kept_state *state)
+{
+	const struct vhost_user_header *reply = &state->reply.header;
+
+	switch (state->step) {
+	case KEPT_IDLE:
+		return true;
+	case KEPT_ANSWERED:
+	case KEPT_SENDING:
+		return message_is_whole(&state->message) &&
+		       reply->size <= sizeof(state->reply.payload);
+	case KEPT_RECORDED:
+		return message_is_whole(&state->message);
+	default:
+		return false;
+	}
+}
+
+bool kept_is_valid(const struct kept_state *state, unsigned int queues)
+{
+	if (state->queue_count != queues || queues > KEPT_QUEUES || state->which > 1 ||
+	    state->tables[0].count > MEM_MAX_REGIONS || state->tables[1].count > MEM_MAX_REGIONS ||
+	    state->broken > 1 || state->has_spoken > 1 || !message_is_valid(state))
+		return false;
+	for (unsigned int i = 0; i < KEPT_QUEUES; i++)
+		if (!ring_is_valid(&state->rings[i]))
+			return false;
+	return true;
+}
