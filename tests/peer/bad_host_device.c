@@ -471,14 +471,3 @@ bool device_is_broken(const struct device *device)
 	(void)device;
 	return false;
 }
-
-/* Its front end has no holder. */
-void device_ring_adopt(struct device *device, unsigned int queue, struct ring *ring)
-{
-	device_ring_start(device, queue, ring);
-}
-
-void device_adopt(struct device *device)
-{
-	(void)device;
-}
