@@ -55,45 +55,6 @@ uint64_t loop_clock_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-struct loop *loop_create(void)
-{
-	struct loop *loop = calloc(1, sizeof(*loop));
-
-	if (!loop)
-		return NULL;
-	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (loop->epoll < 0) {
-		free(loop);
-		return NULL;
-	}
-	loop->tail = &loop->queued;
-	loop->now = loop_clock_us() / 1000;
-	return loop;
-}
-
-static void forget_tasks(struct loop_task *task)
-{
-	while (task) {
-		struct loop_task *next = task->next;
-
-		task->next = NULL;
-		task->prev = NULL;
-		task = next;
-	}
-}
-
-void loop_destroy(struct loop *loop)
-{
-	if (!loop)
-		return;
-	while (loop->timers.first)
-		heap_remove(&loop->timers, loop->timers.first);
-	forget_tasks(loop->queued);
-	forget_tasks(loop->running);
-	close(loop->epoll);
-	free(loop);
-}
-
 uint64_t loop_now(const struct loop *loop)
 {
 	return loop->now;
@@ -346,4 +307,45 @@ int loop_run(struct loop *loop)
 		ret = run_round(loop);
 	loop->quit = false;
 	return ret;
+}
+
+/* --- Life --------------------------------------------------------------- */
+
+struct loop *loop_create(void)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return NULL;
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll < 0) {
+		free(loop);
+		return NULL;
+	}
+	loop->tail = &loop->queued;
+	loop->now = loop_clock_us() / 1000;
+	return loop;
+}
+
+static void forget_tasks(struct loop_task *task)
+{
+	while (task) {
+		struct loop_task *next = task->next;
+
+		task->next = NULL;
+		task->prev = NULL;
+		task = next;
+	}
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	while (loop->timers.first)
+		heap_remove(&loop->timers, loop->timers.first);
+	forget_tasks(loop->queued);
+	forget_tasks(loop->running);
+	close(loop->epoll);
+	free(loop);
 }
