@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@
 #include "loop/loop.h"
 
 #define ROUND_EVENTS 64
+#define ALARM_MS     100	/* timers so far off, or further, are the alarm's */
+#define NEVER	     UINT64_MAX
 #define FINDS_MAX    16		/* rounds in a row in which only the poller had work */
 
 struct loop {
@@ -38,6 +41,14 @@ struct loop {
 	int event_next, event_count;
 
 	struct heap timers;
+	/*
+	 * Ends a wait in place of a limit to it. A limit costs a look at the clock and a timer of
+	 * the kernel for each wait, and most timers move on before they are due: an alarm that
+	 * comes too early is set again. It is due, or has rung and is still to be read, or
+	 * @alarm_at is NEVER.
+	 */
+	struct loop_watch alarm;
+	uint64_t alarm_at;
 
 	struct loop_task *queued, **tail;	/* for the next run */
 	struct loop_task *running;		/* of this round, not yet run */
@@ -209,19 +220,39 @@ static void run_tasks(struct loop *loop)
 
 /* --- The loop ----------------------------------------------------------- */
 
-/* How long to wait at most: not at all with a task queued; -1 is for ever. */
-static int wait_limit(const struct loop *loop)
+static bool set_alarm(struct loop *loop, uint64_t ms)
 {
-	uint64_t now, left;
+	const struct itimerspec time = {
+		.it_value = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 },
+	};
+
+	if (timerfd_settime(loop->alarm.fd, TFD_TIMER_ABSTIME, &time, NULL))
+		return false;
+	loop->alarm_at = ms;
+	return true;
+}
+
+/*
+ * How long to wait at most: not at all with a task queued; -1 is for ever, or until the alarm. It
+ * is set for nothing near, which would cost more than a limit.
+ */
+static int wait_limit(struct loop *loop)
+{
+	uint64_t now, left, key;
 
 	if (loop->queued)
 		return 0;
 	if (!loop->timers.first)
 		return -1;
+	key = loop->timers.first->key;
+	if (loop->alarm_at <= key)
+		return -1;
 	now = loop_clock_us() / 1000;
-	if (loop->timers.first->key <= now)
+	if (key <= now)
 		return 0;
-	left = loop->timers.first->key - now;
+	left = key - now;
+	if (left >= ALARM_MS && set_alarm(loop, key))
+		return -1;
 	return left < 60000 ? (int)left : 60000;
 }
 
@@ -311,6 +342,35 @@ int loop_run(struct loop *loop)
 
 /* --- Life --------------------------------------------------------------- */
 
+static void alarm_rings(struct loop_watch *watch, uint32_t events)
+{
+	uint64_t times;
+
+	(void)events;
+	/* With nothing to read it has not rung yet. */
+	if (read(watch->fd, &times, sizeof(times)) == sizeof(times))
+		container_of(watch, struct loop, alarm)->alarm_at = NEVER;
+}
+
+static bool open_alarm(struct loop *loop)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	loop->alarm_at = NEVER;
+	if (fd < 0 || !loop_watch_add(loop, &loop->alarm, fd, EPOLLIN, alarm_rings))
+		return fd >= 0;
+	close(fd);
+	return false;
+}
+
+static void close_alarm(struct loop *loop)
+{
+	int fd = loop->alarm.fd;
+
+	loop_watch_remove(&loop->alarm);
+	close(fd);
+}
+
 struct loop *loop_create(void)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -318,7 +378,9 @@ struct loop *loop_create(void)
 	if (!loop)
 		return NULL;
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (loop->epoll < 0) {
+	if (loop->epoll < 0 || !open_alarm(loop)) {
+		if (loop->epoll >= 0)
+			close(loop->epoll);
 		free(loop);
 		return NULL;
 	}
@@ -346,6 +408,7 @@ void loop_destroy(struct loop *loop)
 		heap_remove(&loop->timers, loop->timers.first);
 	forget_tasks(loop->queued);
 	forget_tasks(loop->running);
+	close_alarm(loop);
 	close(loop->epoll);
 	free(loop);
 }

@@ -9,13 +9,14 @@
 #include <sys/un.h>
 
 static struct rig rig;
-static int fds_before;
+static int fds_before, fds_at_rest;	/* without the rig, and with it */
 
 static inline int setup(void **state)
 {
 	(void)state;
 	fds_before = rig_count_fds();
 	rig_init(&rig);
+	fds_at_rest = rig_count_fds();
 	return 0;
 }
 

@@ -156,6 +156,86 @@ static void timer_that_starts_itself_starves_nobody(void **state)
 	loop_timer_stop(&timer);
 }
 
+/* --- Far off: by the alarm ---------------------------------------------------- */
+
+static struct loop_timer far;
+static uint64_t far_us;
+
+static void start_far(uint64_t ms)
+{
+	far_us = real_us() + ms * 1000;
+	loop_timer_start(&far, ms);
+}
+
+static void far_is_due(struct loop_timer *timer)
+{
+	(void)timer;
+	assert_true(real_us() >= far_us);
+	loop_quit(loop);
+}
+
+static void runs_to_far(void)
+{
+	assert_int_equal(loop_run(loop), 0);
+	assert_true(real_us() >= far_us && real_us() < far_us + 10000000);
+	assert_false(loop_timer_is_armed(&far));
+}
+
+static void move_far_later(struct loop_timer *timer)
+{
+	(void)timer;
+	start_far(250);
+}
+
+static void move_far_nearer(struct loop_timer *timer)
+{
+	(void)timer;
+	start_far(110);
+}
+
+/* The alarm of 150 ms is set in the first round; that it rings early changes nothing. */
+static void alarm_follows_a_timer_that_moves(void **state)
+{
+	struct loop_timer mover;
+
+	(void)state;
+	loop_timer_init(loop, &far, far_is_due);
+	start_far(150);
+	runs_to_far();
+	loop_timer_init(loop, &mover, move_far_later);
+	start_far(150);
+	loop_timer_start(&mover, 120);
+	runs_to_far();
+	loop_timer_init(loop, &mover, move_far_nearer);
+	start_far(20000);
+	loop_timer_start(&mover, 10);
+	runs_to_far();
+}
+
+static void stop_far(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_timer_stop(&far);
+}
+
+/* An alarm without a timer, that rings before a timer that it does not stand for. */
+static void alarm_rings_for_a_timer_that_was_stopped(void **state)
+{
+	struct loop_timer stopper, end;
+
+	(void)state;
+	loop_timer_init(loop, &far, never);
+	loop_timer_init(loop, &stopper, stop_far);
+	loop_timer_init(loop, &end, quit_now);
+	loop_timer_start(&far, 120);
+	loop_timer_start(&stopper, 1);
+	loop_timer_start(&end, 300);
+	assert_int_equal(loop_run(loop), 0);
+	assert_true(loop_now(loop) >= end.due.key);
+	loop_timer_start(&end, 110);
+	assert_int_equal(loop_run(loop), 0);
+}
+
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -164,6 +244,8 @@ int main(void)
 		LOOP_TEST(timers_fire_in_order_and_never_early),
 		LOOP_TEST(timer_stops_another_that_is_due),
 		LOOP_TEST(timer_that_starts_itself_starves_nobody),
+		LOOP_TEST(alarm_follows_a_timer_that_moves),
+		LOOP_TEST(alarm_rings_for_a_timer_that_was_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,16 +30,16 @@ static int tcp_listen(int family, unsigned short *port)
 	return fd;
 }
 
-static bool fds_are_as_before(void *context)
+static bool fds_are_at_rest(void *context)
 {
 	(void)context;
-	return rig_count_fds() == fds_before + 1;	/* the loop's */
+	return rig_count_fds() == fds_at_rest;
 }
 
 /* The thread of a look-up that was given up closes its descriptor when the look-up is over. */
 static int names_teardown(void **state)
 {
-	rig_wait(&rig, fds_are_as_before, NULL);
+	rig_wait(&rig, fds_are_at_rest, NULL);
 	resolver_function = getaddrinfo;
 	return teardown(state);
 }
