@@ -3,7 +3,8 @@
  * The event loop; see loop.h.
  *
  * A round: wait; the callbacks of the descriptors that are ready; the timers that
- * are due at the round's time; the tasks that are queued by then. What a
+ * are due at the round's time; the tasks that are queued by then. The round's time is
+ * that at which it was asked for first: a look at the clock may be a system call. What a
  * callback starts belongs to a later round: a timer is armed at least one
  * millisecond after the round's time, and the tasks of a round are moved to a
  * list of their own first. So no callback can keep the others from running.
@@ -34,6 +35,7 @@
 struct loop {
 	int epoll;
 	bool quit;
+	bool has_now;			/* @now is of this round */
 	uint64_t now;
 
 	/* Fetched and not yet dispatched: [event_next, event_count). */
@@ -66,8 +68,26 @@ uint64_t loop_clock_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-uint64_t loop_now(const struct loop *loop)
+uint64_t loop_clock_coarse_ms(void)
 {
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* @us: the time now. It is the round's unless that has one. */
+static void note_now(struct loop *loop, uint64_t us)
+{
+	if (!loop->has_now)
+		loop->now = us / 1000;
+	loop->has_now = true;
+}
+
+uint64_t loop_now(struct loop *loop)
+{
+	if (!loop->has_now)
+		note_now(loop, loop_clock_us());
 	return loop->now;
 }
 
@@ -134,11 +154,12 @@ void loop_timer_init(struct loop *loop, struct loop_timer *timer,
 }
 
 /* Rounded up, never early; and always after the time of the round (above). */
-static uint64_t deadline(const struct loop *loop, uint64_t ms)
+static uint64_t deadline(struct loop *loop, uint64_t ms)
 {
-	uint64_t when;
+	uint64_t when, us = loop_clock_us();
 
-	if (__builtin_add_overflow((loop_clock_us() + 999) / 1000, ms, &when))
+	note_now(loop, us);
+	if (__builtin_add_overflow((us + 999) / 1000, ms, &when))
 		return UINT64_MAX;
 	return when > loop->now ? when : loop->now + 1;
 }
@@ -159,7 +180,9 @@ static void fire_timers(struct loop *loop)
 {
 	struct heap_node *due;
 
-	while ((due = loop->timers.first) && due->key <= loop->now) {
+	/* Before the alarm none is due, and what the time is need not be known. */
+	while ((due = loop->timers.first) && loop->alarm_at > due->key &&
+	       due->key <= loop_now(loop)) {
 		struct loop_timer *timer = container_of(due, struct loop_timer, due);
 
 		loop_timer_stop(timer);
@@ -321,7 +344,7 @@ static int run_round(struct loop *loop)
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	loop->now = loop_clock_us() / 1000;
+	loop->has_now = false;
 	loop->event_next = 0;
 	loop->event_count = n < 0 ? 0 : n;
 	dispatch_events(loop);
@@ -385,7 +408,6 @@ struct loop *loop_create(void)
 		return NULL;
 	}
 	loop->tail = &loop->queued;
-	loop->now = loop_clock_us() / 1000;
 	return loop;
 }
 

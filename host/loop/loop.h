@@ -26,11 +26,13 @@ void loop_destroy(struct loop *loop);
 int loop_run(struct loop *loop);
 void loop_quit(struct loop *loop);
 
-/* Milliseconds of the monotonic clock at the start of this round. */
-uint64_t loop_now(const struct loop *loop);
+/* Milliseconds of the monotonic clock in this round, in which it stays the same. */
+uint64_t loop_now(struct loop *loop);
 
 /* Microseconds of the same clock, at this moment. */
 uint64_t loop_clock_us(void);
+/* Milliseconds of it, up to a tick of the kernel behind: never a system call. */
+uint64_t loop_clock_coarse_ms(void);
 
 /* Zero-initialised, or with loop NULL, it is not watched. */
 struct loop_watch {
