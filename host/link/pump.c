@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * See pump.h. Both descriptors are watched edge-triggered; for room to write only while there is
- * none, since a port tells of each write that the other end has taken.
+ * See pump.h. What comes is watched level-triggered, so that no read must find that nothing is
+ * left; but of a port without a host there is always something to read, its end. Room to write is
+ * watched for only while there is none, since a port tells of each write that the other end has
+ * taken.
  */
 #include "link/pump.h"
 
@@ -13,7 +15,12 @@
 #include "base/list.h"
 
 #define ROUNDS	  8			/* reads before the others have their turn */
-#define IN_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+/*
+ * One read of a virtio-serial port gives at most what one buffer has, which is a page; readv() is a
+ * read for each of its parts, as long as they are filled.
+ */
+#define PORT_PAGE  4096U
+#define PORT_PAGES 16
 
 /* A link's times are seconds: it asks for no system call for each frame. */
 static uint64_t now(void)
@@ -37,17 +44,33 @@ static void arm(struct pump *pump)
 	}
 }
 
-/* What is waited for at the one descriptor, or at both. */
+static uint32_t events_of(const struct pump *pump)
+{
+	uint32_t events = EPOLLIN | EPOLLRDHUP;
+
+	if (pump->is_away)
+		events |= EPOLLET;
+	return pump->is_full && pump->in == pump->out ? events | EPOLLOUT : events;
+}
+
 static void watch_for_room(struct pump *pump, bool is_full)
 {
-	struct loop_watch *watch = pump->in == pump->out ? &pump->read : &pump->write;
-	uint32_t events = pump->in == pump->out ? IN_EVENTS : EPOLLET;
-
 	if (pump->is_full == is_full)
 		return;
 	pump->is_full = is_full;
 	/* Without memory for it the descriptor tells all that it told before. */
-	loop_watch_modify(watch, is_full ? events | EPOLLOUT : events);
+	if (pump->in == pump->out)
+		loop_watch_modify(&pump->read, events_of(pump));
+	else
+		loop_watch_modify(&pump->write, is_full ? EPOLLET | EPOLLOUT : EPOLLET);
+}
+
+static void note_away(struct pump *pump, bool is_away)
+{
+	if (pump->is_away == is_away)
+		return;
+	pump->is_away = is_away;
+	loop_watch_modify(&pump->read, events_of(pump));
 }
 
 /* --- Sending ---------------------------------------------------------------- */
@@ -85,7 +108,7 @@ void pump_flush(struct pump *pump)
 		return;
 	/* What calls us may be in the middle of a channel: its owner hears of it later. */
 	pump->error = -n;
-	loop_task_queue(&pump->more);
+	loop_task_queue(&pump->failed);
 }
 
 /* --- What comes ------------------------------------------------------------- */
@@ -95,58 +118,70 @@ static void host_left(struct pump *pump)
 {
 	if (pump->is_away)
 		return;
-	pump->is_away = true;
+	note_away(pump, true);
 	link_start(pump->link, now());
 }
 
-/* Returns how many bytes came, 0: none now, -1: the stream is gone. */
-static ssize_t receive_some(struct pump *pump)
+static int parts_of(struct iovec *parts, char *buf, size_t room)
 {
+	int count = 0;
+
+	for (; room && count < PORT_PAGES; count++) {
+		parts[count].iov_base = buf;
+		parts[count].iov_len = room < PORT_PAGE ? room : PORT_PAGE;
+		buf += parts[count].iov_len;
+		room -= parts[count].iov_len;
+	}
+	return count;
+}
+
+enum received { RECEIVED_GONE, RECEIVED_NONE, RECEIVED_ALL, RECEIVED_MORE };
+
+/* RECEIVED_ALL: most likely that was all. RECEIVED_GONE: so is the stream. */
+static enum received receive_some(struct pump *pump)
+{
+	struct iovec parts[PORT_PAGES];
 	void *buf;
-	size_t room = link_room(pump->link, &buf);
+	size_t room = link_room(pump->link, &buf), full = pump->has_ends ? room : PORT_PAGE;
 	ssize_t n;
 
 	do {
-		n = read(pump->in, buf, room);
+		n = pump->has_ends ? read(pump->in, buf, room) :
+				     readv(pump->in, parts, parts_of(parts, buf, room));
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
-		return 0;
+		return RECEIVED_NONE;
 	if (n > 0) {
-		pump->is_away = false;
+		note_away(pump, false);
 		link_came(pump->link, n, now());
-		return n;
+		return (size_t)n < full ? RECEIVED_ALL : RECEIVED_MORE;
 	}
 	if (!n && !pump->has_ends) {
 		host_left(pump);
-		return 0;
+		return RECEIVED_NONE;
 	}
 	pump->gone(pump, n ? errno : 0);
-	return -1;
+	return RECEIVED_GONE;
 }
 
-static void receive(struct pump *pump)
+/* @ends: behind what comes is an end, which is to be met before the next stream comes. */
+static void receive(struct pump *pump, bool ends)
 {
+	enum received last = ends ? RECEIVED_ALL : RECEIVED_MORE, result;
 	int rounds = ROUNDS;
-	ssize_t n;
 
 	do {
-		n = receive_some(pump);
-	} while (n > 0 && pump->in >= 0 && --rounds);
-	if (n < 0)
-		return;
-	if (n > 0 && pump->in >= 0)
-		loop_task_queue(&pump->more);
-	pump->settle(pump);
+		result = receive_some(pump);
+	} while (result >= last && --rounds);
+	if (result != RECEIVED_GONE)
+		pump->settle(pump);
 }
 
-static void go_on(struct loop_task *task)
+static void has_failed(struct loop_task *task)
 {
-	struct pump *pump = container_of(task, struct pump, more);
+	struct pump *pump = container_of(task, struct pump, failed);
 
-	if (pump->error)
-		pump->gone(pump, pump->error);
-	else
-		receive(pump);
+	pump->gone(pump, pump->error);
 }
 
 /* --- What the loop calls ---------------------------------------------------- */
@@ -156,7 +191,7 @@ static void moves(struct pump *pump, uint32_t events, bool reads)
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		watch_for_room(pump, false);
 	if (reads && (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR)))
-		receive(pump);
+		receive(pump, events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR));
 	else
 		pump->settle(pump);
 }
@@ -187,13 +222,13 @@ void pump_init(struct pump *pump, struct loop *loop, struct link *link,
 	*pump = (struct pump){
 		.loop = loop, .link = link, .settle = settle, .gone = gone, .in = -1, .out = -1,
 	};
-	loop_task_init(loop, &pump->more, go_on);
+	loop_task_init(loop, &pump->failed, has_failed);
 	loop_timer_init(loop, &pump->due, is_due);
 }
 
 int pump_start(struct pump *pump, int in, int out, bool has_ends)
 {
-	int ret = loop_watch_add(pump->loop, &pump->read, in, IN_EVENTS, read_moves);
+	int ret = loop_watch_add(pump->loop, &pump->read, in, EPOLLIN | EPOLLRDHUP, read_moves);
 
 	if (!ret && in != out)
 		ret = loop_watch_add(pump->loop, &pump->write, out, EPOLLET, write_moves);
@@ -216,7 +251,7 @@ void pump_stop(struct pump *pump)
 {
 	if (pump->in < 0)
 		return;
-	loop_task_cancel(&pump->more);
+	loop_task_cancel(&pump->failed);
 	loop_timer_stop(&pump->due);
 	loop_watch_remove(&pump->read);
 	loop_watch_remove(&pump->write);

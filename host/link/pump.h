@@ -21,7 +21,7 @@ struct pump {
 	void (*gone)(struct pump *pump, int error);
 	int in, out;			/* -1: there is no stream */
 	struct loop_watch read, write;	/* one of them, if both are one descriptor */
-	struct loop_task more;
+	struct loop_task failed;
 	struct loop_timer due;
 	uint64_t due_at;		/* for that deadline, in ms, or a later one */
 	bool has_ends;			/* false: a port, whose reads give 0 without a host */
