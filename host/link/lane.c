@@ -9,8 +9,6 @@
 #include "link/frame.h"
 
 #define HELD_MIN 1024U
-/* Linux takes 32 KiB of one write to a virtio-serial port: a frame is that long at most. */
-#define SEND_MAX (32768U - FRAME_EXTRA)
 
 static uint64_t passed_on(const struct lane *lane)
 {
@@ -72,7 +70,7 @@ uint32_t lane_room(const struct lane *lane)
 {
 	uint64_t room = lane->out.granted - lane->out.offset;
 
-	return room < SEND_MAX ? room : SEND_MAX;
+	return room < MP_FRAME_BODY ? room : MP_FRAME_BODY;
 }
 
 bool lane_says(const struct lane *lane, unsigned int owed)

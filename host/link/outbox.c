@@ -7,6 +7,8 @@
 
 static const char zeros[MP_STREAM_PAD];
 
+_Static_assert(OUTBOX_SIZE <= (OUTBOX_IOVS - 1) * OUTBOX_PART, "each part, and the zeros, has one");
+
 void outbox_clear(struct outbox *box)
 {
 	box->head = 0;
@@ -36,11 +38,13 @@ void outbox_add(struct outbox *box, size_t len)
 
 int outbox_iov(const struct outbox *box, struct iovec *iov)
 {
+	size_t left = box->tail - box->head, len;
 	int count = 0;
 
-	if (box->head != box->tail) {
-		iov[count].iov_base = (char *)box->buf + box->head;
-		iov[count++].iov_len = box->tail - box->head;
+	for (; left; left -= len) {
+		len = left < OUTBOX_PART ? left : OUTBOX_PART;
+		iov[count].iov_base = (char *)box->buf + box->tail - left;
+		iov[count++].iov_len = len;
 	}
 	if (box->zeros) {
 		iov[count].iov_base = (char *)zeros;

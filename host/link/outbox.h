@@ -12,7 +12,9 @@
 
 #define OUTBOX_SMALL	256U	/* for what is never refused: a SYNC, a PING, a PONG */
 #define OUTBOX_SIZE	(2 * FRAME_MAX + OUTBOX_SMALL)
-#define OUTBOX_IOVS	2
+/* Linux takes so much of one write to a virtio-serial port; writev() is a write for each part. */
+#define OUTBOX_PART	32768U
+#define OUTBOX_IOVS	4
 
 struct outbox {
 	size_t head, tail;		/* what is queued lies between */
