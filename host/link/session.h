@@ -21,7 +21,7 @@
 #include "link/outbox.h"
 #include "link/sync.h"
 
-#define SESSION_IN_SIZE		(2 * FRAME_MAX)
+#define SESSION_IN_SIZE		(OUTBOX_SIZE + 4096U)	/* a peer's outbox does not fill it */
 #define SESSION_GAP_MS		1000U	/* between two starts */
 #define SESSION_AGAIN_MAX_MS	60000U	/* between zeros and SYNC of one */
 #define SESSION_NEVER		UINT64_MAX
