@@ -50,7 +50,8 @@ static inline void fake_keep_init(struct keep *keep)
 {
 	memset(keep, 0, sizeof(*keep));
 	keep->next = 1;
-	socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, keep->pair);
+	/* Unlike datagrams these are bounded by their bytes alone. */
+	socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, keep->pair);
 }
 
 static inline void fake_keep_tell(struct keep *keep, const struct fake_order *order, int fd)
@@ -107,7 +108,7 @@ static inline void fake_keep_begin(struct keep *keep)
 				      .msg_controllen = sizeof(control.bytes) };
 		unsigned int i;
 
-		if (recvmsg(keep->pair[1], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		if (recvmsg(keep->pair[1], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
 			return;
 		i = fake_keep_find(keep, order.number);
 		if (order.is_drop && i < keep->count) {
