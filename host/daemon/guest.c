@@ -212,6 +212,8 @@ static void stop_serving(struct guest *guest)
 	door_close(&guest->door);
 	for (int i = 0; i < guest->road_count; i++)
 		road_end(guest->roads[i]);
+	/* Where the daemon is started again, the guest goes on. */
+	session_leave(guest->session);
 	/* session_destroy() stops the rings, then ends the channels, which still use the policy. */
 	session_destroy(guest->session);
 	guest->session = NULL;

@@ -275,6 +275,23 @@ void kept_destroy(struct kept *kept)
 	free(kept);
 }
 
+int kept_leave(struct kept *kept)
+{
+	int fd = keep_take(kept->keep, kept->number);
+	void *own;
+
+	if (fd < 0)
+		return -errno;
+	/* What is not written yet is read from the file, which no process writes any more. */
+	own = mmap(kept->state, KEPT_BYTES, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0);
+	close(fd);
+	if (own == MAP_FAILED)
+		return -errno;
+	kept->keep = NULL;
+	return 0;
+}
+
 /* --- What an earlier process has left ---------------------------------------------- */
 
 static bool ring_is_valid(const struct kept_ring *ring)

@@ -108,6 +108,12 @@ static inline bool kept_has_front_end(const struct kept *kept)
 /* The front end is gone. Accepts NULL. */
 void kept_destroy(struct kept *kept);
 
+/*
+ * For a successor: all that is here stays as it is, and this process goes on with a copy of its
+ * own, at the same address. kept_has_front_end(). Returns 0 or -errno.
+ */
+int kept_leave(struct kept *kept);
+
 /* The front end is gone, or another one comes: nothing is held. The device's part stays. */
 void kept_clear(struct kept *kept);
 

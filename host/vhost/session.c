@@ -309,6 +309,21 @@ struct session *session_adopt(struct loop *loop, struct device *device, struct k
 	return NULL;
 }
 
+void session_leave(struct session *s)
+{
+	int ret = 0;
+
+	if (!s || s->over || !s->kept->keep || !kept_has_front_end(s->kept))
+		return;
+	for (unsigned int i = 0; i < s->queue_count && !ret; i++)
+		ret = ring_leave(&s->vqs[i].ring);
+	/* Last: until now it is an end like any other. */
+	if (!ret)
+		ret = kept_leave(s->kept);
+	if (ret)
+		log_warning("front end: cannot be left to another daemon: %s", strerror(-ret));
+}
+
 void session_destroy(struct session *s)
 {
 	if (!s)

@@ -55,6 +55,12 @@ void session_destroy(struct session *session);
 /* Its socket: to ask who it is. */
 int session_fd(const struct session *session);
 
+/*
+ * Before session_destroy(): leaves the front end to a successor of this process, if there can be
+ * one. Its connection, memory and rings stay as they are now. Accepts NULL.
+ */
+void session_leave(struct session *session);
+
 /* Has the front end not sent a whole message yet? */
 bool session_is_silent(const struct session *session);
 

@@ -187,7 +187,7 @@ static void send_kind(const struct kind *kind)
 		      kind->size, kind->fd, !!kind->fd);
 }
 
-/* Ends at point @at of the message, or behind it. */
+/* Ends at point @at of the message, or behind it; @at 0: leaves all to the next one then. */
 static void run_first(const struct kind *kind, unsigned int at)
 {
 	new_loop();
@@ -196,6 +196,11 @@ static void run_first(const struct kind *kind, unsigned int at)
 	begin();
 	end_at = at;
 	send_kind(kind);
+	if (!at) {
+		session_leave(fe.session);
+		session_destroy(fe.session);
+		kept_destroy(fe.kept);
+	}
 	_exit(0);
 }
 
@@ -323,6 +328,7 @@ static void ends_at_any_point(void **state)
 			at++;
 		print_message("%s: ended at %u points\n", kinds[i].name, at - 1);
 		assert_true(at > 4);
+		play(&kinds[i], 0);
 	}
 	assert_int_equal(fe_count_fds(), fds);
 	assert_int_equal(fe_count_mappings(), 0);
