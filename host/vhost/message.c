@@ -123,9 +123,12 @@ static ssize_t look(struct message *message, int sock, struct iovec *iov, int co
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = sizeof(control.bytes);
 	}
-	n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	/* No edge would follow a call that a signal has ended. */
+	do {
+		n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
-		if (errno == EAGAIN || errno == EINTR)
+		if (errno == EAGAIN)
 			return 0;
 		/* A front end that closes with something unread on its side resets: an end, too. */
 		return errno == ECONNRESET && !message->received ? -ENOTCONN : -errno;

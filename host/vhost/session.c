@@ -37,9 +37,8 @@ uint64_t session_protocol_features(const struct device *device)
 
 /*
  * No successor takes over what has begun to end. Rings first, while their memory is there; the
- * device, which now holds
- * nothing of the guest; then the memory. What is closed before is never used
- * again: virtqueue_fini() and the rest leave -1 behind.
+ * device, which now holds nothing of the guest; then the memory. What is closed before is never
+ * used again: virtqueue_fini() and the rest leave -1 behind.
  */
 static void close_everything(struct session *s)
 {
