@@ -118,15 +118,16 @@ ATTACK(every_message_with_fds, AT_SESSION)
 
 ATTACK(a_thousand_fds, AT_SESSION)
 {
-	static const uint8_t bytes[1];
+	static const uint8_t bytes[sizeof(struct vhost_user_header)];
 	int fds[250];
 
 	for (int i = 0; i < 250; i++)
 		fds[i] = d->peer->memfd;
-	/* In four pieces of one message, as far as they are taken. */
+	/* In four pieces of one header, which stay in the socket until it is whole. */
 	for (int i = 0; i < 4; i++)
 		if (!peer_send_raw(d->peer, bytes, 1, fds, 250))
 			break;
+	peer_send_raw(d->peer, bytes, sizeof(bytes) - 4, NULL, 0);
 	peer_expect_closed(d->peer);
 }
 
