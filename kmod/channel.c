@@ -360,7 +360,7 @@ static __poll_t lose_locked(struct mp_link *link)
 
 /*
  * Every channel of the port gets @error from now on and its waiters wake; without an error it is
- * lost with the daemon that had it.
+ * lost with the daemon that had it. With -ETIMEDOUT the waiters only look: the port is silent.
  */
 void mp_channel_fail_all(struct mp_port *port, int error)
 {
@@ -377,7 +377,10 @@ void mp_channel_fail_all(struct mp_port *port, int error)
 		if (!link)
 			return;
 		spin_lock_irq(&link->lock);
-		wake = error ? fail_locked(link, error) : lose_locked(link);
+		if (error == -ETIMEDOUT)
+			wake = EPOLLIN | EPOLLOUT;
+		else
+			wake = error ? fail_locked(link, error) : lose_locked(link);
 		wake |= mp_link_progress_locked(link);
 		mp_link_unlock(link, wake);
 		mp_link_put(link);

@@ -89,18 +89,24 @@ static bool is_nonblocking(struct kiocb *iocb, const struct iov_iter *iter, stru
 	return nonblock;
 }
 
+/* What a call gets that may not wait, of a device that is silent. */
+static ssize_t or_silent(const struct mp_channel *ch, ssize_t ret)
+{
+	return ret == -EAGAIN && READ_ONCE(ch->link.port->is_silent) ? -ETIMEDOUT : ret;
+}
+
 static ssize_t mp_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct mp_channel *ch = iocb->ki_filp->private_data;
 
-	return mp_read(ch, to, is_nonblocking(iocb, to, ch));
+	return or_silent(ch, mp_read(ch, to, is_nonblocking(iocb, to, ch)));
 }
 
 static ssize_t mp_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct mp_channel *ch = iocb->ki_filp->private_data;
 
-	return mp_write(ch, from, is_nonblocking(iocb, from, ch));
+	return or_silent(ch, mp_write(ch, from, is_nonblocking(iocb, from, ch)));
 }
 
 static ssize_t mp_file_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,

@@ -64,7 +64,7 @@ static __poll_t connected_mask_locked(const struct mp_channel *ch)
 }
 
 /* The table of [protocol.md 7.5]. */
-__poll_t mp_poll_mask_locked(const struct mp_channel *ch)
+static __poll_t state_mask_locked(const struct mp_channel *ch)
 {
 	lockdep_assert_held(&ch->link.lock);
 	switch (mp_channel_state_locked(ch)) {
@@ -82,6 +82,12 @@ __poll_t mp_poll_mask_locked(const struct mp_channel *ch)
 	default:
 		return MP_POLL_IN | MP_POLL_OUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 	}
+}
+
+/* A silent device ends a poll, too: the call behind it gives ETIMEDOUT, unless it need not wait. */
+__poll_t mp_poll_mask_locked(const struct mp_channel *ch)
+{
+	return state_mask_locked(ch) | (READ_ONCE(ch->link.port->is_silent) ? EPOLLERR : 0);
 }
 
 /* The key of a wake-up after @change (EPOLLIN, EPOLLOUT): as much of it as is true now. */

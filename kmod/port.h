@@ -33,6 +33,7 @@ struct mp_port {
 
 	struct mp_ledger ledger;
 	bool is_gone;
+	bool is_silent;			/* waits end with ETIMEDOUT; set under ports_mutex */
 	bool is_broken;			/* one of its queues is; set under device->ports_mutex */
 	atomic_long_t linger_expired;	/* closes that the host's limit ended */
 	struct mp_pool pool;

@@ -144,6 +144,7 @@ void mp_ports_suspend(struct mp_device *device)
 			continue;
 		mp_channel_fail_all(device->seats[id].port, -ECONNRESET);
 		device->seats[id].port->is_broken = false;	/* its next queues are new */
+		device->seats[id].port->is_silent = false;
 		device->seats[id].port->is_announced = false;
 	}
 }
@@ -163,7 +164,25 @@ static void port_check(struct mp_port *port)
 	mp_channel_fail_all(port, -EIO);
 }
 
-/* A queue broke: the port that it belongs to does. */
+/*
+ * The device answers no request: waits end. Requests stay its own, and when an answer comes all goes
+ * on.
+ */
+static void port_watch(struct mp_port *port)
+{
+	bool is_silent = READ_ONCE(port->tx->is_silent);
+
+	if (is_silent == port->is_silent)
+		return;
+	WRITE_ONCE(port->is_silent, is_silent);
+	if (!is_silent)
+		return;
+	dev_warn(&port->dev, "the host does not answer: calls that wait for it end\n");
+	smp_mb();	/* pairs with set_current_state() in wait.c */
+	mp_channel_fail_all(port, -ETIMEDOUT);
+}
+
+/* A queue broke, or the device became silent: the port that it belongs to does. */
 void mp_ports_broken_work(struct work_struct *work)
 {
 	struct mp_device *device = container_of(work, struct mp_device, broken_work);
@@ -171,7 +190,9 @@ void mp_ports_broken_work(struct work_struct *work)
 
 	mutex_lock(&device->ports_mutex);
 	for (id = 0; !device->is_going && id < device->max_ports; id++)
-		if (device->seats[id].port)
+		if (device->seats[id].port) {
 			port_check(device->seats[id].port);
+			port_watch(device->seats[id].port);
+		}
 	mutex_unlock(&device->ports_mutex);
 }

@@ -20,6 +20,7 @@
 #include <linux/errno.h>
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
+#include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -34,6 +35,12 @@
 /* Additions that fail: tried again after 1, 2, 4 ... MP_RETRY_MS, so for a third of a second. */
 #define MP_TRIES	10
 #define MP_RETRY_MS	64U
+
+uint mp_answer_timeout = 60;
+module_param_named(answer_timeout, mp_answer_timeout, uint, 0644);
+MODULE_PARM_DESC(answer_timeout, "seconds until a host that answers nothing is silent; 0: never (60)");
+
+#define MP_LOOKS	4	/* in that time */
 
 static void mp_queue_retry_work(struct work_struct *work);
 
@@ -71,6 +78,9 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->is_broken = false;
 	queue->tries = 0;
 	queue->events_posted = 0;
+	queue->is_watched = false;
+	queue->is_silent = false;
+	queue->looks = 0;
 	mp_demand_reset(&queue->demand, is_rx(queue));
 	spin_unlock_irq(&queue->lock);
 }
@@ -321,6 +331,41 @@ void mp_queue_demand(struct mp_queue *queue, int users, int holders)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
+/* A look is due while the transmit queue has requests: the device answers each of these at once. */
+static void watch_locked(struct mp_queue *queue)
+{
+	unsigned int seconds = min(READ_ONCE(mp_answer_timeout), 86400U);
+
+	lockdep_assert_held(&queue->lock);
+	queue->is_watched = seconds && !list_empty(&queue->inflight) && !queue->is_dead;
+	if (queue->is_watched)
+		queue_delayed_work(mp_workqueue, &queue->watch_work, seconds * HZ / MP_LOOKS);
+}
+
+/* The device is silent, or no longer: the port hears of it. */
+static void set_silent_locked(struct mp_queue *queue, bool is_silent)
+{
+	if (queue->is_silent == is_silent || queue->is_dead)
+		return;
+	queue->is_silent = is_silent;
+	queue_work(mp_workqueue, queue->broken_work);
+}
+
+/* What is there has been handled. A device that has answered nothing for MP_LOOKS is silent. */
+void mp_queue_watch(struct mp_queue *queue)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	queue->looks = queue->answers == queue->answers_seen ? queue->looks + 1 : 0;
+	queue->answers_seen = queue->answers;
+	watch_locked(queue);
+	if (!queue->is_watched)
+		queue->looks = 0;
+	set_silent_locked(queue, queue->looks >= MP_LOOKS);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
 /*
  * Hands @req to the device, now or when there is a descriptor. Returns 1 when the caller is to call
  * mp_queue_notify() once it holds no lock, 0 when the device need not be told, -ENODEV when the
@@ -343,6 +388,11 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	wait_locked(queue, req);
 	ret = refill_locked(queue);
 	update_later_locked(queue);
+	if (!is_rx(queue) && !queue->is_watched) {
+		queue->answers_seen = queue->answers;
+		queue->looks = 0;
+		watch_locked(queue);
+	}
 out:
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return ret;
@@ -420,6 +470,8 @@ static void *take_locked(struct mp_queue *queue, u32 *used)
 	if (!req || is_event_locked(queue, (void *)req))
 		return req;
 	leave_locked(queue, req);
+	queue->answers++;
+	set_silent_locked(queue, false);
 	req->used = *used;
 	return req;
 }

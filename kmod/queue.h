@@ -19,6 +19,8 @@
 
 #define MP_EVENTS_MAX 64
 
+extern uint mp_answer_timeout;
+
 /* Belongs to its queue from setup to flush. */
 struct mp_event_buf {
 	bool is_posted;
@@ -50,6 +52,13 @@ struct mp_queue {
 	struct list_head urgent, waiting; /* for a descriptor: in order; senders in turn */
 	unsigned int event_count, events_posted;
 	struct mp_event_buf *events;	/* rx only */
+
+	/* Of a transmit queue: does the device answer [protocol.md 10.10]? */
+	struct delayed_work watch_work;	/* the pair's */
+	bool is_watched;		/* that is queued, or runs */
+	bool is_silent;
+	unsigned int answers, answers_seen; /* in all; at the last look */
+	unsigned int looks;		/* in a row that found no more */
 
 	struct mp_demand demand;
 };
@@ -86,6 +95,7 @@ int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_demand(struct mp_queue *queue, int users, int holders);
 bool mp_queue_poll(struct mp_queue *queue, unsigned int *budget);
 bool mp_queue_spin(struct mp_queue *queue, int by);
+void mp_queue_watch(struct mp_queue *queue);
 bool mp_queue_overdue(struct mp_queue *queue);
 void mp_queue_kill(struct mp_queue *queue);
 void mp_queue_detach(struct mp_queue *queue);

@@ -215,7 +215,7 @@ static int sleeper_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 	return default_wake_function(entry, mode, flags, key);
 }
 
-/* Returns 0, or -ERESTARTSYS after a signal that @state lets through. */
+/* Returns 0, -ERESTARTSYS after a signal that @state lets through, or -ETIMEDOUT. */
 static int sleep_until(struct mp_link *link, unsigned int state,
 		       const struct mp_condition *is_over, struct mp_sleeper *sleeper)
 {
@@ -228,6 +228,10 @@ static int sleep_until(struct mp_link *link, unsigned int state,
 		set_current_state(state);
 		if (holds(link, is_over))
 			break;
+		if (READ_ONCE(link->port->is_silent)) {
+			ret = -ETIMEDOUT;
+			break;
+		}
 		if (signal_pending_state(state, current)) {
 			ret = -ERESTARTSYS;
 			break;
@@ -242,7 +246,7 @@ static int sleep_until(struct mp_link *link, unsigned int state,
 /*
  * Waits until @is_over holds. @parts: how many requests on the caller's pages are waited for, which
  * the device owes at once: each may take a window, and only SIGKILL ends the wait. Returns 0, or
- * -ERESTARTSYS after a signal.
+ * -ERESTARTSYS after a signal, or -ETIMEDOUT: the device is silent [protocol.md 10.10].
  */
 int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
 	    unsigned int parts)

@@ -51,6 +51,11 @@ static void on_interrupt(struct fake_vq *fake)
 static void on_broken(struct work_struct *work)
 {
 	(void)work;
+	WRITE_ONCE(host.port.is_silent, host.pair.tx.is_silent);
+	if (host.pair.tx.is_silent)
+		mp_channel_fail_all(&host.port, -ETIMEDOUT);
+	if (!host.pair.tx.is_broken && !host.pair.rx.is_broken)
+		return;
 	WRITE_ONCE(host.port.is_broken, true);
 	mp_channel_fail_all(&host.port, -EIO);
 }
@@ -78,6 +83,7 @@ static int begin(bool is_fixed)
 	memset(files, 0, sizeof(files));
 	assert_int_equal(mp_channel_init_cache(), 0);
 	host.room = UINT64_MAX;
+	mp_answer_timeout = 0;		/* but for a test that wants it */
 	fake_vq_init(&host.rx, FAKE_VQ_MAX, true);
 	fake_vq_init(&host.tx, FAKE_VQ_MAX, true);
 	host.rx.interrupt = on_interrupt;
