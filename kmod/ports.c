@@ -164,10 +164,7 @@ static void port_check(struct mp_port *port)
 	mp_channel_fail_all(port, -EIO);
 }
 
-/*
- * The device answers no request: waits end. Requests stay its own, and when an answer comes all goes
- * on.
- */
+/* The device answers no request: waits end. When an answer comes all goes on. */
 static void port_watch(struct mp_port *port)
 {
 	bool is_silent = READ_ONCE(port->tx->is_silent);

@@ -13,6 +13,7 @@
  *	host-service --fail BYTES [STATUS]  prints the pattern of seed 1 and exits with STATUS (3)
  *	host-service --report		prints its environment and ends
  *	host-service --ponder		gives the first byte back at once, others after a moment
+ *	host-service --pause		stops the daemon for so many seconds as the first byte says
  *	host-service --witness PORT	becomes a TCP puppet: passes its input on, and its end;
  *					a reset when it gets SIGTERM before that
  */
@@ -288,6 +289,41 @@ static int ponder(void)
 	return 0;
 }
 
+/* The parent of @pid, when that is a manyportd; else 0. */
+static pid_t parent_of_daemon(pid_t pid)
+{
+	char path[64], name[16] = "";
+	int parent = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*d (%15[^)]) %*c %d", name, &parent) != 2 || strcmp(name, "manyportd"))
+		parent = 0;
+	fclose(file);
+	return parent;
+}
+
+/* The daemon is the eldest of its name: what starts programs is a child of its own. */
+static int pause_daemon(void)
+{
+	pid_t daemon = 0, pid = getppid(), parent;
+	struct timespec time = { 0 };
+	char seconds;
+
+	while ((parent = parent_of_daemon(pid))) {
+		daemon = pid;
+		pid = parent;
+	}
+	if (!daemon || read(STDIN_FILENO, &seconds, 1) != 1 || kill(daemon, SIGSTOP))
+		return 1;
+	time.tv_sec = seconds - '0';
+	nanosleep(&time, NULL);
+	return kill(daemon, SIGCONT) ? 1 : 0;
+}
+
 static volatile sig_atomic_t witness_is_cut;
 
 static void witness_signal(int sig)
@@ -350,6 +386,8 @@ int main(int argc, char **argv)
 		return print_environment();
 	if (argc == 2 && !strcmp(argv[1], "--ponder"))
 		return ponder();
+	if (argc == 2 && !strcmp(argv[1], "--pause"))
+		return pause_daemon();
 	if (argc == 3 && !strcmp(argv[1], "--witness"))
 		return witness(atoi(argv[2]));
 	if (argc != 2 || argv[1][0] == '-') {
