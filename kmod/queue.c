@@ -38,7 +38,7 @@
 
 uint mp_answer_timeout = 60;
 module_param_named(answer_timeout, mp_answer_timeout, uint, 0644);
-MODULE_PARM_DESC(answer_timeout, "seconds that calls wait for a host that is silent; 0: for ever (60)");
+MODULE_PARM_DESC(answer_timeout, "seconds that calls wait for a silent host; 0: for ever (60)");
 
 #define MP_LOOKS	4	/* in that time */
 

@@ -246,8 +246,8 @@ static int sleep_until(struct mp_link *link, unsigned int state,
 /*
  * Waits until @is_over holds. @parts: how many requests on the caller's pages are waited for, which
  * the device owes at once: each may take a window, and only SIGKILL ends the wait. Returns 0, or
- * -ERESTARTSYS after a signal, or -ETIMEDOUT: the device is silent [protocol.md 10.10]. That ends no
- * wait for the caller's pages, since the device may still write to them.
+ * -ERESTARTSYS after a signal, or -ETIMEDOUT: the device is silent [protocol.md 10.10]. That ends
+ * no wait for the caller's pages, since the device may still write to them.
  */
 int mp_wait(struct mp_link *link, struct mp_spin *spin, const struct mp_condition *is_over,
 	    unsigned int parts)
