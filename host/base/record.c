@@ -33,7 +33,7 @@ struct record {
 	uint8_t *data;
 	size_t size;			/* of the mapping */
 	size_t at, end;			/* the next value; reading: where the frames end */
-	bool is_reading, is_bad;
+	bool is_reading, is_finished, is_bad;
 	unsigned int depth;
 	size_t frames[DEPTH];		/* writing: where each begins; reading: where each ends */
 	int *fds;			/* written; or what the memfd names */
@@ -136,12 +136,17 @@ int record_finish(struct record *record)
 		.version = RECORD_VERSION, .fds_at = record->at, .fd_count = record->fd_count,
 	};
 
+	if (record->is_finished)
+		return record->memfd;
 	memcpy(header.magic, MAGIC, sizeof(header.magic));
 	append(record, record->fds, record->fd_count * sizeof(*record->fds));
 	if (record->is_bad)
 		return -ENOMEM;
 	memcpy(record->data, &header, sizeof(header));
-	return ftruncate(record->memfd, record->at) ? -errno : record->memfd;
+	if (ftruncate(record->memfd, record->at))
+		return -errno;
+	record->is_finished = true;
+	return record->memfd;
 }
 
 static void note_fd(struct record *record, int fd)

@@ -34,7 +34,7 @@ struct record *record_create(void);
 struct record *record_open(int fd);
 void record_destroy(struct record *record);	/* accepts NULL */
 
-/* Completes what was written. Returns the memfd, which stays the record's, or -errno. */
+/* Completes what was written; idempotent. Returns the memfd, the record's, or -errno. */
 int record_finish(struct record *record);
 
 bool record_is_reading(const struct record *record);

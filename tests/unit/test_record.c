@@ -151,7 +151,10 @@ static void test_large(void **state)
 		data[i] = i * 7 + i / 253;
 	record_begin(record, TAG);
 	record_bytes(record, data, &len);
+	for (int i = 0; i < 1000; i++)
+		record_fd(record, STDERR_FILENO + 1 + i);
 	record_end(record);
+	assert_int_equal(record_finish(record), record_finish(record));
 	turn();
 	assert_true(record_begin(record, TAG));
 	back = record_bytes(record, NULL, &len);
