@@ -99,6 +99,12 @@ void virtqueue_end(struct virtqueue *vq);
 /* Ends the ring, too. Returns the index to continue from. */
 uint16_t virtqueue_get_base(struct virtqueue *vq);
 
+struct record;
+/* Writes a ring that does not run; or reads one, into what virtqueue_init() has made. */
+void virtqueue_hand_over(struct virtqueue *vq, struct record *record);
+/* As virtqueue_start(), for a ring that goes on in this program. */
+int virtqueue_resume(struct virtqueue *vq, uint64_t features);
+
 /* Tell the front end; nothing waits. */
 void virtqueue_call(struct virtqueue *vq);
 void virtqueue_signal_error(struct virtqueue *vq);
