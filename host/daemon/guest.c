@@ -7,9 +7,13 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "daemon/config.h"
+#include "daemon/device_setup.h"
 #include "daemon/door.h"
+#include "daemon/former.h"
 #include "daemon/guest.h"
+#include "daemon/left.h"
 #include "daemon/owner.h"
 #include "daemon/road.h"
 #include "device/device.h"
@@ -31,6 +35,8 @@ struct guest {
 	struct device *device;
 	struct session *session;	/* NULL: no front end */
 	struct owner owner;		/* of the device's core */
+	struct former *former;		/* services of the program before this one */
+	struct left left;
 	struct loop_poller poller;
 	struct door door;		/* where front ends come in */
 	struct road **roads;
@@ -102,7 +108,8 @@ static int begin_session(struct guest *guest, int fd)
 
 void guest_take_over(struct guest *guest, bool once)
 {
-	if (kept_has_front_end(guest->kept)) {
+	/* After a planned restart there is a session already. */
+	if (!guest->session && kept_has_front_end(guest->kept)) {
 		guest->session = session_adopt(guest->loop, guest->device, guest->kept,
 					       session_ended, guest);
 		guest->once = once && guest->session;
@@ -165,26 +172,7 @@ int guest_attach(struct guest *guest, int fd)
 	return begin_session(guest, fd);
 }
 
-/* --- Configuration --------------------------------------------------------------- */
-
-static struct core_config core_config(const struct config *config)
-{
-	return (struct core_config){
-		.guest = config->guest.name,
-		.max_channels = config->guest.max_channels,
-		.connect_ms = config->guest.connect_ms,
-		.access_log = config->guest.access_log,
-	};
-}
-
-static struct gate gate_config(const struct config_port *port)
-{
-	return (struct gate){
-		.name = port->item.title,
-		.is_fixed = port->kind == MP_PORT_FIXED,
-		.service_name = port->fixed ? port->fixed->name : NULL,
-	};
-}
+/* --- What is asked of a guest ---------------------------------------------------- */
 
 int guest_result(const struct guest *guest)
 {
@@ -201,8 +189,9 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 	/* Two connections (one is looked at); a back channel; what one message carries. */
 	unsigned int count = 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
 
-	/* Copies of what is held: the same, the regions, and the state. */
-	return guest->keep ? 2 * count + MEM_MAX_REGIONS + 1 : count;
+	/* The regions; and copies of what is held: the same, the regions, and the state. */
+	count += MEM_MAX_REGIONS;
+	return guest->keep ? 2 * count + 1 : count;
 }
 
 /* --- The end ----------------------------------------------------------------------- */
@@ -264,7 +253,7 @@ static void only_road_ended(void *context, int result)
 int guest_open_road(struct guest *guest, const struct road_config *config)
 {
 	const struct config_port *port = gate_of(guest->config, config->gate);
-	const struct core_config core = core_config(guest->config);
+	const struct core_config core = device_setup_core(guest->config);
 	struct road_env env = {
 		.loop = guest->loop, .policy = guest->policy, .core = &core,
 		.held_max = guest->config->guest.held_max, .ended = only_road_ended,
@@ -275,7 +264,7 @@ int guest_open_road(struct guest *guest, const struct road_config *config)
 
 	if (!port)
 		return -ENODEV;
-	gate = gate_config(port);
+	gate = device_setup_gate(port);
 	env.gate = &gate;
 	roads = reallocarray(guest->roads, guest->road_count + 1, sizeof(*roads));
 	if (!roads)
@@ -288,34 +277,105 @@ int guest_open_road(struct guest *guest, const struct road_config *config)
 	return 0;
 }
 
+/* --- A planned restart ----------------------------------------------------------- */
+
+#define FRAME_SESSION	0x5345
+#define FRAME_SERVICES	0x5356
+#define FRAME_DEVICE	0x4456
+#define FRAME_LEFT	0x4c45
+
+bool guest_pause(struct guest *guest)
+{
+	if (guest->is_ending || (guest->session && !session_pause(guest->session)))
+		return false;
+	for (int i = 0; i < guest->road_count; i++)
+		road_end(guest->roads[i]);
+	return true;
+}
+
+int guest_pass(struct guest *guest, bool pass)
+{
+	return keep_pass(guest->keep, pass);
+}
+
+void guest_resume(struct guest *guest)
+{
+	if (guest->session)
+		session_resume(guest->session);
+}
+
+void guest_hand_over(struct guest *guest, struct record *record)
+{
+	record_begin(record, FRAME_SERVICES);
+	former_hand_over(guest->former, record);
+	record_end(record);
+	if (guest->session && record_begin(record, FRAME_SESSION)) {
+		record_bool(record, &guest->once);
+		session_hand_over(guest->session, record);
+		record_end(record);
+	}
+	record_begin(record, FRAME_DEVICE);
+	device_hand_over(guest->device, record);
+	record_end(record);
+	record_begin(record, FRAME_LEFT);
+	left_hand_over(&guest->left, record);
+	record_end(record);
+}
+
+static void restore_session(struct guest *guest, struct record *record)
+{
+	record_bool(record, &guest->once);
+	guest->session = session_restore(guest->loop, guest->device, guest->kept, record,
+					 session_ended, guest);
+	if (!guest->session)
+		log_error("%s: the front end cannot be served any more: %s",
+			  guest->config->guest.name, strerror(errno));
+	if (!guest->session)
+		record_spoil(record);
+}
+
+/* The device is read after the rings are there: what is due goes out at once. */
+bool guest_restore(struct guest *guest, struct record *record)
+{
+	struct device_stats stats;
+
+	if (record_begin(record, FRAME_SERVICES)) {
+		former_hand_over(guest->former, record);
+		record_end(record);
+	}
+	if (record_begin(record, FRAME_SESSION)) {
+		restore_session(guest, record);
+		record_end(record);
+	}
+	if (record_begin(record, FRAME_DEVICE)) {
+		device_hand_over(guest->device, record);
+		record_end(record);
+	}
+	if (record_begin(record, FRAME_LEFT)) {
+		left_hand_over(&guest->left, record);
+		record_end(record);
+	}
+	if (record_is_good(record)) {
+		device_get_stats(guest->device, &stats);
+		log_info("restart: goes on with %u channels", stats.core.channels);
+		return true;
+	}
+	log_error("%s: what the program before this one has left makes no sense: channels end",
+		  guest->config->guest.name);
+	session_destroy(guest->session);
+	guest->session = NULL;
+	device_reset(guest->device);
+	return false;
+}
+
 /* --- Life -------------------------------------------------------------------------- */
 
 static struct device *make_device(struct guest *guest)
 {
-	const struct config *config = guest->config;
-	struct device_port_config ports[CONFIG_MAX_PORT_ID + 1] = { 0 };
-	struct device_config device = {
-		.core = core_config(config),
-		.binding = (enum device_binding)config->guest.binding,
-		.ports = ports,
-		.max_io = config->guest.max_io,
-		.linger_ms = config->guest.linger_ms,
-		.is_polled = config->guest.poll_us,
-	};
 	const struct device_env env = { .core = owner_env(&guest->owner), .call = call,
 					.kept = &guest->kept->state->device };
-	struct device *made;
+	struct device *made = device_setup(guest->config, &env);
 
-	for (int i = 0; i < config->port_count; i++) {
-		const struct config_port *port = config->ports[i];
-		struct device_port_config *entry = &ports[port->id];
-
-		entry->gate = gate_config(port);
-		entry->max_channels = port->max_channels;
-		if (port->id >= device.port_count)
-			device.port_count = port->id + 1;
-	}
-	made = device_create(&device, &env);
 	if (made)
 		guest->owner.core = device_core(made);
 	return made;
@@ -332,15 +392,18 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 	door_init(&guest->door, loop, config->guest.name, &door_ops, guest);
 	guest->poller = (struct loop_poller){ look_at_device, rest_device, config->guest.poll_us };
 	guest->policy = policy_create(config);
+	guest->former = former_create(loop, config);
 	owner_init(&guest->owner, loop, guest->policy, config->guest.name);
 	guest->owner.entered = entered;
+	guest->owner.former = guest->former;
 	guest->keep = keep_create();
 	guest->kept = kept_create(guest->keep);
-	guest->device = guest->policy && guest->kept ? make_device(guest) : NULL;
+	guest->device = guest->policy && guest->former && guest->kept ? make_device(guest) : NULL;
 	if (!guest->device) {
 		guest_destroy(guest);
 		return NULL;
 	}
+	guest->left = (struct left){ guest->policy, guest->former, device_core(guest->device) };
 	if (config->guest.poll_us)
 		loop_set_poller(loop, &guest->poller);
 	return guest;
@@ -361,6 +424,7 @@ void guest_destroy(struct guest *guest)
 	kept_destroy(guest->kept);
 	keep_destroy(guest->keep);
 	owner_stop(&guest->owner);
+	former_destroy(guest->former);
 	policy_destroy(guest->policy);
 	free(guest);
 }

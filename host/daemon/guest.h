@@ -43,6 +43,20 @@ int guest_open_road(struct guest *guest, const struct road_config *config);
  */
 void guest_end(struct guest *guest);
 
+struct record;
+/*
+ * A planned restart. guest_pause(): rings stop, and roads end, as they do not go along; false: not
+ * now. Then guest_hand_over() writes what guest_restore() reads, in the next program. Or, if there
+ * is none, guest_resume(), and roads are opened again.
+ */
+bool guest_pause(struct guest *guest);
+void guest_resume(struct guest *guest);
+/* What is held for this process is held for the program that execve() brings; or not. */
+int guest_pass(struct guest *guest, bool pass);
+void guest_hand_over(struct guest *guest, struct record *record);
+/* Into a new guest, before it listens. False: nothing was there to go on with, or could. */
+bool guest_restore(struct guest *guest, struct record *record);
+
 /* How the session of guest_attach() ended: 0 or -errno. */
 int guest_result(const struct guest *guest);
 

@@ -23,6 +23,7 @@
 #include "base/unix_address.h"
 #include "daemon/config.h"
 #include "daemon/guest.h"
+#include "daemon/handover.h"
 #include "daemon/options.h"
 #include "daemon/road.h"
 #include "daemon/signals.h"
@@ -91,6 +92,7 @@ static void apply_settings(struct config *config, const struct options *options)
 static struct config *make_config(const struct options *options, struct loop *loop)
 {
 	struct config *config = config_create(stderr);
+	int errors;
 
 	if (!config)
 		return NULL;
@@ -98,8 +100,12 @@ static struct config *make_config(const struct options *options, struct loop *lo
 		config_read_file(config, options->config_file);
 	apply_settings(config, options);
 	config_check(config);
+	errors = config->errors;
 	/* After errors the services are still checked, so that one run shows all errors. */
 	config_start(config, loop, options->check || config->errors);
+	/* Channels of the other services go on: that one of them cannot start ends no guest. */
+	if (options->handover >= 0 && !options->check && !errors)
+		config->errors = 0;
 	if (!config->errors)
 		return config;
 	fprintf(stderr, "manyportd: %d error%s in the configuration\n", config->errors,
@@ -203,15 +209,16 @@ static int open_roads(struct guest *guest, const struct options *options)
 	return 0;
 }
 
+/* @record: of the program before this one, or NULL. */
 static int serve(struct loop *loop, struct guest *guest, const struct config *config,
-		 const struct options *options)
+		 const struct options *options, struct record *record)
 {
 	int ret = 0;
 
 	guest_take_over(guest, !options->socket_path);
 	if (options->socket_path)
 		ret = guest_listen(guest, options->socket_path, &options->socket_access);
-	else if (options->fd >= 0)
+	else if (options->fd >= 0 && !record)
 		ret = attach_given(guest, options->fd);
 	if (ret) {
 		if (options->socket_path)
@@ -222,6 +229,7 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 		return ret;
 	}
 	ret = open_roads(guest, options);
+	handover_close(record);
 	if (ret)
 		return ret;
 	/* Only now: a process that waits for this line, or for READY=1, connects at once. */
@@ -231,10 +239,39 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 	return loop_run(loop);
 }
 
-static int run(struct loop *loop, const struct config *config, const struct options *options)
+/*
+ * Where the next program is, at the time when it is wanted: the path that this one was started by.
+ * A name without a slash is what was found then.
+ */
+static const char *program_path(char **argv)
+{
+	static char path[PATH_MAX];
+	ssize_t len;
+
+	if (strchr(argv[0], '/'))
+		return argv[0];
+	len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	path[len > 0 ? len : 0] = '\0';
+	return path;
+}
+
+/* A restart has failed after the roads had ended. */
+static void open_roads_again(void *context)
+{
+	const struct handover *handover = context;
+
+	open_roads(handover->guest, handover->options);
+}
+
+static int run(struct loop *loop, const struct config *config, const struct options *options,
+	       char **argv, struct record *record)
 {
 	struct signals signals;
 	struct guest *guest = NULL;
+	struct handover handover = {
+		.loop = loop, .config = config, .options = options, .argv = argv,
+		.path = program_path(argv), .undone = open_roads_again, .context = &handover,
+	};
 	int ret = signals_watch(&signals, loop);
 
 	log_timer_begin(loop);
@@ -243,15 +280,20 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	if (!ret) {
 		guest = guest_create(loop, config);
 		ret = guest ? 0 : -ENOMEM;
-		signals_serve(&signals, guest);
+		handover.guest = guest;
+		handover_init(&handover);
+		signals_serve(&signals, guest, &handover);
 	}
 	if (ret) {
 		log_error("cannot start: %s", strerror(-ret));
 	} else {
 		raise_fd_limit(config, guest, options->road_count);
-		ret = serve(loop, guest, config, options);
+		if (record)
+			guest_restore(guest, record);
+		ret = serve(loop, guest, config, options, record);
 		if (!ret)
 			ret = guest_result(guest);
+		handover_stop(&handover);
 	}
 	guest_destroy(guest);
 	signals_forget(&signals);
@@ -262,15 +304,10 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 /* Runs this program under a keeper. Returns its exit status. */
 static int run_keeper(const struct options *options, char **argv)
 {
-	char path[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	const struct keeper_config config = { .path = path, .argv = argv, .fd = options->fd };
+	const struct keeper_config config = {
+		.path = program_path(argv), .argv = argv, .fd = options->fd,
+	};
 
-	if (len < 0) {
-		log_error("cannot start: /proc/self/exe: %s", strerror(errno));
-		return EXIT_FAILURE;
-	}
-	path[len] = '\0';
 	return keeper_run(&config);
 }
 
@@ -278,6 +315,7 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	struct config *config = NULL;
+	struct record *record = NULL;
 	struct loop *loop = NULL;
 	int status = EXIT_FAILURE;
 
@@ -295,24 +333,31 @@ int main(int argc, char **argv)
 		status = run_keeper(&options, argv);
 		goto out;
 	}
+	if (options.handover >= 0) {
+		record = handover_open(options.handover);
+		if (!record)
+			goto out;
+	}
 	loop = loop_create();
 	if (!loop) {
 		log_error("cannot start: %s", strerror(errno));
 		goto out;
 	}
 	config = make_config(&options, loop);
-	if (!config) {
+	if (!config || (record && !handover_fits(record, config))) {
 		status = EX_CONFIG;
 	} else if (options.check) {
 		printf("guest %s: the configuration is valid\n", config->guest.name);
 		status = EXIT_SUCCESS;
 	} else {
-		status = run(loop, config, &options);
+		status = run(loop, config, &options, argv, record);
+		record = NULL;
 	}
 	config_destroy(config);
 	loop_destroy(loop);
 	log_tell_left_out(true);
 out:
+	handover_close(record);
 	options_free(&options);
 	return status;
 }

@@ -18,7 +18,7 @@ enum {
 	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_SOCKET_GROUP, OPTION_FD,
 	OPTION_CAPABILITIES, OPTION_VSOCK, OPTION_VSOCK_UNIX, OPTION_STREAM,
 	OPTION_GUEST, OPTION_DEVICE, OPTION_PORT, OPTION_SERVICE, OPTION_LOG_LEVEL, OPTION_CHECK,
-	OPTION_KEEP,
+	OPTION_KEEP, OPTION_HANDOVER,
 };
 
 static const struct argp_option table[] = {
@@ -55,6 +55,7 @@ static const struct argp_option table[] = {
 	{ "keep", OPTION_KEEP, NULL, 0,
 	  "run the daemon in a process of its own, hold what the next one needs, and start that "
 	  "when this one has crashed", 4 },
+	{ "handover", OPTION_HANDOVER, "N", OPTION_HIDDEN, NULL, 4 },
 	{ "check", OPTION_CHECK, NULL, 0, "look at the configuration and exit", 4 },
 	{ "log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 4 },
 	{ "print-capabilities", OPTION_CAPABILITIES, NULL, 0,
@@ -186,6 +187,18 @@ static void parse_fd(struct argp_state *state, const char *arg)
 		options->fd = fd;
 }
 
+/* The program before this one has made it: daemon/handover.c. */
+static void parse_handover(struct argp_state *state, const char *arg)
+{
+	struct options *options = state->input;
+	uint64_t fd;
+
+	if (text_number(arg, 3, 1 << 20, &fd))
+		argp_error(state, "--handover=%s: not the number of a descriptor", arg);
+	else
+		options->handover = fd;
+}
+
 /* The only way to the guest has permissions: an abstract name has none. */
 static void parse_path(struct argp_state *state, const char *arg)
 {
@@ -285,6 +298,9 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
 	case OPTION_LOG_LEVEL:
 		parse_log_level(state, arg);
 		break;
+	case OPTION_HANDOVER:
+		parse_handover(state, arg);
+		break;
 	case OPTION_KEEP:
 		options->keep = true;
 		break;
@@ -362,7 +378,7 @@ void options_parse(struct options *options, int argc, char **argv)
 	};
 
 	memset(options, 0, sizeof(*options));
-	options->fd = -1;
+	options->fd = options->handover = -1;
 	options->socket_access = (struct unix_access)UNIX_ACCESS(OPTIONS_DEFAULT_MODE);
 	options->log_level = LOG_LEVEL_INFO;
 	argp_parse(&parser, argc, argv, 0, NULL, options);

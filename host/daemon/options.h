@@ -33,6 +33,7 @@ struct options {
 	int road_count;
 	const char *config_file;
 	enum log_level log_level;
+	int handover;			/* the record of the program before this one, or -1 */
 	bool check, print_capabilities, keep;
 	struct option_setting *settings;
 	int setting_count;

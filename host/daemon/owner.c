@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/list.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "daemon/owner.h"
 
 /* --- What the core asks for ---------------------------------------------------- */
@@ -43,6 +44,22 @@ static enum mp_reason admit(void *context, const struct mp_opener *opener,
 static void release(void *context, struct mp_service *service, uint32_t uid)
 {
 	policy_release(((struct owner *)context)->policy, service, uid);
+}
+
+static enum mp_reason readmit(void *context, const struct mp_opener *opener,
+			      struct mp_service **service, const char **service_name)
+{
+	return policy_readmit(((struct owner *)context)->policy, opener, service, service_name);
+}
+
+static int restore(void *context, struct mp_service *service, struct mp_peer *peer,
+		   struct record *record, struct mp_stream **stream)
+{
+	char kind[MP_KIND_SIZE] = "";
+
+	record_text(record, kind, sizeof(kind));
+	return former_restore(((struct owner *)context)->former, service, kind, peer, record,
+			      stream);
 }
 
 /* --- What the loop calls --------------------------------------------------------- */
@@ -90,6 +107,6 @@ struct core_env owner_env(struct owner *owner)
 {
 	return (struct core_env){
 		.context = owner, .now = now, .clock_us = clock_us, .rearm = rearm, .wake = wake,
-		.admit = admit, .release = release,
+		.admit = admit, .release = release, .readmit = readmit, .restore = restore,
 	};
 }

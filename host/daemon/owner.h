@@ -8,12 +8,14 @@
 #define HOST_DAEMON_OWNER_H
 
 #include "channel/core.h"
+#include "daemon/former.h"
 #include "daemon/policy.h"
 #include "loop/loop.h"
 
 struct owner {
 	struct loop *loop;
 	struct policy *policy;
+	struct former *former;		/* NULL: no stream is restored here */
 	struct core *core;		/* NULL: not made yet */
 	/* After an entry that the loop began; may be NULL. */
 	void (*entered)(struct owner *owner);

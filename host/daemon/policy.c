@@ -170,32 +170,89 @@ static bool has_room(struct policy *policy, int index, uint32_t uid)
 
 /* --- Admission -------------------------------------------------------------- */
 
-enum mp_reason policy_admit(struct policy *policy, const struct mp_opener *opener,
-			    struct mp_service **result, const char **service_name)
+/* The place of the service that @opener names, where its user may have it; or minus the reason. */
+static int look_up(const struct policy *policy, const struct mp_opener *opener)
 {
 	const struct config *config = policy->config;
 	const struct config_port *port = config_find_port(config, opener->port);
 	int index = port ? find_service(config, port, opener->service) : -1;
-	struct config_service *service;
 
 	if (index < 0 || !config->services[index]->service)
-		return MP_REASON_NO_SERVICE;
-	service = config->services[index];
-	if (!user_is_allowed(service, opener->uid))
-		return MP_REASON_DENIED;
-	if (!has_room(policy, index, opener->uid))
+		return -MP_REASON_NO_SERVICE;
+	return user_is_allowed(config->services[index], opener->uid) ? index : -MP_REASON_DENIED;
+}
+
+/* Counts one channel more. */
+static enum mp_reason let_in(struct policy *policy, int index, uint32_t uid)
+{
+	const struct config_service *service = policy->config->services[index];
+
+	if (!counter_up(policy, service, uid))
 		return MP_REASON_BUSY;
-	if (!counter_up(policy, service, opener->uid))
-		return MP_REASON_BUSY;
-	if (!counter_up(policy, NULL, opener->uid)) {
-		counter_down(policy, service, opener->uid);
+	if (!counter_up(policy, NULL, uid)) {
+		counter_down(policy, service, uid);
 		return MP_REASON_BUSY;
 	}
 	policy->channels[index]++;
 	policy->total++;
-	*result = service->service;
-	*service_name = service->name;
 	return MP_REASON_NONE;
+}
+
+static enum mp_reason admit(struct policy *policy, const struct mp_opener *opener, bool has_limits,
+			    struct mp_service **result, const char **service_name)
+{
+	int index = look_up(policy, opener);
+	enum mp_reason reason;
+
+	if (index < 0)
+		return -index;
+	if (has_limits && !has_room(policy, index, opener->uid))
+		return MP_REASON_BUSY;
+	reason = let_in(policy, index, opener->uid);
+	if (reason != MP_REASON_NONE)
+		return reason;
+	*result = policy->config->services[index]->service;
+	*service_name = policy->config->services[index]->name;
+	return MP_REASON_NONE;
+}
+
+enum mp_reason policy_admit(struct policy *policy, const struct mp_opener *opener,
+			    struct mp_service **result, const char **service_name)
+{
+	return admit(policy, opener, true, result, service_name);
+}
+
+enum mp_reason policy_readmit(struct policy *policy, const struct mp_opener *opener,
+			      struct mp_service **result, const char **service_name)
+{
+	return admit(policy, opener, false, result, service_name);
+}
+
+enum mp_reason policy_readmit_left(struct policy *policy, const char *title, uint32_t uid,
+				   struct mp_service **result)
+{
+	const struct config *config = policy->config;
+	enum mp_reason reason;
+
+	for (int i = 0; i < config->service_count; i++) {
+		if (strcmp(config->services[i]->item.title, title) || !config->services[i]->service)
+			continue;
+		reason = let_in(policy, i, uid);
+		if (reason == MP_REASON_NONE)
+			*result = config->services[i]->service;
+		return reason;
+	}
+	return MP_REASON_NO_SERVICE;
+}
+
+const char *policy_title(const struct policy *policy, const struct mp_service *service)
+{
+	const struct config *config = policy->config;
+
+	for (int i = 0; i < config->service_count; i++)
+		if (config->services[i]->service == service)
+			return config->services[i]->item.title;
+	return NULL;
 }
 
 void policy_release(struct policy *policy, struct mp_service *handle, uint32_t uid)

@@ -26,6 +26,14 @@ void policy_destroy(struct policy *policy);	/* accepts NULL */
 /* As device_env.admit() and release(). */
 enum mp_reason policy_admit(struct policy *policy, const struct mp_opener *opener,
 			    struct mp_service **service, const char **service_name);
+/* What a program before this one had let in. As core_env.readmit(): no limit is looked at. */
+enum mp_reason policy_readmit(struct policy *policy, const struct mp_opener *opener,
+			      struct mp_service **service, const char **service_name);
+/* The same for what is left of a channel, by the title that its service has. */
+enum mp_reason policy_readmit_left(struct policy *policy, const char *title, uint32_t uid,
+				   struct mp_service **service);
+/* The title of a service, or NULL. */
+const char *policy_title(const struct policy *policy, const struct mp_service *service);
 void policy_release(struct policy *policy, struct mp_service *service, uint32_t uid);
 
 #endif

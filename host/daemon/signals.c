@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "daemon/guest.h"
+#include "daemon/handover.h"
 #include "daemon/signals.h"
 
 static const int watched[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM };
@@ -24,9 +25,11 @@ static void signal_came(struct loop_watch *watch, uint32_t events)
 	if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
 		log_info("signal %u: ending", info.ssi_signo);
 		guest_end(signals->guest);
+	} else if (info.ssi_signo == SIGUSR2) {
+		handover_begin(signals->handover);
 	} else if (info.ssi_signo == SIGHUP) {
 		log_limited_here(LOG_LEVEL_WARNING, "signal %u: ignored: the configuration is read "
-				 "at the start only", info.ssi_signo);
+				 "at the start, and after SIGUSR2", info.ssi_signo);
 	} else {
 		log_limited_here(LOG_LEVEL_WARNING, "signal %u: ignored", info.ssi_signo);
 	}
@@ -53,9 +56,10 @@ int signals_watch(struct signals *signals, struct loop *loop)
 	return loop_watch_add(loop, &signals->watch, fd, EPOLLIN, signal_came);
 }
 
-void signals_serve(struct signals *signals, struct guest *guest)
+void signals_serve(struct signals *signals, struct guest *guest, struct handover *handover)
 {
 	signals->guest = guest;
+	signals->handover = handover;
 }
 
 void signals_forget(struct signals *signals)

@@ -276,7 +276,8 @@ static void listen_hand_over(struct mp_service *service, struct record *record)
 		return;
 	}
 	while ((fd = record_fd(record, -1)) >= 0)
-		if (!return_client(owner, fd))
+		/* Without a listener channels do not wait here either. */
+		if (owner->listener.fd < 0 || !return_client(owner, fd))
 			close(fd);
 }
 
