@@ -11,7 +11,7 @@
 
 #include "peer.h"
 
-#define DRIVER_MAX_SLOTS 4096
+#define DRIVER_MAX_SLOTS 16384
 #define DRIVER_BUFFER	 65536		/* payload of one request at most */
 #define DRIVER_CONTROL_SIZE 512
 #define DRIVER_EVENTS	 32		/* event buffers */

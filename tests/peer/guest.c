@@ -10,10 +10,12 @@
  *	gone		waits until the channel opened last has no more to say
  *	memory		adds a region of memory; "added"
  *	reboot		stops all queues and starts them again, as a guest that boots; "rebooted"
+ *	file PATH	waits until there is such a file; "there"
  *	stay		waits for the end of standard input
  *
  * Status 0 if all of that worked.
  */
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -55,6 +57,13 @@ static void fill(const char *name)
 	while (!(reason = open_next(name)))
 		count++;
 	printf("filled %u %u\n", count, reason);
+}
+
+static void wait_for_file(const char *path)
+{
+	while (access(path, F_OK))
+		poll(NULL, 0, 10);
+	printf("there\n");
 }
 
 static void add_memory(void)
@@ -102,6 +111,8 @@ int main(int argc, char **argv)
 			add_memory();
 		else if (!strcmp(argv[i], "reboot"))
 			reboot();
+		else if (!strcmp(argv[i], "file") && i + 1 < argc)
+			wait_for_file(argv[++i]);
 		else if (!strcmp(argv[i], "stay"))
 			stay();
 		else
