@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a planned restart hands over, spoiled: a record of channels of each kind of service, in which
- * the input changes bytes, is read by the device and by the services. Nothing crashes, and a device
+ * What a planned restart hands over, spoiled: a record of channels of each kind of service, in
+ * which the input changes bytes, is read by the device and by the services. Nothing crashes, and a device
  * that has read it can be run, reset and destroyed.
  */
 #include <fcntl.h>

@@ -5,8 +5,8 @@
  *	restarts serve FOLDER		echoes on FOLDER/unix and a TCP port, which it says first
  *	restarts guest SOCKET CHANNELS SEED FOLDER
  *					bytes through so many channels, each byte checked, until
- *					FOLDER/end is there; then all ends, and it says what it moved,
- *					and how long two requests have taken at most
+ *					FOLDER/end is there; then all ends, and it says what
+ *					it moved, and how long two requests took at most
  *
  * Each channel is to an echo: of the daemon, of a unix socket, of TCP, or "cat". The test's script
  * restarts the daemon.
