@@ -20,6 +20,7 @@
 #include "device/slot.h"
 #include "fuzz_input.h"
 #include "loop/loop.h"
+#include "service/leave.h"
 #include "service/registry.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -225,6 +226,7 @@ static void make_base(int which, void (*fill)(struct device *device))
 	CHECK(pread(fd, bases[which], sizes[which], 0) == (ssize_t)sizes[which]);
 	keep_descriptors(bases[which]);
 	record_destroy(record);
+	leave_end(NULL);
 	device_destroy(device);
 	run();
 }
@@ -322,6 +324,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (runs)
 		run();
 	device_reset(device);
+	leave_end(NULL);
 	device_destroy(device);
 	if (runs)
 		run();
