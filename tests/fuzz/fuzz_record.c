@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What a planned restart hands over, spoiled: a record of channels of each kind of service, in
- * which the input changes bytes, is read by the device and by the services. Nothing crashes, and a device
- * that has read it can be run, reset and destroyed.
+ * which the input changes bytes, is read by the device and by the services. Nothing crashes, and a
+ * device that has read it can be run, reset and destroyed.
  */
 #include <fcntl.h>
 #include <stdlib.h>

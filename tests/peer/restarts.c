@@ -188,9 +188,10 @@ static int guest(const char *path, uint32_t count, const char *folder)
 {
 	static const char *const names[] = { "echo", "unix", "tcp", "cat" };
 	struct flow *flows = calloc(count, sizeof(*flows));
-	struct driver *d = driver_open(path, PORT);
+	static struct driver *d;
 	uint64_t total = 0, before, longest = 0;
 
+	d = driver_open(path, PORT);
 	driver_start(d);
 	CHECK(count <= d->max_channels);
 	for (uint32_t i = 0; i < count; i++)
