@@ -52,6 +52,7 @@ struct mp_device {
 	struct mutex life_mutex;	/* suspend, resume and reboot, one at a time */
 	bool is_over;			/* the machine goes down; under life_mutex */
 	struct work_struct broken_work;	/* a queue broke: its port's channels end */
+	struct work_struct reset_work;	/* the host asked for a reset */
 	struct mutex ports_mutex;	/* guards the seats, but for their pairs, and is_going */
 	bool is_confirmed;		/* HELLO was exchanged */
 	u16 bye;			/* number of the BYE to be answered, or 0 */

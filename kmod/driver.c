@@ -257,65 +257,6 @@ static int device_reboot(struct notifier_block *block, unsigned long action, voi
 	return NOTIFY_DONE;
 }
 
-static int manyport_probe(struct virtio_device *vdev)
-{
-	struct mp_device *device;
-	u32 max_ports;
-	int ret;
-
-	if (mp_fs_is(vdev))
-		max_ports = mp_fs_ports(vdev);
-	else
-		virtio_cread(vdev, struct virtio_console_config, max_nr_ports, &max_ports);
-	if (!max_ports || max_ports > MP_MAX_PORTS) {
-		dev_err(&vdev->dev, "the host offers %u ports: not 1 to %u\n", max_ports,
-			MP_MAX_PORTS);
-		return -EINVAL;
-	}
-	device = kzalloc(sizeof(*device), GFP_KERNEL);
-	if (!device)
-		return -ENOMEM;
-	device->vdev = vdev;
-	device->max_ports = max_ports;
-	spin_lock_init(&device->control_lock);
-	INIT_LIST_HEAD(&device->control_bufs);
-	mutex_init(&device->ports_mutex);
-	mutex_init(&device->life_mutex);
-	INIT_DELAYED_WORK(&device->control_work, mp_control_work);
-	INIT_DELAYED_WORK(&device->absent_work, mp_ports_absent_work);
-	INIT_WORK(&device->broken_work, mp_ports_broken_work);
-	device->is_going = true;	/* until device_start() says otherwise */
-	ret = device_alloc(device);
-	if (ret)
-		goto err_free;
-	ret = alloc_chrdev_region(&device->devt, 0, max_ports, "virtio-portsdev");
-	if (ret)
-		goto err_free;
-	vdev->priv = device;
-	ret = device_start(device);
-	if (ret)
-		goto err_chrdev;
-	device->reboot.notifier_call = device_reboot;
-	register_reboot_notifier(&device->reboot);	/* cannot fail */
-	return 0;
-
-err_chrdev:
-	unregister_chrdev_region(device->devt, max_ports);
-err_free:
-	device_free(device);
-	return ret;
-}
-
-static void manyport_remove(struct virtio_device *vdev)
-{
-	struct mp_device *device = vdev->priv;
-
-	unregister_reboot_notifier(&device->reboot);
-	device_stop(device);
-	unregister_chrdev_region(device->devt, device->max_ports);
-	device_free(device);
-}
-
 #ifdef CONFIG_PM_SLEEP
 /* Suspend is a reset: channels end with ECONNRESET, nodes stay [protocol.md 10.2]. */
 static int manyport_freeze(struct virtio_device *vdev)
@@ -343,7 +284,96 @@ static int manyport_restore(struct virtio_device *vdev)
 	mutex_unlock(&device->life_mutex);
 	return ret;
 }
+
+/*
+ * The host has lost what it knew of the rings, or says that it cannot go on [virtio-1.2 2.1.2]: the
+ * device begins again, as after suspend. An open that comes in between ends with ECONNRESET.
+ */
+static void reset_work(struct work_struct *work)
+{
+	struct mp_device *device = container_of(work, struct mp_device, reset_work);
+	struct virtio_device *vdev = device->vdev;
+
+	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET))
+		return;
+	dev_warn(&vdev->dev, "the host asks for a reset: all channels end\n");
+	if (virtio_device_freeze(vdev) || virtio_device_restore(vdev))
+		dev_err(&vdev->dev, "the device could not be reset: bind the driver anew\n");
+}
+
+/* In an interrupt. The machine's own suspend comes when no freezable work runs. */
+static void manyport_config_changed(struct virtio_device *vdev)
+{
+	struct mp_device *device = vdev->priv;
+
+	queue_work(system_freezable_wq, &device->reset_work);
+}
 #endif
+
+static int manyport_probe(struct virtio_device *vdev)
+{
+	struct mp_device *device;
+	u32 max_ports;
+	int ret;
+
+	if (mp_fs_is(vdev))
+		max_ports = mp_fs_ports(vdev);
+	else
+		virtio_cread(vdev, struct virtio_console_config, max_nr_ports, &max_ports);
+	if (!max_ports || max_ports > MP_MAX_PORTS) {
+		dev_err(&vdev->dev, "the host offers %u ports: not 1 to %u\n", max_ports,
+			MP_MAX_PORTS);
+		return -EINVAL;
+	}
+	device = kzalloc(sizeof(*device), GFP_KERNEL);
+	if (!device)
+		return -ENOMEM;
+	device->vdev = vdev;
+	device->max_ports = max_ports;
+	spin_lock_init(&device->control_lock);
+	INIT_LIST_HEAD(&device->control_bufs);
+	mutex_init(&device->ports_mutex);
+	mutex_init(&device->life_mutex);
+	INIT_DELAYED_WORK(&device->control_work, mp_control_work);
+	INIT_DELAYED_WORK(&device->absent_work, mp_ports_absent_work);
+	INIT_WORK(&device->broken_work, mp_ports_broken_work);
+#ifdef CONFIG_PM_SLEEP
+	INIT_WORK(&device->reset_work, reset_work);
+#endif
+	device->is_going = true;	/* until device_start() says otherwise */
+	ret = device_alloc(device);
+	if (ret)
+		goto err_free;
+	ret = alloc_chrdev_region(&device->devt, 0, max_ports, "virtio-portsdev");
+	if (ret)
+		goto err_free;
+	vdev->priv = device;
+	ret = device_start(device);
+	if (ret)
+		goto err_chrdev;
+	device->reboot.notifier_call = device_reboot;
+	register_reboot_notifier(&device->reboot);	/* cannot fail */
+	return 0;
+
+err_chrdev:
+	unregister_chrdev_region(device->devt, max_ports);
+err_free:
+	device_free(device);
+	return ret;
+}
+
+static void manyport_remove(struct virtio_device *vdev)
+{
+	struct mp_device *device = vdev->priv;
+
+	unregister_reboot_notifier(&device->reboot);
+#ifdef CONFIG_PM_SLEEP
+	cancel_work_sync(&device->reset_work);	/* virtio reports no change any more */
+#endif
+	device_stop(device);
+	unregister_chrdev_region(device->devt, device->max_ports);
+	device_free(device);
+}
 
 /* For udev, which loads the module where a device of the type is; the driver has no ids. */
 static const struct virtio_device_id module_ids[] __maybe_unused = {
@@ -372,6 +402,7 @@ static struct virtio_driver manyport_driver = {
 	.probe = manyport_probe,
 	.remove = manyport_remove,
 #ifdef CONFIG_PM_SLEEP
+	.config_changed = manyport_config_changed,
 	.freeze = manyport_freeze,
 	.restore = manyport_restore,
 #endif

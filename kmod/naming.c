@@ -64,7 +64,10 @@ static __poll_t connect_taken(struct mp_req *req, int ret, const struct mp_resul
 		kfree(connect);
 	if (ret == -ENOMEM)
 		return wake | connect_given_up_locked(naming);
-	return ret ? wake : wake | connect_take_locked(naming, answer);
+	/* The queue died: a channel that began behind the end of all others ends as they did. */
+	if (ret)
+		return wake | mp_link_fail_locked(naming->link, -ECONNRESET);
+	return wake | connect_take_locked(naming, answer);
 }
 
 void mp_naming_init(struct mp_naming *naming, struct mp_link *link, struct mp_spin *spin)
@@ -101,7 +104,10 @@ static struct mp_connect_req *connect_alloc(struct mp_naming *naming, const stru
 	return connect;
 }
 
-/* Sends CONNECT for the current generation. Returns 0, -ENODEV, -EIO (a broken queue). */
+/*
+ * Sends CONNECT for the current generation. Returns 0, -ENODEV, -EIO (a broken queue),
+ * -ECONNRESET (the device is being reset).
+ */
 int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *connect)
 {
 	struct mp_link *link = naming->link;
@@ -116,6 +122,10 @@ int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *conne
 	naming->is_collected = false;
 	ret = mp_link_send_locked(link, link->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
 	naming->connect_busy = !ret;
+	if (ret == -ENODEV && link->error != -ENODEV) {
+		ret = -ECONNRESET;
+		mp_link_fail_locked(link, ret);	/* only its callers know of it yet */
+	}
 	return ret;
 }
 
