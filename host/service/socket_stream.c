@@ -49,6 +49,21 @@ static bool is_now_dry(const struct socket_stream *stream, const struct msghdr *
 	       len < iov_size(iov, message->msg_iovlen);
 }
 
+#define IN_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+
+/*
+ * A local socket tells of room after each read of the other end, which is to be heard only by who
+ * waits for it: so it is watched for from EAGAIN on, until it comes and was not waited for. What is
+ * there already makes an event, too.
+ */
+static void watch_for_room(struct socket_stream *stream, bool wanted)
+{
+	if (stream->watches_room == wanted)
+		return;
+	stream->watches_room = wanted;
+	loop_watch_modify(&stream->watch, wanted ? IN_EVENTS | EPOLLOUT : IN_EVENTS);
+}
+
 void socket_stream_init(struct socket_stream *stream, const struct mp_stream_ops *ops,
 			struct mp_peer *peer, const char *name)
 {
@@ -97,6 +112,8 @@ static void socket_ready(struct loop_watch *watch, uint32_t events)
 	struct socket_stream *stream = container_of(watch, struct socket_stream, watch);
 
 	learn_dry(stream, events);
+	if ((events & EPOLLOUT) && !stream->owes_writable)
+		watch_for_room(stream, false);
 	/* An end or a failure moves both directions. */
 	report(stream, events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR),
 	       events & (EPOLLOUT | EPOLLHUP | EPOLLERR),
@@ -108,12 +125,11 @@ int socket_stream_attach(struct socket_stream *stream, struct loop *loop, int fd
 {
 	int family = 0;
 	socklen_t len = sizeof(family);
-	int ret = loop_watch_add(loop, &stream->watch, fd,
-				 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-				 socket_ready);
+	int ret = loop_watch_add(loop, &stream->watch, fd, IN_EVENTS, socket_ready);
 
 	if (ret)
 		return ret;
+	watch_for_room(stream, stream->owes_writable);
 	stream->fd = fd;
 	stream->local = !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) && family == AF_UNIX;
 	return 0;
@@ -280,6 +296,7 @@ ssize_t socket_stream_writev(struct mp_stream *base, const struct iovec *iov, in
 		return len;
 	if (errno == EAGAIN) {
 		stream->owes_writable = true;
+		watch_for_room(stream, true);
 		return -EAGAIN;
 	}
 	/*

@@ -3,8 +3,8 @@
  * The stream whose service is a stream socket: unix, tcp, unix-listen, exec.
  *
  * Data goes between the iovecs and the socket in one system call. The socket
- * is watched once, edge-triggered, for both directions; a direction that
- * returned -EAGAIN gets its call at the next edge.
+ * is watched edge-triggered; a direction that returned -EAGAIN gets its call
+ * at the next edge.
  */
 #ifndef HOST_SERVICE_SOCKET_STREAM_H
 #define HOST_SERVICE_SOCKET_STREAM_H
@@ -24,6 +24,7 @@ struct socket_stream {
 	int fd;				/* the socket, or -1 */
 	int error;			/* a write met this failure: due after the data */
 	bool owes_readable, owes_writable;	/* returned -EAGAIN since the last call */
+	bool watches_room;		/* an event tells of it */
 	bool is_dry;			/* nothing to read until the next event */
 	bool may_be_dry;		/* a short count means that, see socket_stream.c */
 	bool is_broken;			/* what comes in makes no sense any more */

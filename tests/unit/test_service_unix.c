@@ -182,6 +182,46 @@ static void unix_bulk_and_stall(void **state)
 	free(bytes);
 }
 
+static bool has_read_all(void *context)
+{
+	struct slow_reader *reader = context;
+
+	reads_some(context);
+	return reader->len == reader->peer->out_len;
+}
+
+/* Room is not waited for between the waves, so it is not told then; in each it is. */
+static void unix_stalls_again(void **state)
+{
+	const size_t wave = 10 << 20;
+	char path[128], *bytes = rig_pattern(4 * wave);
+	struct mp_service *service;
+	struct test_peer peer;
+	struct slow_reader reader = { .peer = &peer, .expect = bytes };
+	int listener;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", rig_path(&rig, "s"));
+	listener = listen_at(path, 5);
+	service = unix_service(path);
+	assert_int_equal(peer_open(&peer, service, bytes, wave), 1);
+	reader.fd = accept(listener, NULL, NULL);
+	for (int i = 1; i <= 4; i++) {
+		assert_true(peer.out_done < peer.out_len);
+		rig_wait(&rig, has_read_all, &reader);
+		assert_int_equal(peer.out_done, i * wave);
+		rig_rounds(&rig, 3);
+		peer.out_len += i < 4 ? wave : 0;
+		peer_write(&peer);
+	}
+	close(reader.fd);
+	peer_close(&peer, MP_END_WHOLE);
+	service_destroy(service);
+	close(listener);
+	unlink(path);
+	free(bytes);
+}
+
 /*
  * A server that answers and closes without having read everything: the answer
  * arrives, writing ends, and after the answer comes a failure, not an end.
@@ -441,6 +481,7 @@ int main(void)
 		socket_test(unix_full_backlog),
 		socket_test(unix_backlog_then_refused),
 		socket_test(unix_bulk_and_stall),
+		socket_test(unix_stalls_again),
 		socket_test(unix_reset_keeps_the_answer),
 		socket_test(unix_wrong_forms),
 		socket_test(unix_marks_hide_nothing),
