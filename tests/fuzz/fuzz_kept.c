@@ -3,9 +3,9 @@
  * What another process has left of a session, with anything in it, against the one that takes it
  * over.
  *
- * A session is made once, its memory and its descriptors are kept aside. Each input changes bytes of
- * a copy: of the state, of what is marked as out, of the guest's memory; then a session goes on with
- * it, is sent messages and kicked. Checked at the end: no descriptor is left, here or with the
+ * A session is made once, its memory and its descriptors are kept aside. Each input changes bytes
+ * of a copy: of the state, of what is marked as out, of the guest's memory; then a session goes on
+ * with it, is sent messages and kicked. Checked at the end: no descriptor is left, here or with the
  * holder, and every ring was stopped.
  */
 #include <stdlib.h>
@@ -157,7 +157,9 @@ static void leave_front_end(struct kept *kept, int socket)
 		struct vring_desc *desc = (void *)(ram + i * 0x1000);
 
 		for (unsigned int j = 0; j < RING_SIZE; j++)
-			desc[j] = (struct vring_desc){ RAM_GUEST + 0x8000, 64, VRING_DESC_F_WRITE, 0 };
+			desc[j] = (struct vring_desc){
+				RAM_GUEST + 0x8000, 64, VRING_DESC_F_WRITE, 0
+			};
 	}
 	for (unsigned int i = 0; i < keep.count; i++)
 		keep.held[i].users = keep.held[i].number == kept->number;
