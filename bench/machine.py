@@ -84,7 +84,8 @@ class Machine:
         so many ns each (as a power of two). cpus: processors of the guest. accel: as
         tests/world/boot has it, "" for what works here. fs_settings: lines for [Guest] of the daemon
         behind the device of virtio-fs."""
-        self.qemu = ["--qemu", suite, "--device", "fs"] if suite else []
+        self.qemu = ["--qemu", suite, "--device", "console" if suite == "patched" else "fs"] \
+            if suite else []
         self.dir = tempfile.mkdtemp(prefix="manyport-bench.")
         # passt gives up its rights, and makes its socket with them.
         os.chmod(self.dir, 0o755)
@@ -179,7 +180,7 @@ class Machine:
 
     def start_back_ends(self):
         peers = output_of(f"{WORLD}/peers")
-        device = "fs" if self.qemu else "console"
+        device = self.qemu[3] if self.qemu else "console"
         self.start_daemon("manyportd", "manyport", device)
         if self.baseline:
             self.start_daemon("manyportd-baseline", "baseline", device, "baseline", self.baseline)
@@ -190,6 +191,9 @@ class Machine:
                    path=f"{self.dir}/vsock.sock", optional=True)
         if self.qemu[1:2] == ["bookworm"]:
             self.missing["passt"] = "QEMU 7.2 crashes when the guest's driver starts it"
+        elif self.qemu[1:2] == ["patched"]:
+            for name in ("passt", "slirp"):
+                self.missing[name] = "the smallest QEMU has no networks"
         else:
             self.start_passt(peers)
         self.versions = {
@@ -245,7 +249,8 @@ class Machine:
         if "passt" in self.pids:
             add("chardev", f"socket,id=passt,path={self.dir}/passt/socket")
             add("netdev", "vhost-user,id=passt,chardev=passt")
-        add("netdev", "user,id=slirp,ipv6=off")
+        if "slirp" not in self.missing:
+            add("netdev", "user,id=slirp,ipv6=off")
         for name in ("passt", "slirp"):
             if name not in self.missing:
                 add("device", f"virtio-net-pci,netdev={name},mac={MACS[name]},romfile=,"
