@@ -3,10 +3,10 @@
  * Channels that are busy while the host's daemon is replaced under them.
  *
  * Each process has some channels to services that give back what they get. On each a number of
- * bytes goes there and back, then the channel is closed and another one opened. A byte that is not
- * the one that was sent, an end in place of bytes, and an error that no crash of the daemon explains
- * are faults. With --lossless every error is one. When the host says so (service "over") each channel
- * brings its last bytes to an end, and the port must have no channel left.
+ * bytes goes there and back, then the channel is closed and another one opened. Faults are: a byte
+ * that is not the one that was sent, an end in place of bytes, and an error that no crash of the
+ * daemon explains. With --lossless every error is one. When the host says so (service "over") each
+ * channel brings its last bytes to an end, and the port must have no channel left.
  */
 #include <argp.h>
 #include <errno.h>
