@@ -65,9 +65,9 @@ static __poll_t connect_taken(struct mp_req *req, int ret, const struct mp_resul
 	if (ret == -ENOMEM)
 		return wake | connect_given_up_locked(naming);
 	/* The queue died: a channel that began behind the end of all others ends as they did. */
-	if (ret)
+	if (ret == -ESHUTDOWN)
 		return wake | mp_link_fail_locked(naming->link, -ECONNRESET);
-	return wake | connect_take_locked(naming, answer);
+	return ret ? wake : wake | connect_take_locked(naming, answer);
 }
 
 void mp_naming_init(struct mp_naming *naming, struct mp_link *link, struct mp_spin *spin)
