@@ -154,6 +154,29 @@ static void a_naming_call_ends(void **state)
 	host_close(file);
 }
 
+/* The device is reset [protocol.md 10.2] behind the end of all channels: this one began since. */
+static bool die_once(void)
+{
+	kernel_play(NULL);
+	mp_pair_kill(&host.pair);
+	mp_pair_detach(&host.pair);
+	mp_pair_flush(&host.pair);
+	return true;
+}
+
+static void a_naming_call_in_a_reset_ends(void **state)
+{
+	(void)state;
+	file = host_open();
+	kernel_play(die_once);
+	assert_int_equal(host_call(file, false, (char *)"echo", 4, 4, false), -ECONNRESET);
+	host_close(file);
+	file = host_open();
+	assert_int_equal(host_call(file, false, (char *)"echo", 4, 4, false), -ECONNRESET);
+	host_close(file);
+	mp_pair_attach(&host.pair, &host.rx.vq, &host.tx.vq);
+}
+
 /* --- A fixed port ---------------------------------------------------------- */
 
 /* The process meets an end, goes on, and has the next generation. */
@@ -262,6 +285,7 @@ int main(void)
 		CASE(twice, begin),
 		CASE(an_unnamed_open_is_none, begin),
 		CASE(a_naming_call_ends, host_begin),
+		CASE(a_naming_call_in_a_reset_ends, host_begin),
 		CASE(a_fixed_port_goes_on, begin_fixed),
 		CASE(late_news_of_a_lost_generation, begin_fixed),
 		CASE(a_fixed_port_that_connects, host_begin_fixed),
