@@ -144,7 +144,8 @@ chmod 644 '$(DESTDIR)$(PREFIX)/$(2)/$(1)'
 endef
 
 install: all
-	install -D -m 755 $(O)/manyportd $(DESTDIR)$(PREFIX)/sbin/manyportd
+	# Its user may not read it, so the kernel starts it not dumpable: see docs/security.md.
+	install -D -m 711 $(O)/manyportd $(DESTDIR)$(PREFIX)/sbin/manyportd
 	install -D -m 755 $(O)/manyport $(DESTDIR)$(PREFIX)/bin/manyport
 	install -D -m 644 $(O)/manyport-run.so $(DESTDIR)$(PREFIX)/lib/manyport/manyport-run.so
 	install -D -m 644 man/manyportd.8 $(DESTDIR)$(PREFIX)/share/man/man8/manyportd.8

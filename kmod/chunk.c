@@ -30,7 +30,7 @@ MODULE_PARM_DESC(send_buffer, "bytes per channel that a write may leave behind (
 #define MP_CHUNK_MIN	    MP_POOL_PAGE_BYTES	/* with its head, which larger ones have apart */
 #define MP_CHUNK_HEAD	    (sizeof(struct mp_chunk) + sizeof(struct mp_request))
 
-static_assert(MP_POOL_SMALL_BYTES >= MP_CHUNK_HEAD + 128);
+static_assert(MP_CHUNK_HEAD + 128 <= MP_POOL_SMALL_BYTES);
 
 /* Bytes of data that a chunk has: it is as large as its memory allows. */
 static u32 room_of(enum mp_pool_kind kind)
