@@ -174,6 +174,11 @@ int guest_attach(struct guest *guest, int fd)
 
 /* --- What is asked of a guest ---------------------------------------------------- */
 
+bool guest_is_ending(const struct guest *guest)
+{
+	return guest->is_ending;
+}
+
 int guest_result(const struct guest *guest)
 {
 	return guest->result;

@@ -57,6 +57,8 @@ void guest_hand_over(struct guest *guest, struct record *record);
 /* Into a new guest, before it listens. False: nothing was there to go on with, or could. */
 bool guest_restore(struct guest *guest, struct record *record);
 
+bool guest_is_ending(const struct guest *guest);
+
 /* How the session of guest_attach() ended: 0 or -errno. */
 int guest_result(const struct guest *guest);
 

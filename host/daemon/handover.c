@@ -329,16 +329,33 @@ void handover_init(struct handover *handover)
 	loop_timer_init(handover->loop, &handover->limit, limit_has_passed);
 }
 
+/*
+ * A program is dumpable until it says otherwise, unless its user may not read it. Programs of exec:
+ * run on over a restart, and are that user's.
+ */
+static void warn_of_first_moment(const struct handover *handover)
+{
+	if (geteuid() && !access(handover->path, R_OK))
+		log_limited_here(LOG_LEVEL_WARNING, "restart: processes of this user can look into "
+				 "the new program in its first moment: give %s mode 0711, and root "
+				 "as its owner", handover->path);
+}
+
 void handover_begin(struct handover *handover)
 {
 	int error;
 
+	if (guest_is_ending(handover->guest)) {
+		log_limited_here(LOG_LEVEL_INFO, "restart: the daemon is about to end");
+		return;
+	}
 	if (handover->pid || loop_timer_is_armed(&handover->limit)) {
 		log_limited_here(LOG_LEVEL_INFO, "restart: one is under way");
 		return;
 	}
 	log_limited_here(LOG_LEVEL_INFO, "signal %d: restart: %s looks at the configuration",
 			 SIGUSR2, handover->path);
+	warn_of_first_moment(handover);
 	tell_manager(true);
 	error = start_check(handover);
 	if (error)
