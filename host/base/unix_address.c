@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/record.h"
+#include "base/log.h"
 #include "base/unix_address.h"
 
 #define BACKLOG		1024
@@ -170,9 +171,10 @@ static bool take_held(struct unix_listener *listener, const struct unix_access *
 		if (!known[i].is_free || !unix_listener_is_there(held) ||
 		    memcmp(&held->address, &listener->address, sizeof(held->address)))
 			continue;
+		/* It may be another user's by now, who lets others in than we would. */
 		if (*path && (chmod(path, access->mode) ||
 			      lchown(path, access->owner, access->group)))
-			continue;
+			log_warning("%s keeps its owner and mode: %s", path, strerror(errno));
 		known[i].is_free = false;
 		*listener = *held;
 		return true;

@@ -196,23 +196,29 @@ static const char *explain_road(const struct road_config *config, int error)
 
 static int open_roads(struct guest *guest, const struct options *options)
 {
+	int first = 0;
+
 	for (int i = 0; i < options->road_count; i++) {
 		const struct option_road *road = &options->roads[i];
 		int ret = guest_open_road(guest, &road->config);
 
-		if (ret) {
+		if (ret)
 			log_error("%s: %s", road->origin, explain_road(&road->config, ret));
-			return ret;
-		}
-		log_info("serving %s", road->origin);
+		else
+			log_info("serving %s", road->origin);
+		first = first ? first : ret;
 	}
-	return 0;
+	return first;
 }
 
-/* @record: of the program before this one, or NULL. */
+/*
+ * @record: of the program before this one, or NULL. Then there may be a guest that is served: what
+ * cannot be opened any more costs that door, and not the guest.
+ */
 static int serve(struct loop *loop, struct guest *guest, const struct config *config,
 		 const struct options *options, struct record *record)
 {
+	bool goes_on = record;
 	int ret = 0;
 
 	guest_take_over(guest, !options->socket_path);
@@ -226,11 +232,12 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 				  unix_address_explain(ret));
 		else
 			log_error("cannot serve descriptor %d: %s", options->fd, strerror(-ret));
-		return ret;
+		if (!goes_on)
+			return ret;
 	}
 	ret = open_roads(guest, options);
 	handover_close(record);
-	if (ret)
+	if (ret && !goes_on)
 		return ret;
 	/* Only now: a process that waits for this line, or for READY=1, connects at once. */
 	say_how_to_attach(config, guest, options->socket_path);
