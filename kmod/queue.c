@@ -40,7 +40,7 @@ uint mp_answer_timeout = 60;
 module_param_named(answer_timeout, mp_answer_timeout, uint, 0644);
 MODULE_PARM_DESC(answer_timeout, "seconds that calls wait for a silent host; 0: for ever (60)");
 
-#define MP_LOOKS	4	/* in that time */
+#define MP_LOOKS	4	/* in that time at least */
 
 static void mp_queue_retry_work(struct work_struct *work);
 
@@ -331,15 +331,27 @@ void mp_queue_demand(struct mp_queue *queue, int users, int holders)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
+/* In jiffies; a day at most. */
+static unsigned int answer_limit(void)
+{
+	return min(READ_ONCE(mp_answer_timeout), 86400U) * HZ;
+}
+
+/* Between two looks: at most a second, so that another limit holds at once. */
+static unsigned int look_interval(unsigned int limit)
+{
+	return min_t(unsigned int, limit / MP_LOOKS, HZ);
+}
+
 /* A look is due while the transmit queue has requests: the device answers each of these at once. */
 static void watch_locked(struct mp_queue *queue)
 {
-	unsigned int seconds = min(READ_ONCE(mp_answer_timeout), 86400U);
+	unsigned int limit = answer_limit();
 
 	lockdep_assert_held(&queue->lock);
-	queue->is_watched = seconds && !list_empty(&queue->inflight) && !queue->is_dead;
+	queue->is_watched = limit && !list_empty(&queue->inflight) && !queue->is_dead;
 	if (queue->is_watched)
-		queue_delayed_work(mp_workqueue, &queue->watch_work, seconds * HZ / MP_LOOKS);
+		queue_delayed_work(mp_workqueue, &queue->watch_work, look_interval(limit));
 }
 
 /* The device is silent, or no longer: the port hears of it. */
@@ -351,9 +363,10 @@ static void set_silent_locked(struct mp_queue *queue, bool is_silent)
 	queue_work(mp_workqueue, queue->broken_work);
 }
 
-/* What is there has been handled. A device that has answered nothing for MP_LOOKS is silent. */
+/* What is there has been handled. A device that has answered nothing for the limit is silent. */
 void mp_queue_watch(struct mp_queue *queue)
 {
+	unsigned int limit = answer_limit();
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
@@ -362,7 +375,7 @@ void mp_queue_watch(struct mp_queue *queue)
 	watch_locked(queue);
 	if (!queue->is_watched)
 		queue->looks = 0;
-	set_silent_locked(queue, queue->looks >= MP_LOOKS);
+	set_silent_locked(queue, queue->is_watched && queue->looks >= limit / look_interval(limit));
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 

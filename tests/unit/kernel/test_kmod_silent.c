@@ -12,7 +12,7 @@ static int begin(void **state)
 {
 	host_begin(state);
 	file = host_connect();
-	mp_answer_timeout = 60;
+	mp_answer_timeout = 4;
 	return 0;
 }
 
