@@ -162,10 +162,10 @@ static bool control_kept(struct device *device, uint16_t head)
 	return true;
 }
 
-/* There is something to be kept: the driver answers each of these. */
+/* There is something to be kept: the driver refuses each port of the classic kind. */
 static void make_it_talk(struct device *device)
 {
-	device_send(device, VICTIM, VIRTIO_CONSOLE_PORT_ADD, 1, NULL, 0);
+	device_send(device, USED_PORTS, VIRTIO_CONSOLE_PORT_ADD, 1, NULL, 0);
 }
 
 const struct attack attacks_rings[] = {
