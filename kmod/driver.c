@@ -267,6 +267,8 @@ static int manyport_freeze(struct virtio_device *vdev)
 	control_quiesce(device);
 	mp_ports_suspend(device);
 	queues_delete(device);
+	/* Where the machine is not suspended a process may have begun a channel since. */
+	mp_ports_suspend(device);
 	mutex_unlock(&device->life_mutex);
 	return 0;
 }
@@ -296,7 +298,7 @@ static void reset_work(struct work_struct *work)
 
 	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET))
 		return;
-	dev_warn(&vdev->dev, "the host asks for a reset: all channels end\n");
+	dev_warn_ratelimited(&vdev->dev, "the host asks for a reset: all channels end\n");
 	if (virtio_device_freeze(vdev) || virtio_device_restore(vdev))
 		dev_err(&vdev->dev, "the device could not be reset: bind the driver anew\n");
 }

@@ -8,6 +8,8 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include "dma.h"
+
 /* What a buffer is for. One never becomes another: what it held must not be seen elsewhere. */
 enum mp_pool_kind {
 	MP_POOL_SMALL,		/* a chunk with some bytes */
@@ -20,7 +22,7 @@ enum mp_pool_kind {
 	MP_POOL_KINDS,
 };
 
-#define MP_POOL_SMALL_BYTES	512U
+#define MP_POOL_SMALL_BYTES	(MP_DMA_ALIGN > 64 ? 1024U : 512U)
 #define MP_POOL_PAGE_BYTES	4096U
 #define MP_POOL_LARGE_BYTES	65536U
 #define MP_POOL_BATCH_BYTES	16384U

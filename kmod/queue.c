@@ -344,10 +344,8 @@ static unsigned int look_interval(unsigned int limit)
 }
 
 /* A look is due while the transmit queue has requests: the device answers each of these at once. */
-static void watch_locked(struct mp_queue *queue)
+static void watch_locked(struct mp_queue *queue, unsigned int limit)
 {
-	unsigned int limit = answer_limit();
-
 	lockdep_assert_held(&queue->lock);
 	queue->is_watched = limit && !list_empty(&queue->inflight) && !queue->is_dead;
 	if (queue->is_watched)
@@ -372,7 +370,7 @@ void mp_queue_watch(struct mp_queue *queue)
 	spin_lock_irqsave(&queue->lock, flags);
 	queue->looks = queue->answers == queue->answers_seen ? queue->looks + 1 : 0;
 	queue->answers_seen = queue->answers;
-	watch_locked(queue);
+	watch_locked(queue, limit);
 	if (!queue->is_watched)
 		queue->looks = 0;
 	set_silent_locked(queue, queue->is_watched && queue->looks >= limit / look_interval(limit));
@@ -404,7 +402,7 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	if (!is_rx(queue) && !queue->is_watched) {
 		queue->answers_seen = queue->answers;
 		queue->looks = 0;
-		watch_locked(queue);
+		watch_locked(queue, answer_limit());
 	}
 out:
 	spin_unlock_irqrestore(&queue->lock, flags);
