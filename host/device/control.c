@@ -169,6 +169,7 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
 	}
 	device->kept->version = le16toh(hello->version);
 	device->kept->life = LIFE_MULTI;
+	device->say = 0;	/* a HELLO that was to be said again */
 	announce_ports(device);
 }
 

@@ -339,6 +339,31 @@ static void died_before_the_answer_to_hello(void **state)
 	expect_result(connect_to(1, 1, "db"), MP_OK, 0);
 }
 
+/* HELLO was answered, and the answer was taken: it is not said again behind that. */
+static void died_at_the_answer_to_hello(void **state)
+{
+	struct fake_request *r;
+	struct mp_hello hello;
+
+	(void)state;
+	device_set_features(driver->device, device_features(driver->device));
+	for (unsigned int i = 0; i < driver->queue_count; i++)
+		fake_start(driver, i);
+	for (int i = 0; i < 8; i++)
+		fake_room(driver, 2, 512);
+	fake_kick(driver, 2);
+	fake_control(driver, 0xffffffff, VIRTIO_CONSOLE_DEVICE_READY, 1, NULL, 0);
+	memcpy(&hello, fake_expect_control(driver, 0xffffffff, MP_CONTROL_HELLO, 0), 24);
+	r = say(0xffffffff, MP_CONTROL_HELLO, 0, &hello, sizeof(hello));
+	take(3);
+	crash(true);
+	assert_true(r->done);
+	fake_drop(driver, r);
+	driver->version = MP_VERSION;
+	fake_add_port(driver, PORT, MP_PORT_MULTI_OPEN, 4);
+	expect_result(connect_to(1, 1, "db"), MP_OK, 0);
+}
+
 /* PORT_READY was taken: the port is ready, and what is in its queues is served after BYE. */
 static void died_at_port_ready(void **state)
 {
@@ -556,6 +581,7 @@ int main(void)
 		TEST(a_stop_before_the_answer, ready_port),
 		TEST(died_at_device_ready, new),
 		TEST(died_before_the_answer_to_hello, new),
+		TEST(died_at_the_answer_to_hello, new),
 		TEST(died_at_port_ready, new),
 		TEST(a_message_that_was_not_sent, ready_port),
 		TEST(a_driver_of_version_2, version_2),
