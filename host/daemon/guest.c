@@ -106,7 +106,7 @@ static int begin_session(struct guest *guest, int fd)
 	return 0;
 }
 
-void guest_take_over(struct guest *guest, bool once)
+bool guest_take_over(struct guest *guest, bool once)
 {
 	/* After a planned restart there is a session already. */
 	if (!guest->session && kept_has_front_end(guest->kept)) {
@@ -120,6 +120,7 @@ void guest_take_over(struct guest *guest, bool once)
 			 guest->door.who);
 	}
 	keep_drop_rest(guest->keep);
+	return guest->session;
 }
 
 static void serve_front_end(void *context, int fd)

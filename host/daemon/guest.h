@@ -24,9 +24,10 @@ void guest_destroy(struct guest *guest);
 
 /*
  * Before any front end comes: serves the one that an earlier process has left with the holder of
- * its descriptors, if there is one. @once: the guest ends when it goes.
+ * its descriptors, if there is one. @once: the guest ends when it goes. Returns whether there is
+ * one, also one that goes on after a planned restart.
  */
-void guest_take_over(struct guest *guest, bool once);
+bool guest_take_over(struct guest *guest, bool once);
 
 /* Waits for front ends, one at a time, on the socket @path. Returns 0 or -errno. */
 int guest_listen(struct guest *guest, const char *path, const struct unix_access *access);

@@ -212,16 +212,15 @@ static int open_roads(struct guest *guest, const struct options *options)
 }
 
 /*
- * @record: of the program before this one, or NULL. Then there may be a guest that is served: what
- * cannot be opened any more costs that door, and not the guest.
+ * @record: of the program before this one, or NULL. Where a guest is served already, what cannot be
+ * opened any more costs that door, and not the guest.
  */
 static int serve(struct loop *loop, struct guest *guest, const struct config *config,
 		 const struct options *options, struct record *record)
 {
-	bool goes_on = record;
+	bool goes_on = guest_take_over(guest, !options->socket_path) || record;
 	int ret = 0;
 
-	guest_take_over(guest, !options->socket_path);
 	if (options->socket_path)
 		ret = guest_listen(guest, options->socket_path, &options->socket_access);
 	else if (options->fd >= 0 && !record)
