@@ -71,19 +71,19 @@ static int adopt_socket(struct adoption *a)
 static int adopt_message(struct adoption *a)
 {
 	struct message *m = &a->s->said->message;
-	unsigned int count = m->fd_count;
 
 	if (a->s->said->step == KEPT_IDLE) {
 		message_init(m);
 		memset(m->numbers, 0, sizeof(m->numbers));
 		return message_begin(a->s->fd);
 	}
-	for (m->fd_count = 0; m->fd_count < count; m->fd_count++) {
-		int fd = take_one(a, m->numbers[m->fd_count]);
+	/* The count stays: a process that dies here leaves as many to the next. */
+	for (unsigned int i = 0; i < m->fd_count; i++) {
+		int fd = take_one(a, m->numbers[i]);
 
 		if (fd < 0)
 			return fd;
-		m->fds[m->fd_count] = fd;
+		m->fds[i] = fd;
 	}
 	return 0;
 }
@@ -132,6 +132,9 @@ int adopt_front_end(struct session *s)
 		kept_clear(s->kept);	/* nothing else may look at it */
 		return -EINVAL;
 	}
+	/* These were the other process's, and are closed with the message. */
+	for (unsigned int i = 0; i < MESSAGE_MAX_FDS; i++)
+		s->said->message.fds[i] = -1;
 	ret = adopt_socket(&a);
 	if (ret == 0)
 		ret = adopt_message(&a);

@@ -181,6 +181,7 @@ struct inflight *kept_inflight(const struct kept *kept, unsigned int queue)
 /* What an earlier process has left: a file that keeps its size, of our version. */
 static struct kept_state *map_found(int fd)
 {
+	int seals = fcntl(fd, F_GET_SEALS);	/* -1 of a file that can have none */
 	struct kept_state *state;
 	struct stat st;
 	uint32_t version = 0;
@@ -193,7 +194,7 @@ static struct kept_state *map_found(int fd)
 		return NULL;
 	}
 	if (fstat(fd, &st) < 0 || st.st_size != (off_t)KEPT_BYTES ||
-	    (fcntl(fd, F_GET_SEALS) & SEALS) != SEALS) {
+	    seals < 0 || (seals & SEALS) != SEALS) {
 		log_warning("front end: what an earlier manyportd has left cannot be used; its "
 			    "session ends");
 		return NULL;
@@ -204,23 +205,8 @@ static struct kept_state *map_found(int fd)
 	return state;
 }
 
-static bool find(struct kept *kept)
-{
-	uint32_t number = kept->keep ? keep_find(kept->keep, KEPT_MAGIC) : 0;
-	int fd = number ? keep_take(kept->keep, number) : -1;
-
-	if (fd < 0)
-		return false;
-	kept->state = map_found(fd);
-	close(fd);
-	if (kept->state)
-		kept->number = number;
-	else
-		keep_drop(kept->keep, number);
-	return kept->state;
-}
-
-static int make(struct kept *kept)
+/* @found: what the memory is to have from the moment in which it is held, or NULL. */
+static int make(struct kept *kept, const struct kept_state *found)
 {
 	int fd = kept->keep ? make_file() : -1;
 
@@ -232,6 +218,8 @@ static int make(struct kept *kept)
 			close(fd);
 		return -ENOMEM;
 	}
+	if (found)
+		memcpy(kept->state, found, KEPT_BYTES);
 	memcpy(kept->state->magic, KEPT_MAGIC, sizeof(kept->state->magic));
 	kept->state->version = KEPT_VERSION;
 	if (fd >= 0) {
@@ -243,6 +231,30 @@ static int make(struct kept *kept)
 	return 0;
 }
 
+/*
+ * Goes on with a copy of what was left: the process that left it may have been the guest's, and have
+ * given the file to others, to the guest itself as memory. What is looked at must not change behind
+ * the look. The older file goes when the copy is held; until something is changed a successor may
+ * find either. Returns 1, 0: nothing was left that can be used, or -errno.
+ */
+static int find(struct kept *kept)
+{
+	uint32_t number = kept->keep ? keep_find(kept->keep, KEPT_MAGIC) : 0;
+	int fd = number ? keep_take(kept->keep, number) : -1, ret;
+	struct kept_state *found;
+
+	if (fd < 0)
+		return 0;
+	found = map_found(fd);
+	close(fd);
+	ret = found ? make(kept, found) : 0;
+	if (kept->keep)
+		keep_drop(kept->keep, number);
+	if (found)
+		munmap(found, KEPT_BYTES);
+	return found && !ret ? 1 : ret;
+}
+
 struct kept *kept_create(struct keep *keep)
 {
 	struct kept *kept = calloc(1, sizeof(*kept));
@@ -251,7 +263,9 @@ struct kept *kept_create(struct keep *keep)
 	if (!kept)
 		return NULL;
 	kept->keep = keep;
-	ret = find(kept) ? 0 : make(kept);
+	ret = find(kept);
+	if (ret >= 0)
+		ret = ret ? 0 : make(kept, NULL);
 	/* Between two front ends there is nothing to go on with. */
 	if (ret == 0 && !kept->state->socket) {
 		kept_clear(kept);
@@ -305,6 +319,8 @@ static bool message_is_valid(const struct kept_state *state)
 {
 	const struct vhost_user_header *reply = &state->reply.header;
 
+	if (state->message.fd_count > MESSAGE_MAX_FDS)
+		return false;
 	switch (state->step) {
 	case KEPT_IDLE:
 		return true;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd_limit.h"
@@ -53,6 +54,9 @@ static void close_everything(struct session *s)
 	mem_clear(&s->mem);
 	message_reset(&s->said->message);
 	kept_clear(s->kept);
+	/* Another process may have the socket, too: the holder, or the one that gave it. */
+	if (s->fd >= 0 && !s->is_left)
+		shutdown(s->fd, SHUT_RDWR);
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -286,6 +290,13 @@ static int go_on(struct session *s)
 	if (ret < 0)
 		return ret;
 	request_resume_rings(s);
+	/*
+	 * What came back since the rings run, and what the process that died may not have told of. Our
+	 * owner does not know the session yet, so that the device could call for none of it.
+	 */
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		if (s->vqs[i].ring.running)
+			virtqueue_call(&s->vqs[i]);
 	return watch(s, s->fd);
 }
 
@@ -320,6 +331,7 @@ void session_leave(struct session *s)
 	/* Last: until now it is an end like any other. */
 	if (!ret)
 		ret = kept_leave(s->kept);
+	s->is_left = !ret;
 	if (ret)
 		log_warning("front end: cannot be left to another daemon: %s", strerror(-ret));
 }
@@ -364,6 +376,13 @@ static void keep_regions(struct session *s)
 			.fd_offset = r->fd_offset,
 		};
 		next->regions[i].number = kept_hold(s->kept, r->fd);
+		/* Several regions may lie in one file, which is held once. */
+		for (unsigned int j = 0; j < i; j++) {
+			if (next->regions[j].number != next->regions[i].number)
+				continue;
+			kept_drop(s->kept, next->regions[i].number);
+			break;
+		}
 	}
 	kept_use_regions(s->kept);
 }

@@ -36,6 +36,7 @@ struct session {
 	struct virtqueue *vqs;
 
 	struct loop_task task;		/* looks at rings that started; calls ended() */
+	bool is_left;			/* to another process, with its connection */
 	bool over;			/* everything above is closed */
 	int why;			/* once over: for ended() */
 };

@@ -204,11 +204,7 @@ int virtqueue_start_again(struct virtqueue *vq, uint64_t features)
 		return -EINVAL;
 	describe(vq, features);
 	ret = ring_start_again(&vq->ring, vq->mem);
-	if (ret == 0)
-		ret = run(vq, device_ring_adopt);
-	if (ret == 0)
-		virtqueue_call(vq);
-	return ret;
+	return ret ? ret : run(vq, device_ring_adopt);
 }
 
 /* The device first: it gives parked chains back while the ring still runs [protocol.md 10.3]. */

@@ -4,6 +4,8 @@
  * end sees each answer exactly once, rings go on, and nothing stays held.
  */
 
+#include <stdio.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 
 #include "fake_keep.h"
@@ -339,29 +341,52 @@ static void ends_at_any_point(void **state)
 
 /* --- What cannot be taken over --------------------------------------------------- */
 
-static void leave_one(void (*spoil)(struct kept_state *state))
+static void no_kick(struct kept_state *state) { state->rings[1].kick = 0; }
+
+/*
+ * A front end at work, whose daemon spoils what it keeps, unless @spoil is NULL, and dies. Returns a
+ * copy of the daemon's end of the connection, as a holder may have one.
+ */
+static int begin_and_die(void (*spoil)(struct kept_state *state))
 {
-	int pair[2], fds = fe_count_fds();
-	struct kept_state copy;
+	int pair[2], channel[2], status;
 	pid_t pid;
 
 	fe_prepare(&fe);
 	fake_keep_init(&keep);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), 0);
 	fe.fd = pair[0];
 	theirs = pair[1];
-	backend = no_eventfd = fe.memfd;
+	backend = channel[0];
 	pid = fork();
 	if (!pid) {
 		new_loop();
 		fe.kept = kept_create(&keep);
-		fe.session = session_create(fe.loop, &fe.device, fe.kept, theirs, fe_on_end, &fe);
+		fe.session = session_create(fe.loop, &fe.device, fe.kept, dup(theirs), fe_on_end,
+					    &fe);
 		begin();
-		spoil(fe.kept->state);
+		if (fe.ended)
+			_exit(1);
+		if (spoil)
+			spoil(fe.kept->state);
 		_exit(0);
 	}
-	close(theirs);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(channel[0]);
+	close(channel[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	return theirs;
+}
+
+static void leave_one(void (*spoil)(struct kept_state *state))
+{
+	int fds = fe_count_fds(), second = begin_and_die(spoil);
+	struct kept_state copy;
+
+	/* Where the session is begun it shuts the connection, whoever else has it. */
+	if (spoil != no_kick)
+		close(second);
 	fake_keep_begin(&keep);
 	memset(&fe.device, 0, sizeof(fe.device));
 	fe.kept = kept_create(&keep);
@@ -373,6 +398,8 @@ static void leave_one(void (*spoil)(struct kept_state *state))
 	keep_drop_rest(&keep);
 	assert_int_equal(copy.version, KEPT_VERSION);
 	assert_true(connection_has_ended());
+	if (spoil == no_kick)
+		close(second);
 	/* The next one finds a daemon as new. */
 	close(fe.fd);
 	fe_connect(&fe);
@@ -388,6 +415,88 @@ static void leave_one(void (*spoil)(struct kept_state *state))
 	assert_int_equal(fe_count_fds(), fds);
 }
 
+/* A file that can have no seals can become shorter under us. */
+static void ordinary_file(void **state)
+{
+	struct stat st;
+	FILE *file;
+	int ret;
+
+	(void)state;
+	close(begin_and_die(NULL));
+	fake_keep_begin(&keep);
+	file = tmpfile();
+	assert_non_null(file);
+	for (unsigned int i = 0; i < keep.count; i++) {
+		if (!keep.held[i].is_state)
+			continue;
+		assert_int_equal(fstat(keep.held[i].fd, &st), 0);
+		ret = sendfile(fileno(file), keep.held[i].fd, &(off_t){ 0 }, st.st_size);
+		assert_int_equal(ret, st.st_size);
+		assert_true(dup2(fileno(file), keep.held[i].fd) >= 0);
+	}
+	fclose(file);
+	memset(&fe.device, 0, sizeof(fe.device));
+	fe.kept = kept_create(&keep);
+	assert_non_null(fe.kept);
+	assert_false(kept_has_front_end(fe.kept));
+	keep_drop_rest(&keep);
+	kept_destroy(fe.kept);
+	fe.kept = NULL;
+	fe_stop(&fe);
+	fake_keep_fini(&keep);
+}
+
+/* A process that has the older file changes nothing any more. */
+static void works_on_a_copy(void **state)
+{
+	int file = -1;
+
+	(void)state;
+	close(begin_and_die(NULL));
+	fake_keep_begin(&keep);
+	for (unsigned int i = 0; i < keep.count; i++)
+		if (keep.held[i].is_state)
+			file = dup(keep.held[i].fd);
+	assert_true(file >= 0);
+	memset(&fe.device, 0, sizeof(fe.device));
+	fe.kept = kept_create(&keep);
+	assert_non_null(fe.kept);
+	fe.session = session_adopt(fe.loop, &fe.device, fe.kept, fe_on_end, &fe);
+	assert_non_null(fe.session);
+	keep_drop_rest(&keep);
+	assert_int_equal(pwrite(file, "\xff\xff", 2, offsetof(struct kept_state, which)), 2);
+	assert_in_range(fe.kept->state->which, 0, 1);
+	close(file);
+	for (unsigned int i = 0, states = 0; i < keep.count; i++)
+		assert_true((states += keep.held[i].is_state) <= 1);
+	fe_stop(&fe);
+	fake_keep_fini(&keep);
+}
+
+static void none_is_called(void)
+{
+	for (int i = 0; i < FAKE_QUEUES - 1; i++)
+		assert_false(fe_was_signalled(fe.calls[i]));
+}
+
+/* What the device gives back as it takes over is told of, behind that. */
+static void calls_come_last(void **state)
+{
+	(void)state;
+	close(begin_and_die(NULL));
+	for (int i = 0; i < FAKE_QUEUES - 1; i++)
+		fe_was_signalled(fe.calls[i]);
+	fake_on_adopt = none_is_called;
+	take_over();
+	fake_on_adopt = NULL;
+	assert_non_null(fe.session);
+	for (int i = 0; i < FAKE_QUEUES - 1; i++)
+		assert_true(fe_was_signalled(fe.calls[i]));
+	fe_stop(&fe);
+	fake_keep_fini(&keep);
+}
+
 static void other_version(struct kept_state *state) { state->version++; }
 static void other_queues(struct kept_state *state) { state->queue_count--; }
 static void no_table(struct kept_state *state) { state->which = 2; }
@@ -396,7 +505,6 @@ static void no_step(struct kept_state *state) { state->step = KEPT_SENDING + 1; 
 static void odd_size(struct kept_state *state) { state->rings[1].size = 3; }
 static void not_held(struct kept_state *state) { state->rings[1].kick = 1000; }
 static void no_socket(struct kept_state *state) { state->socket = state->rings[1].kick; }
-static void no_kick(struct kept_state *state) { state->rings[1].kick = 0; }
 static void no_memory(struct kept_state *state) { state->tables[state->which].count = 0; }
 static void many_fds(struct kept_state *state)
 {
@@ -404,6 +512,21 @@ static void many_fds(struct kept_state *state)
 	state->message.header = (struct vhost_user_header){ VHOST_USER_SET_OWNER, 1, 0 };
 	state->message.received = sizeof(struct vhost_user_header);
 	state->message.fd_count = MESSAGE_MAX_FDS + 1;
+}
+
+static void wild_fds(struct kept_state *state)
+{
+	state->step = KEPT_IDLE;
+	state->message.fd_count = UINT32_MAX;
+}
+
+/* Descriptors of the process that died, by its numbers, and no socket: none of ours is closed. */
+static void old_fds(struct kept_state *state)
+{
+	state->message.fd_count = MESSAGE_MAX_FDS;
+	for (int i = 0; i < MESSAGE_MAX_FDS; i++)
+		state->message.fds[i] = i;
+	state->socket = 1000;
 }
 
 static void cannot_be_taken_over(void **state)
@@ -420,6 +543,8 @@ static void cannot_be_taken_over(void **state)
 	leave_one(no_kick);
 	leave_one(no_memory);
 	leave_one(many_fds);
+	leave_one(wild_fds);
+	leave_one(old_fds);
 }
 
 /* A holder without room: the front end is served all the same, and nothing stays there. */
@@ -453,6 +578,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ends_at_any_point),
 		cmocka_unit_test(cannot_be_taken_over),
+		cmocka_unit_test(ordinary_file),
+		cmocka_unit_test(works_on_a_copy),
+		cmocka_unit_test(calls_come_last),
 		cmocka_unit_test(holder_has_no_room),
 	};
 
