@@ -137,8 +137,9 @@ static void close_try_locked(struct mp_channel *ch)
 	bool abort = link->error || link->is_lost || link->phase != MP_PHASE_CONNECTED;
 
 	if (mp_link_is_ending_locked(link) && !link->is_closed && !link->close_sent &&
-	    mp_channel_is_idle_locked(ch))
-		mp_urgent_close_locked(link, ch->out.half.offset, abort);
+	    mp_channel_is_idle_locked(ch) &&
+	    mp_urgent_close_locked(link, ch->out.half.offset, abort) == -ENODEV)
+		mp_link_closed_locked(link, true);	/* the device is being reset, and forgets it */
 }
 
 /* Does any process sleep on the channel, or ask for signals? */

@@ -296,11 +296,18 @@ static void reset_work(struct work_struct *work)
 	struct mp_device *device = container_of(work, struct mp_device, reset_work);
 	struct virtio_device *vdev = device->vdev;
 
-	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET))
+	if (READ_ONCE(device->is_over) ||
+	    !(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET))
 		return;
 	dev_warn_ratelimited(&vdev->dev, "the host asks for a reset: all channels end\n");
-	if (virtio_device_freeze(vdev) || virtio_device_restore(vdev))
+	if (!virtio_device_freeze(vdev) && !virtio_device_restore(vdev))
+		return;
+	/* virtio may have failed before it came to us: nothing would serve the ports. */
+	mutex_lock(&device->life_mutex);
+	if (!device->is_over)
 		dev_err(&vdev->dev, "the device could not be reset: bind the driver anew\n");
+	device_stop(device);
+	mutex_unlock(&device->life_mutex);
 }
 
 /* In an interrupt. The machine's own suspend comes when no freezable work runs. */
@@ -369,10 +376,14 @@ static void manyport_remove(struct virtio_device *vdev)
 	struct mp_device *device = vdev->priv;
 
 	unregister_reboot_notifier(&device->reboot);
-#ifdef CONFIG_PM_SLEEP
-	cancel_work_sync(&device->reset_work);	/* virtio reports no change any more */
-#endif
+	mutex_lock(&device->life_mutex);
+	device->is_over = true;
 	device_stop(device);
+	mutex_unlock(&device->life_mutex);
+#ifdef CONFIG_PM_SLEEP
+	/* One that ran until now has let virtio report changes again; the queues are gone. */
+	cancel_work_sync(&device->reset_work);
+#endif
 	unregister_chrdev_region(device->devt, device->max_ports);
 	device_free(device);
 }

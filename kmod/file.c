@@ -117,7 +117,8 @@ static ssize_t mp_file_splice_read(struct file *file, loff_t *pos, struct pipe_i
 	if (nonblock)
 		set_polled(file->private_data);
 	/* Whether the pipe may be waited for (@flags) says nothing of the channel. */
-	return mp_splice_read(file->private_data, pipe, len, nonblock);
+	return or_silent(file->private_data,
+			 mp_splice_read(file->private_data, pipe, len, nonblock));
 }
 
 static __poll_t mp_file_poll(struct file *file, poll_table *wait)
@@ -196,6 +197,7 @@ static long ioctl_connect(struct mp_channel *ch, bool nonblock, const void __use
 	if (!mp_name_is_valid(connect.name, len))
 		return -EINVAL;
 	ret = mp_naming_connect(&ch->naming, as ? &user : NULL, connect.name, len, nonblock, true);
+	ret = or_silent(ch, ret);
 	return ret == -EAGAIN ? -EINPROGRESS : ret;
 }
 
@@ -281,9 +283,9 @@ static long ioctl_transfer(struct file *file, bool is_send, bool nonblock, const
 	if (nonblock)
 		set_polled(ch);	/* as a call of a non-blocking file */
 	if (is_send)
-		return mp_write(ch, &iter, nonblock);
-	return flags & MANYPORT_TRANSFER_PEEK ? mp_peek(ch, &iter, nonblock) :
-						mp_read(ch, &iter, nonblock);
+		return or_silent(ch, mp_write(ch, &iter, nonblock));
+	return or_silent(ch, flags & MANYPORT_TRANSFER_PEEK ? mp_peek(ch, &iter, nonblock) :
+							      mp_read(ch, &iter, nonblock));
 }
 
 static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)

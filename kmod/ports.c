@@ -22,6 +22,7 @@
 #include "channel.h"
 #include "device.h"
 #include "link.h"
+#include "work.h"
 
 static uint max_channels = 65536;
 module_param(max_channels, uint, 0644);
@@ -111,6 +112,8 @@ int mp_ports_add(struct mp_device *device, unsigned int id)
 		ret = mp_port_show(port);
 	}
 	port->is_announced = !ret;
+	/* Its queues may be silent, or broken, from before. */
+	queue_work(mp_workqueue, &device->broken_work);
 	if (ret)
 		mp_ports_remove(device, id, id + 1);
 	return ret;

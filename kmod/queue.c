@@ -232,6 +232,35 @@ static void add_failed_locked(struct mp_queue *queue, int error)
 		break_locked(queue);
 }
 
+/* In jiffies; a day at most. */
+static unsigned int answer_limit(void)
+{
+	return min(READ_ONCE(mp_answer_timeout), 86400U) * HZ;
+}
+
+/* Between two looks: at most a second, so that another limit holds at once. */
+static unsigned int look_interval(unsigned int limit)
+{
+	return min_t(unsigned int, limit / MP_LOOKS, HZ);
+}
+
+/* A look is due while the transmit queue has requests: the device answers each of these at once. */
+static void watch_locked(struct mp_queue *queue, unsigned int limit)
+{
+	lockdep_assert_held(&queue->lock);
+	queue->is_watched = limit && !list_empty(&queue->inflight) && !queue->is_dead;
+	if (queue->is_watched)
+		queue_delayed_work(mp_workqueue, &queue->watch_work, look_interval(limit));
+}
+
+/* The first request is out since a while, in which nothing was. */
+static void watch_anew_locked(struct mp_queue *queue)
+{
+	queue->answers_seen = queue->answers;
+	queue->looks = 0;
+	watch_locked(queue, answer_limit());
+}
+
 /*
  * Puts what waits into the ring. Returns true when something is in it that was not. What waits for
  * memory keeps back all that is behind it: a CLOSE and the CONNECT that follows stay in order.
@@ -254,6 +283,8 @@ static bool fill_locked(struct mp_queue *queue)
 		queue->tries = 0;
 	if (ret)
 		add_failed_locked(queue, ret);
+	if (added && !is_rx(queue) && !queue->is_watched)
+		watch_anew_locked(queue);
 	return added;
 }
 
@@ -331,27 +362,6 @@ void mp_queue_demand(struct mp_queue *queue, int users, int holders)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
-/* In jiffies; a day at most. */
-static unsigned int answer_limit(void)
-{
-	return min(READ_ONCE(mp_answer_timeout), 86400U) * HZ;
-}
-
-/* Between two looks: at most a second, so that another limit holds at once. */
-static unsigned int look_interval(unsigned int limit)
-{
-	return min_t(unsigned int, limit / MP_LOOKS, HZ);
-}
-
-/* A look is due while the transmit queue has requests: the device answers each of these at once. */
-static void watch_locked(struct mp_queue *queue, unsigned int limit)
-{
-	lockdep_assert_held(&queue->lock);
-	queue->is_watched = limit && !list_empty(&queue->inflight) && !queue->is_dead;
-	if (queue->is_watched)
-		queue_delayed_work(mp_workqueue, &queue->watch_work, look_interval(limit));
-}
-
 /* The device is silent, or no longer: the port hears of it. */
 static void set_silent_locked(struct mp_queue *queue, bool is_silent)
 {
@@ -399,11 +409,6 @@ int mp_queue_submit(struct mp_queue *queue, struct mp_req *req)
 	wait_locked(queue, req);
 	ret = refill_locked(queue);
 	update_later_locked(queue);
-	if (!is_rx(queue) && !queue->is_watched) {
-		queue->answers_seen = queue->answers;
-		queue->looks = 0;
-		watch_locked(queue, answer_limit());
-	}
 out:
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return ret;
