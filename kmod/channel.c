@@ -139,7 +139,7 @@ static void close_try_locked(struct mp_channel *ch)
 	if (mp_link_is_ending_locked(link) && !link->is_closed && !link->close_sent &&
 	    mp_channel_is_idle_locked(ch) &&
 	    mp_urgent_close_locked(link, ch->out.half.offset, abort) == -ENODEV)
-		mp_link_closed_locked(link, true);	/* the device is being reset, and forgets it */
+		mp_link_closed_locked(link, true);	/* in a reset, which forgets it */
 }
 
 /* Does any process sleep on the channel, or ask for signals? */

@@ -291,8 +291,8 @@ static int go_on(struct session *s)
 		return ret;
 	request_resume_rings(s);
 	/*
-	 * What came back since the rings run, and what the process that died may not have told of. Our
-	 * owner does not know the session yet, so that the device could call for none of it.
+	 * What came back since the rings run, and what the process that died may not have told of.
+	 * Our owner does not know the session yet, so that the device could call for none of it.
 	 */
 	for (unsigned int i = 0; i < s->queue_count; i++)
 		if (s->vqs[i].ring.running)

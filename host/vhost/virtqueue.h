@@ -73,8 +73,8 @@ int virtqueue_adopt(struct virtqueue *vq, int kick, int call, int error);
  */
 int virtqueue_start(struct virtqueue *vq, uint64_t features);
 /*
- * Goes on with a ring that ran in an earlier process, whose last call may have been lost: the caller
- * calls, behind what it gives back. Returns -EINVAL too: it cannot have run.
+ * Goes on with a ring that ran in an earlier process, whose last call may have been lost: the
+ * caller calls, behind what it gives back. Returns -EINVAL too: it cannot have run.
  */
 int virtqueue_start_again(struct virtqueue *vq, uint64_t features);
 void virtqueue_stop(struct virtqueue *vq);

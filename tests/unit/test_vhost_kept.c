@@ -344,8 +344,8 @@ static void ends_at_any_point(void **state)
 static void no_kick(struct kept_state *state) { state->rings[1].kick = 0; }
 
 /*
- * A front end at work, whose daemon spoils what it keeps, unless @spoil is NULL, and dies. Returns a
- * copy of the daemon's end of the connection, as a holder may have one.
+ * A front end at work, whose daemon spoils what it keeps, unless @spoil is NULL, and dies. Returns
+ * a copy of the daemon's end of the connection, as a holder may have one.
  */
 static int begin_and_die(void (*spoil)(struct kept_state *state))
 {
