@@ -234,8 +234,8 @@ static int make(struct kept *kept, const struct kept_state *found)
 /*
  * Goes on with a copy of what was left: the process that left it may have been the guest's, and
  * have given the file to others, to the guest itself as memory. What is looked at must not change
- * behind the look. The older file goes when the copy is held; until something is changed a successor may
- * find either. Returns 1, 0: nothing was left that can be used, or -errno.
+ * behind the look. The older file goes when the copy is held; until something is changed either
+ * will do for a successor. Returns 1, 0: nothing was left that can be used, or -errno.
  */
 static int find(struct kept *kept)
 {
