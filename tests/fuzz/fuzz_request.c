@@ -15,6 +15,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+#define LIMITS_MS 100		/* more than any limit of a channel */
+
 static uint64_t now, clock_us;
 static bool woken, is_polled;
 
@@ -148,6 +150,20 @@ static void open_one(unsigned int index, bool reads, bool is_lazy)
 	device_kick(device, index - 1);
 }
 
+/* Whatever became of it, it is closed in order; its result has no memory, if @is_lost. */
+static void close_one(unsigned int index, bool is_lost)
+{
+	struct slot *slot = &slots[index / 2 % 2][0];
+	const struct mp_request header = {
+		.op = MP_OP_CLOSE, .generation = slot->generation,
+		.offset = offset_of(slot->written),
+	};
+
+	put_request(index, slot, header, 0, is_lost ? 0x98 : 0);
+	device_kick(device, index);
+	run_device();
+}
+
 /* A driver that broke its rings begins again. */
 static void revive(void)
 {
@@ -158,9 +174,9 @@ static void revive(void)
 	boot();
 }
 
-static void pass_time(void)
+static void pass_time(uint64_t ms)
 {
-	now += next() % 32;
+	now += ms;
 	for (int i = 0; i < 100 && device_deadline(device) <= now; i++)
 		device_tick(device);
 }
@@ -229,7 +245,7 @@ static void step(void)
 		run_device();
 		break;
 	case 12:
-		pass_time();
+		pass_time(next() % 32);
 		break;
 	case 13:
 		control_step();
@@ -270,6 +286,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	while (input_left)
 		step();
+	/* All limits pass behind the driver's end. */
+	if (is_multi && kind & 0x20) {
+		close_one(5, kind & 8);
+		close_one(7, kind & 8);
+		pass_time(LIMITS_MS);
+	}
 	run_device();
 	device_get_stats(device, &stats);
 	CHECK(stats.results + stats.parked <= stats.requests);
