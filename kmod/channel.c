@@ -355,7 +355,7 @@ static __poll_t fail_locked(struct mp_link *link, int error)
 static __poll_t lose_locked(struct mp_link *link)
 {
 	if (link->phase == MP_PHASE_NAMING)
-		mp_channel_of(link)->end.asked = true;
+		mp_end_ask_locked(mp_channel_of(link));
 	return mp_link_lose_locked(link);
 }
 

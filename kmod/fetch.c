@@ -459,6 +459,15 @@ void mp_fetch_urge_locked(struct mp_in *in)
 		mp_urgent_cancel_locked(link);
 }
 
+/* A process polls: from here on the driver fetches for it, and each answer makes an interrupt. */
+void mp_fetch_polled_locked(struct mp_in *in)
+{
+	if (in->is_polled)
+		return;
+	in->is_polled = true;
+	mp_fetch_urge_locked(in);
+}
+
 /* --- What was fetched ------------------------------------------------------ */
 
 /* @bytes of the first were read. */

@@ -55,21 +55,12 @@ static int mp_file_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* From here on the driver fetches for it, and each answer makes an interrupt. */
-static void set_polled_locked(struct mp_channel *ch)
-{
-	if (ch->in.is_polled)
-		return;
-	ch->in.is_polled = true;
-	mp_fetch_urge_locked(&ch->in);
-}
-
 static void set_polled(struct mp_channel *ch)
 {
 	if (READ_ONCE(ch->in.is_polled))
 		return;
 	spin_lock_irq(&ch->link.lock);
-	set_polled_locked(ch);
+	mp_fetch_polled_locked(&ch->in);
 	mp_link_unlock(&ch->link, 0);
 }
 
@@ -130,10 +121,10 @@ static __poll_t mp_file_poll(struct file *file, poll_table *wait)
 	if (READ_ONCE(ch->link.is_held))
 		mp_wait_look(&ch->link);
 	spin_lock_irq(&ch->link.lock);
-	set_polled_locked(ch);
+	mp_fetch_polled_locked(&ch->in);
 	mp_fetch_ahead_locked(&ch->in, false);
 	if (events & (EPOLLIN | EPOLLRDNORM))
-		ch->end.is_read = true;
+		mp_end_looked_locked(ch);
 	if (mp_end_is_met_locked(ch))
 		edge = mp_end_poll_locked(ch, events, mp_poll_mask_locked(ch));
 	mask = mp_poll_mask_locked(ch);
@@ -148,7 +139,7 @@ static int mp_file_fasync(int fd, struct file *file, int on)
 	struct mp_channel *ch = file->private_data;
 
 	spin_lock_irq(&ch->link.lock);
-	set_polled_locked(ch);
+	mp_fetch_polled_locked(&ch->in);
 	mp_chunks_want_locked(&ch->out, true);
 	mp_link_unlock(&ch->link, 0);
 	return fasync_helper(fd, file, on, &ch->fasync);
@@ -296,7 +287,7 @@ static long ioctl_count(struct mp_channel *ch, bool is_out, int __user *arg)
 	spin_lock_irq(&ch->link.lock);
 	bytes = is_out ? ch->out.bytes : ch->in.ready;
 	if (!is_out && !bytes) {	/* as a poll does: a process may ask again and again */
-		set_polled_locked(ch);
+		mp_fetch_polled_locked(&ch->in);
 		mp_fetch_ahead_locked(&ch->in, false);
 	}
 	mp_link_unlock(&ch->link, 0);

@@ -3,8 +3,9 @@
  * What a direction of a channel is: in, from the service, and out, to it. All of it is guarded by
  * the link's lock.
  *
- *	mp_half		what both have; written by batch.c too
- *	mp_in		written by fetch.c and in.c, and by the calls in read.c
+ *	mp_half		what both have; written by batch.c too, and is_shut by shutdown.c
+ *	mp_in		written by fetch.c and in.c, and by the calls in read.c and peek.c; what is
+ *			constant (memcg, is_readable) is set at open
  *	mp_out		written by chunk.c and out.c, and by the calls in write.c
  */
 #ifndef KMOD_HALF_H

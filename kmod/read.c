@@ -132,7 +132,7 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 	int state = 0;
 
 	spin_lock_irq(&ch->link.lock);
-	ch->end.is_read = true;
+	mp_end_looked_locked(ch);
 	if (ch->in.end_owed && !ch->link.error) {
 		ch->in.end_owed = false;
 	} else {

@@ -68,7 +68,7 @@ bool mp_end_may_lose_locked(const struct mp_channel *ch)
 
 static void ask_locked(struct mp_channel *ch)
 {
-	ch->end.asked = true;
+	mp_end_ask_locked(ch);
 	mp_connect_again_locked(ch);
 	/* The answers to WRITEs of the old one may be in the way: they are lazy, and wanted now. */
 	if (ch->end.asked)

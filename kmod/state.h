@@ -20,7 +20,7 @@
 #include "naming.h"
 #include "req.h"
 
-/* Fixed port: how far the process knows of the end of a generation; written by reconnect.c. */
+/* Fixed port: how far the process knows of the end of a generation; written by reconnect.[ch]. */
 struct mp_end {
 	bool asked;			/* a call asks for the next: it comes when nothing is out */
 	bool told;			/* a read has returned 0 */

@@ -42,7 +42,7 @@ static ssize_t write_ended_locked(struct mp_channel *ch, struct iov_iter *from, 
 		return -EAGAIN;
 	}
 	bytes = min_t(size_t, bytes, max(mp_send_buffer, 1U));
-	ch->end.lost += bytes;
+	mp_end_lose_locked(ch, bytes);
 	ch->out.error = -EPIPE;
 	iov_iter_advance(from, bytes);
 	return bytes;
