@@ -35,10 +35,10 @@ static inline void __user *mp_iter_address(const struct iov_iter *iter)
 static inline u64 mp_offered_features(struct virtio_device *vdev)
 {
 #ifdef HAVE_VIRTIO_GET_FEATURES
-	VIRTIO_DECLARE_FEATURES(offered);
+	struct { VIRTIO_DECLARE_FEATURES(bits); } offered;
 
-	virtio_get_features(vdev, offered_array);
-	return offered;
+	virtio_get_features(vdev, offered.bits_array);
+	return offered.bits;
 #else
 	return vdev->config->get_features(vdev);
 #endif

@@ -3,8 +3,8 @@
 u64 probe(struct virtio_device *d);
 u64 probe(struct virtio_device *d)
 {
-	VIRTIO_DECLARE_FEATURES(x);
+	struct { VIRTIO_DECLARE_FEATURES(x); } f;
 
-	virtio_get_features(d, x_array);
-	return x;
+	virtio_get_features(d, f.x_array);
+	return f.x;
 }
