@@ -157,12 +157,7 @@ prepare_kernel()
 {
 	local kernel
 
-	case $world in
-	uml) kernel=$("$world_dir/uml-kernel" plain) ;;
-	uml-debug) kernel=$("$world_dir/uml-kernel" debug) ;;
-	smp-debug) kernel=$("$world_dir/smp-kernel") ;;
-	qemu) kernel=$("$world_dir/cloud-kernel") ;;
-	esac
+	kernel=$("$world_dir/kernel" "$world")
 	"$world_dir/initramfs" "$kernel" >/dev/null
 	step_title="guest's kernel: Linux $(cat "$kernel/release")"
 }

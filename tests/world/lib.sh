@@ -157,17 +157,22 @@ recent()
 	cat "$file"
 }
 
+# Prints the suite and the kernel that the table "kernels" has for a world.
+kernel_row()
+{
+	awk -v world="$1" '$1 == world { print $2, $3 }' "$world_dir/kernels" | grep .
+}
+
 # The folder of a world's kernel.
 kernel_of()
 {
 	case $1 in
 	qemu) "$world_dir/cloud-kernel" ;;
-	trixie) "$world_dir/trixie-kernel" ;;
 	uml) "$world_dir/uml-kernel" plain ;;
 	uml-debug) "$world_dir/uml-kernel" debug ;;
 	uml-newest) "$world_dir/uml-newest-kernel" ;;
 	smp-debug) "$world_dir/smp-kernel" ;;
-	*) die -2 "unknown world '$1': qemu, trixie, uml, uml-debug, uml-newest or smp-debug" ;;
+	*) "$world_dir/debian-kernel" "$1" ;;
 	esac
 }
 
@@ -213,4 +218,25 @@ chroot_make()
 
 	shift 2
 	in_folder "$root" make -C "$dir" -j"$(nproc)" "$@"
+}
+
+# fetch_packages ROOT FOLDER PACKAGE[:ARCHITECTURE]...: the files of packages that ROOT's apt knows,
+# which are not installed.
+fetch_packages()
+{
+	local root=$1 out=$2 scratch package
+
+	shift 2
+	# The name servers of this machine, of today.
+	as_root cp /etc/resolv.conf "$root/etc/resolv.conf"
+	scratch=$(mktemp -d "$root/tmp/fetch.XXXXXX")
+	as_root chmod 777 "$scratch"
+	# shellcheck disable=SC2016 # for the inner shell
+	in_folder "$root" sh -c 'cd "$1" && shift && apt-get -qq download "$@"' sh \
+		"${scratch#"$root"}" "$@"
+	mkdir "$out"
+	for package in "$scratch"/*.deb; do
+		dpkg-deb -x "$package" "$out"
+	done
+	as_root rm -rf "$scratch"
 }
