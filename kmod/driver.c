@@ -18,6 +18,8 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 
+#include <manyport/version.h>
+
 #include "channel.h"
 #include "compat.h"
 #include "debug.h"
@@ -470,3 +472,4 @@ module_exit(manyport_exit);
 MODULE_DESCRIPTION("virtio-serial port with many channels");
 MODULE_AUTHOR("The manyport authors");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(MANYPORT_VERSION);

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <manyport/version.h>
+
 #include "base/text.h"
 #include "daemon/options.h"
 #include "service/registry.h"
 
-#define VERSION "0.1"
-
-const char *argp_program_version = "manyportd " VERSION;
+const char *argp_program_version = "manyportd " MANYPORT_VERSION;
 
 enum {
 	OPTION_SOCKET_PATH = 0x100, OPTION_SOCKET_MODE, OPTION_SOCKET_GROUP, OPTION_FD,

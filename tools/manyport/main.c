@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 #include <manyport/client.h>
+#include <manyport/version.h>
 
 #include "tool.h"
 
-const char program_version_text[] = "manyport 0.1";
+const char program_version_text[] = "manyport " MANYPORT_VERSION;
 const char *argp_program_version = program_version_text;
 
 static const struct command {
