@@ -19,7 +19,7 @@ LIB_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
 PRELOAD_OBJ := $(patsubst %.c,$(O)/preload/%.o,$(notdir $(wildcard preload/*.c)) \
 	lib/channel.c lib/explain.c lib/port.c)
 
-all: $(O)/manyportd $(O)/manyport $(O)/manyport-run.so
+all: $(O)/manyportd $(O)/manyport $(O)/manyport-run.so $(O)/libmanyport.a $(O)/libmanyport.so.0
 
 $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lsystemd
@@ -36,6 +36,14 @@ $(O)/preload/lib/%.o: lib/%.c
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 $(O)/manyport-run.so: $(PRELOAD_OBJ)
 	$(CC) $(ALL_LDFLAGS) -shared -o $@ $^
+
+# The library for programs of the guest, for each kind of linking.
+$(O)/lib/%.o: ALL_CFLAGS += -fPIC
+$(O)/libmanyport.a: $(LIB_OBJ)
+	rm -f $@ && ar rcs $@ $^
+$(O)/libmanyport.so.0: $(LIB_OBJ) lib/libmanyport.map
+	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(@F),--version-script=lib/libmanyport.map \
+		-o $@ $(LIB_OBJ)
 
 $(O)/libhost.a: $(HOST_OBJ)
 	rm -f $@ && ar rcs $@ $^
@@ -88,10 +96,11 @@ $(O)/%.o: %.c
 WORLD ?= qemu
 PACKAGES := tests/world/packages
 
+# INSTALLED=1: with what is installed, as by the packages, in place of what is built here.
 demo:
 	$(PACKAGES) build kernel world demo
-	$(MAKE) all
-	O=$(O) demo/run $(WORLD)
+	$(if $(INSTALLED),,$(MAKE) all)
+	O=$(O) INSTALLED=$(INSTALLED) $(if $(INSTALLED),PREFIX=$(PREFIX)) demo/run $(WORLD)
 
 shell:
 	$(PACKAGES) build kernel world
@@ -129,43 +138,16 @@ peer: $(O)/libhost.a
 	$(MAKE) -C tests/peer O=$(abspath $(O)) ends guest survive
 	$(MAKE) -C tests/peer O=$(abspath $(O)) bad-host bad-stream
 
-# --- Installing. The guest's half: make -C kmod install, and $(O)/manyport.
-
-PREFIX ?= /usr/local
-
-# A file of packaging/, into a folder below the prefix. Those name the daemon as a package for
-# /usr would have it.
-define install_naming
-install -d $(DESTDIR)$(PREFIX)/$(2)
-sed 's,/usr/sbin/manyportd,$(PREFIX)/sbin/manyportd,; s,/usr/bin/manyport,$(PREFIX)/bin/manyport,' \
-	'packaging/$(1)' \
-	>'$(DESTDIR)$(PREFIX)/$(2)/$(1)'
-chmod 644 '$(DESTDIR)$(PREFIX)/$(2)/$(1)'
-endef
-
-install: all
-	# Its user may not read it, so the kernel starts it not dumpable: see docs/security.md.
-	install -D -m 711 $(O)/manyportd $(DESTDIR)$(PREFIX)/sbin/manyportd
-	install -D -m 755 $(O)/manyport $(DESTDIR)$(PREFIX)/bin/manyport
-	install -D -m 644 $(O)/manyport-run.so $(DESTDIR)$(PREFIX)/lib/manyport/manyport-run.so
-	install -D -m 644 man/manyportd.8 $(DESTDIR)$(PREFIX)/share/man/man8/manyportd.8
-	install -D -m 644 man/manyport.1 $(DESTDIR)$(PREFIX)/share/man/man1/manyport.1
-	install -D -m 644 packaging/manyportd.conf.example \
-		$(DESTDIR)$(PREFIX)/share/doc/manyport/manyportd.conf.example
-	$(call install_naming,50-manyportd.json,share/qemu/vhost-user)
-	$(call install_naming,manyportd@.service,lib/systemd/system)
-	$(call install_naming,manyport-serve.service,lib/systemd/system)
-	install -D -m 644 packaging/manyportd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/manyportd.conf
-
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit demo shell check test test-all test-programs peer install clean
+.PHONY: all unit demo shell check test test-all test-programs peer clean
 .SECONDARY:
 
+include packaging/install.mk
 include tests/unit/kernel/Makefile
 include tests/guest/Makefile
 include tests/counters/Makefile
 include bench/Makefile
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) -name deb -prune -o -name '*.d' -type f -print 2>/dev/null)
