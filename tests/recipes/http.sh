@@ -6,7 +6,8 @@
 until_true test -e /dev/virtio-ports/manyport || exit 1
 ifconfig lo up
 mkdir -p /run
-manyport forward -L /run/docker.sock:docker -L /run/web.sock:web -L 8080:web 2>/tmp/forward &
+manyport forward -L /run/docker.sock:docker -L /run/web.sock:web -L /run/nginx.sock:nginx -L /run/halves.sock:halves -L 8080:web \
+	2>/tmp/forward &
 until_true grep -q 'forwarding 8080' /tmp/forward || exit 1
 
 why()
@@ -35,7 +36,7 @@ no_channels()
 
 requests=200 clients=20
 [ -z "$ALL" ] || { requests=2000 clients=50; }
-echo "1..9"
+echo "1..12"
 for size in 0 1 65535 10485760; do
 	post $size socat -t 60 - UNIX-CONNECT:/run/docker.sock
 	ok "an upgraded connection: $size bytes, the end of the input, and the answer to it"
@@ -53,6 +54,17 @@ ok "ab: $requests connections, $clients at a time"
 timeout 200 ab -q -k -n $requests -c $clients http://127.0.0.1:8080/1000 >/tmp/out 2>/tmp/err
 grep -q "^Keep-Alive requests: *$requests$" /tmp/out && grep -q '^Failed requests: *0$' /tmp/out
 ok "ab: $requests requests on $clients connections"
+post 10485760 socat -t 60 - UNIX-CONNECT:/run/halves.sock
+ok "nginx, streams: 10 MB, the end of the input, and the answer to it"
+printf 'GET /x HTTP/1.1\r\nHost: host\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n' |
+	timeout 60 socat -t 60 - UNIX-CONNECT:/run/nginx.sock >/tmp/out 2>/tmp/err
+grep -q '^HTTP/1.1 101 ' /tmp/out
+ok "nginx, HTTP: a connection is upgraded through it"
+head -c 10485760 /dev/urandom >/tmp/body
+timeout 100 curl -sf --unix-socket /run/nginx.sock -H Expect: -T - http://host/put/body </tmp/body \
+	>/tmp/out 2>/tmp/err && timeout 100 curl -sf --unix-socket /run/nginx.sock http://host/put/body \
+	2>/tmp/err | cmp - /tmp/body >/tmp/out
+ok "nginx, HTTP: a PUT of 10 MB in chunks, which a GET brings back"
 until_true no_channels
 ok "no channel is left"
 kill $!
