@@ -170,14 +170,19 @@ static bool has_room(struct policy *policy, int index, uint32_t uid)
 
 /* --- Admission -------------------------------------------------------------- */
 
-/* The place of the service that @opener names, where its user may have it; or minus the reason. */
-static int look_up(const struct policy *policy, const struct mp_opener *opener)
+/*
+ * The place of the service that @opener names, where its user may have it; or minus the reason. A
+ * fixed port leads to its service under any name, but for a channel that @has_service: that of the
+ * port may be another one by now.
+ */
+static int look_up(const struct policy *policy, const struct mp_opener *opener, bool has_service)
 {
 	const struct config *config = policy->config;
 	const struct config_port *port = config_find_port(config, opener->port);
 	int index = port ? find_service(config, port, opener->service) : -1;
 
-	if (index < 0 || !config->services[index]->service)
+	if (index < 0 || !config->services[index]->service ||
+	    (has_service && strcmp(config->services[index]->name, opener->service)))
 		return -MP_REASON_NO_SERVICE;
 	return user_is_allowed(config->services[index], opener->uid) ? index : -MP_REASON_DENIED;
 }
@@ -198,15 +203,16 @@ static enum mp_reason let_in(struct policy *policy, int index, uint32_t uid)
 	return MP_REASON_NONE;
 }
 
-static enum mp_reason admit(struct policy *policy, const struct mp_opener *opener, bool has_limits,
+/* @again: it was let in before, to the service of this name. */
+static enum mp_reason admit(struct policy *policy, const struct mp_opener *opener, bool again,
 			    struct mp_service **result, const char **service_name)
 {
-	int index = look_up(policy, opener);
+	int index = look_up(policy, opener, again);
 	enum mp_reason reason;
 
 	if (index < 0)
 		return -index;
-	if (has_limits && !has_room(policy, index, opener->uid))
+	if (!again && !has_room(policy, index, opener->uid))
 		return MP_REASON_BUSY;
 	reason = let_in(policy, index, opener->uid);
 	if (reason != MP_REASON_NONE)
@@ -219,13 +225,13 @@ static enum mp_reason admit(struct policy *policy, const struct mp_opener *opene
 enum mp_reason policy_admit(struct policy *policy, const struct mp_opener *opener,
 			    struct mp_service **result, const char **service_name)
 {
-	return admit(policy, opener, true, result, service_name);
+	return admit(policy, opener, false, result, service_name);
 }
 
 enum mp_reason policy_readmit(struct policy *policy, const struct mp_opener *opener,
 			      struct mp_service **result, const char **service_name)
 {
-	return admit(policy, opener, false, result, service_name);
+	return admit(policy, opener, true, result, service_name);
 }
 
 enum mp_reason policy_readmit_left(struct policy *policy, const char *title, uint32_t uid,

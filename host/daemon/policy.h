@@ -26,7 +26,10 @@ void policy_destroy(struct policy *policy);	/* accepts NULL */
 /* As device_env.admit() and release(). */
 enum mp_reason policy_admit(struct policy *policy, const struct mp_opener *opener,
 			    struct mp_service **service, const char **service_name);
-/* What a program before this one had let in. As core_env.readmit(): no limit is looked at. */
+/*
+ * What a program before this one had let in to the service of this name, which may not be the fixed
+ * port's any more. As core_env.readmit(): no limit is looked at.
+ */
 enum mp_reason policy_readmit(struct policy *policy, const struct mp_opener *opener,
 			      struct mp_service **service, const char **service_name);
 /* The same for what is left of a channel, by the title that its service has. */

@@ -64,6 +64,16 @@ static enum mp_reason admit(const char *port, const char *service, uint32_t uid)
 	return policy_admit(policy, &opener, &last, &last_name);
 }
 
+/* What another program has let in. */
+static enum mp_reason readmit(const char *port, const char *service)
+{
+	const struct mp_opener opener = { .port = port, .service = service, .guest = "g",
+					  .argument = "" };
+
+	last = NULL;
+	return policy_readmit(policy, &opener, &last, &last_name);
+}
+
 static struct mp_service *handle(const char *title)
 {
 	return config_find_service(config, title)->service;
@@ -103,6 +113,15 @@ static void names_lead_where_they_should(void **state)
 	assert_ptr_equal(last, handle("agent"));
 	assert_int_equal(admit("f", "some", 0), 0);
 	assert_ptr_equal(last, handle("agent"));
+	/* But not what was let in to another one, before Service= was changed. */
+	assert_int_equal(readmit("f", "agent"), 0);
+	assert_ptr_equal(last, handle("agent"));
+	assert_int_equal(readmit("g", "own"), 0);
+	assert_int_equal(readmit("h", "h"), 0);
+	assert_int_equal(readmit("f", "some"), MP_REASON_NO_SERVICE);
+	assert_int_equal(readmit("f", ""), MP_REASON_NO_SERVICE);
+	assert_int_equal(readmit("a", "everywhere"), 0);
+	assert_ptr_equal(last, handle("a/everywhere"));
 	/* Others reach the service by name, unless it is the port's own. */
 	assert_int_equal(admit("a", "agent", 0), 0);
 	assert_int_equal(admit("g", "own", 0), 0);
