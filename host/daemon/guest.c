@@ -30,7 +30,7 @@ struct guest {
 	struct loop *loop;
 	const struct config *config;
 	struct policy *policy;
-	struct keep *keep;		/* who holds it beyond this process, or NULL */
+	struct keep *keep;		/* what outlives this program, or this process */
 	struct kept *kept;		/* what is known of the front end, and of the driver */
 	struct device *device;
 	struct session *session;	/* NULL: no front end */
@@ -196,8 +196,7 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 	unsigned int count = 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
 
 	/* The regions; and copies of what is held: the same, the regions, and the state. */
-	count += MEM_MAX_REGIONS;
-	return guest->keep ? 2 * count + 1 : count;
+	return 2 * (count + MEM_MAX_REGIONS) + 1;
 }
 
 /* --- The end ----------------------------------------------------------------------- */
@@ -403,7 +402,7 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 	guest->owner.entered = entered;
 	guest->owner.former = guest->former;
 	guest->keep = keep_create();
-	guest->kept = kept_create(guest->keep);
+	guest->kept = guest->keep ? kept_create(guest->keep) : NULL;
 	guest->device = guest->policy && guest->former && guest->kept ? make_device(guest) : NULL;
 	if (!guest->device) {
 		guest_destroy(guest);

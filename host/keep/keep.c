@@ -29,6 +29,7 @@ struct held {
 };
 
 struct keep {
+	bool is_alone;			/* there is no holder (any more) */
 	struct held *held;		/* in the order of their coming */
 	size_t count;
 	size_t max;			/* what the holder has room for; SIZE_MAX: unknown */
@@ -143,20 +144,22 @@ static void take_over_passed(struct keep *keep)
 struct keep *keep_create(void)
 {
 	const char *room = getenv("FDSTORE");	/* systemd from 254 on; the keeper */
-	struct keep *keep;
+	struct keep *keep = calloc(1, sizeof(*keep));
 
-	if (!getenv("NOTIFY_SOCKET") || (room && !strtoul(room, NULL, 10))) {
-		errno = 0;
-		return NULL;
-	}
-	keep = calloc(1, sizeof(*keep));
 	if (!keep)
 		return NULL;
+	keep->is_alone = !getenv("NOTIFY_SOCKET") || (room && !strtoul(room, NULL, 10));
 	keep->next = 1;
-	keep->max = room ? strtoul(room, NULL, 10) : SIZE_MAX;
-	take_over_listened(keep);
+	keep->max = room && !keep->is_alone ? strtoul(room, NULL, 10) : SIZE_MAX;
+	if (!keep->is_alone)
+		take_over_listened(keep);
 	take_over_passed(keep);
 	return keep;
+}
+
+bool keep_is_alone(const struct keep *keep)
+{
+	return keep->is_alone;
 }
 
 void keep_destroy(struct keep *keep)
@@ -210,14 +213,9 @@ static bool tell_hold(const struct held *held)
 
 static uint32_t hold(struct keep *keep, int fd, bool is_state)
 {
-	struct held new = { .is_state = is_state, .users = 1 }, *held;
+	struct held new = { .is_state = is_state, .users = 1 }, *held = find_file(keep, fd);
 	int error;
 
-	if (!keep) {
-		errno = 0;
-		return 0;
-	}
-	held = find_file(keep, fd);
 	if (held) {
 		held->users++;
 		return held->number;
@@ -234,7 +232,7 @@ static uint32_t hold(struct keep *keep, int fd, bool is_state)
 	if (new.fd < 0)
 		return 0;
 	held = add(keep, &new);
-	if (held && tell_hold(held))
+	if (held && (keep->is_alone || tell_hold(held)))
 		return new.number;
 	error = held ? errno : ENOMEM;
 	if (held)
@@ -255,20 +253,26 @@ uint32_t keep_hold_state(struct keep *keep, int fd)
 	return hold(keep, fd, true);
 }
 
-static void drop(struct keep *keep, struct held *held)
+/* A holder that cannot be told holds it until the next start drops it. */
+static void tell_drop(const struct held *held)
 {
 	char name[NAME_SIZE], text[2 * NAME_SIZE];
 
 	name_of(name, held);
 	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	/* A holder that cannot be told holds it until the next start drops it. */
 	tell(text, NULL);
+}
+
+static void drop(struct keep *keep, struct held *held)
+{
+	if (!keep->is_alone)
+		tell_drop(held);
 	forget(keep, held);
 }
 
 void keep_drop(struct keep *keep, uint32_t number)
 {
-	struct held *held = keep ? find(keep, number) : NULL;
+	struct held *held = find(keep, number);
 
 	if (held && held->users <= 1)
 		drop(keep, held);
@@ -278,7 +282,7 @@ void keep_drop(struct keep *keep, uint32_t number)
 
 int keep_take(struct keep *keep, uint32_t number)
 {
-	struct held *held = keep ? find(keep, number) : NULL;
+	struct held *held = find(keep, number);
 	int fd = held ? copy_fd(held->fd) : -1;
 
 	if (fd >= 0)
@@ -290,7 +294,7 @@ uint32_t keep_find(struct keep *keep, const char *magic)
 {
 	char begin[MAGIC_SIZE];
 
-	for (size_t i = keep ? keep->count : 0; i-- > 0;) {
+	for (size_t i = keep->count; i-- > 0;) {
 		const struct held *held = &keep->held[i];
 
 		if (held->is_state && pread(held->fd, begin, MAGIC_SIZE, 0) == MAGIC_SIZE &&
@@ -300,9 +304,22 @@ uint32_t keep_find(struct keep *keep, const char *magic)
 	return 0;
 }
 
+/* The states first: without one no successor looks for the others. */
+void keep_be_alone(struct keep *keep)
+{
+	for (int states = 1; states >= 0 && !keep->is_alone; states--)
+		for (size_t i = 0; i < keep->count; i++)
+			if (keep->held[i].is_state == states)
+				tell_drop(&keep->held[i]);
+	keep->is_alone = true;
+	keep->max = SIZE_MAX;
+	/* For the program that comes next, too. */
+	setenv("FDSTORE", "0", true);
+}
+
 void keep_drop_rest(struct keep *keep)
 {
-	for (size_t i = keep ? keep->count : 0; i-- > 0;) {
+	for (size_t i = keep->count; i-- > 0;) {
 		if (!keep->held[i].users)
 			drop(keep, &keep->held[i]);
 	}
@@ -311,14 +328,14 @@ void keep_drop_rest(struct keep *keep)
 int keep_pass(struct keep *keep, bool pass)
 {
 	char *text, name[NAME_SIZE];
-	size_t size, count = keep ? keep->count : 0;
+	size_t size;
 	FILE *out = open_memstream(&text, &size);
 	int ret;
 
 	if (!out)
 		return -errno;
 	fprintf(out, "%d", getpid());
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < keep->count; i++) {
 		name_of(name, &keep->held[i]);
 		fprintf(out, " %d=%s", keep->held[i].fd, name);
 		fcntl(keep->held[i].fd, F_SETFD, pass ? 0 : FD_CLOEXEC);

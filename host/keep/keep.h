@@ -11,6 +11,9 @@
  * file once, however often it is sent (a VMM sends one memfd for each region of its memory). So a
  * file that is held already gets the number that it has, and is dropped as often as it was held and
  * taken. To know it again, a copy of each descriptor is open here as well.
+ *
+ * Without a holder these copies are all there is. They outlive an execve(), and not the process: so
+ * a planned restart finds what a crash does where there is a holder.
  */
 #ifndef HOST_KEEP_KEEP_H
 #define HOST_KEEP_KEEP_H
@@ -21,19 +24,24 @@
 struct keep;
 
 /*
- * Takes over what is held for this process (LISTEN_FDS, LISTEN_FDNAMES), close-on-exec; what has
- * another name there is left alone. Returns NULL without a holder (no NOTIFY_SOCKET, or no store),
- * or without memory: errno says which, 0 or ENOMEM. systemd before 254 does not say whether there
- * is a store; where there is none it throws away what is sent.
+ * Takes over what is held for this process (LISTEN_FDS, LISTEN_FDNAMES), or was by the program
+ * before it (keep_pass()), close-on-exec; what has another name there is left alone. Returns NULL
+ * without memory. There is no holder without NOTIFY_SOCKET, or where it says that it has no store.
+ * systemd before 254 does not say so; where there is none it throws away what is sent.
  */
 struct keep *keep_create(void);
 /* Closes its copies. What is held stays held. Accepts NULL. */
 void keep_destroy(struct keep *keep);
 
+/* Is there no holder, so that what is held ends with this process? */
+bool keep_is_alone(const struct keep *keep);
+/* From now on: the holder drops all of it; numbers and copies stay. */
+void keep_be_alone(struct keep *keep);
+
 /*
  * Holds @fd, which stays the caller's. Returns its number, or 0 with errno set: the holder cannot
- * be reached, or has no room (ENOSPC, where it says how much it has). Accepts a NULL @keep: 0 with
- * errno 0. The copies may come from the reserve of descriptors (base/fd_limit.h).
+ * be reached, or has no room (ENOSPC, where it says how much it has). The copies may come from the
+ * reserve of descriptors (base/fd_limit.h).
  */
 uint32_t keep_hold(struct keep *keep, int fd);
 /*

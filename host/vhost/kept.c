@@ -118,31 +118,40 @@ void kept_clear(struct kept *kept)
 	memset(state->rings, 0, sizeof(state->rings));
 }
 
-static void give_up(struct kept *kept)
+/* Without memory or descriptors to hold it at all. */
+static uint32_t give_up(struct kept *kept)
 {
-	log_warning("front end: its descriptors cannot be held (%s): it ends with this process",
-		    errno ? strerror(errno) : "the holder takes no more");
-	/* First: without it no successor looks for the others. */
+	log_warning("front end: its descriptors cannot be held (%s): it ends with this program",
+		    strerror(errno));
 	keep_drop(kept->keep, kept->number);
 	kept->number = 0;
 	drop_all(kept);
 	kept->keep = NULL;
+	return 0;
 }
 
-void kept_hold_once(struct kept *kept, uint32_t number)
+/* Returns 0 with errno set. */
+static uint32_t hold(struct kept *kept, int fd, uint32_t (*how)(struct keep *keep, int fd))
 {
-	if (number && is_named(kept->state, number))
-		keep_drop(kept->keep, number);
+	uint32_t number = how(kept->keep, fd);
+
+	if (number || keep_is_alone(kept->keep))
+		return number;
+	log_warning("front end: its descriptors cannot be held (%s): it ends with this process",
+		    errno ? strerror(errno) : "the holder takes no more");
+	keep_be_alone(kept->keep);
+	return how(kept->keep, fd);
 }
 
 uint32_t kept_hold(struct kept *kept, int fd)
 {
-	uint32_t number = kept->keep ? keep_hold(kept->keep, fd) : 0;
+	uint32_t number = kept->keep ? hold(kept, fd, keep_hold) : 0;
 
 	if (kept->keep && !number)
-		give_up(kept);
-	else
-		kept_hold_once(kept, number);
+		return give_up(kept);
+	/* It counts how often; here that is once, however many slots name the file. */
+	if (number && is_named(kept->state, number))
+		keep_drop(kept->keep, number);
 	return number;
 }
 
@@ -223,10 +232,10 @@ static int make(struct kept *kept, const struct kept_state *found)
 	memcpy(kept->state->magic, KEPT_MAGIC, sizeof(kept->state->magic));
 	kept->state->version = KEPT_VERSION;
 	if (fd >= 0) {
-		kept->number = keep_hold_state(kept->keep, fd);
-		close(fd);
+		kept->number = hold(kept, fd, keep_hold_state);
 		if (!kept->number)
 			give_up(kept);
+		close(fd);
 	}
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All that is known of the front end, in memory that outlives the process where there is a holder
- * (keep/keep.h); else in plain memory.
+ * All that is known of the front end, in memory that outlives the program, and the process where
+ * there is a holder (keep/keep.h).
  *
  * The session and its rings work on this memory: there is no second copy that could be late. So at
- * any instruction it is what a successor goes on with (adopt.h):
+ * any instruction it is what a successor goes on with (adopt.h), after a crash as after a planned
+ * restart:
  *
  * - A descriptor is held before its number is here, and dropped when its number is here no more.
  *   What is held without being named was on its way, and the successor drops it.
@@ -89,17 +90,17 @@ struct kept_state {
 };
 
 struct kept {
-	struct keep *keep;		/* NULL: there is no holder (any more) */
+	struct keep *keep;		/* NULL: nothing is held (any more) */
 	uint32_t number;		/* of the memory itself */
 	struct kept_state *state;
 };
 
 /*
- * @keep may be NULL; it outlives this. Takes over what an earlier process has left with it, if that
- * is of a version that this one knows. Returns NULL with errno set.
+ * @keep outlives this; NULL: for tests. Takes over what an earlier process or program has left with
+ * it, if that is of a version that this one knows. Returns NULL with errno set.
  */
 struct kept *kept_create(struct keep *keep);
-/* Has an earlier process left a front end in it? */
+/* Is there a front end in it that a successor can go on with? */
 static inline bool kept_has_front_end(const struct kept *kept)
 {
 	return kept->state->socket;
@@ -121,15 +122,11 @@ void kept_clear(struct kept *kept);
 struct inflight *kept_inflight(const struct kept *kept, unsigned int queue);
 
 /*
- * Holds @fd for the slot that the number is put into next. Returns 0 without a holder. One that has
- * no room is given up for good, with everything: the front end will not outlive this process.
+ * Holds @fd for the slot that the number is put into next: once, however many slots name its file.
+ * A holder that has no room is given up for good: the front end will not outlive this process.
+ * Returns 0 where nothing is held: not even a planned restart is possible then.
  */
 uint32_t kept_hold(struct kept *kept, int fd);
-/*
- * An open file has one number, and the holder counts how often it was held or taken. Here it is
- * held once, however many slots name it: undoes one where @number is named already.
- */
-void kept_hold_once(struct kept *kept, uint32_t number);
 /* Drops @number if nothing names it. */
 void kept_drop(struct kept *kept, uint32_t number);
 /* *@slot is @number from now on; drops the one that was there, if nothing names it any more. */

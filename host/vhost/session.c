@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/record.h"
 #include "device/device.h"
+#include "keep/keep.h"
 #include "vhost/adopt.h"
 #include "vhost/exchange.h"
 #include "vhost/request.h"
@@ -324,7 +325,7 @@ void session_leave(struct session *s)
 {
 	int ret = 0;
 
-	if (!s || s->over || !s->kept->keep || !kept_has_front_end(s->kept))
+	if (!s || s->over || !kept_has_front_end(s->kept) || keep_is_alone(s->kept->keep))
 		return;
 	for (unsigned int i = 0; i < s->queue_count && !ret; i++)
 		ret = ring_leave(&s->vqs[i].ring);

@@ -37,7 +37,9 @@ struct keep {
 	} held[FAKE_HELD];
 	unsigned int count;
 	uint32_t next;
-	unsigned int room;		/* no more than so many, if not 0 */
+	unsigned int room;		/* with the holder, if not 0 */
+	bool is_alone;
+	int told;			/* to hold, less those to drop */
 	int pair[2];			/* to and from the next process */
 };
 
@@ -63,6 +65,9 @@ static inline void fake_keep_tell(struct keep *keep, const struct fake_order *or
 	struct iovec iov = { (void *)order, sizeof(*order) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
+	if (keep->is_alone)
+		return;
+	keep->told += order->is_drop ? -1 : 1;
 	if (fd >= 0) {
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = sizeof(control.bytes);
@@ -141,7 +146,8 @@ static inline uint32_t fake_hold(struct keep *keep, int fd, bool is_state)
 			keep->held[i].users++;
 			return keep->held[i].number;
 		}
-	if (keep->count == FAKE_HELD || (keep->room && keep->count == keep->room)) {
+	if (keep->count == FAKE_HELD ||
+	    (keep->room && !keep->is_alone && keep->count == keep->room)) {
 		errno = ENOSPC;
 		return 0;
 	}
@@ -163,6 +169,21 @@ uint32_t keep_hold(struct keep *keep, int fd)
 uint32_t keep_hold_state(struct keep *keep, int fd)
 {
 	return fake_hold(keep, fd, true);
+}
+
+bool keep_is_alone(const struct keep *keep)
+{
+	return keep->is_alone;
+}
+
+void keep_be_alone(struct keep *keep)
+{
+	for (unsigned int i = 0; i < keep->count; i++) {
+		const struct fake_order order = { keep->held[i].number, .is_drop = true };
+
+		fake_keep_tell(keep, &order, -1);
+	}
+	keep->is_alone = true;
 }
 
 void keep_drop(struct keep *keep, uint32_t number)

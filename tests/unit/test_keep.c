@@ -369,16 +369,19 @@ static void test_other_process(void **state)
 	keep_destroy(keep);
 }
 
+/* Here it is held all the same: for another program in the process. */
 static void has_none(struct keep *keep)
 {
-	int fd = memory("one");
+	int fd = memory("one"), inherited = dup(fd);
 
-	EXPECT(!keep && errno == 0);
-	EXPECT(!keep_hold(keep, fd) && errno == 0);
-	EXPECT(!keep_hold_state(keep, fd) && keep_take(keep, 1) < 0 && !keep_find(keep, MAGIC));
-	keep_drop(keep, 1);
+	EXPECT(keep_is_alone(keep));
+	EXPECT(keep_hold(keep, fd) == 1 && keep_hold_state(keep, memory(MAGIC)) == 2);
+	EXPECT(has(keep_take(keep, 1), "one") && keep_find(keep, MAGIC) == 2);
+	keep_drop(keep, 2);
+	EXPECT(keep_take(keep, 2) < 0 && !keep_find(keep, MAGIC));
 	keep_drop_rest(keep);
-	EXPECT(!keep_pass(keep, true));
+	EXPECT(!keep_pass(keep, true) && !keep_pass(keep, false));
+	EXPECT(fcntl(inherited, F_GETFD) == 0);
 	keep_destroy(keep);
 }
 
@@ -390,6 +393,28 @@ static void test_no_holder(void **state)
 	unsetenv("FDSTORE");
 	unsetenv("NOTIFY_SOCKET");
 	live(has_none);
+}
+
+/* The holder is given up: it holds nothing, and hears of nothing any more. */
+static void gives_up(struct keep *keep)
+{
+	EXPECT(!keep_is_alone(keep));
+	EXPECT(keep_hold(keep, memory("one")) == 1);
+	EXPECT(keep_hold_state(keep, memory(MAGIC)) == 2);
+	keep_be_alone(keep);
+	EXPECT(keep_is_alone(keep));
+	EXPECT(has(keep_take(keep, 1), "one") && keep_find(keep, MAGIC) == 2);
+	for (uint32_t number = 3; number < 10; number++)
+		EXPECT(keep_hold(keep, memory("more")) == number);
+	keep_drop(keep, 2);
+}
+
+static void test_gives_up(void **state)
+{
+	(void)state;
+	setenv("FDSTORE", "3", 1);
+	live(gives_up);
+	assert_int_equal(manager.count, 0);
 }
 
 /* --- No room ----------------------------------------------------------------------- */
@@ -464,6 +489,8 @@ static void passes(struct keep *keep)
 	char *const none[] = { "none", NULL }, *const again[] = { "test_keep", "again", NULL };
 	int inherited = count_inherited();
 
+	if (getenv("WITH_NO_HOLDER"))
+		keep_be_alone(keep);
 	EXPECT(keep_hold(keep, memory("one")) == 1);
 	EXPECT(keep_hold_state(keep, memory(MAGIC "state")) == 2);
 	EXPECT(!keep_pass(keep, true));
@@ -483,10 +510,12 @@ static int after_execve(void)
 	int fd = keep_take(keep, 1);
 
 	EXPECT(has(fd, "one") && fcntl(fd, F_GETFD) == FD_CLOEXEC && !getenv("MANYPORTD_HELD"));
+	EXPECT(keep_is_alone(keep) == !!getenv("WITH_NO_HOLDER"));
 	EXPECT(keep_find(keep, MAGIC) == 2);
 	EXPECT(keep_hold(keep, memory("three")) == 3);
 	keep_drop_rest(keep);
 	EXPECT(keep_take(keep, 2) < 0);
+	keep_destroy(keep);
 	return 0;
 }
 
@@ -497,6 +526,12 @@ static void test_pass(void **state)
 	assert_int_equal(manager.count, 2);
 	assert_string_equal(manager.held[0].name, "mp1");
 	assert_string_equal(manager.held[1].name, "mp3");
+	end(NULL);
+	begin(NULL);
+	setenv("WITH_NO_HOLDER", "1", 1);
+	live(passes);
+	unsetenv("WITH_NO_HOLDER");
+	assert_int_equal(manager.count, 0);
 }
 
 int main(int argc, char **argv)
@@ -508,6 +543,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_foreign, begin, end),
 		cmocka_unit_test_setup_teardown(test_other_process, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_holder, begin, end),
+		cmocka_unit_test_setup_teardown(test_gives_up, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_room, begin, end),
 		cmocka_unit_test_setup_teardown(test_pass, begin, end),
 	};

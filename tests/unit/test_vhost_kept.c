@@ -563,9 +563,19 @@ static void holder_has_no_room(void **state)
 		assert_non_null(fe.kept);
 		fe_connect(&fe);
 		begin();
-		assert_int_equal(keep.count, 0);
+		assert_true(keep.is_alone);
+		assert_int_equal(keep.told, 0);
 		assert_int_equal(fe_used(&fe, 0)->idx, 1);
+		/* A planned restart needs no holder, an end is an end. */
+		assert_true(session_pause(fe.session));
+		session_resume(fe.session);
+		fe_run(&fe);
+		session_leave(fe.session);
+		session_destroy(fe.session);
+		fe.session = NULL;
+		assert_true(connection_has_ended());
 		fe_stop(&fe);
+		assert_int_equal(keep.count, 0);
 		fake_keep_fini(&keep);
 		close(pair[0]);
 		close(pair[1]);
