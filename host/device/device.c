@@ -280,17 +280,11 @@ void device_ring_adopt(struct device *device, unsigned int queue, struct ring *r
 		queue_start(&device->queues[queue], ring);
 }
 
-void device_adopt(struct device *device)
+/* Channels have ended with the process that had them. */
+static void begin_again(struct device *device)
 {
 	struct device_kept *kept = device->kept;
 
-	if (!kept_is_valid(device)) {
-		log_limited_here(LOG_LEVEL_ERROR,
-				 "%s: what the daemon before this one has left makes no sense: "
-				 "the guest gets no ports until it resets the device",
-				 device->config.core.guest);
-		memset(kept, 0, sizeof(*kept));
-	}
 	if (kept->life == LIFE_HELLO)
 		device->say = MP_CONTROL_HELLO;
 	if (kept->life == LIFE_MULTI && kept->version >= 3) {
@@ -303,6 +297,20 @@ void device_adopt(struct device *device)
 	for (unsigned int i = 0; i < device->queue_count; i++)
 		if (device->queues[i].kind >= QUEUE_CONTROL_RX || device_is_fuse(device))
 			adopt_queue(&device->queues[i]);
+}
+
+void device_adopt(struct device *device)
+{
+	if (!kept_is_valid(device)) {
+		log_limited_here(LOG_LEVEL_ERROR,
+				 "%s: what the daemon before this one has left makes no sense: "
+				 "the guest gets no ports until it resets the device",
+				 device->config.core.guest);
+		life_end(device, MP_END_CUT);
+		memset(device->kept, 0, sizeof(*device->kept));
+	} else if (!device->goes_on) {
+		begin_again(device);
+	}
 	settle(&device->core);
 }
 

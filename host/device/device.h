@@ -47,16 +47,16 @@ void device_ring_start(struct device *device, unsigned int queue, struct ring *r
 void device_ring_stop(struct device *device, unsigned int queue);
 
 /*
- * Writes the device, whose rings have been stopped; or reads it into a new one with the same ports,
- * whose rings are given by device_ring_adopt(), before or after, and go on where they were. Where
- * the record is bad afterwards the device has to be reset.
+ * Writes the device, whose rings have been stopped; or reads it into a new one with the same ports.
+ * Where the record is bad afterwards that one is to be destroyed.
  */
 void device_hand_over(struct device *device, struct record *record);
 
 /*
- * Another daemon takes over [protocol.md 10.9]: features are set, device_env.kept is what the one
- * before has left, and the rings that run are given by device_ring_adopt(), with what is out marked
- * in them. Then device_adopt() makes the driver's life go on.
+ * Another daemon takes over: features are set, device_env.kept is what the one before has left, and
+ * the rings that run are given by device_ring_adopt(), with what is out marked in them. Then
+ * device_adopt() makes the driver's life go on: with its channels, if they were read before, else
+ * without [protocol.md 10.9].
  */
 void device_ring_adopt(struct device *device, unsigned int queue, struct ring *ring);
 void device_adopt(struct device *device);

@@ -3,7 +3,8 @@
  * The device as one program leaves it and the next one finds it: record.h.
  *
  * Rings are stopped, so nothing of a ring is held, and no queue has work. What the driver was told
- * stays as it was told: how many channels a port has, how large a request may be.
+ * stays as it was told: how many channels a port has, how large a request may be. How far the
+ * driver has come is in memory that outlives the program (kept.h).
  */
 #include "base/record.h"
 #include "device/classic.h"
@@ -18,8 +19,6 @@ static void hand_over_port(struct port *port, struct record *record)
 {
 	uint32_t max = port->config.max_channels;
 
-	port->kept->ready = record_number(record, port->kept->ready, PORT_REMOVED);
-	port->kept->guest_open = record_number(record, port->kept->guest_open, 1);
 	record_bool(record, &port->is_lost);
 	record_bool(record, &port->is_removed);
 	record_u32(record, &port->tx_old);
@@ -67,12 +66,7 @@ static void restore_due(struct device *device, struct record *record)
 
 static void hand_over_device(struct device *device, struct record *record)
 {
-	struct device_kept *kept = device->kept;
-
 	record_u64(record, &device->features);
-	kept->life = record_number(record, kept->life, LIFE_MULTI);
-	record_u16(record, &kept->version);
-	record_u16(record, &kept->bye);
 	record_u16(record, &device->say);
 	record_bool(record, &device->is_broken);
 	record_bool(record, &device->is_down);
@@ -95,6 +89,8 @@ void device_hand_over(struct device *device, struct record *record)
 			save_due(device, record);
 		record_end(record);
 	}
-	if (record_is_reading(record))
-		device->core.settle(&device->core);
+	if (!record_is_reading(record))
+		return;
+	device->goes_on = true;
+	device->core.settle(&device->core);
 }

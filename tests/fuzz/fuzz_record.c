@@ -40,7 +40,9 @@ static const char *const kinds[] = {
 static struct loop *loop;
 static struct loop_task quit;
 static struct mp_service *services[KINDS];
+static struct device_kept kept;
 static uint8_t *bases[2];	/* multi-open, and classic */
+static struct device_kept kept_bases[2];
 static size_t sizes[2];
 static int named[FD_COUNT];
 static unsigned int named_count;
@@ -104,7 +106,7 @@ static struct device *make_device(void)
 		.core = { .now = now, .clock_us = clock_us, .rearm = nothing, .wake = nothing,
 			  .admit = admit, .release = release, .readmit = admit,
 			  .restore = restore },
-		.call = call,
+		.call = call, .kept = &kept,
 	};
 	struct device *device = device_create(&config, &env);
 
@@ -213,11 +215,14 @@ static void keep_descriptors(const uint8_t *bytes)
 
 static void make_base(int which, void (*fill)(struct device *device))
 {
-	struct device *device = make_device();
 	struct record *record = record_create();
+	struct device *device;
 	int fd;
 
+	memset(&kept, 0, sizeof(kept));
+	device = make_device();
 	fill(device);
+	kept_bases[which] = kept;
 	hand_over_all(device, record);
 	fd = record_finish(record);
 	CHECK(fd >= 0);
@@ -312,8 +317,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		close_named();
 		return 0;
 	}
+	kept = kept_bases[which];
 	device = make_device();
 	hand_over_all(device, record);
+	if (record_is_good(record))
+		device_adopt(device);
 	record_close_rest(record);
 	record_destroy(record);
 	close_named();

@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_DEVICE_WORLD_H
 #define TESTS_UNIT_DEVICE_WORLD_H
 
+#include "device/kept.h"
 #include "fake_service.h"
 
 #define PORT	  1
@@ -19,6 +20,7 @@
 #define LATE_MS	  10		/* of a call for CLOSED */
 
 struct world {
+	struct device_kept kept;
 	struct fake_driver driver;
 	struct fake_service service;
 	struct device_port_config ports[3];
@@ -97,6 +99,7 @@ static inline void world_create_as(enum device_binding binding, uint16_t size,
 	driver->env.core.release = world_release;
 	driver->env.core.readmit = world_readmit;
 	driver->env.core.restore = world_restore;
+	driver->env.kept = &world->kept;
 	service->service.ops = &fake_service_ops;
 	service->service.linger_ms = LINGER_MS;
 	service->service.end_ms = END_MS;

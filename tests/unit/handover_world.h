@@ -24,6 +24,7 @@ static inline struct record *world_leave(void)
 static inline bool world_come_back(struct record *written)
 {
 	struct record *record = record_open(dup(record_finish(written)));
+	const struct device_kept left = world->kept;
 	bool is_good;
 
 	assert_non_null(record);
@@ -32,6 +33,7 @@ static inline bool world_come_back(struct record *written)
 	device_destroy(driver->device);
 	service->is_leaving = false;
 	driver->woken = false;
+	world->kept = left;
 	driver->device = device_create(&world->config, &driver->env);
 	assert_non_null(driver->device);
 	device_hand_over(driver->device, record);
@@ -49,6 +51,7 @@ static inline void world_go_on(unsigned int events)
 		q->running = true;
 		device_ring_adopt(driver->device, i, &q->ring);
 	}
+	device_adopt(driver->device);
 	device_run(driver->device);
 	while (events--)
 		fake_post_event(driver, PORT);
