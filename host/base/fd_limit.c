@@ -30,6 +30,11 @@ void fd_limit_hand_over(struct record *record)
 	fd_limit_original(&limit);
 	original.rlim_cur = record_number(record, limit.rlim_cur, RLIM_INFINITY);
 	original.rlim_max = record_number(record, limit.rlim_max, RLIM_INFINITY);
+	/* Until fd_limit_init(): what comes first is the front end. */
+	if (record_is_reading(record) && !getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 unsigned long fd_limit_init(unsigned int reserve)

@@ -108,8 +108,7 @@ static int begin_session(struct guest *guest, int fd)
 
 bool guest_take_over(struct guest *guest, bool once)
 {
-	/* After a planned restart there is a session already. */
-	if (!guest->session && kept_has_front_end(guest->kept)) {
+	if (kept_has_front_end(guest->kept)) {
 		guest->session = session_adopt(guest->loop, guest->device, guest->kept,
 					       session_ended, guest);
 		guest->once = once && guest->session;
@@ -195,8 +194,8 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 	/* Two connections (one is looked at); a back channel; what one message carries. */
 	unsigned int count = 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
 
-	/* The regions; and copies of what is held: the same, the regions, and the state. */
-	return 2 * (count + MEM_MAX_REGIONS) + 1;
+	/* And copies of what is held: the same, the regions, and the state. */
+	return 2 * count + MEM_MAX_REGIONS + 1;
 }
 
 /* --- The end ----------------------------------------------------------------------- */
@@ -284,7 +283,6 @@ int guest_open_road(struct guest *guest, const struct road_config *config)
 
 /* --- A planned restart ----------------------------------------------------------- */
 
-#define FRAME_SESSION	0x5345
 #define FRAME_SERVICES	0x5356
 #define FRAME_DEVICE	0x4456
 #define FRAME_LEFT	0x4c45
@@ -311,45 +309,8 @@ void guest_resume(struct guest *guest)
 
 void guest_hand_over(struct guest *guest, struct record *record)
 {
-	record_begin(record, FRAME_SERVICES);
-	former_hand_over(guest->former, record);
-	record_end(record);
-	if (guest->session && record_begin(record, FRAME_SESSION)) {
-		record_bool(record, &guest->once);
-		session_hand_over(guest->session, record);
-		record_end(record);
-	}
-	record_begin(record, FRAME_DEVICE);
-	device_hand_over(guest->device, record);
-	record_end(record);
-	record_begin(record, FRAME_LEFT);
-	left_hand_over(&guest->left, record);
-	record_end(record);
-}
-
-static void restore_session(struct guest *guest, struct record *record)
-{
-	record_bool(record, &guest->once);
-	guest->session = session_restore(guest->loop, guest->device, guest->kept, record,
-					 session_ended, guest);
-	if (!guest->session)
-		log_error("%s: the front end cannot be served any more: %s",
-			  guest->config->guest.name, strerror(errno));
-	if (!guest->session)
-		record_spoil(record);
-}
-
-/* The device is read after the rings are there: what is due goes out at once. */
-bool guest_restore(struct guest *guest, struct record *record)
-{
-	struct device_stats stats;
-
 	if (record_begin(record, FRAME_SERVICES)) {
 		former_hand_over(guest->former, record);
-		record_end(record);
-	}
-	if (record_begin(record, FRAME_SESSION)) {
-		restore_session(guest, record);
 		record_end(record);
 	}
 	if (record_begin(record, FRAME_DEVICE)) {
@@ -360,17 +321,6 @@ bool guest_restore(struct guest *guest, struct record *record)
 		left_hand_over(&guest->left, record);
 		record_end(record);
 	}
-	if (record_is_good(record)) {
-		device_get_stats(guest->device, &stats);
-		log_info("restart: goes on with %u channels", stats.core.channels);
-		return true;
-	}
-	log_error("%s: what the program before this one has left makes no sense: channels end",
-		  guest->config->guest.name);
-	session_destroy(guest->session);
-	guest->session = NULL;
-	device_reset(guest->device);
-	return false;
 }
 
 /* --- Life -------------------------------------------------------------------------- */
@@ -381,9 +331,35 @@ static struct device *make_device(struct guest *guest)
 					.kept = &guest->kept->state->device };
 	struct device *made = device_setup(guest->config, &env);
 
-	if (made)
-		guest->owner.core = device_core(made);
+	guest->owner.core = made ? device_core(made) : NULL;
+	guest->left = (struct left){ guest->policy, guest->former, guest->owner.core };
 	return made;
+}
+
+/* As after a crash: what the driver knows stays, and channels are gone. Returns 0 or -ENOMEM. */
+static int begin_again(struct guest *guest, const struct device_kept *left)
+{
+	leave_end(NULL);
+	device_destroy(guest->device);
+	guest->kept->state->device = *left;
+	guest->device = make_device(guest);
+	return guest->device ? 0 : -ENOMEM;
+}
+
+int guest_restore(struct guest *guest, struct record *record)
+{
+	const struct device_kept left = guest->kept->state->device;
+	struct device_stats stats;
+
+	guest_hand_over(guest, record);
+	if (!record_is_good(record)) {
+		log_error("%s: what the program before this one has left makes no sense: channels "
+			  "end", guest->config->guest.name);
+		return begin_again(guest, &left);
+	}
+	device_get_stats(guest->device, &stats);
+	log_info("restart: goes on with %u channels", stats.core.channels);
+	return 0;
 }
 
 struct guest *guest_create(struct loop *loop, const struct config *config)
@@ -408,7 +384,6 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 		guest_destroy(guest);
 		return NULL;
 	}
-	guest->left = (struct left){ guest->policy, guest->former, device_core(guest->device) };
 	if (config->guest.poll_us)
 		loop_set_poller(loop, &guest->poller);
 	return guest;

@@ -23,9 +23,8 @@ struct guest *guest_create(struct loop *loop, const struct config *config);
 void guest_destroy(struct guest *guest);
 
 /*
- * Before any front end comes: serves the one that an earlier process has left with the holder of
- * its descriptors, if there is one. @once: the guest ends when it goes. Returns whether there is
- * one, also one that goes on after a planned restart.
+ * Before any front end comes: serves the one that an earlier process or program has left, if
+ * there is one. @once: the guest ends when it goes. Returns whether there is one.
  */
 bool guest_take_over(struct guest *guest, bool once);
 
@@ -55,8 +54,11 @@ void guest_resume(struct guest *guest);
 /* What is held for this process is held for the program that execve() brings; or not. */
 int guest_pass(struct guest *guest, bool pass);
 void guest_hand_over(struct guest *guest, struct record *record);
-/* Into a new guest, before it listens. False: nothing was there to go on with, or could. */
-bool guest_restore(struct guest *guest, struct record *record);
+/*
+ * Into a new guest, before guest_take_over(). Without what makes no sense: then channels end, as
+ * after a crash. Returns 0 or -ENOMEM.
+ */
+int guest_restore(struct guest *guest, struct record *record);
 
 bool guest_is_ending(const struct guest *guest);
 

@@ -23,16 +23,30 @@
 #include "daemon/config.h"
 #include "daemon/guest.h"
 #include "service/spawner.h"
+#include "vhost/kept.h"
 
 #define CHECK_MS	60000	/* that the look at the configuration may take */
-#define PAUSE_MS	10	/* while a message of the front end is not complete, */
+#define PAUSE_MS	10	/* while the guest cannot be paused, */
 #define PAUSE_TRIES	500	/* so many times */
 #define OPTION_SIZE	32
 
+#define FRAME_KEPT	0x4b45
 #define FRAME_PROCESS	0x5052
 #define FRAME_PORTS	0x5054
 
 /* --- What both programs know ------------------------------------------------------ */
+
+/* The front end is in memory of this version, and the next program has to know that. */
+static bool hand_over_version(struct record *record)
+{
+	uint64_t version = record_is_reading(record) ? 0 : KEPT_VERSION;
+
+	if (record_begin(record, FRAME_KEPT)) {
+		record_u64(record, &version);
+		record_end(record);
+	}
+	return version == KEPT_VERSION;
+}
 
 static void hand_over_process(struct record *record)
 {
@@ -77,6 +91,7 @@ static struct record *write_record(const struct handover *handover, struct guest
 
 	if (!record)
 		return NULL;
+	hand_over_version(record);
 	if (guest) {
 		hand_over_process(record);
 	} else {
@@ -99,10 +114,15 @@ static struct record *write_record(const struct handover *handover, struct guest
 struct record *handover_open(int fd)
 {
 	struct record *record = record_open(fd);
+	int error = record ? 0 : errno;
 
-	if (!record) {
+	if (record && !hand_over_version(record)) {
+		record_destroy(record);
+		error = ENOTSUP;
+	}
+	if (error) {
 		log_error("--handover=%d: %s", fd,
-			  errno == ENOTSUP ? "it is of a newer version" : strerror(errno));
+			  error == ENOTSUP ? "it is of another version" : strerror(error));
 		return NULL;
 	}
 	hand_over_process(record);
@@ -214,7 +234,7 @@ static void try_to_leave(struct handover *handover)
 	if (handover->tries++ < PAUSE_TRIES)
 		loop_timer_start(&handover->limit, PAUSE_MS);
 	else
-		go_on_here("the front end is in the middle of a message", 0);
+		go_on_here("the front end cannot be left to another program", 0);
 }
 
 /* --- The look at the configuration -------------------------------------------------- */

@@ -5,9 +5,9 @@
  * channel of the device.
  *
  * First that program looks at the configuration (--check), while this one serves; if it is not
- * content nothing changes. Then everything stops: roads end, rings pause, all that is known becomes
- * a record (base/record.h), and the memfd's number goes behind the arguments. If execve() fails all
- * goes on here.
+ * content nothing changes. Then everything stops: roads end, rings pause, channels and services
+ * become a record (base/record.h), and the memfd's number goes behind the arguments. The front end
+ * is taken over as after a crash (vhost/kept.h). If execve() fails all goes on here.
  */
 #ifndef HOST_DAEMON_HANDOVER_H
 #define HOST_DAEMON_HANDOVER_H

@@ -218,13 +218,14 @@ static int open_roads(struct guest *guest, const struct options *options)
 static int serve(struct loop *loop, struct guest *guest, const struct config *config,
 		 const struct options *options, struct record *record)
 {
-	bool goes_on = guest_take_over(guest, !options->socket_path) || record;
+	bool is_served = guest_take_over(guest, !options->socket_path);
+	bool goes_on = is_served || (record && options->fd < 0);
 	int ret = 0;
 
 	if (options->socket_path)
 		ret = guest_listen(guest, options->socket_path, &options->socket_access);
-	else if (options->fd >= 0 && !record)
-		ret = attach_given(guest, options->fd);
+	else if (options->fd >= 0)
+		ret = !record ? attach_given(guest, options->fd) : is_served ? 0 : -ENOTCONN;
 	if (ret) {
 		if (options->socket_path)
 			log_error("cannot listen on %s: %s", options->socket_path,
@@ -295,8 +296,9 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	} else {
 		raise_fd_limit(config, guest, options->road_count);
 		if (record)
-			guest_restore(guest, record);
-		ret = serve(loop, guest, config, options, record);
+			ret = guest_restore(guest, record);
+		if (!ret)
+			ret = serve(loop, guest, config, options, record);
 		if (!ret)
 			ret = guest_result(guest);
 		handover_stop(&handover);
@@ -351,7 +353,8 @@ int main(int argc, char **argv)
 	}
 	config = make_config(&options, loop);
 	if (!config || (record && !handover_fits(record, config))) {
-		status = EX_CONFIG;
+		/* One that was good a moment ago: a keeper starts the daemon again. */
+		status = record && !options.check ? EXIT_FAILURE : EX_CONFIG;
 	} else if (options.check) {
 		printf("guest %s: the configuration is valid\n", config->guest.name);
 		status = EXIT_SUCCESS;

@@ -14,7 +14,6 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -24,8 +23,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/fd_limit.h"
-#include "base/record.h"
 #include "mem/mem.h"
 
 /* --- The guard ---------------------------------------------------------- */
@@ -225,7 +222,6 @@ static void unmap_region(struct mem_region *r)
 {
 	guard_remove(r->map);
 	munmap(r->map, r->map_size);
-	close(r->fd);
 }
 
 int mem_add(struct mem *mem, uint64_t guest, uint64_t user, uint64_t size, uint64_t fd_offset,
@@ -242,16 +238,9 @@ int mem_add(struct mem *mem, uint64_t guest, uint64_t user, uint64_t size, uint6
 	ret = check_region(mem, &r);
 	if (ret < 0)
 		return ret;
-	fd_limit_open_reserve();
-	r.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	fd_limit_close_reserve();
-	if (r.fd < 0)
-		return -errno;
-	ret = map_region(&r, r.fd);
-	if (ret < 0) {
-		close(r.fd);
+	ret = map_region(&r, fd);
+	if (ret < 0)
 		return ret;
-	}
 	while (at < mem->count && mem->regions[at].guest < guest)
 		at++;
 	memmove(&mem->regions[at + 1], &mem->regions[at],
@@ -281,42 +270,6 @@ void mem_clear(struct mem *mem)
 	for (unsigned int i = 0; i < mem->count; i++)
 		unmap_region(&mem->regions[i]);
 	mem->count = 0;
-}
-
-#define FRAME_REGION 0x5245
-
-/* Returns 0 or -errno. */
-static int hand_over_region(struct mem *mem, struct mem_region *r, struct record *record)
-{
-	int fd, ret = 0;
-
-	record_u64(record, &r->guest);
-	record_u64(record, &r->user);
-	record_u64(record, &r->size);
-	record_u64(record, &r->fd_offset);
-	fd = record_fd(record, r->fd);
-	if (!record_is_reading(record))
-		return 0;
-	ret = fd < 0 ? -EBADF : mem_add(mem, r->guest, r->user, r->size, r->fd_offset, fd);
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
-void mem_hand_over(struct mem *mem, struct record *record)
-{
-	struct mem_region r = { .fd = -1 };
-
-	for (unsigned int i = 0; !record_is_reading(record) && i < mem->count; i++) {
-		record_begin(record, FRAME_REGION);
-		hand_over_region(mem, &mem->regions[i], record);
-		record_end(record);
-	}
-	while (record_is_reading(record) && record_begin(record, FRAME_REGION)) {
-		if (hand_over_region(mem, &r, record))
-			record_spoil(record);
-		record_end(record);
-	}
 }
 
 /* --- Addresses ---------------------------------------------------------- */

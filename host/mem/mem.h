@@ -28,7 +28,6 @@ struct mem_region {
 	uint8_t *host;		/* our mapping of the first byte */
 	void *map;		/* what munmap() wants: may start before host */
 	size_t map_size;
-	int fd;			/* a copy of the front end's, for the program that comes next */
 };
 
 struct mem {
@@ -50,10 +49,6 @@ int mem_add(struct mem *mem, uint64_t guest, uint64_t user, uint64_t size, uint6
 int mem_remove(struct mem *mem, uint64_t guest, uint64_t user, uint64_t size);
 
 void mem_clear(struct mem *mem);
-
-struct record;
-/* Writes the regions, or reads and maps them. */
-void mem_hand_over(struct mem *mem, struct record *record);
 
 /* The host pointer for @len bytes (1 or more) at @addr in one region, or NULL. */
 void *mem_at(const struct mem *mem, gpa_t addr, uint64_t len);

@@ -19,7 +19,6 @@
 #include "base/fd_limit.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/record.h"
 #include "device/device.h"
 #include "keep/keep.h"
 #include "vhost/adopt.h"
@@ -337,118 +336,32 @@ void session_leave(struct session *s)
 		log_warning("front end: cannot be left to another daemon: %s", strerror(-ret));
 }
 
-/* --- Handing over ------------------------------------------------------- */
+/* --- A planned restart --------------------------------------------------- */
 
 bool session_pause(struct session *s)
 {
-	if (s->over || s->said->step != KEPT_IDLE)
+	if (s->over || s->said->step != KEPT_IDLE || !kept_has_front_end(s->kept))
 		return false;
-	request_pause_rings(s);
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		virtqueue_pause(&s->vqs[i]);
 	return true;
 }
 
 void session_resume(struct session *s)
 {
-	if (s->over)
-		return;
-	request_resume_rings(s);
-	loop_task_queue(&s->task);
-}
-
-/* What a descriptor is for. The holder has it under a new number in the next program. */
-static int hand_over_fd(struct session *s, int fd, uint32_t *slot, struct record *record)
-{
-	fd = record_fd(record, fd);
-	if (fd >= 0 && record_is_reading(record))
-		kept_put(s->kept, slot, kept_hold(s->kept, fd));
-	return fd;
-}
-
-static void keep_regions(struct session *s)
-{
-	struct kept_regions *next = kept_next_regions(s->said);
-
-	next->count = s->mem.count;
-	for (unsigned int i = 0; i < s->mem.count; i++) {
-		const struct mem_region *r = &s->mem.regions[i];
-
-		next->regions[i] = (struct kept_region){
-			.guest = r->guest, .user = r->user, .size = r->size,
-			.fd_offset = r->fd_offset,
-		};
-		next->regions[i].number = kept_hold(s->kept, r->fd);
-		/* Several regions may lie in one file, which is held once. */
-		for (unsigned int j = 0; j < i; j++) {
-			if (next->regions[j].number != next->regions[i].number)
-				continue;
-			kept_drop(s->kept, next->regions[i].number);
-			break;
-		}
-	}
-	kept_use_regions(s->kept);
-}
-
-static void hand_over(struct session *s, struct record *record)
-{
-	struct kept_state *said = s->said;
-
-	s->fd = hand_over_fd(s, s->fd, &said->socket, record);
-	s->backend.fd = hand_over_fd(s, s->backend.fd, &said->backend, record);
-	record_u64(record, &said->features);
-	record_u64(record, &said->protocol_features);
-	said->status = record_number(record, said->status, UINT8_MAX);
-	said->broken = record_number(record, said->broken, 1);
-	said->has_spoken = record_number(record, said->has_spoken, 1);
-	mem_hand_over(&s->mem, record);
-	if (record_is_reading(record))
-		keep_regions(s);
-	for (unsigned int i = 0; i < s->queue_count; i++)
-		virtqueue_hand_over(&s->vqs[i], record);
-}
-
-void session_hand_over(struct session *s, struct record *record)
-{
-	record_u32(record, &s->queue_count);
-	hand_over(s, record);
-}
-
-/* Returns 0 or -errno. */
-static int restore(struct session *s, struct record *record)
-{
 	int ret;
 
-	if (record_number(record, 0, UINT32_MAX) != s->queue_count)
-		return -EPROTO;
-	kept_clear(s->kept);
-	s->said->queue_count = s->queue_count;
-	message_init(&s->said->message);
-	hand_over(s, record);
-	if (!record_is_good(record) || s->fd < 0)
-		return -EPROTO;
-	request_set_device_features(s);
-	ret = message_begin(s->fd);
-	for (unsigned int i = 0; i < s->queue_count && !s->said->broken && !ret; i++) {
-		ret = virtqueue_resume(&s->vqs[i], s->said->features);
-		if (ret == -EFAULT)
-			ret = 0;	/* its memory is not there: as before */
+	if (s->over)
+		return;
+	ret = adopt_rings(s);
+	request_resume_rings(s);
+	if (ret < 0) {
+		log_limited_here(LOG_LEVEL_WARNING, "front end: its rings cannot go on (%s); the "
+				 "session ends", strerror(-ret));
+		end_session(s, ret);
+		return;
 	}
-	return ret ? ret : watch(s, s->fd);
-}
-
-struct session *session_restore(struct loop *loop, struct device *device, struct kept *kept,
-				struct record *record, void (*ended)(void *context, int why),
-				void *context)
-{
-	struct session *s = make(loop, device, kept, ended, context);
-	int ret = s ? restore(s, record) : -ENOMEM;
-
-	if (!ret) {
-		loop_task_queue(&s->task);
-		return s;
-	}
-	session_destroy(s);
-	errno = -ret;
-	return NULL;
+	loop_task_queue(&s->task);
 }
 
 void session_destroy(struct session *s)

@@ -38,27 +38,22 @@ struct session;
 struct session *session_create(struct loop *loop, struct device *device, struct kept *kept, int fd,
 			       void (*ended)(void *context, int why), void *context);
 
-struct record;
 /*
- * A planned restart. session_pause(): rings stop, the device holds nothing of the guest; returns
- * false within a message, a little of which has come: not now. Then session_hand_over() writes what
- * session_restore() reads, in the next program, for a new device, which is read afterwards; that
- * returns as session_create(). Or session_resume().
- */
-bool session_pause(struct session *session);
-void session_resume(struct session *session);
-void session_hand_over(struct session *session, struct record *record);
-struct session *session_restore(struct loop *loop, struct device *device, struct kept *kept,
-				struct record *record, void (*ended)(void *context, int why),
-				void *context);
-
-/*
- * Serves the front end that an earlier process has left in @kept, which is the device's, too: only
- * channels have ended with that process. Where that is not possible the front end's
- * connection ends, which is logged, and NULL is returned with errno set.
+ * Serves the front end that an earlier process, or an earlier program in this one, has left in
+ * @kept. The device either has read what that program wrote (device_hand_over()), or only channels
+ * have ended with that process. Where that is not possible the front end's connection ends, which
+ * is logged, and NULL is returned with errno set.
  */
 struct session *session_adopt(struct loop *loop, struct device *device, struct kept *kept,
 			      void (*ended)(void *context, int why), void *context);
+
+/*
+ * A planned restart. session_pause(): rings stop, the device holds nothing of the guest; returns
+ * false where that cannot be: not now, or the front end cannot be held. Then the next program
+ * takes it over, or session_resume() goes on.
+ */
+bool session_pause(struct session *session);
+void session_resume(struct session *session);
 
 /*
  * Ends the session if it has not ended, without calling ended(). Accepts NULL. Not from inside

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/list.h"
-#include "base/record.h"
 #include "device/device.h"
 #include "vhost/virtqueue.h"
 
@@ -173,8 +172,7 @@ static int run(struct virtqueue *vq, void (*give)(struct device *, unsigned int,
 	return 0;
 }
 
-static int start(struct virtqueue *vq, uint64_t features,
-		 void (*give)(struct device *, unsigned int, struct ring *))
+int virtqueue_start(struct virtqueue *vq, uint64_t features)
 {
 	int ret;
 
@@ -182,17 +180,7 @@ static int start(struct virtqueue *vq, uint64_t features,
 		return 0;
 	describe(vq, features);
 	ret = ring_start(&vq->ring, vq->mem, vq->said->base);
-	return ret < 0 ? ret : run(vq, give);
-}
-
-int virtqueue_start(struct virtqueue *vq, uint64_t features)
-{
-	return start(vq, features, device_ring_start);
-}
-
-int virtqueue_resume(struct virtqueue *vq, uint64_t features)
-{
-	return start(vq, features, device_ring_adopt);
+	return ret < 0 ? ret : run(vq, device_ring_start);
 }
 
 int virtqueue_start_again(struct virtqueue *vq, uint64_t features)
@@ -218,6 +206,14 @@ void virtqueue_stop(struct virtqueue *vq)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	vq->said->running = false;
 	vq->look = false;
+}
+
+void virtqueue_pause(struct virtqueue *vq)
+{
+	bool was_running = vq->ring.running;
+
+	virtqueue_stop(vq);
+	vq->said->running = was_running;
 }
 
 void virtqueue_look(struct virtqueue *vq)
@@ -328,35 +324,6 @@ int virtqueue_set_call(struct virtqueue *vq, int fd, uint32_t number)
 int virtqueue_set_error(struct virtqueue *vq, int fd, uint32_t number)
 {
 	return set_signal(vq, &vq->error, &vq->said->error, fd, number);
-}
-
-void virtqueue_hand_over(struct virtqueue *vq, struct record *record)
-{
-	struct kept_ring *said = vq->said;
-	bool held;
-	int fd;
-
-	record_u64(record, &said->desc);
-	record_u64(record, &said->avail);
-	record_u64(record, &said->used);
-	said->size = record_number(record, said->size, RING_MAX_SIZE);
-	record_u16(record, &said->base);
-	said->enabled = record_number(record, said->enabled, 1);
-	said->has_addr = record_number(record, said->has_addr, 1);
-	held = record_number(record, said->held, 1);
-	fd = record_fd(record, vq->kick_fd);
-	if (fd >= 0 && record_is_reading(record) &&
-	    virtqueue_set_kick(vq, fd, kept_hold(vq->kept, fd)))
-		record_spoil(record);
-	fd = record_fd(record, vq->call.fd);
-	if (fd >= 0 && record_is_reading(record) &&
-	    virtqueue_set_call(vq, fd, kept_hold(vq->kept, fd)))
-		record_spoil(record);
-	fd = record_fd(record, vq->error.fd);
-	if (fd >= 0 && record_is_reading(record) &&
-	    virtqueue_set_error(vq, fd, kept_hold(vq->kept, fd)))
-		record_spoil(record);
-	said->held = held;
 }
 
 /* The call descriptor stays: User Mode Linux warns when it is closed. */

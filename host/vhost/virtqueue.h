@@ -73,11 +73,13 @@ int virtqueue_adopt(struct virtqueue *vq, int kick, int call, int error);
  */
 int virtqueue_start(struct virtqueue *vq, uint64_t features);
 /*
- * Goes on with a ring that ran in an earlier process, whose last call may have been lost: the
- * caller calls, behind what it gives back. Returns -EINVAL too: it cannot have run.
+ * Goes on with a ring that ran in an earlier process or program, whose last call may have been
+ * lost: the caller calls, behind what it gives back. Returns -EINVAL too: it cannot have run.
  */
 int virtqueue_start_again(struct virtqueue *vq, uint64_t features);
 void virtqueue_stop(struct virtqueue *vq);
+/* The same, for virtqueue_start_again(), here or in another program. */
+void virtqueue_pause(struct virtqueue *vq);
 
 /* Looks at a ring that was started since: a kick may have come before. */
 void virtqueue_look(struct virtqueue *vq);
@@ -98,12 +100,6 @@ int virtqueue_set_error(struct virtqueue *vq, int fd, uint32_t number);
 void virtqueue_end(struct virtqueue *vq);
 /* Ends the ring, too. Returns the index to continue from. */
 uint16_t virtqueue_get_base(struct virtqueue *vq);
-
-struct record;
-/* Writes a ring that does not run; or reads one, into what virtqueue_init() has made. */
-void virtqueue_hand_over(struct virtqueue *vq, struct record *record);
-/* As virtqueue_start(), for a ring that goes on in this program. */
-int virtqueue_resume(struct virtqueue *vq, uint64_t features);
 
 /* Tell the front end; nothing waits. */
 void virtqueue_call(struct virtqueue *vq);

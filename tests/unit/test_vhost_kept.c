@@ -547,6 +547,91 @@ static void cannot_be_taken_over(void **state)
 	leave_one(old_fds);
 }
 
+/* --- A planned restart ------------------------------------------------------------ */
+
+/*
+ * A program leaves its front end to the next one in the process, which ends at point @at. That one
+ * has been told @fails times that it cannot begin.
+ */
+static void restart_and_die(unsigned int at, int fails)
+{
+	new_loop();
+	fe.kept = kept_create(&keep);
+	fe.session = session_create(fe.loop, &fe.device, fe.kept, theirs, fe_on_end, &fe);
+	begin();
+	while (fails--) {
+		if (!session_pause(fe.session))
+			_exit(1);
+		session_resume(fe.session);
+		fe_run(&fe);
+	}
+	end_at = at;
+	if (!session_pause(fe.session))
+		_exit(1);
+	/* execve(): what is held is held, and nothing else goes on. */
+	for (unsigned int i = 0; i < keep.count; i++)
+		keep.held[i].users = 0;
+	new_loop();
+	memset(&fe.device, 0, sizeof(fe.device));
+	fe.kept = kept_create(&keep);
+	fe.session = session_adopt(fe.loop, &fe.device, fe.kept, fe_on_end, &fe);
+	keep_drop_rest(&keep);
+	if (!fe.session || fe.device.adopted != 1)
+		_exit(1);
+	fe_run(&fe);
+	_exit(0);
+}
+
+/* Returns whether it came to that point. */
+static bool play_restart(unsigned int at, int fails)
+{
+	static const struct kind nothing = { .name = "none" };
+	int pair[2], status;
+	pid_t pid;
+
+	fe_prepare(&fe);
+	fake_keep_init(&keep);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	fe.fd = pair[0];
+	theirs = pair[1];
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		restart_and_die(at, fails);
+	close(theirs);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(status == 0 || WEXITSTATUS(status) == DIED);
+	take_over();
+	assert_non_null(fe.session);
+	fe_run(&fe);
+	assert_false(connection_has_ended());
+	check_rings(&nothing);
+	fe_stop(&fe);
+	assert_int_equal(keep.count, 0);
+	fake_keep_fini(&keep);
+	return WEXITSTATUS(status) == DIED;
+}
+
+static void restart_ends_at_any_point(void **state)
+{
+	int pair[2], fds;
+	unsigned int at = 1;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	backend = pair[0];
+	fds = fe_count_fds();
+	while (play_restart(at, 0))
+		at++;
+	print_message("ended at %u points\n", at - 1);
+	assert_true(at > 4);
+	play_restart(0, 0);
+	play_restart(0, 3);
+	assert_int_equal(fe_count_fds(), fds);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 /* A holder without room: the front end is served all the same, and nothing stays there. */
 static void holder_has_no_room(void **state)
 {
@@ -588,6 +673,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ends_at_any_point),
 		cmocka_unit_test(cannot_be_taken_over),
+		cmocka_unit_test(restart_ends_at_any_point),
 		cmocka_unit_test(ordinary_file),
 		cmocka_unit_test(works_on_a_copy),
 		cmocka_unit_test(calls_come_last),
