@@ -2,13 +2,14 @@
 /*
  * A front end, and a driver behind it, whose daemon ends and is replaced.
  *
- *	survive [--version N] SOCKET PORT ROUNDS COMMAND
+ *	survive [--version N] [--pause] SOCKET PORT ROUNDS COMMAND
  *
  * In each round channels are open and busy, while COMMAND, a line for the shell, ends the daemon at
  * a moment of its own choice; it succeeds when that is done. Then all is as protocol.md 10.9 says:
  * the connection is there still, the device says that its channels are gone, what was out comes
  * back, and new channels work. PORT is the number of a port with the service "echo". --version: of
- * the protocol; below 3 the port goes and comes back. Prints a line for each round; status 0 if all
+ * the protocol; below 3 the port goes and comes back. --pause: COMMAND may pause the rings before,
+ * and what was out may come back as from a pause. Prints a line for each round; status 0 if all
  * of it was so.
  */
 #include <poll.h>
@@ -23,6 +24,7 @@
 enum { BUSY, PARKED, WHOLE };	/* channels */
 
 static struct driver *driver;
+static bool is_pause;
 
 static pid_t run(const char *command)
 {
@@ -86,7 +88,8 @@ static void expect_parked_back(void)
 		usleep(1000);
 	}
 	memcpy(&result, driver->peer->mem + driver->parked_result, sizeof(result));
-	CHECK(le32toh(result.status) == MP_STALE);
+	CHECK(le32toh(result.status) == MP_STALE ||
+	      (is_pause && le32toh(result.status) == MP_CANCELLED));
 }
 
 /* A channel that is gone with its daemon, for the driver too. */
@@ -135,8 +138,14 @@ int main(int argc, char **argv)
 		argc -= 2;
 		argv += 2;
 	}
+	if (argc > 1 && !strcmp(argv[1], "--pause")) {
+		is_pause = true;
+		argc--;
+		argv++;
+	}
 	if (argc != 5) {
-		fprintf(stderr, "usage: survive [--version N] SOCKET PORT ROUNDS COMMAND\n");
+		fprintf(stderr, "usage: survive [--version N] [--pause] "
+			"SOCKET PORT ROUNDS COMMAND\n");
 		return 64;
 	}
 	driver = driver_open(argv[1], atoi(argv[2]));
