@@ -174,7 +174,7 @@ static int watch_process(struct exec_child *child)
 	child->pidfd = pidfd_open(child->pid, 0);
 	if (child->pidfd < 0)
 		ret = -errno;
-	else
+	else if (!child->exited)
 		ret = loop_watch_add(child->loop, &child->pid_watch, child->pidfd, EPOLLIN,
 				     pid_ready);
 	if (!ret)
@@ -253,15 +253,11 @@ void exec_child_save(struct exec_child *child, struct record *record)
 static int resume(struct exec_child *child, uint64_t kill_ms)
 {
 	uint64_t now = loop_now(child->loop);
+	int ret = watch_process(child);
 
-	child->pidfd = pidfd_open(child->pid, 0);
-	if (child->pidfd < 0)
-		return -errno;
-	if (child->released && kill_ms)
+	if (!ret && child->released && kill_ms)
 		loop_timer_start(&child->kill_timer, kill_ms > now ? kill_ms - now : 0);
-	if (child->exited)
-		return 0;
-	return loop_watch_add(child->loop, &child->pid_watch, child->pidfd, EPOLLIN, pid_ready);
+	return ret;
 }
 
 int exec_child_restore(struct exec_child *child, struct list *children,

@@ -619,6 +619,35 @@ static void starts_after(void)
 	}
 }
 
+/* A program that the next one has no descriptor for is ended, and waited for. */
+static bool has_no_pidfd;
+
+int __real_pidfd_open(pid_t pid, unsigned int flags);
+int __wrap_pidfd_open(pid_t pid, unsigned int flags);
+int __wrap_pidfd_open(pid_t pid, unsigned int flags)
+{
+	if (!has_no_pidfd)
+		return __real_pidfd_open(pid, flags);
+	errno = EMFILE;
+	return -1;
+}
+
+static void unwatched_before(void)
+{
+	begin("exec:sh -c 'echo $$; exec sleep 1000'");
+	open_peer(0, "", 0);
+	rig_wait(&rig, has_pid, &peers[0]);
+	far.numbers[0] = atoi(peers[0].in);
+	setenv("HAS_NO_PIDFD", "", 1);
+}
+
+static void unwatched_after(void)
+{
+	assert_true(results[0] < 0);
+	assert_null(peers[0].stream);
+	assert_int_equal(kill(far.numbers[0], 0), -1);
+}
+
 /* A program that was told to end and does not, and one that a leaving channel waits for. */
 static void released_before(void)
 {
@@ -775,6 +804,7 @@ static const struct handover {
 	{ "exited", exited_before, exited_after },
 	{ "queued_starts", starts_before, starts_after },
 	{ "asked_starts", asked_before, starts_after },
+	{ "unwatched", unwatched_before, unwatched_after },
 	{ "released", released_before, released_after },
 	{ "left_program", left_program_before, left_program_after },
 	{ "echo", echo_before, echo_after },
@@ -827,6 +857,7 @@ static int run_after(int index, int memfd)
 	memset(&rig, 0, sizeof(rig));
 	rig.loop = loop_create();
 	loop_timer_init(rig.loop, &rig.check, rig_check);
+	has_no_pidfd = getenv("HAS_NO_PIDFD");
 	record = record_open(memfd);
 	assert_non_null(record);
 	restore_all(record);
