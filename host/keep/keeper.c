@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "keep/closer.h"
 #include "keep/notice.h"
 #include "keep/orphans.h"
 #include "keep/store.h"
@@ -29,6 +30,7 @@
 /* A queue of datagrams is never longer, though other processes may fill it again. */
 #define NOTICES_MAX	4096
 #define NOTICES_AT_ONCE	64
+#define ROOM_MS		100	/* to the next look whether there is room for descriptors */
 /* For the program: "PID FD". */
 #define KEPT		"MANYPORTD_KEPT"
 
@@ -124,12 +126,18 @@ static void pass_notice(struct keeper *keeper, const struct notice *notice)
 		sd_notify(0, "STOPPING=1");
 }
 
+/* While descriptors that wait for their close are many, no more are taken. */
+static bool has_room(void)
+{
+	return closer_room() > NOTICE_MAX_FDS + 1;
+}
+
 /* At most @max: other processes must not keep us here. */
 static void read_notices(struct keeper *keeper, int max)
 {
 	struct notice notice;
 
-	while (max--) {
+	while (max-- && has_room()) {
 		int ret = notice_receive(keeper->notice_fd, keeper->child, &notice, &keeper->store);
 
 		if (!ret)
@@ -246,7 +254,8 @@ static void serve(struct keeper *keeper)
 	};
 
 	while (!keeper->is_over) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR) {
+		fds[0].events = has_room() ? POLLIN : 0;
+		if (poll(fds, 2, has_room() ? -1 : ROOM_MS) < 0 && errno != EINTR) {
 			log_error("cannot wait: %s", strerror(errno));
 			end_with(keeper, EXIT_FAILURE);
 			return;
@@ -273,6 +282,8 @@ static void raise_limit(struct keeper *keeper)
 /* Returns 0 or -errno. */
 static int prepare(struct keeper *keeper)
 {
+	int ret;
+
 	/* As the daemon: what we hold is not for other processes of our user. */
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NAME, "manyportd-keep");
@@ -295,7 +306,8 @@ static int prepare(struct keeper *keeper)
 		return keeper->notice_fd;
 	if (keeper->config->fd >= 0 && fcntl(keeper->config->fd, F_SETFD, FD_CLOEXEC))
 		return -errno;
-	return orphans_adopt();
+	ret = closer_start();
+	return ret ? ret : orphans_adopt();
 }
 
 int keeper_run(const struct keeper_config *config)
@@ -313,8 +325,11 @@ int keeper_run(const struct keeper_config *config)
 		serve(&keeper);
 	}
 	store_clear(&keeper.store);
-	if (keeper.notice_fd >= 0)
+	closer_finish();
+	if (keeper.notice_fd >= 0) {
+		notice_remove(keeper.address);
 		close(keeper.notice_fd);
+	}
 	if (keeper.signal_fd >= 0)
 		close(keeper.signal_fd);
 	return keeper.result;

@@ -4,33 +4,68 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MESSAGE_SIZE	4096
-#define MAX_FDS		253		/* SCM_MAX_FD of the kernel */
+#include "keep/closer.h"
 
-int notice_socket(char *name)
+#define MESSAGE_SIZE	4096
+#define MAX_FDS		NOTICE_MAX_FDS
+#define FOLDER		"/manyportd-keep.XXXXXX"
+#define SOCKET		"/notify"
+
+/* --- The socket ------------------------------------------------------------------- */
+
+/* A folder that other users do not come into, below @where. Returns 0 or -errno. */
+static int make_folder(char *path, size_t size, const char *where)
+{
+	/* Of several the first. */
+	int len = where ? strcspn(where, ":") : 0;
+
+	if (!len)
+		return -ENOENT;
+	if (snprintf(path, size, "%.*s" FOLDER SOCKET, len, where) >= (int)size)
+		return -ENAMETOOLONG;
+	path[strlen(path) - strlen(SOCKET)] = '\0';
+	return mkdtemp(path) ? 0 : -errno;
+}
+
+static int make_any_folder(char *path, size_t size)
+{
+	if (!make_folder(path, size, getenv("RUNTIME_DIRECTORY")) ||
+	    !make_folder(path, size, getenv("XDG_RUNTIME_DIR")))
+		return 0;
+	return make_folder(path, size, "/tmp");
+}
+
+void notice_remove(char *address)
+{
+	unlink(address);
+	address[strlen(address) - strlen(SOCKET)] = '\0';
+	rmdir(address);
+}
+
+int notice_socket(char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t len = sizeof(address);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1, error;
+	int yes = 1, fd, ret = make_any_folder(path, sizeof(address.sun_path));
 
-	if (fd < 0)
-		return -errno;
-	/* Without a name the kernel makes one, in the abstract namespace. */
-	if (bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) ||
-	    getsockname(fd, (struct sockaddr *)&address, &len) ||
-	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes))) {
-		error = errno;
+	if (ret)
+		return ret;
+	strcat(path, SOCKET);
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && !bind(fd, (struct sockaddr *)&address, sizeof(address)) &&
+	    !setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)))
+		return fd;
+	ret = -errno;
+	if (fd >= 0)
 		close(fd);
-		return -error;
-	}
-	snprintf(name, NOTICE_ADDRESS_SIZE, "@%.*s",
-		 (int)(len - offsetof(struct sockaddr_un, sun_path)) - 1, address.sun_path + 1);
-	return fd;
+	notice_remove(path);
+	return ret;
 }
 
 /* --- Words ------------------------------------------------------------------------ */
@@ -77,7 +112,7 @@ static void parse(struct notice *notice, char *text)
 struct message {
 	char text[MESSAGE_SIZE + 1];
 	int fds[MAX_FDS], fd_count;
-	pid_t sender;			/* 0: it is not said */
+	pid_t sender;			/* 0: it is not said, or another user's */
 	bool cut_text, cut_fds;
 };
 
@@ -90,7 +125,7 @@ static void take_control(struct message *message, struct msghdr *header)
 			continue;
 		if (part->cmsg_type == SCM_CREDENTIALS) {
 			memcpy(&sender, CMSG_DATA(part), sizeof(sender));
-			message->sender = sender.pid;
+			message->sender = sender.uid == geteuid() ? sender.pid : 0;
 		} else if (part->cmsg_type == SCM_RIGHTS) {
 			message->fd_count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 			memcpy(message->fds, CMSG_DATA(part), message->fd_count * sizeof(int));
@@ -156,13 +191,13 @@ int notice_receive(int fd, pid_t sender, struct notice *notice, struct store *st
 
 	if (ret)
 		return 0;	/* without memory, it is there the next time */
-	if (message.sender != sender)
+	if (!message.sender || message.sender != sender)
 		ret = -EPERM;
 	else if (message.cut_text)
 		ret = -EMSGSIZE;
 	else
 		ret = act(&message, notice, store);
 	while (message.fd_count)
-		close(message.fds[--message.fd_count]);
+		closer_close(message.fds[--message.fd_count]);
 	return ret ? ret : 1;
 }

@@ -24,14 +24,20 @@ struct notice {
 };
 
 #define NOTICE_ADDRESS_SIZE 128
-
-/* A socket for such messages; @address: what NOTIFY_SOCKET should say. Returns it or -errno. */
-int notice_socket(char *address);
+#define NOTICE_MAX_FDS	253		/* in a message: SCM_MAX_FD of the kernel */
 
 /*
- * Takes one message from @fd. If it is one of @sender, its descriptors are in @store afterwards,
- * as it asks, or closed. Returns 1, 0 (there is no message), -EPERM (one of another process: it
- * counts for nothing) or, where the message counts but for its descriptors, another -errno.
+ * A socket for such messages; @address: its path, for NOTIFY_SOCKET, in a folder of its own that no
+ * other user comes into. Returns it or -errno.
+ */
+int notice_socket(char *address);
+void notice_remove(char *address);
+
+/*
+ * Takes one message from @fd. If it is one of @sender, its descriptors are in @store afterwards, as
+ * it asks; else they are the closer's, NOTICE_MAX_FDS at most. Returns 1, 0 (there is no message),
+ * -EPERM (one of another process: it counts for nothing) or, where the message counts but for its
+ * descriptors, another -errno.
  */
 int notice_receive(int fd, pid_t sender, struct notice *notice, struct store *store);
 

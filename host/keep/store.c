@@ -10,6 +10,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "keep/closer.h"
+
 static int find(const struct store *store, const char *name)
 {
 	for (int i = 0; i < store->count; i++) {
@@ -19,13 +21,16 @@ static int find(const struct store *store, const char *name)
 	return -1;
 }
 
-/* Names go into an environment, with a colon between two. */
+/*
+ * As keep.c makes them: the next process takes them over, or drops them. They go into an
+ * environment, with a colon between two.
+ */
 static bool is_name(const char *name)
 {
-	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz" "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "0123456789._-");
+	size_t digits = strncmp(name, "mp", 2) ? 0 : strspn(name + 2, "0123456789");
+	const char *end = name + 2 + digits;
 
-	return len && len < STORE_NAME_SIZE && !name[len];
+	return digits && strlen(name) < STORE_NAME_SIZE && (!*end || !strcmp(end, "-state"));
 }
 
 int store_add(struct store *store, const char *name, int fd)
@@ -39,7 +44,7 @@ int store_add(struct store *store, const char *name, int fd)
 	else if (store->count == STORE_MAX)
 		ret = -ENOSPC;
 	if (ret) {
-		close(fd);
+		closer_close(fd);
 		return ret;
 	}
 	strcpy(store->held[store->count].name, name);
@@ -53,7 +58,7 @@ void store_remove(struct store *store, const char *name)
 
 	if (i < 0)
 		return;
-	close(store->held[i].fd);
+	closer_close(store->held[i].fd);
 	store->held[i] = store->held[--store->count];
 }
 

@@ -21,8 +21,8 @@ struct store {
 };
 
 /*
- * Takes @fd over, which it closes if that fails. Returns 0, -EINVAL (a name that LISTEN_FDNAMES
- * could not carry, or one that is too long), -EEXIST or -ENOSPC.
+ * Takes @fd over, which it closes (closer.h) if that fails. Returns 0, -EINVAL (a name that keep.h
+ * does not make: no successor would drop it), -EEXIST or -ENOSPC.
  */
 int store_add(struct store *store, const char *name, int fd);
 /* A name that is not there is ignored. */

@@ -15,6 +15,7 @@ O=${O:-build}
 daemon=$(realpath "$O/manyportd")
 [ -x "$daemon" ] || { echo "1..0 # SKIP no $O/manyportd"; exit 77; }
 dir=$(mktemp -d /tmp/manyportd-test.XXXXXX)
+export RUNTIME_DIRECTORY=$dir	# for what a keeper that is killed leaves
 front_end=$dir/front-end
 tests=0
 failed=0

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,9 +20,11 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -310,7 +313,7 @@ static void send_raw(const char *text, size_t len, const int *fds, int count)
 	};
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
 
-	memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
+	memcpy(address.sun_path, name, strlen(name));
 	if (count) {
 		message.msg_control = &control;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
@@ -358,6 +361,10 @@ static void send_nonsense(void)
 	send_text("FDNAME=mp60", &fd, 1);
 	send_text("FDSTORE=1", NULL, 0);
 	send_text("FDSTORE=1\nFDNAME=a:b", &fd, 1);
+	/* What no successor would know, and drop. */
+	send_text("FDSTORE=1\nFDNAME=mp8-other", &fd, 1);
+	send_text("FDSTORE=1\nFDNAME=mp", &fd, 1);
+	send_text("FDSTORE=1\nFDNAME=x9", &fd, 1);
 	send_text("FDSTORE=1\nFDNAME=", &fd, 1);
 	send_text("FDSTORE=1\nFDNAME=a\tb", &fd, 1);
 	send_text("FDSTORE=1\nFDNAME=a-name-that-has-more-than-31-bytes", &fd, 1);
@@ -406,12 +413,79 @@ static void part_full(char **args)
 		/* By other means: keep.c holds a copy of each, and there may not be so many. */
 		char text[64];
 
-		snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=x%d", count++);
+		snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=mp%d", ++count);
 		send_text(text, &fd, 1);
 		close(fd);
 	}
 	EXPECT(keep_hold(keep, eventfd(0, EFD_CLOEXEC)));
 	die(SIGKILL);
+}
+
+/* A connection whose close waits for a minute: the test takes nothing of it. */
+static int make_lingering(const char *port)
+{
+	const struct linger minute = { .l_onoff = 1, .l_linger = 60 };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(atoi(port)),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static char bytes[1 << 16];
+
+	EXPECT(!connect(fd, (void *)&address, sizeof(address)));
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	EXPECT(!setsockopt(fd, SOL_SOCKET, SO_LINGER, &minute, sizeof(minute)));
+	return fd;
+}
+
+static void send_lingering(const char *port, const char *text)
+{
+	int fd = make_lingering(port);
+
+	send_text(text, &fd, 1);
+	close(fd);
+}
+
+/*
+ * lingers PORT: sends what cannot be closed at once, while the keeper sleeps, so that its close is
+ * the last.
+ */
+static void part_lingers(char **args)
+{
+	struct keep *keep = keep_create();
+	int pid;
+
+	if (keep_find(keep, MAGIC)) {
+		dprintf(record, "again\n");
+		_exit(0);
+	}
+	EXPECT(keep_hold_state(keep, memory(MAGIC)));
+	sd_notify(0, "READY=1");
+	kill(getppid(), SIGSTOP);
+	pid = fork();
+	if (!pid) {
+		send_lingering(args[0], "FDSTORE=1\nFDNAME=mp50");
+		_exit(0);
+	}
+	EXPECT(waitpid(pid, NULL, 0) == pid);
+	send_lingering(args[0], "FDSTORE=1\nFDNAME=no name");
+	send_lingering(args[0], "FDSTORE=1\nFDNAME=mp51");
+	send_text("FDSTOREREMOVE=1\nFDNAME=mp51", NULL, 0);
+	kill(getppid(), SIGCONT);
+	die(SIGKILL);
+}
+
+/* place: says how the folder of its socket looks. */
+static void part_place(char **args)
+{
+	char *path = getenv("NOTIFY_SOCKET");
+	struct stat st;
+
+	(void)args;
+	EXPECT(!stat(path, &st) && S_ISSOCK(st.st_mode));
+	*strrchr(path, '/') = '\0';
+	EXPECT(!stat(path, &st));
+	dprintf(record, "%o %d\n", st.st_mode & 0777, st.st_uid == geteuid());
+	_exit(0);
 }
 
 static const struct {
@@ -420,7 +494,8 @@ static const struct {
 } parts[] = {
 	{ "lives", part_lives }, { "dies", part_dies }, { "signals", part_signals },
 	{ "stubborn", part_stubborn }, { "given", part_given }, { "programs", part_programs },
-	{ "hostile", part_hostile }, { "full", part_full },
+	{ "hostile", part_hostile }, { "full", part_full }, { "lingers", part_lingers },
+	{ "place", part_place },
 };
 
 static void play(char **args)
@@ -640,7 +715,7 @@ static void test_hostile(void **state)
 	ssize_t len;
 
 	(void)state;
-	expect_play("hostile", 0, "mp7:stored\n");
+	expect_play("hostile", 0, "mp7\n");
 	unsetenv("NOTIFY_SOCKET");
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
 		len = recv(outer, text, sizeof(text) - 1, MSG_DONTWAIT);
@@ -658,6 +733,61 @@ static void test_full(void **state)
 	expect_play("full", 0, "512\n");
 }
 
+/* A close that waits keeps the keeper from nothing. */
+static void test_lingers(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	time_t begun = time(NULL);
+	socklen_t len = sizeof(address);
+	char line[32], text[4096];
+
+	(void)state;
+	assert_int_equal(bind(listener, (void *)&address, len), 0);
+	assert_int_equal(listen(listener, 16), 0);
+	assert_int_equal(getsockname(listener, (void *)&address, &len), 0);
+	snprintf(line, sizeof(line), "lingers %d", ntohs(address.sin_port));
+	assert_int_equal(end(begin(line), text, sizeof(text)), 0);
+	assert_memory_equal(text, "again\n", 6);
+	assert_in_range(time(NULL) - begun, 0, 30);
+	close(listener);
+}
+
+static int look_for_socket(const char *path)
+{
+	DIR *list = opendir(path);
+	struct dirent *entry;
+	int count = 0;
+
+	assert_non_null(list);
+	while ((entry = readdir(list)))
+		count += entry->d_name[0] != '.';
+	closedir(list);
+	return count;
+}
+
+/* No other user comes near the socket, and nothing is left of it. */
+static void test_place(void **state)
+{
+	char folder[] = "/tmp/test_keeper.XXXXXX", long_path[200];
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	setenv("RUNTIME_DIRECTORY", folder, 1);
+	expect_play("place", 0, "700 1\n");
+	assert_int_equal(look_for_socket(folder), 0);
+	assert_int_equal(rmdir(folder), 0);
+	/* Where that is no place there is another one. */
+	expect_play("place", 0, "700 1\n");
+	memset(long_path, 'x', sizeof(long_path) - 1);
+	long_path[0] = '/';
+	long_path[sizeof(long_path) - 1] = '\0';
+	setenv("RUNTIME_DIRECTORY", long_path, 1);
+	expect_play("place", 0, "700 1\n");
+	unsetenv("RUNTIME_DIRECTORY");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -671,6 +801,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_programs),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_lingers),
+		cmocka_unit_test(test_place),
 	};
 
 	if (argc > 2) {
