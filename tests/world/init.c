@@ -54,10 +54,11 @@ enum port { PORT_COMMAND, PORT_ERRORS, PORT_VERDICT, PORT_COUNT };
 static int ports[PORT_COUNT] = { -1, -1, -1 };
 static char *nonce;
 
+/* world_reboot=yes is for a guest that has slept, which QEMU does not power off, but resets. */
 static void power_off(void)
 {
 	sync();
-	reboot(RB_POWER_OFF);
+	reboot(getenv("world_reboot") ? RB_AUTOBOOT : RB_POWER_OFF);
 	for (;;)
 		pause();
 }
