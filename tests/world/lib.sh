@@ -190,6 +190,9 @@ debian_folder()
 	packages=$(IFS=,; echo "$*")
 	as_root debootstrap --variant=minbase --include="$packages" \
 		"$suite" "$root" "$(debian_mirror)" "$script"
+	# A mirror can be behind, and debootstrap does not mind. apt in the folder does the same.
+	echo 'Acquire::Check-Valid-Until "false";' |
+		as_root tee "$root/etc/apt/apt.conf.d/90mirror" >/dev/null
 }
 
 forky_folder()
@@ -218,6 +221,13 @@ chroot_make()
 
 	shift 2
 	in_folder "$root" make -C "$dir" -j"$(nproc)" "$@"
+}
+
+# depends ROOT PACKAGE PATTERN: the packages that PACKAGE needs, with names as PATTERN has them.
+depends()
+{
+	in_folder "$1" apt-cache depends "$2" |
+		 sed -n "s/^ *Depends: \\($3[^:]*\\).*/\\1/p"
 }
 
 # fetch_packages ROOT FOLDER PACKAGE[:ARCHITECTURE]...: the files of packages that ROOT's apt knows,
