@@ -16,6 +16,8 @@ void control_get_hello(const struct device *device, struct mp_hello *hello);
 
 /* --- fuse.c: a virtio-fs device before HELLO [protocol.md 11.7] ----------- */
 
+/* Is @chain of @queue a FUSE request, or room for a message? */
+bool fuse_is_request(const struct queue *queue, const struct ring_chain *chain);
 /* The queue_handle of every queue of such a device. */
 int fuse_handle(struct queue *queue, const struct ring_chain *chain);
 

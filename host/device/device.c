@@ -260,7 +260,7 @@ static void adopt_queue(struct queue *queue)
 	int ret = 0;
 
 	while (queue->ring && !device->is_broken && (ret = ring_next_out(queue->ring, chain)) > 0) {
-		if (queue->kind != QUEUE_CONTROL_RX) {
+		if (queue->kind != QUEUE_CONTROL_RX || fuse_is_request(queue, chain)) {
 			ret = handle(queue, chain);
 		} else {
 			ret = map_write(queue->ring->mem, map_writable(chain), &nothing,

@@ -67,9 +67,15 @@ static int answer_request(struct queue *queue, const struct ring_chain *chain)
 	return 1;
 }
 
+bool fuse_is_request(const struct queue *queue, const struct ring_chain *chain)
+{
+	return device_is_fuse(queue->device) &&
+	       chain->readable_len >= sizeof(struct fuse_in_header);
+}
+
 int fuse_handle(struct queue *queue, const struct ring_chain *chain)
 {
-	if (chain->readable_len >= sizeof(struct fuse_in_header))
+	if (fuse_is_request(queue, chain))
 		return answer_request(queue, chain);
 	if (queue->kind == QUEUE_CONTROL_TX)
 		return control_receive(queue, chain);

@@ -3,6 +3,7 @@
 #include <linux/fuse.h>
 
 #include "device_world.h"
+#include "ring/inflight.h"
 
 static int setup(void **state)
 {
@@ -18,8 +19,8 @@ static void start_rings(void)
 		fake_start(driver, i);
 }
 
-/* A FUSE request with room for @writable bytes of answer; it has been offered and kicked. */
-static struct fake_request *ask(unsigned int queue, uint32_t opcode, uint32_t writable)
+/* A FUSE request with room for @writable bytes of answer; it has been offered. */
+static struct fake_request *offer(unsigned int queue, uint32_t opcode, uint32_t writable)
 {
 	struct fuse_in_header header = { .len = sizeof(header), .opcode = opcode, .unique = 77 };
 	struct fake_request *r = fake_new(driver, FAKE_RAW, queue, sizeof(header) + 16, writable);
@@ -28,14 +29,20 @@ static struct fake_request *ask(unsigned int queue, uint32_t opcode, uint32_t wr
 	memcpy(fake_at(driver, r->readable), &header, sizeof(header));
 	r->is_small = true;
 	fake_offer(driver, r);
+	return r;
+}
+
+static struct fake_request *ask(unsigned int queue, uint32_t opcode, uint32_t writable)
+{
+	struct fake_request *r = offer(queue, opcode, writable);
+
 	fake_kick(driver, queue);
 	fake_run(driver);
 	return r;
 }
 
-static void expect_refused(unsigned int queue)
+static void expect_refusal(struct fake_request *r)
 {
-	struct fake_request *r = ask(queue, FUSE_INIT, 80);
 	struct fuse_out_header answer;
 
 	assert_true(r->done);
@@ -45,6 +52,11 @@ static void expect_refused(unsigned int queue)
 	assert_int_equal(answer.error, -EIO);
 	assert_int_equal(answer.unique, 77);
 	fake_drop(driver, r);
+}
+
+static void expect_refused(unsigned int queue)
+{
+	expect_refusal(ask(queue, FUSE_INIT, 80));
 }
 
 static void features(void **state)
@@ -149,12 +161,52 @@ static void a_life_without_a_goodbye(void **state)
 	expect_refused(1);
 }
 
+/* What a daemon that died had taken is answered by the next one, in the control queues, too. */
+static void another_daemon_answers(void **state)
+{
+	static struct ring_chain chain;
+	struct fake_request *r[FAKE_QUEUES];
+	struct inflight *areas[FAKE_QUEUES];
+
+	(void)state;
+	for (unsigned int i = 0; i < driver->queue_count; i++) {
+		areas[i] = calloc(1, INFLIGHT_BYTES(64));
+		driver->queues[i].ring.inflight = areas[i];
+	}
+	start_rings();
+	for (unsigned int i = 0; i < driver->queue_count; i++) {
+		r[i] = offer(i, FUSE_INIT, 80);
+		assert_int_equal(ring_take(&driver->queues[i].ring, &chain), 1);
+	}
+	device_destroy(driver->device);
+	driver->woken = false;
+	driver->device = device_create(&world->config, &driver->env);
+	device_set_features(driver->device, device_features(driver->device));
+	for (unsigned int i = 0; i < driver->queue_count; i++) {
+		struct ring *ring = &driver->queues[i].ring;
+
+		ring_stop(ring);
+		assert_int_equal(ring_start_again(ring, &driver->mem), 0);
+		device_ring_adopt(driver->device, i, ring);
+	}
+	device_adopt(driver->device);
+	fake_run(driver);
+	for (unsigned int i = 0; i < driver->queue_count; i++)
+		expect_refusal(r[i]);
+	for (unsigned int i = 0; i < driver->queue_count; i++) {
+		fake_stop(driver, i);
+		driver->queues[i].ring.inflight = NULL;
+		free(areas[i]);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_destroy)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(features), TEST(file_systems_are_refused), TEST(who_asks_is_told),
+		TEST(another_daemon_answers),
 		TEST(manyport_behind_hello),
 		TEST(a_request_behind_a_goodbye), TEST(a_life_without_a_goodbye),
 	};
