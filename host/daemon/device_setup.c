@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "daemon/device_setup.h"
 
+#include "base/log.h"
 #include "daemon/config.h"
 #include "device/device.h"
 
@@ -23,13 +24,23 @@ struct gate device_setup_gate(const struct config_port *port)
 	};
 }
 
-struct device *device_setup(const struct config *config, const struct device_env *env)
+/* A change of the ports, and a crash: the front end stays, and has the queues that it has. */
+static void warn_of_port(const struct config_port *port, unsigned int queues)
+{
+	if (queues && MP_QUEUES(port->id + 1) > queues)
+		log_warning("port %s: the front end that is there has no queues for it: it begins "
+			    "with the daemon's next start behind its end", port->item.title);
+}
+
+struct device *device_setup(const struct config *config, const struct device_env *env,
+			    unsigned int queues)
 {
 	struct device_port_config ports[CONFIG_MAX_PORT_ID + 1] = { 0 };
 	struct device_config device = {
 		.core = device_setup_core(config),
 		.binding = (enum device_binding)config->guest.binding,
 		.ports = ports,
+		.queue_count = queues,
 		.max_io = config->guest.max_io,
 		.linger_ms = config->guest.linger_ms,
 		.is_polled = config->guest.poll_us,
@@ -41,6 +52,7 @@ struct device *device_setup(const struct config *config, const struct device_env
 
 		entry->gate = device_setup_gate(port);
 		entry->max_channels = port->max_channels;
+		warn_of_port(port, queues);
 		if (port->id >= device.port_count)
 			device.port_count = port->id + 1;
 	}

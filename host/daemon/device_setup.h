@@ -14,7 +14,8 @@ struct device_env;
 struct core_config device_setup_core(const struct config *config);
 struct gate device_setup_gate(const struct config_port *port);
 
-/* NULL without memory. */
-struct device *device_setup(const struct config *config, const struct device_env *env);
+/* @queues: of a front end that is there already, or 0. NULL without memory. */
+struct device *device_setup(const struct config *config, const struct device_env *env,
+			    unsigned int queues);
 
 #endif

@@ -329,7 +329,7 @@ static struct device *make_device(struct guest *guest)
 {
 	const struct device_env env = { .core = owner_env(&guest->owner), .call = call,
 					.kept = &guest->kept->state->device };
-	struct device *made = device_setup(guest->config, &env);
+	struct device *made = device_setup(guest->config, &env, kept_queues(guest->kept));
 
 	guest->owner.core = made ? device_core(made) : NULL;
 	guest->left = (struct left){ guest->policy, guest->former, guest->owner.core };

@@ -29,6 +29,11 @@ struct device_config {
 	enum device_binding binding;
 	unsigned int port_count;	/* ids 0 to port_count - 1 */
 	const struct device_port_config *ports;
+	/*
+	 * 0: as many as the ports need. Else those of a front end that a daemon before this one
+	 * had, whose ports were others, perhaps: one whose queues are not among them is not there.
+	 */
+	unsigned int queue_count;
 	uint32_t max_io;		/* bytes per request */
 	uint32_t linger_ms;		/* for HELLO: each service has its own */
 	bool is_polled;			/* its owner calls device_look() before it sleeps */

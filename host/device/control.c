@@ -138,7 +138,7 @@ int control_send(struct queue *queue, const struct ring_chain *chain)
 static void announce_ports(struct device *device)
 {
 	for (unsigned int id = 0; id < device->port_count; id++)
-		if (device->ports[id])
+		if (device->ports[id] && !device->ports[id]->is_gone)
 			port_say(device->ports[id], device->kept->life == LIFE_MULTI ?
 				    PORT_DUE_MODE | PORT_DUE_ADD : PORT_DUE_ADD);
 }
@@ -247,7 +247,7 @@ static void receive_port_message(struct device *device, uint32_t id, uint16_t ev
 {
 	struct port *port = id < device->port_count ? device->ports[id] : NULL;
 
-	if (!port)
+	if (!port || port->is_gone)
 		return;
 	if (event == VIRTIO_CONSOLE_PORT_READY)
 		receive_port_ready(port, value);

@@ -72,6 +72,10 @@ static int handle(struct queue *queue, const struct ring_chain *chain)
 		return control_send(queue, chain);
 	if (device->kept->life == LIFE_MULTI)
 		return request_handle(queue, chain);
+	if (queue->kind == QUEUE_TX && queue->port->is_gone) {
+		queue_give(queue, chain->head, 0);	/* as taken */
+		return 1;
+	}
 	return queue->kind == QUEUE_TX ? classic_ring_send(queue, chain) :
 					 classic_ring_fill(queue, chain);
 }
@@ -113,26 +117,55 @@ static void create_queue(struct device *device, unsigned int index)
 		queue->port->tx = queue;
 }
 
-static int create_ports(struct device *device)
+static bool is_configured(const struct device *device, unsigned int id)
+{
+	return id < device->config.port_count && device->config.ports[id].gate.name;
+}
+
+/*
+ * Of the port @id, or NULL: there is none. A port that the driver has of a daemon before this one,
+ * and that is not there any more, has a stand-in until the driver has let go of it.
+ */
+static const struct device_port_config *find_config(const struct device *device, unsigned int id)
+{
+	static const struct device_port_config gone = { .gate = { .name = "" }, .max_channels = 1 };
+
+	if (is_configured(device, id))
+		return &device->config.ports[id];
+	return device->kept->ports[id].ready == PORT_ABSENT ? NULL : &gone;
+}
+
+static unsigned int count_queues(const struct device *device)
 {
 	unsigned int highest = 0;
 
+	if (device->config.queue_count)
+		return device->config.queue_count;
+	for (unsigned int id = 0; id < device->config.port_count; id++)
+		if (is_configured(device, id))
+			highest = id;
+	return MP_QUEUES(highest + 1);
+}
+
+static int create_ports(struct device *device)
+{
+	device->queue_count = count_queues(device);
+	device->port_count = MP_QUEUE_PORT(device->queue_count - 1) + 1;
 	if (device->port_count > DEVICE_KEPT_PORTS)
 		return -EINVAL;
-	device->ports = calloc(device->port_count + 1, sizeof(*device->ports));
+	device->ports = calloc(device->port_count, sizeof(*device->ports));
 	if (!device->ports)
 		return -ENOMEM;
 	for (unsigned int id = 0; id < device->port_count; id++) {
-		const struct device_port_config *config = &device->config.ports[id];
+		const struct device_port_config *config = find_config(device, id);
 
-		if (!config->gate.name)
+		if (!config)
 			continue;
 		device->ports[id] = port_create(device, id, config);
 		if (!device->ports[id])
 			return -ENOMEM;
-		highest = id;
+		device->ports[id]->is_gone = !is_configured(device, id);
 	}
-	device->queue_count = MP_QUEUES(highest + 1);
 	device->queues = calloc(device->queue_count, sizeof(*device->queues));
 	if (!device->queues)
 		return -ENOMEM;
@@ -150,7 +183,6 @@ struct device *device_create(const struct device_config *config, const struct de
 	device->config = *config;
 	device->env = *env;
 	device->kept = env->kept ? env->kept : &device->own_kept;
-	device->port_count = config->port_count;
 	list_init(&device->due);
 	list_init(&device->dirty);
 	list_init(&device->warm);
@@ -228,26 +260,65 @@ static bool kept_is_valid(const struct device *device)
 	}
 }
 
-/* A port in a life that goes on: the driver hears of it what it may not have heard. */
-static void adopt_port(struct port *port)
+static void return_out(struct port *port)
+{
+	life_return_out(port->rx);
+	life_return_out(port->tx);
+}
+
+/* The driver may have it, or not have heard that it has to remove it, or have done so. */
+static void adopt_gone_port(struct port *port)
+{
+	const struct device_kept *kept = port->device->kept;
+
+	port->is_lost = kept->life == LIFE_MULTI && kept->version >= 3;	/* until BYE is answered */
+	if (!port->is_lost)
+		return_out(port);
+	port->kept->ready = PORT_REMOVED;
+	port_say(port, PORT_DUE_REMOVE);
+}
+
+static void adopt_multi_port(struct port *port)
 {
 	const struct device_kept *kept = port->device->kept;
 	bool is_known = port->kept->ready != PORT_ABSENT;
 
-	if (kept->life == LIFE_MULTI) {
-		port->is_removed = is_known && kept->version < 3;
-		port->is_lost = port->is_removed || kept->version >= 3;
-		if (port->is_removed)
-			port->kept->ready = PORT_REMOVED;
-		port_say(port, port->is_removed ? PORT_DUE_REMOVE | PORT_DUE_MODE | PORT_DUE_ADD :
-			 is_known ? PORT_DUE_NAME : PORT_DUE_MODE | PORT_DUE_ADD);
-	} else if (kept->life == LIFE_CLASSIC) {
-		life_return_out(port->rx);
-		life_return_out(port->tx);
-		port_say(port, is_known ? PORT_DUE_NAME : PORT_DUE_ADD);
-		if (is_known)
-			classic_adopt(port);
+	port->is_removed = is_known && kept->version < 3;
+	port->is_lost = port->is_removed || kept->version >= 3;
+	if (port->is_removed)
+		port->kept->ready = PORT_REMOVED;
+	if (port->kept->ready == PORT_REMOVED)
+		port_say(port, PORT_DUE_REMOVE | PORT_DUE_MODE | PORT_DUE_ADD);
+	else
+		port_say(port, is_known ? PORT_DUE_NAME : PORT_DUE_MODE | PORT_DUE_ADD);
+}
+
+static void adopt_classic_port(struct port *port)
+{
+	return_out(port);
+	if (port->kept->ready == PORT_REMOVED) {
+		port->kept->guest_open = false;
+		port_say(port, PORT_DUE_REMOVE | PORT_DUE_ADD);
+	} else {
+		port_say(port, port_is_ready(port) ? PORT_DUE_NAME : PORT_DUE_ADD);
 	}
+	if (port_is_ready(port))
+		classic_adopt(port);
+}
+
+/* A port in a life that goes on: the driver hears of it what it may not have heard. */
+static void adopt_port(struct port *port)
+{
+	enum device_life life = port->device->kept->life;
+
+	if (life != LIFE_MULTI && life != LIFE_CLASSIC)
+		return;
+	if (port->is_gone)
+		adopt_gone_port(port);
+	else if (life == LIFE_MULTI)
+		adopt_multi_port(port);
+	else
+		adopt_classic_port(port);
 }
 
 /* What is out in @queue, which is no port's at this time, is acted on again. */

@@ -27,7 +27,7 @@ struct slot;
 enum port_ready {
 	PORT_ABSENT,
 	PORT_READY,			/* PORT_READY 1 has come [protocol.md 3.3] */
-	PORT_REMOVED,			/* to be removed and added again [protocol.md 10.9] */
+	PORT_REMOVED,			/* the driver may have it, and is to remove it [10.9] */
 };
 
 /* Control messages that are due for a port, in the order in which they go. */
@@ -58,6 +58,7 @@ struct port {
 	struct device_port_config config;
 	struct queue *rx, *tx;
 	struct device_kept_port *kept;	/* whether it is ready, and open */
+	bool is_gone;			/* only the driver knows it: to be removed */
 	bool is_lost;			/* taken over, and the driver has not let go of it yet */
 	bool is_removed;		/* taken over by PORT_REMOVE: each PORT_READY begins it */
 	unsigned int due;		/* enum port_due */
@@ -75,7 +76,7 @@ struct port {
 /* May its queues be served? */
 static inline bool port_is_served(const struct port *port)
 {
-	return port->kept->ready == PORT_READY && !port->is_lost;
+	return (port->kept->ready == PORT_READY || port->is_gone) && !port->is_lost;
 }
 
 static inline bool port_is_ready(const struct port *port)

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <manyport/wire.h>
+
 #include "base/log.h"
 #include "keep/keep.h"
 #include "ring/inflight.h"
@@ -342,6 +344,13 @@ static bool message_is_valid(const struct kept_state *state)
 	default:
 		return false;
 	}
+}
+
+unsigned int kept_queues(const struct kept *kept)
+{
+	uint32_t count = kept_has_front_end(kept) ? kept->state->queue_count : 0;
+
+	return count >= MP_QUEUES(1) && count <= KEPT_QUEUES && !(count & 1) ? count : 0;
 }
 
 bool kept_is_valid(const struct kept_state *state, unsigned int queues)

@@ -105,6 +105,8 @@ static inline bool kept_has_front_end(const struct kept *kept)
 {
 	return kept->state->socket;
 }
+/* How many queues it has; 0: there is none, or it makes no sense. */
+unsigned int kept_queues(const struct kept *kept);
 
 /* The front end is gone. Accepts NULL. */
 void kept_destroy(struct kept *kept);
