@@ -19,7 +19,8 @@ LIB_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
 PRELOAD_OBJ := $(patsubst %.c,$(O)/preload/%.o,$(notdir $(wildcard preload/*.c)) \
 	lib/channel.c lib/explain.c lib/port.c)
 
-all: $(O)/manyportd $(O)/manyport $(O)/manyport-run.so $(O)/libmanyport.a $(O)/libmanyport.so.0
+all: $(O)/manyportd $(O)/manyport $(O)/manyport-run.so $(O)/libmanyport.a $(O)/libmanyport.so.0 \
+	$(O)/manyport-vtest
 
 $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lsystemd
@@ -27,6 +28,10 @@ $(O)/manyportd: $(O)/host/daemon/main.o $(O)/libhost.a
 # and listening sockets are the daemon's.
 $(O)/manyport: $(patsubst %.c,$(O)/%.o,$(wildcard tools/manyport/*.c)) $(LIB_OBJ) $(O)/libhost.a
 	$(CC) $(ALL_LDFLAGS) $(if $(SAN),,-static) -o $@ $^
+
+# A service's program, of the host; the channel is its standard input.
+$(O)/manyport-vtest: $(patsubst %.c,$(O)/%.o,$(wildcard tools/vtest/*.c))
+	$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 # Only the calls that the library stands in front of can be seen in it.
 $(O)/preload/%.o: ALL_CFLAGS += -fPIC -fvisibility=hidden
