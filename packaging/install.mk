@@ -27,7 +27,9 @@ install: install-host install-guest install-library install-module
 install-host: all
 	# Its user may not read it, so the kernel starts it not dumpable: see docs/security.md.
 	$(call install_file,711,$(O)/manyportd,sbin/manyportd)
+	$(call install_file,755,$(O)/manyport-vtest,sbin/manyport-vtest)
 	$(call install_file,644,man/manyportd.8,share/man/man8/manyportd.8)
+	$(call install_file,644,man/manyport-vtest.8,share/man/man8/manyport-vtest.8)
 	$(call install_file,644,packaging/manyportd.conf.example,share/doc/manyportd/examples/manyportd.conf)
 	$(call install_file,644,CHANGES,share/doc/manyportd/CHANGES)
 	$(call install_file,644,packaging/manyportd.sysusers,lib/sysusers.d/manyportd.conf)

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <manyport/version.h>
+
 #include "complain.h"
 #include "relay.h"
 #include "renderer.h"
@@ -39,7 +41,7 @@ static const struct argp_option option_table[] = {
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
-const char *argp_program_version = "manyport-vtest 0.1";
+const char *argp_program_version = "manyport-vtest " MANYPORT_VERSION;
 
 static int parse_option(int key, char *arg, struct argp_state *state)
 {
