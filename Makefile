@@ -71,8 +71,8 @@ $(O)/tests/unit/test_client: ALL_LDFLAGS += -Wl,--wrap=ioctl,--wrap=pwritev2,--w
 $(O)/tests/unit/test_program: $(O)/tools/manyport/program.o
 # The opener that manyport serve tells the host of.
 $(O)/tests/unit/test_serve_naming: $(O)/tools/manyport/serve_naming.o
-# What a vtest client says first.
-$(O)/tests/unit/test_vtest_greeting: $(O)/tools/vtest/greeting.o
+# What a vtest client says.
+$(O)/tests/unit/test_vtest_commands: $(O)/tools/vtest/commands.o
 # Its node, with a kernel and channels that the test plays.
 $(O)/tests/unit/test_serve_node: $(O)/tools/manyport/serve_node.o
 # The library of manyport run, on a port that the test plays.

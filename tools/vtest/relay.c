@@ -5,47 +5,69 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
 
-#include "greeting.h"
+#include "commands.h"
 
 #define BUF_SIZE (256 * 1024)
 
+/*
+ * How long the request for a window's picture waits for the next command. Mesa sends that at once
+ * when it shows a picture, and never when it reads one; a guest that lost its processor for longer
+ * shows one picture wrong.
+ */
+#define WAIT_MS 100
+
 struct way {
 	int from, to;
-	size_t begin, end;	/* what has been received and not sent */
-	bool has_ended;		/* nothing more comes from @from */
-	bool is_broken;		/* nothing more goes to @to */
+	size_t begin, ready, end;	/* to send: up to ready; what is behind waits for more */
+	bool has_ended;			/* nothing more comes from @from */
+	bool is_broken;			/* nothing more goes to @to */
 	bool saw_descriptor;
 	uint8_t buf[BUF_SIZE];
 };
 
 static struct way to_renderer, to_client;
+static struct commands commands;
 
 static bool would_wait(void)
 {
 	return errno == EAGAIN || errno == EINTR;
 }
 
+static bool holds(const struct way *way)
+{
+	return way->begin < way->ready;
+}
+
+static bool may_receive(const struct way *way)
+{
+	return !way->has_ended && !holds(way);
+}
+
 /*
- * Without room for control messages the kernel closes a descriptor that comes along, and says so
- * by MSG_CTRUNC. A side that is gone, by a reset too, has ended. Returns 0 or -1 with errno.
+ * Behind what waits for more. Without room for control messages the kernel closes a descriptor that
+ * comes along, and says so by MSG_CTRUNC. A side that is gone, by a reset too, has ended. Returns 0
+ * or -1 with errno.
  */
 static int receive(struct way *way)
 {
-	struct iovec iov = { way->buf, sizeof(way->buf) };
+	size_t waiting = way->end - way->begin;
+	struct iovec iov = { way->buf + waiting, sizeof(way->buf) - waiting };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
-	ssize_t ret = recvmsg(way->from, &message, MSG_DONTWAIT);
+	ssize_t ret;
 
-	way->begin = way->end = 0;
+	memmove(way->buf, way->buf + way->begin, waiting);
+	way->begin = way->ready = 0;
+	way->end = waiting;
+	ret = recvmsg(way->from, &message, MSG_DONTWAIT);
 	if (ret < 0 && would_wait())
 		return 0;
 	if (ret < 0 && errno != ECONNRESET)
 		return -1;
-	if (ret <= 0)
-		way->has_ended = true;
-	else
-		way->end = ret;
+	way->end += ret > 0 ? ret : 0;
+	way->has_ended = ret <= 0;
 	way->saw_descriptor = message.msg_flags & MSG_CTRUNC;
 	return 0;
 }
@@ -54,8 +76,8 @@ static int deliver(struct way *way)
 {
 	ssize_t ret;
 
-	while (way->begin < way->end && !way->is_broken) {
-		ret = send(way->to, way->buf + way->begin, way->end - way->begin,
+	while (holds(way) && !way->is_broken) {
+		ret = send(way->to, way->buf + way->begin, way->ready - way->begin,
 			   MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (ret < 0 && would_wait())
 			return 0;
@@ -64,54 +86,67 @@ static int deliver(struct way *way)
 		way->is_broken = ret < 0;
 		way->begin += ret > 0 ? ret : 0;
 	}
-	way->begin = way->end;
+	way->begin = way->ready;
 	return 0;
 }
 
-static bool holds(const struct way *way)
+/*
+ * Waits for what the two ways can do; a socket of which nothing is wanted is left out. Returns as
+ * poll() does.
+ */
+static int wait_for_either(struct pollfd *fds)
 {
-	return way->begin < way->end;
-}
+	int ret;
 
-static bool may_receive(const struct way *way)
-{
-	return !way->has_ended && !holds(way);
-}
-
-/* Waits for what @one and @other can do; a socket of which nothing is wanted is left out. */
-static int wait_for(const struct way *one, const struct way *other, struct pollfd *fds)
-{
-	fds[0] = (struct pollfd){ .fd = one->from };
-	fds[1] = (struct pollfd){ .fd = one->to };
-	if (may_receive(one))
+	fds[0] = (struct pollfd){ .fd = to_renderer.from };
+	fds[1] = (struct pollfd){ .fd = to_client.from };
+	if (may_receive(&to_renderer))
 		fds[0].events |= POLLIN;
-	if (holds(one))
+	if (holds(&to_renderer))
 		fds[1].events |= POLLOUT;
-	if (may_receive(other))
+	if (may_receive(&to_client))
 		fds[1].events |= POLLIN;
-	if (holds(other))
+	if (holds(&to_client))
 		fds[0].events |= POLLOUT;
 	for (int i = 0; i < 2; i++)
 		if (!fds[i].events)
 			fds[i].fd = -1;
-	return poll(fds, 2, -1) < 0 && errno != EINTR ? -1 : 0;
+	do {
+		ret = poll(fds, 2, commands.waits ? WAIT_MS : -1);
+	} while (ret < 0 && errno == EINTR);
+	return ret;
+}
+
+/* What the client sent, as far as it may pass. An end lets all pass. */
+static bool take(bool is_late)
+{
+	ssize_t ret = commands_take(&commands, to_renderer.buf + to_renderer.begin,
+				    to_renderer.end - to_renderer.begin,
+				    is_late || to_renderer.has_ended);
+
+	if (ret < 0)
+		return false;
+	to_renderer.ready = to_renderer.has_ended ? to_renderer.end : to_renderer.begin + ret;
+	return true;
 }
 
 /* Returns true when the relay is over, with *end. */
-static bool move_to_renderer(struct greeting *greeting, bool is_ready, enum relay_end *end)
+static bool move_to_renderer(bool is_ready, bool is_late, enum relay_end *end)
 {
+	bool is_new = is_ready && may_receive(&to_renderer);
+
 	*end = RELAY_ERROR;
-	if (is_ready && may_receive(&to_renderer)) {
-		if (receive(&to_renderer))
-			return true;
-		*end = RELAY_BAD_CLIENT;
-		if (!greeting_take(greeting, to_renderer.buf, to_renderer.end))
-			return true;
-		*end = RELAY_ERROR;
-		if (to_renderer.has_ended)
-			shutdown(to_renderer.to, SHUT_WR);
-	}
-	return deliver(&to_renderer);
+	if (is_new && receive(&to_renderer))
+		return true;
+	*end = RELAY_BAD_CLIENT;
+	if ((is_new || is_late) && !take(is_late))
+		return true;
+	*end = RELAY_ERROR;
+	if (deliver(&to_renderer))
+		return true;
+	if (to_renderer.has_ended && !holds(&to_renderer))
+		shutdown(to_renderer.to, SHUT_WR);
+	return false;
 }
 
 static bool move_to_client(bool is_ready, enum relay_end *end)
@@ -122,6 +157,9 @@ static bool move_to_client(bool is_ready, enum relay_end *end)
 	*end = RELAY_DESCRIPTOR;
 	if (to_client.saw_descriptor)
 		return true;
+	to_client.ready = to_client.end;
+	if (holds(&to_client))
+		commands.is_answered = true;
 	*end = RELAY_ERROR;
 	if (deliver(&to_client))
 		return true;
@@ -131,16 +169,16 @@ static bool move_to_client(bool is_ready, enum relay_end *end)
 
 enum relay_end relay(int client, int renderer, const char **why)
 {
-	struct greeting greeting = { .error = NULL };
 	enum relay_end end = RELAY_ERROR;
 	struct pollfd fds[2];
+	int ret;
 
 	to_renderer.from = to_client.to = client;
 	to_renderer.to = to_client.from = renderer;
-	while (!wait_for(&to_renderer, &to_client, fds))
-		if (move_to_renderer(&greeting, fds[0].revents, &end) ||
-		    move_to_client(fds[1].revents, &end))
-			break;
-	*why = greeting.error;
+	do {
+		ret = wait_for_either(fds);
+	} while (ret >= 0 && !move_to_renderer(fds[0].revents, !ret, &end) &&
+		 !move_to_client(fds[1].revents, &end));
+	*why = commands.error;
 	return end;
 }
