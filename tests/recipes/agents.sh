@@ -4,7 +4,7 @@
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
 until_true test -e /dev/virtio-ports/manyport || exit 1
-mkdir -p -m 700 /run /root/.gnupg
+mkdir -p /run /root && mkdir -m 700 /root/.gnupg
 export HOME=/root SSH_AUTH_SOCK=/run/ssh-agent
 echo no-autostart >/root/.gnupg/gpg.conf
 manyport forward -L /run/ssh-agent:ssh-agent -L /root/.gnupg/S.gpg-agent:gpg-agent 2>/tmp/forward &
