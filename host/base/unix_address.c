@@ -314,6 +314,35 @@ void unix_listeners_hand_over(struct record *record)
 	are_held |= record_is_reading(record);
 }
 
+static bool is_known(const struct sockaddr_un *address)
+{
+	for (size_t i = 0; i < known_count; i++)
+		if (!memcmp(&known[i].listener.address, address, sizeof(*address)))
+			return true;
+	return false;
+}
+
+bool unix_listeners_adopt(int fd)
+{
+	struct unix_listener listener = { .fd = fd };
+	socklen_t len = sizeof(listener.address), size = sizeof(int);
+	size_t count = known_count;
+	int listens = 0;
+	struct stat st;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens ||
+	    getsockname(fd, (struct sockaddr *)&listener.address, &len) ||
+	    listener.address.sun_family != AF_UNIX || is_known(&listener.address))
+		return false;
+	listener.address.sun_path[sizeof(listener.address.sun_path) - 1] = '\0';
+	if (lstat(listener.address.sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return false;
+	listener.dev = st.st_dev;
+	listener.ino = st.st_ino;
+	know(&listener, true);
+	return known_count > count;
+}
+
 void unix_listeners_forget(void)
 {
 	size_t i = 0;

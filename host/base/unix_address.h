@@ -53,6 +53,11 @@ void unix_listener_close(struct unix_listener *listener);
 void unix_listeners_hold(void);
 /* Writes all that are open or held; or reads them: then they are held. */
 void unix_listeners_hand_over(struct record *record);
+/*
+ * @fd, of an earlier process, is held, too, if it listens at a file that is there; with the clients
+ * that wait in it. Returns true if so: then it is no longer the caller's.
+ */
+bool unix_listeners_adopt(int fd);
 /* Listeners are not held any more; those that were not opened again are closed. */
 void unix_listeners_forget(void);
 

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/record.h"
+#include "base/unix_address.h"
 #include "daemon/config.h"
 #include "daemon/device_setup.h"
 #include "daemon/door.h"
@@ -39,6 +40,7 @@ struct guest {
 	struct left left;
 	struct loop_poller poller;
 	struct door door;		/* where front ends come in */
+	uint32_t listener;		/* its socket, with the holder */
 	struct road **roads;
 	int road_count;
 	bool once;			/* the guest ends with the session */
@@ -106,8 +108,30 @@ static int begin_session(struct guest *guest, int fd)
 	return 0;
 }
 
+/* So that a front end that comes in between finds a socket that listens. */
+static void take_over_listener(struct guest *guest)
+{
+	int fd = keep_take_listener(guest->keep, &guest->listener);
+
+	if (fd >= 0 && !unix_listeners_adopt(fd))
+		close(fd);
+}
+
+static void keep_listener(struct guest *guest)
+{
+	uint32_t before = guest->listener;
+
+	guest->listener = 0;
+	if (!guest->keep)
+		return;
+	if (guest->door.listener.fd >= 0)
+		guest->listener = keep_hold(guest->keep, guest->door.listener.fd);
+	keep_drop(guest->keep, before);
+}
+
 bool guest_take_over(struct guest *guest, bool once)
 {
+	take_over_listener(guest);
 	if (kept_has_front_end(guest->kept)) {
 		guest->session = session_adopt(guest->loop, guest->device, guest->kept,
 					       session_ended, guest);
@@ -159,7 +183,10 @@ static const struct door_ops door_ops = {
 
 int guest_listen(struct guest *guest, const char *path, const struct unix_access *access)
 {
-	return door_open(&guest->door, path, access);
+	int ret = door_open(&guest->door, path, access);
+
+	keep_listener(guest);
+	return ret;
 }
 
 int guest_attach(struct guest *guest, int fd)
@@ -194,8 +221,8 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 	/* Two connections (one is looked at); a back channel; what one message carries. */
 	unsigned int count = 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
 
-	/* And copies of what is held: the same, the regions, and the state. */
-	return 2 * count + MEM_MAX_REGIONS + 1;
+	/* And copies of what is held: the same, the regions, the state, and the listener. */
+	return 2 * count + MEM_MAX_REGIONS + 2;
 }
 
 /* --- The end ----------------------------------------------------------------------- */
@@ -203,6 +230,7 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 static void stop_serving(struct guest *guest)
 {
 	door_close(&guest->door);
+	keep_listener(guest);
 	for (int i = 0; i < guest->road_count; i++)
 		road_end(guest->roads[i]);
 	/* Where the daemon is started again, the guest goes on. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
@@ -302,6 +303,22 @@ uint32_t keep_find(struct keep *keep, const char *magic)
 			return held->number;
 	}
 	return 0;
+}
+
+int keep_take_listener(struct keep *keep, uint32_t *number)
+{
+	*number = 0;
+	for (size_t i = 0; i < keep->count; i++) {
+		int listens = 0;
+		socklen_t len = sizeof(listens);
+
+		if (getsockopt(keep->held[i].fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) ||
+		    !listens)
+			continue;
+		*number = keep->held[i].number;
+		return keep_take(keep, *number);
+	}
+	return -1;
 }
 
 /* The states first: without one no successor looks for the others. */

@@ -280,9 +280,71 @@ static void wrong_access_is_refused(void **state)
 	assert_int_equal(unix_access_set(&access, "group=no such group"), -ENOENT);
 }
 
+/* Of an earlier process: its clients wait in it, and its file is removed by who has it last. */
+static void a_listener_of_before(void **state)
+{
+	struct unix_listener first, second;
+	int fd, client;
+
+	(void)state;
+	assert_int_equal(unix_listener_open(&first, path, &own), 0);
+	fd = dup(first.fd);
+	/* One that is open here is known. */
+	assert_false(unix_listeners_adopt(fd));
+	close(fd);
+	unix_listeners_hold();
+	fd = fcntl(first.fd, F_DUPFD_CLOEXEC, 100);
+	unix_listener_close(&first);
+	/* Nor is one that this process holds anyway taken twice. */
+	assert_false(unix_listeners_adopt(fd));
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_false(unix_listeners_adopt(client));
+	assert_int_equal(connect(client, (void *)&first.address, sizeof(first.address)), 0);
+	assert_int_equal(unix_listener_open(&second, path, &own), 0);
+	assert_true(second.fd >= 0 && second.fd != fd);
+	close(fd);
+	fd = accept(second.fd, NULL, NULL);
+	assert_true(fd >= 0);
+	close(fd);
+	close(client);
+	unix_listeners_forget();
+	unix_listener_close(&second);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+/* In a process that knows nothing of it. */
+static void a_listener_is_adopted(void **state)
+{
+	struct sockaddr_un address;
+	struct unix_listener listener;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t len;
+
+	(void)state;
+	assert_int_equal(unix_address_set(&address, &len, path), 0);
+	assert_int_equal(bind(fd, (void *)&address, len), 0);
+	assert_false(unix_listeners_adopt(fd));
+	assert_int_equal(listen(fd, 1), 0);
+	assert_true(unix_listeners_adopt(fd));
+	assert_int_equal(unix_listener_open(&listener, path, &own), 0);
+	assert_int_equal(listener.fd, fd);
+	unix_listeners_forget();
+	unix_listener_close(&listener);
+	assert_int_equal(access(path, F_OK), -1);
+	/* Without its file it is of no use, and is left to the caller. */
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (void *)&address, len), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_false(unix_listeners_adopt(fd));
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_listener_is_adopted, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(a_listener_of_before, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(other_files_are_left_alone, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(listeners_are_left_alone, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_dead_socket_is_replaced, make_dir, remove_dir),
