@@ -8,7 +8,6 @@ mount -t tmpfs tmpfs /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo manyportd:x:990:990::/:/bin/false >>/etc/passwd
 echo manyportd:x:990: >>/etc/group
-printf '[Service echo]\nConnect=echo\n' >/etc/manyportd/vm1.conf
 echo 0123456789abcdef0123456789abcdef >/etc/machine-id
 cp manyportd /usr/sbin/
 cp manyportd@.service $units/
@@ -27,6 +26,8 @@ StandardError=file:/tmp/err
 # The last thing that it does.
 ExecStopPost=/bin/sh -c 'echo >/tmp/end'
 END
+mkdir $units/manyportd@.service.d
+printf '[Service]\nStandardError=append:/tmp/daemon\n' >$units/manyportd@.service.d/log.conf
 mkfifo /tmp/end
 container=guest unshare -p -f -m --mount-proc /usr/lib/systemd/systemd --unit=inside.service \
 	--log-target=console --show-status=no >/tmp/systemd 2>&1 &
