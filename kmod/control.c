@@ -252,10 +252,14 @@ static void handle_port_remove(struct mp_device *device, u32 id)
 	mp_ports_remove(device, id, id + 1);
 }
 
-/* Where the answer to BYE finds no room or memory it is tried for ever: the device waits for it. */
+/*
+ * Where the answer to BYE finds no room or memory it is tried for ever: the device waits for it. A
+ * broken queue takes no answer any more.
+ */
 static void answer_bye(struct mp_device *device)
 {
-	if (!control_send(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_BYE, device->bye))
+	if (!control_send(device, VIRTIO_CONSOLE_BAD_ID, MP_CONTROL_BYE, device->bye) ||
+	    virtqueue_is_broken(device->control_out))
 		device->bye = 0;
 	else
 		queue_delayed_work(mp_workqueue, &device->control_work,

@@ -263,6 +263,7 @@ static void start_life(struct device *device)
 	for (int i = 0; i < USED_PORTS; i++)
 		device->ports[i].is_ready = false;
 	device->message_count = 0;
+	device->bye_is_out = false;	/* the driver that it was for is gone */
 	if (device->attack && device->attack->start)
 		device->attack->start(device);
 	else

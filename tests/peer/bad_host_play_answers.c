@@ -171,16 +171,21 @@ static int abort_is_broken(void)
 
 /* --- Honest hosts ------------------------------------------------------------- */
 
-/* How often the kernel's log has accused the host; as much of it as is kept. */
-static int count_accusations(void)
+/* How often the kernel's log has these words; as much of it as is kept. */
+static int count_lines(const char *words)
 {
 	static char text[1 << 20];
 	int len = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, text, sizeof(text) - 1), count = 0;
 
 	text[len > 0 ? len : 0] = 0;
-	for (char *at = text; (at = strstr(at, "the host broke the protocol")); at++)
+	for (char *at = text; (at = strstr(at, words)); at++)
 		count++;
 	return len < 0 ? -1 : count;
+}
+
+static int count_accusations(void)
+{
+	return count_lines("the host broke the protocol");
 }
 
 /* What comes with MP_BUSY is the state of no channel [protocol.md 6.1]: nothing was cut off. */
@@ -265,6 +270,29 @@ static int answers_swapped(void)
 	return tell_attack("none") || ret || wait_for_nothing_left("vport0p1");
 }
 
+/* --- The answer to BYE finds a broken queue: it is given up ------------------------- */
+
+static int count_unsent(void)
+{
+	return count_lines("was not sent: error -5");
+}
+
+static int bye_has_no_answer(void)
+{
+	int before = count_unsent(), after, ret = tell_attack("bye_without_answer");
+	uint64_t limit = now_ms() + 5000 * time_factor;
+
+	while (!ret && count_unsent() == before && now_ms() < limit)
+		moment();
+	/* Ten times would it be tried again. */
+	for (limit = now_ms() + 1000; now_ms() < limit;)
+		moment();
+	after = count_unsent();
+	if (after != before + 1)
+		printf("# %d answers failed\n", after - before);
+	return tell_attack("none") || recover() || ret || after != before + 1;
+}
+
 const struct play plays_answers[] = {
 	{ "closed_by_the_limit", closed_by_the_limit },
 	{ "busy_says_no_more", busy_says_no_more },
@@ -278,5 +306,6 @@ const struct play plays_answers[] = {
 	{ "shutdown_is_broken", shutdown_is_broken },
 	{ "close_is_broken", close_is_broken },
 	{ "abort_is_broken", abort_is_broken },
+	{ "bye_has_no_answer", bye_has_no_answer },
 	{ NULL, NULL },
 };

@@ -168,6 +168,19 @@ static void make_it_talk(struct device *device)
 	device_send(device, USED_PORTS, VIRTIO_CONSOLE_PORT_ADD, 1, NULL, 0);
 }
 
+/* BYE, and no queue that the answer could go to. */
+static void bye_without_answer(struct device *device)
+{
+	struct ring *ring = device->rings[CONTROL_TX];
+
+	if (device->hits || !ring)
+		return;
+	device->hits++;
+	ring_give_raw(ring, ring->size, 0);
+	device_publish(device, CONTROL_TX);
+	device_send_bye(device);
+}
+
 const struct attack attacks_rings[] = {
 	{ .name = "id_out_of_range", .answer = id_out_of_range },
 	{ .name = "id_huge", .answer = id_huge },
@@ -182,5 +195,6 @@ const struct attack attacks_rings[] = {
 	{ .name = "control_id_wild", .tick = control_id_wild },
 	{ .name = "control_len_wild", .tick = control_len_wild },
 	{ .name = "control_kept", .message = control_kept, .tick = make_it_talk },
+	{ .name = "bye_without_answer", .tick = bye_without_answer },
 	{ .name = NULL },
 };

@@ -115,6 +115,7 @@ enum attack_how {
 	ATTACK(control_id_wild, 1, SPOILS)						\
 	ATTACK(control_len_wild, 20, AT_ONCE)						\
 	ATTACK(control_kept, 1, SPOILS)							\
+	ATTACK(bye_without_answer, 1, BY_PLAY)						\
 	/* Control messages (bad_host_control.c). */					\
 	ATTACK(port_added_again, 50, AT_ONCE)						\
 	ATTACK(port_out_of_range, 50, AT_ONCE)						\
