@@ -111,6 +111,11 @@ demo:
 	$(if $(INSTALLED),,$(MAKE) all)
 	O=$(O) INSTALLED=$(INSTALLED) $(if $(INSTALLED),PREFIX=$(PREFIX)) demo/run $(WORLD)
 
+demo-gl:
+	$(PACKAGES) build kernel world gl
+	$(MAKE) all
+	O=$(O) demo/gl/run $(WORLD)
+
 shell:
 	$(PACKAGES) build kernel world
 	$(MAKE) all
@@ -133,7 +138,7 @@ test-all: test-programs
 
 # The daemon that serves the guest tests is built with sanitizers.
 test-programs:
-	$(PACKAGES) build kernel world test demo
+	$(PACKAGES) build kernel world test demo gl
 	$(MAKE) -j$(JOBS) all unit guest-tests counters bench-programs peer $(O)/tests/recipes/sockets
 	$(MAKE) -j$(JOBS) O=$(O)/asan SAN=address,undefined all unit peer
 	$(MAKE) -j$(JOBS) O=$(O)/tsan SAN=thread unit $(O)/tsan/manyportd
@@ -150,7 +155,7 @@ peer: $(O)/libhost.a
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit demo shell check test test-all test-programs peer clean
+.PHONY: all unit demo demo-gl shell check test test-all test-programs peer clean
 .SECONDARY:
 
 include packaging/install.mk

@@ -11,6 +11,8 @@ demo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project_dir=$(cd "$demo_dir/.." && pwd)
 world_dir=$project_dir/tests/world
 self=demo/$(basename "$0")
+config=$demo_dir/manyportd.conf
+programs=(--program redis-cli)
 build=${O:-build}
 world=qemu
 road=module		# or vsock, stream: how the guest reaches manyportd
@@ -284,8 +286,7 @@ start_daemon()
 	vsock) options=(--vsock-unix="$dir/vsock_28016") ;;
 	stream) options=(--stream=unix:"$dir/device.sock") ;;
 	esac
-	sed "s,@DIR@,$dir,; s,@DEMO@,$demo_dir," "$demo_dir/manyportd.conf" \
-		>"$dir/manyportd.conf"
+	sed "s,@DIR@,$dir,; s,@DEMO@,$demo_dir,; s,@BUILD@,$build," "$config" >"$dir/manyportd.conf"
 	: >"$dir/manyportd.log"
 	"$build/manyportd" --config "$dir/manyportd.conf" "${options[@]}" \
 		</dev/null >"$dir/manyportd.log" 2>&1 &
@@ -338,5 +339,5 @@ boot_guest()
 	stream) device_options=(--serial-port "org.manyport.0=$dir/device.sock") ;;
 	esac
 	"$world_dir/boot" --world "$world" "${machine[@]}" "${device_options[@]}" \
-		--mem 1024 --files "$dir/files" --program redis-cli --env "ROAD=$road" "$@"
+		--mem 1024 --files "$dir/files" "${programs[@]}" --env "ROAD=$road" "$@"
 }

@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# usage: draw.sh DRIVER pictures|rates FOLDER
+#
+# Runs in the folder of tests/world/gl-root, in the guest and on the host alike: four programs that
+# draw with OpenGL, three of them in a window, each on a screen of its own. DRIVER is Mesa's: virpipe,
+# which sends its commands to the renderer behind /tmp/.virgl_test, or llvmpipe. FOLDER gets
+#   pictures  of the four at the same time, NAME.png or NAME.xwd. The clock of a program with a window
+#             stands still, so each of its frames is the same. "at-once" says how many channels
+#             there were.
+#   rates     lines "NAME together|alone FPS"
+set -euo pipefail
+export LIBGL_ALWAYS_SOFTWARE=1 GALLIUM_DRIVER=$1 vblank_mode=0 MESA_SHADER_CACHE_DISABLE=true
+folder=$3
+names=(triangle glxgears es2gears glmark2)
+size=300
+faketime=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1
+seconds=6		# the gears tell their rate after five
+[ "$2" = rates ] || seconds=2
+declare -A displays pids
+
+# One X server with a screen for each program that wants a window.
+start_screens()
+{
+	local name display i=0 screens=()
+
+	for name in "${names[@]:1}"; do
+		screens+=(-screen "$i" "${size}x${size}x24")
+		displays[$name]=$i
+		i=$((i + 1))
+	done
+	mkdir -p /tmp/.X11-unix
+	mkfifo "$folder/number"
+	GALLIUM_DRIVER=softpipe Xvfb -displayfd 3 "${screens[@]}" -nolisten tcp \
+		3>"$folder/number" 2>"$folder/server.log" &
+	read -r display <"$folder/number"
+	rm "$folder/number"
+	for name in "${names[@]:1}"; do
+		displays[$name]=:$display.${displays[$name]}
+	done
+}
+
+# start NAME COMMAND...: in the background, on its screen; its words go to a log.
+start()
+{
+	local name=$1
+
+	shift
+	DISPLAY=${displays[$name]-} stdbuf -oL "$@" >"$folder/$name.log" 2>&1 &
+	pids[$name]=$!
+}
+
+start_program()
+{
+	case $1 in
+	triangle) start triangle triangle "$folder/triangle.png" $size 30 0.3 $seconds ;;
+	glxgears) start glxgears glxgears -geometry ${size}x$size ;;
+	es2gears) start es2gears es2gears_x11 ;;
+	glmark2) start glmark2 glmark2-es2 -s ${size}x$size -b "build:duration=$seconds" ;;
+	esac
+}
+
+stop_program()
+{
+	kill "${pids[$1]}" 2>/dev/null || true
+	wait "${pids[$1]}" || true
+}
+
+# until_true COMMAND...: for two minutes.
+until_true()
+{
+	local tries=0
+
+	until "$@"; do
+		tries=$((tries + 1))
+		[ $tries -lt 1200 ] || { echo "draw.sh: not in two minutes: $*" >&2; return 1; }
+		sleep 0.1
+	done
+}
+
+# The X server sends a picture between two requests, so never half a frame.
+has_picture()
+{
+	DISPLAY=${displays[$1]} xwd -root -silent >"$folder/$1.xwd"
+	[ "$(tail -c $((size * size * 4)) "$folder/$1.xwd" | tr -d '\0' | wc -c)" -gt 1000 ]
+}
+
+has_begun()
+{
+	grep -q GL_RENDERER "$folder/triangle.log"
+}
+
+draw_pictures()
+{
+	local name
+
+	for name in "${names[@]:1}"; do
+		LD_PRELOAD=$faketime FAKETIME='2020-01-01 00:00:00' start_program "$name"
+	done
+	for name in "${names[@]:1}"; do
+		until_true has_picture "$name"
+	done
+	start_program triangle
+	until_true has_begun
+	cat /sys/class/manyport/*/channels >"$folder/at-once" 2>/dev/null || true
+	wait "${pids[triangle]}"
+	for name in "${names[@]:1}"; do
+		has_picture "$name"
+		stop_program "$name"
+	done
+}
+
+has_rate()
+{
+	grep -q FPS "$folder/$1.log"
+}
+
+# measure together|alone NAME...
+measure()
+{
+	local how=$1 name
+
+	shift
+	for name; do
+		start_program "$name"
+	done
+	for name; do
+		until_true has_rate "$name"
+	done
+	for name; do
+		stop_program "$name"
+		echo "$name $how $(sed -n 's/.*FPS: *\([0-9.]*\).*/\1/p; s/^.* = *\([0-9.]*\) FPS.*/\1/p;
+			s/^\([0-9.]*\) FPS$/\1/p' "$folder/$name.log" | head -n 1)" >>"$folder/rates"
+	done
+}
+
+mkdir -p "$folder"
+trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
+start_screens
+case $2 in
+pictures)
+	draw_pictures ;;
+rates)
+	[ "$1" = llvmpipe ] || measure together "${names[@]}"
+	for name in "${names[@]}"; do
+		measure alone "$name"
+	done ;;
+esac
