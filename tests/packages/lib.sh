@@ -28,7 +28,7 @@ finish()
 	trap - EXIT
 	# What a test left there may still run; it ends with us.
 	umount -R -l "$root" 2>/dev/null
-	umount -l "$dir/changes" 2>/dev/null
+	umount -l "$dir/changes" "$dir/cgroup" 2>/dev/null
 	rm -rf --one-file-system "$dir"
 	exit $status
 }
@@ -64,7 +64,8 @@ fresh()
 		mount -t overlay overlay -o "lowerdir=$lower,upperdir=$dir/changes/upper,workdir=$dir/changes/work" \
 			"$root" &&
 		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
-		mount -t tmpfs tmpfs "$root/tmp" && mkdir "$root/tmp/packages" || exit 1
+		mount -t tmpfs tmpfs "$root/tmp" && mount -t tmpfs tmpfs "$root/srv" &&
+		mkdir "$root/srv/packages" || exit 1
 }
 
 # inside COMMAND...: in $root.
@@ -74,15 +75,15 @@ inside()
 		DEBIAN_FRONTEND=noninteractive "$@"
 }
 
-# hand_over FOLDER NAME...: these packages of FOLDER are in /tmp/packages of $root, and no others.
+# hand_over FOLDER NAME...: these packages of FOLDER are in /srv/packages of $root, and no others.
 hand_over()
 {
 	local folder=$1 name
 
 	shift
-	rm -f "$root"/tmp/packages/*
+	rm -f "$root"/srv/packages/*
 	for name; do
-		cp "$folder/${name}"_*.deb "$root/tmp/packages/" || return
+		cp "$folder/${name}"_*.deb "$root/srv/packages/" || return
 	done
 }
 
@@ -90,7 +91,7 @@ hand_over()
 install_packages()
 {
 	hand_over "$@" &&
-		inside sh -c 'apt-get install -qq -y --no-install-recommends /tmp/packages/*.deb'
+		inside sh -c 'apt-get install -qq -y --no-install-recommends /srv/packages/*.deb'
 }
 
 # What is in $root and was not there before, or has gone. Each line is a fault, but for what belongs to others:
@@ -99,7 +100,7 @@ install_packages()
 left_behind()
 {
 	(cd "$dir/changes/upper" && find . -mindepth 1 -printf '%y %P\n') |
-		grep -vE '^. (tmp|root|run|proc|dev)(/|$)|^. var/(log|cache|lib/apt|lib/dpkg)/' |
+		grep -vE '^. (tmp|srv|root|run|proc|dev)(/|$)|^. var/(log|cache|lib/apt|lib/dpkg)/' |
 		grep -vE '^. (var/lib/dkms/mok\.|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$)' |
 		while read -r type path; do
 			if [ "$type" = c ]; then
