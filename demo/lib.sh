@@ -14,6 +14,8 @@ self=demo/$(basename "$0")
 config=$demo_dir/manyportd.conf
 programs=(--program redis-cli)
 build=${O:-build}
+installed=${INSTALLED:-}	# run what is installed, as by the packages, and build no program
+module_source=(kmod include)
 world=qemu
 road=module		# or vsock, stream: how the guest reaches manyportd
 keep=''
@@ -147,8 +149,31 @@ install_packages()
 	"$world_dir/packages" build kernel world demo
 }
 
+# What is installed, below $PREFIX or where the shell finds it.
+find_installed()
+{
+	local prefix
+
+	prefix=$(PATH=${PREFIX:+$PREFIX/sbin:}$PATH:/usr/local/sbin:/usr/sbin command -v manyportd) ||
+		die "manyportd is not installed"
+	prefix=${prefix%/sbin/manyportd}
+	mkdir "$dir/installed"
+	build=$dir/installed
+	ln -s "$prefix/sbin/manyportd" "$prefix/bin/manyport" "$build/"
+	set -- "$prefix"/src/manyport-*/kmod
+	module_source=("$1" "${1%/kmod}/include")
+	for name in "$build/manyportd" "$build/manyport" "${module_source[@]}"; do
+		[ -e "$name" ] || die "not installed: $(readlink -m "$name")"
+	done
+	step_title="installed below $prefix: $("$build/manyportd" --version)"
+}
+
 build_programs()
 {
+	if [ -n "$installed" ]; then
+		find_installed
+		return
+	fi
 	make -s -j"$(nproc)" O="$build" all >"$dir/command.log" 2>&1
 	rm "$dir/command.log"
 	build=$(readlink -f "$build")
@@ -215,7 +240,7 @@ build_module()
 {
 	local module
 
-	module=$(echo "$("$world_dir/module" "$world" kmod include)"/*.ko)
+	module=$(echo "$("$world_dir/module" "$world" "${module_source[@]}")"/*.ko)
 	road_options=(--module "$module" --wait-for /dev/vport0p1)
 }
 
