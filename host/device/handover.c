@@ -32,17 +32,28 @@ static void hand_over_port(struct port *port, struct record *record)
 	slot_hand_over_all(port, bytes_changed, record);
 }
 
-/* Each program has the same ports, in the order of their ids. */
-static void hand_over_ports(struct device *device, struct record *record)
+static void save_ports(struct device *device, struct record *record)
 {
 	for (unsigned int id = 0; id < device->port_count; id++) {
-		if (!device->ports[id])
-			continue;
-		if (!record_begin(record, FRAME_PORT) || record_number(record, id, id) != id) {
-			record_spoil(record);
-			return;
+		if (device->ports[id] && record_begin(record, FRAME_PORT)) {
+			record_number(record, id, UINT32_MAX);
+			hand_over_port(device->ports[id], record);
+			record_end(record);
 		}
-		hand_over_port(device->ports[id], record);
+	}
+}
+
+/*
+ * Both programs have the same ports, but for the stand-in of one that is gone: the program before
+ * this one may have it still, when the driver has let go of it.
+ */
+static void restore_ports(struct device *device, struct record *record)
+{
+	while (record_begin(record, FRAME_PORT)) {
+		uint32_t id = record_number(record, UINT32_MAX, UINT32_MAX);
+
+		if (id < device->port_count && device->ports[id])
+			hand_over_port(device->ports[id], record);
 		record_end(record);
 	}
 }
@@ -81,7 +92,10 @@ void device_hand_over(struct device *device, struct record *record)
 	}
 	hand_over_device(device, record);
 	record_end(record);
-	hand_over_ports(device, record);
+	if (record_is_reading(record))
+		restore_ports(device, record);
+	else
+		save_ports(device, record);
 	if (record_begin(record, FRAME_DUE)) {
 		if (record_is_reading(record))
 			restore_due(device, record);
