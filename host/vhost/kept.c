@@ -216,6 +216,20 @@ static struct kept_state *map_found(int fd)
 	return state;
 }
 
+/* Of a ring's area what the ring uses, so that the copy stays sparse, too. */
+static void copy(struct kept *kept, const struct kept_state *found)
+{
+	const uint8_t *from = (const uint8_t *)found + STATE_BYTES;
+
+	memcpy(kept->state, found, STATE_BYTES);
+	for (unsigned int i = 0; i < KEPT_QUEUES; i++) {
+		unsigned int size = kept->state->rings[i].size;
+
+		if (size && size <= RING_MAX_SIZE)
+			memcpy(kept_inflight(kept, i), from + i * RING_BYTES, INFLIGHT_BYTES(size));
+	}
+}
+
 /* @found: what the memory is to have from the moment in which it is held, or NULL. */
 static int make(struct kept *kept, const struct kept_state *found)
 {
@@ -230,7 +244,7 @@ static int make(struct kept *kept, const struct kept_state *found)
 		return -ENOMEM;
 	}
 	if (found)
-		memcpy(kept->state, found, KEPT_BYTES);
+		copy(kept, found);
 	memcpy(kept->state->magic, KEPT_MAGIC, sizeof(kept->state->magic));
 	kept->state->version = KEPT_VERSION;
 	if (fd >= 0) {
@@ -259,6 +273,9 @@ static int find(struct kept *kept)
 	found = map_found(fd);
 	close(fd);
 	ret = found ? make(kept, found) : 0;
+	/* A holder that could not be told to drop it must not show it to a later program. */
+	if (found && !ret && keep_is_alone(kept->keep))
+		found->socket = 0;
 	if (kept->keep)
 		keep_drop(kept->keep, number);
 	if (found)

@@ -448,13 +448,11 @@ static void ordinary_file(void **state)
 }
 
 /* A process that has the older file changes nothing any more. */
-static void works_on_a_copy(void **state)
+/* Takes over what a process has left; returns the file of the state that it left. */
+static int adopt_what_is_left(void)
 {
 	int file = -1;
 
-	(void)state;
-	close(begin_and_die(NULL));
-	fake_keep_begin(&keep);
 	for (unsigned int i = 0; i < keep.count; i++)
 		if (keep.held[i].is_state)
 			file = dup(keep.held[i].fd);
@@ -465,11 +463,54 @@ static void works_on_a_copy(void **state)
 	fe.session = session_adopt(fe.loop, &fe.device, fe.kept, fe_on_end, &fe);
 	assert_non_null(fe.session);
 	keep_drop_rest(&keep);
+	return file;
+}
+
+/* A few pages for each ring, although there is room for the largest. */
+static void is_sparse(int file)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(file, &st), 0);
+	assert_in_range(st.st_blocks, 1, (1 << 20) / 512);
+}
+
+static void works_on_a_copy(void **state)
+{
+	int file;
+
+	(void)state;
+	close(begin_and_die(NULL));
+	fake_keep_begin(&keep);
+	file = adopt_what_is_left();
+	is_sparse(file);
 	assert_int_equal(pwrite(file, "\xff\xff", 2, offsetof(struct kept_state, which)), 2);
 	assert_in_range(fe.kept->state->which, 0, 1);
 	close(file);
-	for (unsigned int i = 0, states = 0; i < keep.count; i++)
+	for (unsigned int i = 0, states = 0; i < keep.count; i++) {
 		assert_true((states += keep.held[i].is_state) <= 1);
+		if (keep.held[i].is_state)
+			is_sparse(keep.held[i].fd);
+	}
+	fe_stop(&fe);
+	fake_keep_fini(&keep);
+}
+
+/* A holder that could not be told to drop the older state has it still, and shows nothing by it. */
+static void alone_leaves_no_state(void **state)
+{
+	uint32_t socket = 1;
+	int file;
+
+	(void)state;
+	close(begin_and_die(NULL));
+	fake_keep_begin(&keep);
+	keep.is_alone = true;
+	file = adopt_what_is_left();
+	assert_int_equal(pread(file, &socket, sizeof(socket),
+			       offsetof(struct kept_state, socket)), sizeof(socket));
+	assert_int_equal(socket, 0);
+	close(file);
 	fe_stop(&fe);
 	fake_keep_fini(&keep);
 }
@@ -676,6 +717,7 @@ int main(void)
 		cmocka_unit_test(restart_ends_at_any_point),
 		cmocka_unit_test(ordinary_file),
 		cmocka_unit_test(works_on_a_copy),
+		cmocka_unit_test(alone_leaves_no_state),
 		cmocka_unit_test(calls_come_last),
 		cmocka_unit_test(holder_has_no_room),
 	};
