@@ -199,8 +199,8 @@ static int execute(const struct handover *handover, struct record *record)
 		execve(handover->path, argv, environ);
 		error = errno;
 		record_pass_fds(record, false);
-		guest_pass(handover->guest, false);
 	}
+	guest_pass(handover->guest, false);
 	free(argv);
 	return error;
 }

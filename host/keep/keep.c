@@ -357,8 +357,11 @@ int keep_pass(struct keep *keep, bool pass)
 		fprintf(out, " %d=%s", keep->held[i].fd, name);
 		fcntl(keep->held[i].fd, F_SETFD, pass ? 0 : FD_CLOEXEC);
 	}
-	if (fclose(out))
-		return -errno;
+	if (fclose(out)) {
+		ret = -errno;
+		free(text);
+		return ret;
+	}
 	ret = pass ? setenv(PASSED, text, true) : unsetenv(PASSED);
 	free(text);
 	return ret ? -errno : 0;
