@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,9 +25,15 @@ static int make_folder(char *path, size_t size, const char *where)
 {
 	/* Of several the first. */
 	int len = where ? strcspn(where, ":") : 0;
+	struct stat st;
 
 	if (!len)
 		return -ENOENT;
+	snprintf(path, size, "%.*s", len, where);
+	/* What lies in another user's folder can be put aside by that user: as by su, which keeps
+	 * XDG_RUNTIME_DIR. */
+	if (stat(path, &st) || (st.st_uid && st.st_uid != geteuid()))
+		return -EACCES;
 	if (snprintf(path, size, "%.*s" FOLDER SOCKET, len, where) >= (int)size)
 		return -ENAMETOOLONG;
 	path[strlen(path) - strlen(SOCKET)] = '\0';
