@@ -142,6 +142,9 @@ bool guest_take_over(struct guest *guest, bool once)
 		log_info("%s: a front end is taken over (%s)", guest->config->guest.name,
 			 guest->door.who);
 	}
+	/* Channels that a planned restart has left need the driver behind a front end. */
+	if (!guest->session)
+		device_reset(guest->device);
 	keep_drop_rest(guest->keep);
 	return guest->session;
 }
