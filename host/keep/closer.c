@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,8 +62,14 @@ unsigned int closer_room(void)
 
 void closer_close(int fd)
 {
+	/*
+	 * A program that is started just then has a copy, whose close at execve() may be the last: it would
+	 * wait there. So no socket lingers.
+	 */
+	const struct linger none = { .l_onoff = 0 };
 	bool is_taken;
 
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	pthread_mutex_lock(&lock);
 	is_taken = runs && count < QUEUE_SIZE;
 	if (is_taken)
