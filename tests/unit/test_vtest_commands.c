@@ -212,6 +212,26 @@ static void test_many_windows(void **state)
 	assert_true(talk.commands.waits);
 }
 
+/* One that goes and comes with each new size takes no other's place. */
+static void test_window_that_stays(void **state)
+{
+	struct talk talk = { .len = 0 };
+
+	(void)state;
+	SAY(&talk, GREETING, WINDOW);
+	pass(&talk, talk.len, false);
+	for (uint32_t i = 100; i < 300; i++) {
+		uint32_t both[] = { WINDOW, 1, 3, i };
+
+		both[2] = i;
+		assert_int_equal(commands_take(&talk.commands, (uint8_t *)both, sizeof(both), false),
+				 sizeof(both));
+	}
+	SAY(&talk, GET(9));
+	pass(&talk, talk.len, false);
+	assert_true(talk.commands.waits);
+}
+
 static void assert_refused(const uint32_t *words, size_t count, const char *why)
 {
 	struct commands commands = { .error = NULL };
@@ -257,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_others_are_not),
 		cmocka_unit_test(test_bulk_passes),
 		cmocka_unit_test(test_many_windows),
+		cmocka_unit_test(test_window_that_stays),
 		cmocka_unit_test(test_hostile),
 	};
 

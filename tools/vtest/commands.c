@@ -52,8 +52,16 @@ static struct window *find_window(struct commands *commands, uint32_t handle)
 
 static void add_window(struct commands *commands, uint32_t handle)
 {
-	commands->windows[commands->next_window] = (struct window){ .handle = handle };
-	commands->next_window = (commands->next_window + 1) % COMMANDS_WINDOWS;
+	struct window *window = find_window(commands, handle);
+
+	for (int i = 0; !window && i < COMMANDS_WINDOWS; i++)
+		if (!commands->windows[i].handle)
+			window = &commands->windows[i];
+	if (!window) {
+		window = &commands->windows[commands->next_window];
+		commands->next_window = (commands->next_window + 1) % COMMANDS_WINDOWS;
+	}
+	*window = (struct window){ .handle = handle };
 }
 
 static void remove_window(struct commands *commands, uint32_t handle)

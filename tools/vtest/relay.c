@@ -112,7 +112,8 @@ static int wait_for_either(struct pollfd *fds)
 		if (!fds[i].events)
 			fds[i].fd = -1;
 	do {
-		ret = poll(fds, 2, commands.waits ? WAIT_MS : -1);
+		/* What is to be sent was looked at, and goes first. */
+		ret = poll(fds, 2, commands.waits && !holds(&to_renderer) ? WAIT_MS : -1);
 	} while (ret < 0 && errno == EINTR);
 	return ret;
 }
