@@ -263,7 +263,7 @@ static void test_life_begins(void **state)
 	expect_state(connect_to(0, 1, "a"), MP_OK, CONNECTED, 0);
 }
 
-/* A port that the record says nothing of begins anew, and the others go on. */
+/* A port that the record says nothing of begins again, and the others go on. */
 static void test_other_ports(void **state)
 {
 	struct record *written;
