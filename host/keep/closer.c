@@ -63,8 +63,8 @@ unsigned int closer_room(void)
 void closer_close(int fd)
 {
 	/*
-	 * A program that is started just then has a copy, whose close at execve() may be the last: it would
-	 * wait there. So no socket lingers.
+	 * A program that is started just then has a copy, whose close at execve() may be the last:
+	 * it would wait there. So no socket lingers.
 	 */
 	const struct linger none = { .l_onoff = 0 };
 	bool is_taken;

@@ -224,8 +224,8 @@ static void test_window_that_stays(void **state)
 		uint32_t both[] = { WINDOW, 1, 3, i };
 
 		both[2] = i;
-		assert_int_equal(commands_take(&talk.commands, (uint8_t *)both, sizeof(both), false),
-				 sizeof(both));
+		assert_int_equal(commands_take(&talk.commands, (uint8_t *)both, sizeof(both),
+					       false), sizeof(both));
 	}
 	SAY(&talk, GET(9));
 	pass(&talk, talk.len, false);
