@@ -122,5 +122,10 @@ int main(int argc, char **argv)
 		return 1;
 	end = relay(STDIN_FILENO, renderer.fd, &why);
 	ret = report(end, why);
+	/* The client hears of the end at once, and what the renderer still does is for no one. */
+	if (end == RELAY_BAD_CLIENT || end == RELAY_DESCRIPTOR || end == RELAY_ERROR) {
+		shutdown(STDIN_FILENO, SHUT_RDWR);
+		renderer_stop(&renderer);
+	}
 	return renderer_end(&renderer) ? 1 : ret;
 }

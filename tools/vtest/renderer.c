@@ -136,13 +136,18 @@ int renderer_start(struct renderer *renderer, char **command, int count)
 	return ret;
 }
 
+void renderer_stop(struct renderer *renderer)
+{
+	renderer->is_stopped = renderer->pid && !kill(renderer->pid, SIGKILL);
+}
+
 int renderer_end(struct renderer *renderer)
 {
 	int status;
 
 	if (renderer->fd >= 0)
 		close(renderer->fd);
-	if (!renderer->pid || waitpid(renderer->pid, &status, 0) < 0)
+	if (!renderer->pid || waitpid(renderer->pid, &status, 0) < 0 || renderer->is_stopped)
 		return 0;
 	if (WIFSIGNALED(status))
 		complain("the renderer was ended by signal %d", WTERMSIG(status));

@@ -3,11 +3,13 @@
 #ifndef RENDERER_H
 #define RENDERER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct renderer {
 	int fd;			/* the connection to it */
 	pid_t pid;		/* 0: not ours */
+	bool is_stopped;
 };
 
 /*
@@ -17,6 +19,8 @@ struct renderer {
  */
 int renderer_start(struct renderer *renderer, char **command, int count);
 int renderer_connect(struct renderer *renderer, const char *path);
+/* Ends the program, whatever it does; renderer_end() says nothing of that. */
+void renderer_stop(struct renderer *renderer);
 /* Waits for the program's end. Returns 0 when it ended well, or -1 when that has been said. */
 int renderer_end(struct renderer *renderer);
 
