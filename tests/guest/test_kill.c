@@ -86,7 +86,8 @@ TEST(killed_while_bytes_move)
 
 	ctl("send %u %llu 1", p.index, (unsigned long long)chunk * 8);
 	shared->fd = p.fd;
-	for (int i = 0; i < 30; i++) {
+	/* How far a reader comes before it is killed is up to the machine. */
+	for (int i = 0; i < 30 && offset < chunk * 6; i++) {
 		shared->total = offset;
 		pid = spawn(read_and_count, shared);
 		while (shared->total < offset + i * 10000)
