@@ -5,7 +5,7 @@
  * client does costs that client's channel.
  */
 #include <argp.h>
-#include <errno.h>
+#include <err.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,6 @@
 
 #include <manyport/version.h>
 
-#include "complain.h"
 #include "relay.h"
 #include "renderer.h"
 
@@ -87,16 +86,16 @@ static int report(enum relay_end end, const char *why)
 	case RELAY_WHOLE:
 		return 0;
 	case RELAY_RENDERER_ENDED:
-		complain("the renderer ended before its client");
+		warnx("the renderer ended before its client");
 		return 1;
 	case RELAY_BAD_CLIENT:
-		complain("%s", why);
+		warnx("%s", why);
 		return 1;
 	case RELAY_DESCRIPTOR:
-		complain("the renderer passed a descriptor, which cannot travel to a guest");
+		warnx("the renderer passed a descriptor, which cannot travel to a guest");
 		return 1;
 	case RELAY_ERROR:
-		complain("%s", strerror(errno));
+		warn(NULL);
 		return 1;
 	}
 	return 1;
@@ -112,9 +111,11 @@ int main(int argc, char **argv)
 	enum relay_end end;
 	int ret;
 
+	/* A line for the daemon's log is one write: the renderer writes there, too. */
+	setlinebuf(stderr);
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &options);
 	if (!is_socket(STDIN_FILENO)) {
-		complain("standard input is no socket: manyportd starts this program for a client");
+		warnx("standard input is no socket: manyportd starts this program for a client");
 		return 2;
 	}
 	if (options.path ? renderer_connect(&renderer, options.path) :

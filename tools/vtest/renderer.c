@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "renderer.h"
 
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "complain.h"
 
 #define START_MS	10000	/* until the program listens */
 #define TRY_MS		5
@@ -44,7 +44,7 @@ int renderer_connect(struct renderer *renderer, const char *path)
 	renderer->fd = connect_to(path);
 	if (renderer->fd >= 0)
 		return 0;
-	complain("%s: no renderer: %s", path, strerror(errno));
+	warn("%s: no renderer", path);
 	return -1;
 }
 
@@ -60,7 +60,7 @@ become_renderer(char **command, pid_t parent, const sigset_t *signals)
 	sigprocmask(SIG_SETMASK, signals, NULL);
 	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0)
 		execvp(command[0], command);
-	complain("cannot run %s: %s", command[0], strerror(errno));
+	warn("cannot run %s", command[0]);
 	_exit(127);
 }
 
@@ -100,13 +100,15 @@ static int start_in(struct renderer *renderer, char **command, int count, const 
 	if (!renderer->pid)
 		become_renderer(command, parent, signals);
 	if (renderer->pid < 0) {
-		complain("cannot start %s: %s", command[0], strerror(errno));
+		warn("cannot start %s", command[0]);
 		return -1;
 	}
 	renderer->fd = connect_when_it_listens(renderer->pid, path);
 	if (renderer->fd < 0) {
-		complain("%s does not listen: %s", command[0], strerror(errno));
-		if (errno != ECHILD)
+		bool has_ended = errno == ECHILD;
+
+		warn("%s does not listen", command[0]);
+		if (!has_ended)
 			kill(renderer->pid, SIGKILL);
 		renderer_end(renderer);
 	}
@@ -129,7 +131,7 @@ int renderer_start(struct renderer *renderer, char **command, int count)
 		ret = start_in(renderer, command, count, folder, &signals);
 		rmdir(folder);
 	} else {
-		complain("%s: %s", folder, strerror(errno));
+		warn("%s", folder);
 		ret = -1;
 	}
 	sigprocmask(SIG_SETMASK, &signals, NULL);
@@ -150,8 +152,8 @@ int renderer_end(struct renderer *renderer)
 	if (!renderer->pid || waitpid(renderer->pid, &status, 0) < 0 || renderer->is_stopped)
 		return 0;
 	if (WIFSIGNALED(status))
-		complain("the renderer was ended by signal %d", WTERMSIG(status));
+		warnx("the renderer was ended by signal %d", WTERMSIG(status));
 	else if (WEXITSTATUS(status))
-		complain("the renderer ended with status %d", WEXITSTATUS(status));
+		warnx("the renderer ended with status %d", WEXITSTATUS(status));
 	return status ? -1 : 0;
 }
