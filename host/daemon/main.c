@@ -153,7 +153,6 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 		 config->service_count == 1 ? "" : "s", queues);
 	if (!path)
 		return;
-	log_info("listening on %s", path);
 	if (config->guest.binding == DEVICE_FS)
 		snprintf(device, sizeof(device), "vhost-user-fs-pci,chardev=manyport,tag=manyport,"
 			 "num-request-queues=%u,queue-size=1024", queues - 1);
@@ -165,6 +164,8 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 		 path, device);
 	if (config->guest.binding == DEVICE_CONSOLE)
 		log_info("User Mode Linux: virtio_uml.device=%s:3", path);
+	/* Last: a script that has waited for it finds the lines above. */
+	log_info("listening on %s", path);
 }
 
 /* --- Serving -------------------------------------------------------------------- */
