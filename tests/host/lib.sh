@@ -88,6 +88,12 @@ until_true()
 	done
 }
 
+# listens PATH: a socket there takes connections. A server's file is there a moment before it does.
+listens()
+{
+	grep -qE " 00010000 [0-9A-F]+ [0-9A-F]+ +[0-9]+ $1\$" /proc/net/unix
+}
+
 # start ARG...: the daemon in the background, on $dir/sock.
 start()
 {

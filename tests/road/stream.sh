@@ -13,7 +13,7 @@ serve()
 {
 	manyport serve --door=$door,mode=0666 -L /tmp/redis.sock:redis "$@" 2>>/tmp/daemon &
 	serve=$!
-	until_true test -S $door
+	until_true grep -q " 00010000 .* $door\$" /proc/net/unix
 }
 
 echo "1..74"
