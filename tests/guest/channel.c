@@ -165,6 +165,17 @@ uint64_t fill(int fd, uint64_t seed, uint64_t offset)
 	return done;
 }
 
+uint64_t fill_until_it_waits(int fd, uint32_t *unsent)
+{
+	uint64_t len = 0;
+
+	do {
+		len += fill(fd, 1, len);
+		*unsent = channel_info(fd).unsent;
+	} while (!*unsent);
+	return len;
+}
+
 /* ---- poll ---- */
 
 const char *poll_text(short events)
