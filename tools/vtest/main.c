@@ -63,7 +63,7 @@ static int parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!options->count) {
-			options->command[options->count++] = "virgl_test_server";
+			options->command[options->count++] = RENDERER_DEFAULT;
 			options->command[options->count++] = "--use-egl-surfaceless";
 		}
 		return 0;
@@ -79,26 +79,15 @@ static bool is_socket(int fd)
 	return !fstat(fd, &status) && S_ISSOCK(status.st_mode);
 }
 
-/* Returns 0 when all went well, else 1 with a message. */
-static int report(enum relay_end end, const char *why)
+/* Of a client that did nothing wrong. Returns 0, or 1 with a message. */
+static int report_end(bool is_early, const char *wrong)
 {
-	switch (end) {
-	case RELAY_WHOLE:
-		return 0;
-	case RELAY_RENDERER_ENDED:
-		warnx("the renderer ended before its client");
-		return 1;
-	case RELAY_BAD_CLIENT:
-		warnx("%s", why);
-		return 1;
-	case RELAY_DESCRIPTOR:
-		warnx("the renderer passed a descriptor, which cannot travel to a guest");
-		return 1;
-	case RELAY_ERROR:
-		warn(NULL);
-		return 1;
-	}
-	return 1;
+	if (is_early)
+		warnx("the renderer ended before its client%s%s", wrong ? ": " : "",
+		      wrong ? wrong : "");
+	else if (wrong)
+		warnx("the renderer did not end well: %s", wrong);
+	return is_early || wrong;
 }
 
 int main(int argc, char **argv)
@@ -107,12 +96,10 @@ int main(int argc, char **argv)
 					  help_text, NULL, NULL, NULL };
 	struct options options = { .path = NULL };
 	struct renderer renderer = { .fd = -1 };
-	const char *why = NULL;
+	const char *why = NULL, *wrong;
 	enum relay_end end;
-	int ret;
+	bool is_good;
 
-	/* A line for the daemon's log is one write: the renderer writes there, too. */
-	setlinebuf(stderr);
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &options);
 	if (!is_socket(STDIN_FILENO)) {
 		warnx("standard input is no socket: manyportd starts this program for a client");
@@ -122,11 +109,15 @@ int main(int argc, char **argv)
 			   renderer_start(&renderer, options.command, options.count))
 		return 1;
 	end = relay(STDIN_FILENO, renderer.fd, &why);
-	ret = report(end, why);
-	/* The client hears of the end at once, and what the renderer still does is for no one. */
-	if (end == RELAY_BAD_CLIENT || end == RELAY_DESCRIPTOR || end == RELAY_ERROR) {
-		shutdown(STDIN_FILENO, SHUT_RDWR);
+	is_good = end == RELAY_WHOLE || end == RELAY_RENDERER_ENDED;
+	if (!is_good) {
+		warnx("%s", end == RELAY_DESCRIPTOR ?
+		      "the renderer passed a descriptor, which cannot travel to a guest" : why);
+		/* What the renderer still does is for no one. */
 		renderer_stop(&renderer);
 	}
-	return renderer_end(&renderer) ? 1 : ret;
+	/* The client hears of the end at once, however long the renderer takes for its own. */
+	shutdown(STDIN_FILENO, SHUT_RDWR);
+	wrong = renderer_end(&renderer);
+	return is_good ? report_end(end == RELAY_RENDERER_ENDED, wrong) : 1;
 }

@@ -23,6 +23,7 @@ struct way {
 	int from, to;
 	size_t begin, ready, end;	/* to send: up to ready; what is behind waits for more */
 	bool has_ended;			/* nothing more comes from @from */
+	bool is_ending;			/* the end is behind bytes that were not received yet */
 	bool is_broken;			/* nothing more goes to @to */
 	bool saw_descriptor;
 	uint8_t buf[BUF_SIZE];
@@ -90,9 +91,25 @@ static int deliver(struct way *way)
 	return 0;
 }
 
+/* A command waits for the next one. What is to be sent was looked at, and goes first. */
+static bool command_waits(void)
+{
+	return commands.waits && !holds(&to_renderer) && !to_renderer.has_ended;
+}
+
+static int limit_ms(void)
+{
+	if (command_waits())
+		return WAIT_MS;
+	/* What the client does not take is no fault of the renderer. */
+	if ((to_renderer.has_ended || to_renderer.is_ending) && !holds(&to_client))
+		return RELAY_SILENT_MS;
+	return -1;
+}
+
 /*
- * Waits for what the two ways can do; a socket of which nothing is wanted is left out. Returns as
- * poll() does.
+ * Waits for what the two ways can do; a socket of which nothing is wanted is left out. The client's
+ * end is wanted also while the renderer does not take what came before. Returns as poll() does.
  */
 static int wait_for_either(struct pollfd *fds)
 {
@@ -102,6 +119,8 @@ static int wait_for_either(struct pollfd *fds)
 	fds[1] = (struct pollfd){ .fd = to_client.from };
 	if (may_receive(&to_renderer))
 		fds[0].events |= POLLIN;
+	else if (!to_renderer.has_ended && !to_renderer.is_ending)
+		fds[0].events |= POLLRDHUP;
 	if (holds(&to_renderer))
 		fds[1].events |= POLLOUT;
 	if (may_receive(&to_client))
@@ -112,9 +131,9 @@ static int wait_for_either(struct pollfd *fds)
 		if (!fds[i].events)
 			fds[i].fd = -1;
 	do {
-		/* What is to be sent was looked at, and goes first. */
-		ret = poll(fds, 2, commands.waits && !holds(&to_renderer) ? WAIT_MS : -1);
+		ret = poll(fds, 2, limit_ms());
 	} while (ret < 0 && errno == EINTR);
+	to_renderer.is_ending |= fds[0].revents & POLLRDHUP;
 	return ret;
 }
 
@@ -168,18 +187,29 @@ static bool move_to_client(bool is_ready, enum relay_end *end)
 	return to_client.has_ended && !holds(&to_client);
 }
 
+static void init_way(struct way *way, int from, int to)
+{
+	way->from = from;
+	way->to = to;
+	way->begin = way->ready = way->end = 0;
+	way->has_ended = way->is_ending = way->is_broken = way->saw_descriptor = false;
+}
+
 enum relay_end relay(int client, int renderer, const char **why)
 {
 	enum relay_end end = RELAY_ERROR;
 	struct pollfd fds[2];
 	int ret;
 
-	to_renderer.from = to_client.to = client;
-	to_renderer.to = to_client.from = renderer;
+	init_way(&to_renderer, client, renderer);
+	init_way(&to_client, renderer, client);
+	commands = (struct commands){ .error = NULL };
 	do {
 		ret = wait_for_either(fds);
+		if (!ret && !command_waits())
+			return RELAY_WHOLE;
 	} while (ret >= 0 && !move_to_renderer(fds[0].revents, !ret, &end) &&
 		 !move_to_client(fds[1].revents, &end));
-	*why = commands.error;
+	*why = end == RELAY_ERROR ? strerror(errno) : commands.error;
 	return end;
 }

@@ -7,16 +7,19 @@
 #define RELAY_H
 
 enum relay_end {
-	RELAY_WHOLE,		/* the client ended first, then the renderer */
+	RELAY_WHOLE,		/* the client ended first, then the renderer, or it was silent */
 	RELAY_RENDERER_ENDED,	/* before its client did */
 	RELAY_BAD_CLIENT,	/* *why says what it did */
 	RELAY_DESCRIPTOR,	/* the renderer passed one */
-	RELAY_ERROR,		/* errno */
+	RELAY_ERROR,		/* *why says which */
 };
+
+/* So long a renderer whose client has ended may take no byte, send none, and not end. */
+#define RELAY_SILENT_MS 5000
 
 /*
  * Both descriptors are stream sockets. Returns when the renderer has ended and all that it sent has
- * gone to the client, or at an error.
+ * gone to the client, when the renderer stays silent behind its client's end, or at an error.
  */
 enum relay_end relay(int client, int renderer, const char **why);
 

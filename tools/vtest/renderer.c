@@ -17,9 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-
 #define START_MS	10000	/* until the program listens */
 #define TRY_MS		5
+#define STAY_MS		5000	/* behind its connection's end, and again behind SIGTERM */
+#define NOT_RUN		127	/* a shell's status, too: the last words say all */
 
 static int connect_to(const char *path)
 {
@@ -44,13 +45,13 @@ int renderer_connect(struct renderer *renderer, const char *path)
 	renderer->fd = connect_to(path);
 	if (renderer->fd >= 0)
 		return 0;
-	warn("%s: no renderer", path);
+	warn("no renderer: %s", path);
 	return -1;
 }
 
-/* Its output is not the client's, and its errors go where ours do. */
+/* Its output is not the client's, and its errors go to @words. */
 static void __attribute__((noreturn))
-become_renderer(char **command, pid_t parent, const sigset_t *signals)
+become_renderer(char **command, pid_t parent, int words, const sigset_t *signals)
 {
 	int null = open("/dev/null", O_RDWR);
 
@@ -58,32 +59,84 @@ become_renderer(char **command, pid_t parent, const sigset_t *signals)
 	if (getppid() != parent)
 		_exit(1);
 	sigprocmask(SIG_SETMASK, signals, NULL);
-	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0)
+	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
+	    dup2(words, STDERR_FILENO) >= 0)
 		execvp(command[0], command);
-	warn("cannot run %s", command[0]);
-	_exit(127);
+	if (errno == ENOENT && !strcmp(command[0], RENDERER_DEFAULT))
+		fprintf(stderr, "cannot run %s: install Debian's package virgl-server, or "
+			"Fedora's virglrenderer-test-server\n", command[0]);
+	else
+		fprintf(stderr, "cannot run %s: %s\n", command[0], strerror(errno));
+	_exit(NOT_RUN);
 }
 
-/* Nothing tells when the program has begun to listen, but its end is told. */
-static int connect_when_it_listens(pid_t pid, const char *path)
+/* Nothing tells when the program has begun to listen, but its end is told: ECHILD. */
+static int connect_when_it_listens(struct renderer *renderer, const char *path)
 {
-	struct pollfd ended = { .events = POLLIN };
-	int fd = -1;
+	struct pollfd ended = { .fd = renderer->pidfd, .events = POLLIN };
 
-	ended.fd = pidfd_open(pid, 0);
-	for (int waited = 0; ended.fd >= 0 && waited < START_MS; waited += TRY_MS) {
-		fd = connect_to(path);
+	for (int waited = 0; waited < START_MS; waited += TRY_MS) {
+		int fd = connect_to(path);
+
 		if (fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED))
-			break;
-		errno = ETIMEDOUT;
+			return fd;
 		if (poll(&ended, 1, TRY_MS) > 0) {
-			errno = ECHILD;	/* its status says more */
-			break;
+			errno = ECHILD;
+			return -1;
 		}
 	}
-	if (ended.fd >= 0)
-		close(ended.fd);
-	return fd;
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+/* The last line that the program said on standard error, or the empty one, cut to @size. */
+static void read_last_words(int fd, char *line, size_t size)
+{
+	char buf[4096];
+	size_t len = 0;
+	ssize_t ret;
+	bool is_over = true;
+
+	while ((ret = read(fd, buf, sizeof(buf))) > 0) {
+		for (ssize_t i = 0; i < ret; i++) {
+			if (is_over && buf[i] != '\n')
+				len = 0;
+			is_over = buf[i] == '\n';
+			if (!is_over && len < size - 1)
+				line[len++] = buf[i];
+		}
+	}
+	line[len] = '\0';
+}
+
+static const char *describe(struct renderer *renderer, int status)
+{
+	bool is_signal = WIFSIGNALED(status);
+	int number = is_signal ? WTERMSIG(status) : WEXITSTATUS(status);
+	static char text[300];
+	char last[200];
+
+	read_last_words(renderer->words, last, sizeof(last));
+	if (!is_signal && number == NOT_RUN && *last)
+		snprintf(text, sizeof(text), "%s", last);
+	else
+		snprintf(text, sizeof(text), "%s %d%s%s%s", is_signal ? "signal" : "status",
+			 number, *last ? " (its last words: " : "", last, *last ? ")" : "");
+	return text;
+}
+
+static void give_up(struct renderer *renderer, const char *name)
+{
+	int status = 0;
+
+	if (errno != ECHILD) {
+		warn("%s does not listen", name);
+		renderer_stop(renderer);
+		renderer_end(renderer);
+		return;
+	}
+	waitpid(renderer->pid, &status, 0);
+	warnx("no renderer: %s", describe(renderer, status));
 }
 
 static int start_in(struct renderer *renderer, char **command, int count, const char *folder,
@@ -91,27 +144,30 @@ static int start_in(struct renderer *renderer, char **command, int count, const 
 {
 	char path[PATH_MAX], option[PATH_MAX + 16];
 	pid_t parent = getpid();
+	int words[2];
 
+	if (pipe2(words, O_CLOEXEC | O_NONBLOCK)) {
+		warn("cannot start %s", command[0]);
+		return -1;
+	}
 	snprintf(path, sizeof(path), "%s/vtest", folder);
 	snprintf(option, sizeof(option), "--socket-path=%s", path);
 	command[count] = "--no-loop-or-fork";
 	command[count + 1] = option;
 	renderer->pid = fork();
 	if (!renderer->pid)
-		become_renderer(command, parent, signals);
-	if (renderer->pid < 0) {
+		become_renderer(command, parent, words[1], signals);
+	close(words[1]);
+	renderer->words = words[0];
+	renderer->pidfd = renderer->pid > 0 ? pidfd_open(renderer->pid, 0) : -1;
+	if (renderer->pidfd < 0) {
+		/* One that has begun dies with this process. */
 		warn("cannot start %s", command[0]);
 		return -1;
 	}
-	renderer->fd = connect_when_it_listens(renderer->pid, path);
-	if (renderer->fd < 0) {
-		bool has_ended = errno == ECHILD;
-
-		warn("%s does not listen", command[0]);
-		if (!has_ended)
-			kill(renderer->pid, SIGKILL);
-		renderer_end(renderer);
-	}
+	renderer->fd = connect_when_it_listens(renderer, path);
+	if (renderer->fd < 0)
+		give_up(renderer, command[0]);
 	unlink(path);
 	return renderer->fd < 0 ? -1 : 0;
 }
@@ -143,17 +199,31 @@ void renderer_stop(struct renderer *renderer)
 	renderer->is_stopped = renderer->pid && !kill(renderer->pid, SIGKILL);
 }
 
-int renderer_end(struct renderer *renderer)
+static bool stays(struct renderer *renderer)
 {
+	struct pollfd ended = { .fd = renderer->pidfd, .events = POLLIN };
+
+	return !poll(&ended, 1, STAY_MS);
+}
+
+const char *renderer_end(struct renderer *renderer)
+{
+	const char *wrong = NULL;
 	int status;
 
 	if (renderer->fd >= 0)
 		close(renderer->fd);
-	if (!renderer->pid || waitpid(renderer->pid, &status, 0) < 0 || renderer->is_stopped)
-		return 0;
-	if (WIFSIGNALED(status))
-		warnx("the renderer was ended by signal %d", WTERMSIG(status));
-	else if (WEXITSTATUS(status))
-		warnx("the renderer ended with status %d", WEXITSTATUS(status));
-	return status ? -1 : 0;
+	if (!renderer->pid)
+		return NULL;
+	if (stays(renderer)) {
+		wrong = "it stayed, and was told to end";
+		kill(renderer->pid, SIGTERM);
+		if (stays(renderer)) {
+			wrong = "it stayed, and was killed";
+			kill(renderer->pid, SIGKILL);
+		}
+	}
+	if (waitpid(renderer->pid, &status, 0) < 0 || renderer->is_stopped)
+		return NULL;
+	return wrong || !status ? wrong : describe(renderer, status);
 }
