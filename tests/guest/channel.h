@@ -82,9 +82,9 @@ void echo_once(int fd, const char *text);	/* of a channel to "echo" */
  */
 uint64_t fill(int fd, uint64_t seed, uint64_t offset);
 /*
- * The same until more than the service's own buffers hold waits in the driver, @unsent bytes. TCP may
- * make room once more at any time, when an acknowledgement comes late, and a witness when it gets to
- * run: even for all that waits. A unix socket makes room only when it is read.
+ * The same until more than the service's own buffers hold waits in the driver, @unsent bytes. TCP
+ * may make room once more at any time, when an acknowledgement comes late, and a witness when it
+ * gets to run: even for all that waits. A unix socket makes room only when it is read.
  */
 uint64_t fill_until_it_waits(int fd, uint32_t *unsent);
 
