@@ -136,6 +136,29 @@ debian_mirror()
 	echo "${uri%/}"
 }
 
+is_debian_12()
+{
+	grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release
+}
+
+# debian_12_apt get|cache ARGUMENT...: apt-get or apt-cache with the packages of Debian 12, whose kernel most
+# worlds have: by this machine's lists, or, where this machine is another Debian, by lists in the cache.
+debian_12_apt()
+{
+	local program=apt-$1 dir=$cache_dir/.debian-12
+
+	shift
+	if is_debian_12; then
+		as_root "$program" -o APT::Sandbox::User=root "$@"
+		return
+	fi
+	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+	echo "deb $(debian_mirror) bookworm main" >"$dir/sources.list"
+	"$program" -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/sources.list" \
+		-o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$dir/lists" \
+		-o Dir::State::Status=/dev/null -o Dir::Cache="$dir" "$@"
+}
+
 # Prints the version of an installed package, nothing when the package is not installed.
 installed_version()
 {
