@@ -52,11 +52,15 @@ try()
 	fi
 }
 
-# fresh SUITE|machine: $root is a fresh Debian of that suite, or what this machine is.
+# fresh SUITE|host-SUITE|machine: $root is a fresh Debian of that suite, which has the kernel and DKMS, or git and
+# make; or what this machine is.
 fresh()
 {
-	lower=/
-	[ "$1" = machine ] || lower=$(tests/world/release-root "$1")/root || exit 1
+	case $1 in
+	machine) lower=/ ;;
+	host-*) lower=$(tests/world/host-root "${1#host-}")/root || exit 1 ;;
+	*) lower=$(tests/world/release-root "$1")/root || exit 1 ;;
+	esac
 	umount -R "$root" 2>/dev/null
 	umount "$dir/changes" 2>/dev/null
 	mkdir -p "$dir/changes" "$root" && mount -t tmpfs tmpfs "$dir/changes" &&
