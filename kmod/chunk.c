@@ -97,7 +97,7 @@ void mp_chunks_drop_locked(struct mp_out *out)
 
 	if (out->bytes && !out->error && link->error == -EIO)
 		out->error = -EIO;
-	if (out->bytes && !out->error)
+	if (out->bytes && !out->error && !out->is_told)
 		out->error = link->error ? link->error :
 				link->bits & MP_ST_FAILED ? -ECONNRESET : -EPIPE;
 	list_for_each_entry_safe(chunk, next, &out->chunks, node) {

@@ -117,6 +117,7 @@ struct mp_out {
 	bool is_stopped;		/* one came back short: wait for the others */
 	bool wanted;			/* a caller found no room */
 	int error;			/* of bytes taken early, to be reported once */
+	bool is_told;			/* a write has given the end behind which they are lost */
 	u32 generation;			/* of the write under way: it never goes on in another */
 };
 

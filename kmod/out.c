@@ -14,6 +14,7 @@ void mp_out_init(struct mp_out *out, struct mp_link *link)
 void mp_out_reset_locked(struct mp_out *out)
 {
 	mp_chunks_drop_locked(out);
+	out->is_told = false;
 	out->half.is_shut = false;
 	out->half.offset = 0;
 }

@@ -140,13 +140,18 @@ static ssize_t write_all(struct mp_channel *ch, struct iov_iter *from, bool nonb
 	return done ? done : ret;
 }
 
-/* An error that was owed is paid when a call returns it, not one that returns a count. */
+/*
+ * An error that was owed is paid when a call returns it, not one that returns a count. The
+ * service's end may be known before the answers to what it did not take: they owe nothing more. To
+ * a fixed port fsync reports them.
+ */
 static ssize_t pay_error(struct mp_channel *ch, ssize_t ret)
 {
 	if (ret != -EPIPE && ret != -ECONNRESET && ret != -EIO)
 		return ret;
 	spin_lock_irq(&ch->link.lock);
 	ch->out.error = 0;
+	ch->out.is_told = is_ended_locked(ch) && !ch->out.half.is_shut && !ch->link.port->is_fixed;
 	spin_unlock_irq(&ch->link.lock);
 	return ret;
 }

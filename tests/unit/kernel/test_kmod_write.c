@@ -307,6 +307,41 @@ static void the_end_is_told_when_pages_are_back(void **state)
 	host_serve();
 }
 
+/* A write finds the service's end, before the answer to a write that the service did not take. */
+static void an_end_that_a_write_has_told_is_no_error_later(void **state)
+{
+	struct file *file = host_connect();
+
+	(void)state;
+	assert_int_equal(host_write(file, 0, SMALL, false), SMALL);
+	host_change(MP_ST_OUT_END, 0);
+	host_event(host.generation);
+	assert_int_equal(host_write(file, SMALL, SMALL, false), -EPIPE);
+	assert_false(host_poll(file, EPOLLOUT | EPOLLERR) & EPOLLERR);
+	host_answer(MP_OP_WRITE, 0, MP_ENDED, 0);
+	look();
+	assert_int_equal(host_channel(file)->out.bytes, 0);
+	assert_false(host_poll(file, EPOLLOUT | EPOLLERR) & EPOLLERR);
+	assert_int_equal(file->f_op->fsync(file, 0, 0, 0), 0);
+}
+
+/* The EPIPE of a half that the process has shut says nothing of what was written before. */
+static void what_is_lost_behind_a_shutdown_is_told(void **state)
+{
+	struct file *file = host_connect();
+
+	(void)state;
+	assert_int_equal(host_write(file, 0, SMALL, false), SMALL);
+	assert_int_equal(mp_shutdown(host_channel(file), SHUT_WR), 0);
+	assert_int_equal(host_write(file, SMALL, SMALL, false), -EPIPE);
+	host_change(MP_ST_OUT_END, 0);
+	host_event(host.generation);
+	host_answer(MP_OP_WRITE, 0, MP_ENDED, 0);
+	look();
+	assert_true(host_poll(file, EPOLLOUT | EPOLLERR) & EPOLLERR);
+	assert_int_equal(file->f_op->fsync(file, 0, 0, 0), -EPIPE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +361,8 @@ int main(void)
 		CASE(a_writer_waits_for_room_and_all_arrives),
 		CASE(a_full_channel_says_so_and_then_makes_an_edge),
 		CASE(the_end_is_told_when_pages_are_back),
+		CASE(an_end_that_a_write_has_told_is_no_error_later),
+		CASE(what_is_lost_behind_a_shutdown_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
