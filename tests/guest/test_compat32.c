@@ -12,6 +12,9 @@
 
 #define IOCTL_32 54
 #define GETPID_32 20
+#ifndef MAP_32BIT
+#define MAP_32BIT 0	/* no test comes so far there */
+#endif
 
 #ifdef __x86_64__
 static long call_32(long number, long a, long b, long c)

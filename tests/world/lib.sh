@@ -246,11 +246,12 @@ chroot_make()
 	in_folder "$root" make -C "$dir" -j"$(nproc)" "$@"
 }
 
-# depends ROOT PACKAGE PATTERN: the packages that PACKAGE needs, with names as PATTERN has them.
+# depends ROOT PACKAGE PATTERN: the packages that PACKAGE needs, with names as PATTERN has them. One that is
+# for all processors stands in <> where PACKAGE is for another one.
 depends()
 {
 	in_folder "$1" apt-cache depends "$2" |
-		 sed -n "s/^ *Depends: \\($3[^:]*\\).*/\\1/p"
+		 sed -n "s/^ *Depends: <\\?\\($3[^:>]*\\).*/\\1/p"
 }
 
 # fetch_packages ROOT FOLDER PACKAGE[:ARCHITECTURE]...: the files of packages that ROOT's apt knows,
