@@ -280,17 +280,31 @@ static bool lies_in(uint64_t addr, uint64_t len, uint64_t start, uint64_t size)
 	return addr >= start && len <= size && addr - start <= size - len;
 }
 
+/* The region in which @addr lies, or NULL: a search by halves, which a handful does not notice. */
+static const struct mem_region *region_of(const struct mem *mem, uint64_t addr)
+{
+	const struct mem_region *r = mem->regions;
+
+	for (unsigned int left = mem->count; left > 1; left -= left / 2)
+		r = r[left / 2].guest <= addr ? r + left / 2 : r;
+	return mem->count && lies_in(addr, 1, r->guest, r->size) ? r : NULL;
+}
+
+/* The region that begins where @r ends, or NULL: the one with @addr, if a range goes on there. */
+static const struct mem_region *next_region(const struct mem *mem, const struct mem_region *r)
+{
+	const struct mem_region *next = r + 1;
+
+	return next < mem->regions + mem->count && next->guest == r->guest + r->size ? next : NULL;
+}
+
 void *mem_at(const struct mem *mem, gpa_t addr, uint64_t len)
 {
-	if (!len)
-		return NULL;
-	for (unsigned int i = 0; i < mem->count; i++) {
-		const struct mem_region *r = &mem->regions[i];
+	const struct mem_region *r = region_of(mem, addr.value);
 
-		if (lies_in(addr.value, len, r->guest, r->size))
-			return r->host + (addr.value - r->guest);
-	}
-	return NULL;
+	if (!len || !r || !lies_in(addr.value, len, r->guest, r->size))
+		return NULL;
+	return r->host + (addr.value - r->guest);
 }
 
 void *mem_at_user(const struct mem *mem, uint64_t user, uint64_t len)
@@ -306,30 +320,20 @@ void *mem_at_user(const struct mem *mem, uint64_t user, uint64_t len)
 	return NULL;
 }
 
-/*
- * One pass is enough: regions are sorted, so the one that continues a range
- * comes after the one that began it.
- */
 int mem_iov(const struct mem *mem, gpa_t addr, uint64_t len, struct iovec *iov, int max)
 {
-	uint64_t at = addr.value;
+	const struct mem_region *r = region_of(mem, addr.value);
+	uint64_t skip = r ? addr.value - r->guest : 0;
 	int n = 0;
 
-	for (unsigned int i = 0; i < mem->count && len; i++) {
-		const struct mem_region *r = &mem->regions[i];
-		uint64_t part;
+	for (; r && len; r = next_region(mem, r), skip = 0) {
+		uint64_t part = r->size - skip < len ? r->size - skip : len;
 
-		if (!lies_in(at, 1, r->guest, r->size))
-			continue;
 		if (n == max)
 			return -E2BIG;
-		part = r->size - (at - r->guest);
-		if (part > len)
-			part = len;
-		iov[n].iov_base = r->host + (at - r->guest);
+		iov[n].iov_base = r->host + skip;
 		iov[n].iov_len = part;
 		n++;
-		at += part;
 		len -= part;
 	}
 	return len ? -EFAULT : n;
@@ -337,19 +341,12 @@ int mem_iov(const struct mem *mem, gpa_t addr, uint64_t len, struct iovec *iov, 
 
 uint64_t mem_reach(const struct mem *mem, gpa_t addr, uint64_t len)
 {
-	uint64_t at = addr.value, left = len;
+	const struct mem_region *r = region_of(mem, addr.value);
+	uint64_t reach = 0;
 
-	for (unsigned int i = 0; i < mem->count && left; i++) {
-		const struct mem_region *r = &mem->regions[i];
-		uint64_t part;
-
-		if (!lies_in(at, 1, r->guest, r->size))
-			continue;
-		part = r->size - (at - r->guest);
-		if (part > left)
-			part = left;
-		at += part;
-		left -= part;
+	for (uint64_t skip = r ? addr.value - r->guest : 0; r && reach < len; skip = 0) {
+		reach += r->size - skip;
+		r = next_region(mem, r);
 	}
-	return len - left;
+	return reach < len ? reach : len;
 }

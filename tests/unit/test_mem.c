@@ -23,6 +23,7 @@
 
 #define PAGE 4096UL
 #define USER 0x7000000000UL
+#define FILE_PAGES (2UL * MEM_MAX_REGIONS)
 
 static struct mem mem;
 static int fd;
@@ -32,7 +33,7 @@ static int setup(void **state)
 	(void)state;
 	mem_init(&mem);
 	fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return fd < 0 ? -1 : ftruncate(fd, 64 * PAGE);
+	return fd < 0 ? -1 : ftruncate(fd, FILE_PAGES * PAGE);
 }
 
 static int teardown(void **state)
@@ -63,9 +64,9 @@ static void bad_regions_are_refused(void **state)
 {
 	(void)state;
 	assert_int_equal(add(0, 0, 0), -EINVAL);
-	assert_int_equal(add(0, 64 * PAGE + 1, 0), -EINVAL);
-	assert_int_equal(add(0, PAGE, 64 * PAGE), -EINVAL);
-	assert_int_equal(add(0, PAGE, 63 * PAGE + 1), -EINVAL);
+	assert_int_equal(add(0, FILE_PAGES * PAGE + 1, 0), -EINVAL);
+	assert_int_equal(add(0, PAGE, FILE_PAGES * PAGE), -EINVAL);
+	assert_int_equal(add(0, PAGE, (FILE_PAGES - 1) * PAGE + 1), -EINVAL);
 	assert_int_equal(add(0, PAGE, UINT64_MAX), -EINVAL);
 	assert_int_equal(add(0, PAGE, UINT64_MAX - PAGE + 1), -EINVAL);
 	assert_int_equal(add(0, UINT64_MAX, 0), -EINVAL);
@@ -121,6 +122,62 @@ static void regions_are_sorted_and_bounded(void **state)
 	assert_int_equal(add(0x10000000, PAGE, 0), -ENOSPC);
 	for (int i = 0; i < MEM_MAX_REGIONS; i++)
 		assert_file_byte(mem_at(&mem, gpa(scattered(i)), 1), i * PAGE);
+}
+
+/* Of scattered(), with a hole of a page behind each: its ends, and both ends of the hole. */
+static void assert_alone(int i, bool is_there)
+{
+	uint64_t at = scattered(i);
+	struct iovec iov[1];
+
+	assert_null(mem_at(&mem, gpa(at + PAGE), 1));
+	assert_null(mem_at(&mem, gpa(at + 2 * PAGE - 1), 1));
+	assert_null(mem_at(&mem, gpa(at), PAGE + 1));
+	assert_int_equal(mem_reach(&mem, gpa(at + 1), 2 * PAGE), is_there ? PAGE - 1 : 0);
+	assert_int_equal(mem_iov(&mem, gpa(at + 1), PAGE - 1, iov, 1), is_there ? 1 : -EFAULT);
+	if (!is_there) {
+		assert_null(mem_at(&mem, gpa(at), 1));
+		return;
+	}
+	assert_file_byte(mem_at(&mem, gpa(at), PAGE), i * PAGE);
+	assert_file_byte(mem_at(&mem, gpa(at + PAGE - 1), 1), i * PAGE + PAGE - 1);
+	assert_ptr_equal(iov->iov_base, mem_at(&mem, gpa(at + 1), 1));
+}
+
+/* At every count of regions, growing and shrinking. */
+static void each_address_has_its_region(void **state)
+{
+	(void)state;
+	for (int n = 0; n <= MEM_MAX_REGIONS; n++) {
+		for (int i = 0; i < MEM_MAX_REGIONS; i += n % 16 ? 37 : 1)
+			assert_alone(i, i < n);
+		if (n < MEM_MAX_REGIONS)
+			assert_int_equal(add(scattered(n), PAGE, n * PAGE), 0);
+	}
+	for (int n = 0; n < MEM_MAX_REGIONS; n++) {
+		assert_int_equal(mem_remove(&mem, scattered(n), scattered(n) + USER, PAGE), 0);
+		for (int i = 0; i < MEM_MAX_REGIONS; i += n % 16 ? 37 : 1)
+			assert_alone(i, i > n);
+	}
+	assert_int_equal(mem.count, 0);
+}
+
+/* Regions without a hole: one range goes through all of them. */
+static void a_range_crosses_all_regions(void **state)
+{
+	static struct iovec iov[MEM_MAX_REGIONS];
+	const uint64_t len = MEM_MAX_REGIONS * PAGE;
+
+	(void)state;
+	for (int i = MEM_MAX_REGIONS; i-- > 0;)
+		assert_int_equal(add(0x10000 + i * PAGE, PAGE, 2 * i * PAGE), 0);
+	assert_int_equal(mem_iov(&mem, gpa(0x10000), len, iov, MEM_MAX_REGIONS), MEM_MAX_REGIONS);
+	for (int i = 0; i < MEM_MAX_REGIONS; i++) {
+		assert_int_equal(iov[i].iov_len, PAGE);
+		assert_file_byte(iov[i].iov_base, 2 * i * PAGE);
+	}
+	assert_int_equal(mem_iov(&mem, gpa(0x10000), len, iov, MEM_MAX_REGIONS - 1), -E2BIG);
+	assert_int_equal(mem_reach(&mem, gpa(0x10000 + 1), UINT64_MAX), len - 1);
 }
 
 static void remove_wants_the_exact_region(void **state)
@@ -328,6 +385,8 @@ int main(void)
 		MEM_TEST(not_mappable_files_are_refused),
 		MEM_TEST(overlaps_are_refused),
 		MEM_TEST(regions_are_sorted_and_bounded),
+		MEM_TEST(each_address_has_its_region),
+		MEM_TEST(a_range_crosses_all_regions),
 		MEM_TEST(remove_wants_the_exact_region),
 		MEM_TEST(odd_offsets_and_sizes),
 		MEM_TEST(addresses_become_pointers),
