@@ -7,14 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUEUE_SIZE	768
 #define FINISH_S	1
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 /* Guarded by the lock. The first one is being closed. */
 static bool runs;
-static int queue[QUEUE_SIZE];
+static int queue[CLOSER_SIZE];
 static unsigned int first, count;
 
 static void *close_all(void *nothing)
@@ -29,7 +28,7 @@ static void *close_all(void *nothing)
 		pthread_mutex_unlock(&lock);
 		close(fd);
 		pthread_mutex_lock(&lock);
-		first = (first + 1) % QUEUE_SIZE;
+		first = (first + 1) % CLOSER_SIZE;
 		count--;
 		pthread_cond_broadcast(&changed);
 	}
@@ -55,7 +54,7 @@ unsigned int closer_room(void)
 	unsigned int room;
 
 	pthread_mutex_lock(&lock);
-	room = QUEUE_SIZE - count;
+	room = CLOSER_SIZE - count;
 	pthread_mutex_unlock(&lock);
 	return room;
 }
@@ -71,9 +70,9 @@ void closer_close(int fd)
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	pthread_mutex_lock(&lock);
-	is_taken = runs && count < QUEUE_SIZE;
+	is_taken = runs && count < CLOSER_SIZE;
 	if (is_taken)
-		queue[(first + count++) % QUEUE_SIZE] = fd;
+		queue[(first + count++) % CLOSER_SIZE] = fd;
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
 	if (!is_taken)

@@ -6,6 +6,9 @@
 #ifndef HOST_KEEP_CLOSER_H
 #define HOST_KEEP_CLOSER_H
 
+/* All that a store holds may be dropped at once, and no close be done: then there is room still. */
+#define CLOSER_SIZE 1536
+
 /* Returns 0 or -errno. There is one, until the process ends. */
 int closer_start(void);
 /* For how many more there is room: who takes descriptors over looks before. */

@@ -36,6 +36,8 @@
 
 static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM };
 
+_Static_assert(CLOSER_SIZE >= STORE_MAX + 2 * (NOTICE_MAX_FDS + 1), "see has_room()");
+
 struct keeper {
 	const struct keeper_config *config;
 	struct store store;

@@ -6,10 +6,10 @@
 #include <stddef.h>
 
 /*
- * Two sockets, the state, 64 queues with three descriptors each, 32 regions of memory, what one
- * message carries; and as many again.
+ * Two sockets, the state, 66 queues with three descriptors each, 512 regions of memory, what one
+ * message carries; and some that are on their way.
  */
-#define STORE_MAX	512
+#define STORE_MAX	1024
 #define STORE_NAME_SIZE	32
 
 struct store {

@@ -729,8 +729,11 @@ static void test_hostile(void **state)
 
 static void test_full(void **state)
 {
+	char expected[16];
+
 	(void)state;
-	expect_play("full", 0, "512\n");
+	snprintf(expected, sizeof(expected), "%d\n", STORE_MAX);
+	expect_play("full", 0, expected);
 }
 
 /* A close that waits keeps the keeper from nothing. */
