@@ -45,7 +45,7 @@ static bool hand_over_version(struct record *record)
 		record_u64(record, &version);
 		record_end(record);
 	}
-	return version == KEPT_VERSION;
+	return kept_knows_version(version);
 }
 
 static void hand_over_process(struct record *record)

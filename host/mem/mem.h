@@ -18,7 +18,8 @@ typedef struct { uint64_t value; } gpa_t;
 
 static inline gpa_t gpa(uint64_t value) { return (gpa_t){ value }; }
 
-#define MEM_MAX_REGIONS 32
+/* As many as QEMU asks for at most; back ends made with libvhost-user have 509. */
+#define MEM_MAX_REGIONS 512
 
 struct mem_region {
 	uint64_t guest;		/* guest-physical address of the first byte */

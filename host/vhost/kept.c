@@ -17,10 +17,18 @@
 
 #define PAGE		4096UL
 #define ROUND(size)	(((size) + PAGE - 1) & ~(PAGE - 1))
-#define STATE_BYTES	ROUND(sizeof(struct kept_state))
+#define STATE_BYTES	STATE_BYTES_OF(MEM_MAX_REGIONS)
 #define RING_BYTES	ROUND(INFLIGHT_BYTES(RING_MAX_SIZE))
 /* Sparse: a ring has as many pages as it has entries. */
 #define KEPT_BYTES	(STATE_BYTES + KEPT_QUEUES * RING_BYTES)
+
+/* A table with room for @regions, and the state and the memory with two such tables. */
+#define TABLE_BYTES(regions) \
+	(sizeof(struct kept_regions) - \
+	 (MEM_MAX_REGIONS - (regions)) * sizeof(struct kept_region))
+#define STATE_BYTES_OF(regions) \
+	ROUND(sizeof(struct kept_state) - \
+	      2 * (sizeof(struct kept_regions) - TABLE_BYTES(regions)))
 #define SEALS		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 _Static_assert(sizeof(KEPT_MAGIC) == sizeof(((struct kept_state *)0)->magic) + 1, "8 bytes");
@@ -172,15 +180,15 @@ static int make_file(void)
 }
 
 /* @fd may be -1. */
-static struct kept_state *map(int fd)
+static struct kept_state *map(int fd, size_t size)
 {
 	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	void *at = mmap(NULL, KEPT_BYTES, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
 
 	if (at == MAP_FAILED)
 		return NULL;
 	/* No process that is forked writes into it. */
-	madvise(at, KEPT_BYTES, MADV_DONTFORK);
+	madvise(at, size, MADV_DONTFORK);
 	return at;
 }
 
@@ -189,39 +197,74 @@ struct inflight *kept_inflight(const struct kept *kept, unsigned int queue)
 	return (void *)((uint8_t *)kept->state + STATE_BYTES + queue * RING_BYTES);
 }
 
-/* What an earlier process has left: a file that keeps its size, of our version. */
-static struct kept_state *map_found(int fd)
+/* --- What an earlier program has left: of our version, or of an older one ----------- */
+
+struct found {
+	struct kept_state *state;	/* ours up to the tables; NULL: nothing was found */
+	unsigned int regions;		/* for which a table has room */
+	size_t size;
+};
+
+/* For how many regions a table has room: all in which versions differ; 0: unknown. */
+static unsigned int version_regions(uint64_t version)
+{
+	return version == KEPT_VERSION ? MEM_MAX_REGIONS : version == 1 ? 32 : 0;
+}
+
+bool kept_knows_version(uint64_t version)
+{
+	return version_regions(version);
+}
+
+/* A file that keeps its size. */
+static struct found map_found(int fd)
 {
 	int seals = fcntl(fd, F_GET_SEALS);	/* -1 of a file that can have none */
-	struct kept_state *state;
+	struct found found = { 0 };
 	struct stat st;
 	uint32_t version = 0;
 
 	if (pread(fd, &version, sizeof(version), offsetof(struct kept_state, version)) < 0)
-		return NULL;
-	if (version != KEPT_VERSION) {
+		return found;
+	if (!kept_knows_version(version)) {
 		log_warning("front end: a manyportd of another version has left it (%u, this one "
 			    "knows %u); its session ends", version, KEPT_VERSION);
-		return NULL;
+		return found;
 	}
-	if (fstat(fd, &st) < 0 || st.st_size != (off_t)KEPT_BYTES ||
+	found.regions = version_regions(version);
+	found.size = STATE_BYTES_OF(found.regions) + KEPT_QUEUES * RING_BYTES;
+	if (fstat(fd, &st) < 0 || st.st_size != (off_t)found.size ||
 	    seals < 0 || (seals & SEALS) != SEALS) {
 		log_warning("front end: what an earlier manyportd has left cannot be used; its "
 			    "session ends");
-		return NULL;
+		return found;
 	}
-	state = map(fd);
-	if (!state)
+	found.state = map(fd, found.size);
+	if (!found.state)
 		log_warning("front end: cannot be taken over: %s", strerror(errno));
-	return state;
+	return found;
+}
+
+/* Around the tables the versions are the same. Our own state has been 0 until now. */
+static void copy_state(struct kept_state *to, const struct found *found)
+{
+	const uint8_t *from = (const uint8_t *)found->state;
+
+	memcpy(to, from, offsetof(struct kept_state, tables));
+	from += offsetof(struct kept_state, tables);
+	for (unsigned int i = 0; i < 2; i++) {
+		memcpy(&to->tables[i], from, TABLE_BYTES(found->regions));
+		from += TABLE_BYTES(found->regions);
+	}
+	memcpy(&to->message, from, sizeof(*to) - offsetof(struct kept_state, message));
 }
 
 /* Of a ring's area what the ring uses, so that the copy stays sparse, too. */
-static void copy(struct kept *kept, const struct kept_state *found)
+static void copy(struct kept *kept, const struct found *found)
 {
-	const uint8_t *from = (const uint8_t *)found + STATE_BYTES;
+	const uint8_t *from = (const uint8_t *)found->state + STATE_BYTES_OF(found->regions);
 
-	memcpy(kept->state, found, STATE_BYTES);
+	copy_state(kept->state, found);
 	for (unsigned int i = 0; i < KEPT_QUEUES; i++) {
 		unsigned int size = kept->state->rings[i].size;
 
@@ -231,13 +274,13 @@ static void copy(struct kept *kept, const struct kept_state *found)
 }
 
 /* @found: what the memory is to have from the moment in which it is held, or NULL. */
-static int make(struct kept *kept, const struct kept_state *found)
+static int make(struct kept *kept, const struct found *found)
 {
 	int fd = kept->keep ? make_file() : -1;
 
 	if (kept->keep && fd < 0)
 		return fd;
-	kept->state = map(fd);
+	kept->state = map(fd, KEPT_BYTES);
 	if (!kept->state) {
 		if (fd >= 0)
 			close(fd);
@@ -266,21 +309,21 @@ static int find(struct kept *kept)
 {
 	uint32_t number = kept->keep ? keep_find(kept->keep, KEPT_MAGIC) : 0;
 	int fd = number ? keep_take(kept->keep, number) : -1, ret;
-	struct kept_state *found;
+	struct found found;
 
 	if (fd < 0)
 		return 0;
 	found = map_found(fd);
 	close(fd);
-	ret = found ? make(kept, found) : 0;
+	ret = found.state ? make(kept, &found) : 0;
 	/* A holder that could not be told to drop it must not show it to a later program. */
-	if (found && !ret && keep_is_alone(kept->keep))
-		found->socket = 0;
+	if (found.state && !ret && keep_is_alone(kept->keep))
+		found.state->socket = 0;
 	if (kept->keep)
 		keep_drop(kept->keep, number);
-	if (found)
-		munmap(found, KEPT_BYTES);
-	return found && !ret ? 1 : ret;
+	if (found.state)
+		munmap(found.state, found.size);
+	return found.state && !ret ? 1 : ret;
 }
 
 struct kept *kept_create(struct keep *keep)

@@ -27,7 +27,7 @@ struct inflight;
 struct keep;
 
 #define KEPT_MAGIC	"mpkept\r\n"	/* 8 bytes, in all versions */
-#define KEPT_VERSION	1
+#define KEPT_VERSION	2	/* 1: room for 32 regions in a table, and else the same */
 #define KEPT_QUEUES	(2 * (DEVICE_KEPT_PORTS + 1))
 
 enum kept_step {
@@ -100,6 +100,8 @@ struct kept {
  * it, if that is of a version that this one knows. Returns NULL with errno set.
  */
 struct kept *kept_create(struct keep *keep);
+/* Can what a program of @version has left be taken over? */
+bool kept_knows_version(uint64_t version);
 /* Is there a front end in it that a successor can go on with? */
 static inline bool kept_has_front_end(const struct kept *kept)
 {

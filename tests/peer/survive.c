@@ -2,18 +2,20 @@
 /*
  * A front end, and a driver behind it, whose daemon ends and is replaced.
  *
- *	survive [--version N] [--pause] SOCKET PORT ROUNDS COMMAND
+ *	survive [--version N] [--pause] [--regions] SOCKET PORT ROUNDS COMMAND
  *
  * In each round channels are open and busy, while COMMAND, a line for the shell, ends the daemon at
  * a moment of its own choice; it succeeds when that is done. Then all is as protocol.md 10.9 says:
  * the connection is there still, the device says that its channels are gone, what was out comes
  * back, and new channels work. PORT is the number of a port with the service "echo". --version: of
  * the protocol; below 3 the port goes and comes back. --pause: COMMAND may pause the rings before,
- * and what was out may come back as from a pause. Prints a line for each round; status 0 if all
- * of it was so.
+ * and what was out may come back as from a pause. --regions: the guest has as many regions of
+ * memory as the daemon takes, each a file. Prints a line for each round; status 0 if all of it was
+ * so.
  */
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,9 +131,27 @@ static void play(int round, const char *command)
 	       (unsigned long long)bytes);
 }
 
+static void add_regions(void)
+{
+	uint64_t count = peer_get_u64(driver->peer, VHOST_USER_GET_MAX_MEM_SLOTS);
+
+	for (uint64_t i = 1; i < count; i++) {
+		const struct vhost_user_mem_slot slot = {
+			.region = { i << 20, 4096, i << 20, 0 },
+		};
+		int fd = memfd_create("region", MFD_CLOEXEC);
+
+		CHECK(fd >= 0 && !ftruncate(fd, 4096));
+		CHECK(peer_ask(driver->peer, VHOST_USER_ADD_MEM_REG, &slot, sizeof(slot), &fd,
+			       1) == 0);
+		close(fd);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	uint16_t version = MP_VERSION;
+	bool has_regions = false;
 
 	if (argc > 2 && !strcmp(argv[1], "--version")) {
 		version = atoi(argv[2]);
@@ -143,8 +163,13 @@ int main(int argc, char **argv)
 		argc--;
 		argv++;
 	}
+	if (argc > 1 && !strcmp(argv[1], "--regions")) {
+		has_regions = true;
+		argc--;
+		argv++;
+	}
 	if (argc != 5) {
-		fprintf(stderr, "usage: survive [--version N] [--pause] "
+		fprintf(stderr, "usage: survive [--version N] [--pause] [--regions] "
 			"SOCKET PORT ROUNDS COMMAND\n");
 		return 64;
 	}
@@ -152,6 +177,8 @@ int main(int argc, char **argv)
 	driver->version = version;
 	driver->survives = true;
 	driver_start(driver);
+	if (has_regions)
+		add_regions();
 	for (int round = 1; round <= atoi(argv[3]); round++)
 		play(round, argv[4]);
 	return 0;

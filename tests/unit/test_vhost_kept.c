@@ -447,7 +447,6 @@ static void ordinary_file(void **state)
 	fake_keep_fini(&keep);
 }
 
-/* A process that has the older file changes nothing any more. */
 /* Takes over what a process has left; returns the file of the state that it left. */
 static int adopt_what_is_left(void)
 {
@@ -475,6 +474,7 @@ static void is_sparse(int file)
 	assert_in_range(st.st_blocks, 1, (1 << 20) / 512);
 }
 
+/* A process that has the older file changes nothing any more. */
 static void works_on_a_copy(void **state)
 {
 	int file;
@@ -515,6 +515,64 @@ static void alone_leaves_no_state(void **state)
 	fake_keep_fini(&keep);
 }
 
+/* What a program of version 1 leaves: tables with room for 32 regions, and all else the same. */
+static int of_version_1(int file)
+{
+	const size_t tables = offsetof(struct kept_state, tables), table = 8 + 32 * 40;
+	const size_t rest = offsetof(struct kept_state, message), page = 4096;
+	const size_t rings = (sizeof(struct kept_state) + page - 1) / page * page;
+	int old = memfd_create("old", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	off_t from[] = { 0, tables, tables + sizeof(struct kept_regions), rest, rings };
+	size_t sizes[] = { tables, table, table, sizeof(struct kept_state) - rest, 0 };
+	uint32_t version = 1;
+	off_t to = 0;
+	struct stat st;
+
+	assert_int_equal(fstat(file, &st), 0);
+	sizes[4] = st.st_size - rings;
+	for (int i = 0; i < 5; i++) {
+		to = i < 4 ? to : (off_t)((to + page - 1) / page * page);
+		assert_int_equal(lseek(old, to, SEEK_SET), to);
+		assert_int_equal(sendfile(old, file, &from[i], sizes[i]), sizes[i]);
+		to += sizes[i];
+	}
+	assert_int_equal(pwrite(old, &version, sizeof(version),
+				offsetof(struct kept_state, version)), sizeof(version));
+	assert_int_equal(fcntl(old, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+	return old;
+}
+
+static void takes_over_an_older_version(void **state)
+{
+	const struct kind nothing = { .name = "none" };
+	uint32_t version;
+
+	(void)state;
+	close(begin_and_die(NULL));
+	fake_keep_begin(&keep);
+	for (unsigned int i = 0; i < keep.count; i++) {
+		int old = keep.held[i].is_state ? of_version_1(keep.held[i].fd) : -1;
+
+		if (old >= 0)
+			assert_true(dup2(old, keep.held[i].fd) >= 0);
+		close(old);
+	}
+	close(adopt_what_is_left());
+	assert_int_equal(fe.kept->state->version, KEPT_VERSION);
+	assert_int_equal(kept_regions(fe.kept->state)->count, 2);
+	fe_run(&fe);
+	check_rings(&nothing);
+	/* It is written in today's version: another one finds it. */
+	for (unsigned int i = 0; i < keep.count; i++)
+		if (keep.held[i].is_state)
+			assert_int_equal(pread(keep.held[i].fd, &version, sizeof(version),
+					       offsetof(struct kept_state, version)),
+					 sizeof(version));
+	assert_int_equal(version, KEPT_VERSION);
+	fe_stop(&fe);
+	fake_keep_fini(&keep);
+}
+
 static void none_is_called(void)
 {
 	for (int i = 0; i < FAKE_QUEUES - 1; i++)
@@ -541,7 +599,11 @@ static void calls_come_last(void **state)
 static void other_version(struct kept_state *state) { state->version++; }
 static void other_queues(struct kept_state *state) { state->queue_count--; }
 static void no_table(struct kept_state *state) { state->which = 2; }
-static void large_table(struct kept_state *state) { state->tables[state->which].count = 33; }
+static void large_table(struct kept_state *state)
+{
+	state->tables[state->which].count = MEM_MAX_REGIONS + 1;
+}
+
 static void no_step(struct kept_state *state) { state->step = KEPT_SENDING + 1; }
 static void odd_size(struct kept_state *state) { state->rings[1].size = 3; }
 static void not_held(struct kept_state *state) { state->rings[1].kick = 1000; }
@@ -718,6 +780,7 @@ int main(void)
 		cmocka_unit_test(ordinary_file),
 		cmocka_unit_test(works_on_a_copy),
 		cmocka_unit_test(alone_leaves_no_state),
+		cmocka_unit_test(takes_over_an_older_version),
 		cmocka_unit_test(calls_come_last),
 		cmocka_unit_test(holder_has_no_room),
 	};
