@@ -31,6 +31,7 @@ install-host: all
 	$(call install_file,644,man/manyportd.8,share/man/man8/manyportd.8)
 	$(call install_file,644,man/manyport-vtest.8,share/man/man8/manyport-vtest.8)
 	$(call install_file,644,packaging/manyportd.conf.example,share/doc/manyportd/examples/manyportd.conf)
+	$(call install_file,644,packaging/opengl.conf,share/doc/manyportd/examples/opengl.conf)
 	$(call install_file,644,CHANGES,share/doc/manyportd/CHANGES)
 	$(call install_file,644,packaging/manyportd.sysusers,lib/sysusers.d/manyportd.conf)
 	$(call install_file,644,packaging/completions/manyportd,share/bash-completion/completions/manyportd)
