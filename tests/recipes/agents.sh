@@ -3,6 +3,8 @@
 # In the guest of test-agents. TAP.
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
+# shellcheck source=tests/recipes/rate.sh
+. ./rate.sh
 until_true test -e /dev/virtio-ports/manyport || exit 1
 mkdir -p /run /root && mkdir -m 700 /root/.gnupg
 export HOME=/root SSH_AUTH_SOCK=/run/ssh-agent
@@ -35,7 +37,20 @@ no_channels()
 	[ "$(cat /sys/class/manyport/*/channels)" = 0 ]
 }
 
-echo "1..7"
+# Called by compare().
+rate_ssh()
+{
+	per_second 10 sh signatures /tmp/key.pub
+}
+
+rate_gpg()
+{
+	per_second 10 sh signatures gpg
+}
+
+plan=7
+[ -z "$ALL" ] || plan=9
+echo "1..$plan"
 run ssh-add -L && cp /tmp/out /tmp/key.pub && grep -q 'guest@example' /tmp/key.pub
 ok "ssh-add shows the host's key"
 echo "guest $(cut -d' ' -f1,2 /tmp/key.pub)" >/tmp/signers
@@ -60,6 +75,10 @@ ok "gpg signs with the host's key"
 ok "which is not in the guest"
 ! run gpg --batch --yes --delete-secret-keys "$FINGERPRINT" && grep -q Forbidden /tmp/err
 ok "and cannot be deleted from there"
+if [ -n "$ALL" ]; then
+	compare ssh "signatures a second"
+	compare gpg "signatures a second"
+fi
 until_true no_channels
 ok "no channel is left"
 kill $forward

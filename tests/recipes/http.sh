@@ -3,12 +3,14 @@
 # In the guest of test-http. TAP.
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
+# shellcheck source=tests/recipes/rate.sh
+. ./rate.sh
 until_true test -e /dev/virtio-ports/manyport || exit 1
 ifconfig lo up
 mkdir -p /run
 manyport forward -L /run/docker.sock:docker -L /run/web.sock:web -L /run/nginx.sock:nginx -L /run/halves.sock:halves -L 8080:web \
-	2>/tmp/forward &
-until_true grep -q 'forwarding 8080' /tmp/forward || exit 1
+	-L 8081:nginx 2>/tmp/forward &
+until_true grep -q 'forwarding 8081' /tmp/forward || exit 1
 
 why()
 {
@@ -34,9 +36,27 @@ no_channels()
 	[ "$(cat /sys/class/manyport/*/channels)" = 0 ]
 }
 
-requests=200 clients=20
-[ -z "$ALL" ] || { requests=2000 clients=50; }
-echo "1..12"
+# Called by compare(). Requests of 1,000 bytes, each with a connection of its own, twenty at a time; MB of one answer.
+rate_requests()
+{
+	[ "$1" = here ] && at=127.0.0.1:8081 || at=10.0.2.2:$PORT
+	timeout 200 ab -q -n 200 -c 20 http://$at/put/rate/small 2>/tmp/err |
+		sed -n 's/^Requests per second: *\([0-9.]*\).*/\1/p'
+}
+
+rate_curl()
+{
+	if [ "$1" = here ]; then
+		set -- --unix-socket /run/nginx.sock http://host/put/rate/big
+	else
+		set -- "http://10.0.2.2:$PORT/put/rate/big"
+	fi
+	per_second 10 curl -sf -o /dev/null "$@"
+}
+
+requests=200 clients=20 plan=12
+[ -z "$ALL" ] || { requests=2000 clients=50 plan=14; }
+echo "1..$plan"
 for size in 0 1 65535 10485760; do
 	post $size socat -t 60 - UNIX-CONNECT:/run/docker.sock
 	ok "an upgraded connection: $size bytes, the end of the input, and the answer to it"
@@ -65,6 +85,10 @@ timeout 100 curl -sf --unix-socket /run/nginx.sock -H Expect: -T - http://host/p
 	>/tmp/out 2>/tmp/err && timeout 100 curl -sf --unix-socket /run/nginx.sock http://host/put/body \
 	2>/tmp/err | cmp - /tmp/body >/tmp/out
 ok "nginx, HTTP: a PUT of 10 MB in chunks, which a GET brings back"
+if [ -n "$ALL" ]; then
+	compare requests "requests a second"
+	compare curl "MB a second"
+fi
 until_true no_channels
 ok "no channel is left"
 kill $!

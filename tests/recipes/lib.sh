@@ -24,7 +24,7 @@ trap clean_up EXIT
 
 tests/world/packages recipes >&2
 mkdir "$dir/files"
-cp tests/guest/tap.sh "$build/manyport" "$dir/files/"
+cp tests/guest/tap.sh tests/recipes/rate.sh "$build/manyport" "$dir/files/"
 
 # start COMMAND...: runs it until the script ends; its words go to a log.
 start()
@@ -43,6 +43,38 @@ serve()
 	pids+=($!)
 	grep -q -m 1 listening < <(tail -n +1 -f --pid=$! "$dir/log")
 }
+
+# rates: what the host's service "rate" runs, for compare() of rate.sh. The input is the branches of a case by the
+# names, each of which prints a rate.
+rates()
+{
+	{
+		cat <<-'END'
+			# per_second WORK COMMAND...: as in rate.sh
+			per_second()
+			{
+				local work=$1 begun=$EPOCHREALTIME
+				shift
+				"$@" >/dev/null 2>&1 </dev/null || exit
+				awk "BEGIN { printf \"%.2f\\n\", $work / ($EPOCHREALTIME - $begun) }"
+			}
+			case $MANYPORT_ARGUMENT in
+		END
+		cat
+		echo esac
+	} >"$dir/rate"
+}
+
+# free_port: of 127.0.0.1.
+free_port()
+{
+	perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
+}
+
+# The network of QEMU that the rates are compared with, as boot's arguments.
+network=()
+[ -z "$ALL" ] || network=(--env NETWORK=1 --machine-arg -netdev --machine-arg user,id=net,ipv6=off
+	--machine-arg -device --machine-arg virtio-net-pci,netdev=net,romfile=)
 
 # try WORLD SCRIPT BOOT-ARGUMENT...: runs the guest's half; the status is the script's.
 try()

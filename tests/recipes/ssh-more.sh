@@ -2,6 +2,41 @@
 # shellcheck shell=sh disable=SC2154
 # What ssh.sh does with --all; it sources this file.
 
+# ---- how fast: logins, MB of a file, and logins from the host at a waiting sshd ----
+
+cat >/root/.ssh/network <<END
+Host vmhost
+HostName 10.0.2.2
+Port $PORT
+IdentityFile /manyport/key
+UserKnownHostsFile /manyport/known
+User $USER_THERE
+BatchMode yes
+END
+config_of()
+{
+	[ "$1" = here ] && echo /root/.ssh/config || echo /root/.ssh/network
+}
+
+rate_logins()
+{
+	per_second 5 sh -ec "for i in 1 2 3 4 5; do ssh -n -F $(config_of "$1") vmhost true; done"
+}
+
+rate_scp()
+{
+	per_second 4 scp -F "$(config_of "$1")" "vmhost:$HOST/big" /tmp/rate-big
+}
+
+rate_into()
+{
+	per_second 10 manyport connect -n logins+10
+}
+
+compare logins "logins a second"
+compare scp "MB a second"
+compare into "logins a second" no-net
+
 run "for i in \$(seq 20); do ssh -n vmhost echo \$i & done; wait"
 [ "$(sort -n /tmp/out)" = "$(seq 20)" ]
 ok "20 logins at once"

@@ -3,6 +3,8 @@
 # In the guest of test-ssh. TAP.
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
+# shellcheck source=tests/recipes/rate.sh
+. ./rate.sh
 until_true test -e /dev/virtio-ports/multi || exit 1
 until_true test -e /dev/virtio-ports/rev || exit 1
 ifconfig lo up
@@ -53,7 +55,7 @@ no_channels()
 }
 
 plan=7 limit=100
-[ -z "$ALL" ] || plan=17 limit=600
+[ -z "$ALL" ] || plan=20 limit=600
 echo "1..$plan"
 
 run "git -c protocol.ext.allow=always clone -q 'ext::manyport connect git' /tmp/clone"

@@ -3,6 +3,8 @@
 # In the guest of test-storage. TAP.
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
+# shellcheck source=tests/recipes/rate.sh
+. ./rate.sh
 until_true test -e /dev/virtio-ports/manyport || exit 1
 mkdir -p /run
 export RSYNC_CONNECT_PROG='manyport connect rsync'
@@ -48,7 +50,25 @@ no_channels()
 	[ "$(cat /sys/class/manyport/*/channels)" = 0 ]
 }
 
-echo "1..8"
+# Called by compare(). MB of one file, which is written over; reads of a disk by blocks of 4 KiB.
+rate_rsync()
+{
+	at=rsync://host
+	[ "$1" = here ] || { unset RSYNC_CONNECT_PROG && at=rsync://10.0.2.2:$RSYNC; }
+	per_second 20 rsync --inplace --ignore-times --whole-file $at/rate/big /tmp/rate-file
+	export RSYNC_CONNECT_PROG='manyport connect rsync'
+}
+
+rate_nbd()
+{
+	[ "$1" = here ] && at='nbd+unix:///?socket=/run/nbd.sock' || at=nbd://10.0.2.2:$NBD
+	(cd /tmp && timeout 200 fio --name=rate --ioengine=nbd --uri="$at" --rw=randread --bs=4k --iodepth=16 \
+		--size="${DISK}M" --runtime=5 --time_based --output-format=terse 2>/tmp/err) | cut -s -d';' -f8
+}
+
+plan=8
+[ -z "$ALL" ] || plan=10
+echo "1..$plan"
 mkdir /tmp/here
 sync_files rsync://host/files/ /tmp/here/ && same /tmp/here .
 ok "rsync: 201 files arrive"
@@ -73,6 +93,10 @@ timeout 300 fio --name=jobs --ioengine=nbd --uri='nbd+unix:///?socket=/run/nbd.s
 	--offset_increment=$((DISK / 4))M --verify=crc32c --verify_fatal=1 \
 	>/tmp/out 2>/tmp/err && grep -q 'err= 0' /tmp/out
 ok "fio: four jobs at once, a connection for each"
+if [ -n "$ALL" ]; then
+	compare rsync "MB a second"
+	compare nbd "reads of 4 KiB a second"
+fi
 until_true no_channels
 ok "no channel is left"
 kill $forward

@@ -3,6 +3,8 @@
 # In the guest of test-wayland: the host's programs, on a tree of the host that is read-only. TAP.
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
+# shellcheck source=tests/recipes/rate.sh
+. ./rate.sh
 until_true test -e /dev/virtio-ports/manyport || exit 1
 cd /host || exit 1
 mount -o rbind /dev dev && mount -t proc proc proc && mount -t tmpfs tmpfs tmp &&
@@ -49,9 +51,22 @@ no_channels()
 	[ "$(cat /sys/class/manyport/*/channels)" = 0 ]
 }
 
+# Called by compare(): clients that ask and end.
+ask_three()
+{
+	for _ in 1 2 3; do
+		(in_host timeout 100 chroot /host waypipe --socket /run/waypipe server -- weston-info) || return
+	done
+}
+
+rate_waypipe()
+{
+	per_second 3 ask_three
+}
+
 cp /manyport/silence.wav /host/tmp/
 echo 'enable-shm = no' >/host/tmp/client.conf
-echo "1..9"
+echo "1..10"
 run weston-simple-shm
 told_here wayland
 ok "wayland: a client that shares memory ends, and one line says why"
@@ -65,6 +80,7 @@ killall weston-simple-shm
 wait $client
 run waypipe --socket /run/waypipe server -- weston-info && grep -q wl_compositor /tmp/out
 ok "waypipe: the next one"
+compare waypipe "clients a second"
 ! run env PULSE_SERVER=unix:/run/pulse.sock pactl info && told_there pulse
 ok "pulseaudio, memory shared: the client fails, and one line says why"
 run env PULSE_SERVER=unix:/run/pulse.sock PULSE_CLIENTCONFIG=/tmp/client.conf pactl info &&

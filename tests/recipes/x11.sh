@@ -3,6 +3,8 @@
 # In the guest of test-x11: the host's programs, on a tree of the host that is read-only. TAP.
 # shellcheck source=tests/guest/tap.sh
 . ./tap.sh
+# shellcheck source=tests/recipes/rate.sh
+. ./rate.sh
 until_true test -e /dev/virtio-ports/manyport || exit 1
 ifconfig lo up
 cd /host || exit 1
@@ -53,8 +55,24 @@ finish()
 	programs=''
 }
 
+# Called by compare().
+x11perf()
+{
+	(in_host timeout 100 x11perf -time 2 -repeat 1 "$1") 2>&1 | sed -n 's,.*( *\([0-9.]*\)/sec).*,\1,p'
+}
+
+rate_rectangles()
+{
+	x11perf -rect100
+}
+
+rate_answers()
+{
+	x11perf -prop
+}
+
 all=$((1024 * 768 * 4))
-echo "1..13"
+echo "1..15"
 DISPLAY=:9
 (in_host timeout 60 xlogo) >/tmp/out 2>&1
 grep -q 'Authorization required' /tmp/out
@@ -84,6 +102,9 @@ until_true same many
 ok "$MANY programs at once"
 finish
 ok "which leave no window"
+DISPLAY=:9
+compare rectangles "rectangles a second"
+compare answers "answers a second"
 kill $forward
 wait $forward
 exit $status
