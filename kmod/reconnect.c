@@ -28,9 +28,10 @@
 
 /*
  * So many polls have said HUP before one more asks: epoll makes one of its own in
- * EPOLL_CTL_ADD, and a process that reads after the first is told by that read.
+ * EPOLL_CTL_ADD, and a process that reads after the first is told by that read. A stream of GLib
+ * polls three times before it reads.
  */
-#define MP_POLLS_TOLD 2
+#define MP_POLLS_TOLD 4
 
 /* The service takes no more, and has announced at least that it says no more. */
 bool mp_end_is_over_locked(const struct mp_channel *ch)

@@ -91,6 +91,20 @@ TEST(hup_and_then_0_do_not_ask)
 	CHECK_NOT_ASKED(p.fd, generation);
 }
 
+/* As a stream of GLib: its loop polls, it looks whether there is anything, and it waits. */
+TEST(hup_of_three_polls_and_then_0_do_not_ask)
+{
+	struct puppet p = left_alone(O_NONBLOCK);
+	unsigned int generation = generation_of(p.fd);
+	char byte;
+
+	wait_poll(p.fd, POLLHUP);
+	CHECK(poll_now(p.fd) & POLLHUP);
+	CHECK(poll_now(p.fd) & POLLHUP);
+	CHECK_EQ(read(p.fd, &byte, 1), 0);
+	CHECK_NOT_ASKED(p.fd, generation);
+}
+
 TEST(hup_of_epoll_and_then_0_do_not_ask)
 {
 	struct puppet p = left_alone(0);
