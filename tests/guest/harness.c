@@ -244,6 +244,7 @@ static bool follow(int process, int from, char *reason, size_t reason_size)
 						 (int)strcspn(text + 5, "\n"), text + 5);
 				else
 					printf("# %s", text);
+				fflush(stdout);
 				continue;
 			}
 			fds[1].fd = -1;

@@ -13,7 +13,8 @@
  *	host-service --fail BYTES [STATUS]  prints the pattern of seed 1 and exits with STATUS (3)
  *	host-service --report		prints its environment and ends
  *	host-service --ponder		gives the first byte back at once, others after a moment
- *	host-service --pause		stops the daemon for so many seconds as the first byte says
+ *	host-service --pause FILE	stops the daemon for so many seconds as the first byte says, or
+ *					at '-' until the guest has said "# go on", which FILE has then
  *	host-service --witness PORT	becomes a TCP puppet: passes its input on, and its end;
  *					a reset when it gets SIGTERM before that
  */
@@ -306,21 +307,39 @@ static pid_t parent_of_daemon(pid_t pid)
 	return parent;
 }
 
-/* The daemon is the eldest of its name: what starts programs is a child of its own. */
-static int pause_daemon(void)
+/* How often the guest has said "# go on". */
+static unsigned int count_words(const char *path)
 {
+	FILE *file = fopen(path, "r");
+	unsigned int count = 0;
+	char line[1000];
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		count += !strncmp(line, "# go on", 7);
+	fclose(file);
+	return count;
+}
+
+/* The daemon is the eldest of its name: what starts programs is a child of its own. */
+static int pause_daemon(const char *path)
+{
+	static const struct timespec moment = { 0, 10000000 };
 	pid_t daemon = 0, pid = getppid(), parent;
-	struct timespec time = { 0 };
-	char seconds;
+	unsigned int said = count_words(path), moments = 100 * 60;
+	char how;
 
 	while ((parent = parent_of_daemon(pid))) {
 		daemon = pid;
 		pid = parent;
 	}
-	if (!daemon || read(STDIN_FILENO, &seconds, 1) != 1 || kill(daemon, SIGSTOP))
+	if (!daemon || read(STDIN_FILENO, &how, 1) != 1 || kill(daemon, SIGSTOP))
 		return 1;
-	time.tv_sec = seconds - '0';
-	nanosleep(&time, NULL);
+	if (how != '-')
+		moments = 100 * (how - '0');
+	for (; moments && (how != '-' || count_words(path) == said); moments--)
+		nanosleep(&moment, NULL);
 	return kill(daemon, SIGCONT) ? 1 : 0;
 }
 
@@ -386,8 +405,8 @@ int main(int argc, char **argv)
 		return print_environment();
 	if (argc == 2 && !strcmp(argv[1], "--ponder"))
 		return ponder();
-	if (argc == 2 && !strcmp(argv[1], "--pause"))
-		return pause_daemon();
+	if (argc == 3 && !strcmp(argv[1], "--pause"))
+		return pause_daemon(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "--witness"))
 		return witness(atoi(argv[2]));
 	if (argc != 2 || argv[1][0] == '-') {
