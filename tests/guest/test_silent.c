@@ -37,6 +37,23 @@ static int receive_some(int fd, unsigned int offset)
 	return ret;
 }
 
+/*
+ * The requests of a channel to "null" are answered at once, so their silence counts; of a channel
+ * whose bytes are under way in the service only a READ is out, which may wait.
+ */
+static void ask_until_silence(void *arg)
+{
+	const int *fd = arg;
+	char byte = 0;
+	ssize_t ret;
+
+	do {
+		ret = write(*fd, &byte, 1);
+	} while (ret == 1);
+	CHECK_EQ(errno, ETIMEDOUT);
+	_exit(0);
+}
+
 /* Bytes go round until a call ends. */
 static void go_round(int fd, unsigned int *sent, unsigned int *got)
 {
@@ -51,20 +68,24 @@ static void go_round(int fd, unsigned int *sent, unsigned int *got)
 
 TEST(calls_end_and_the_channel_goes_on)
 {
-	int fd, second, other, pause, fresh, ends[2];
+	int fd, second, other, pause, asked, fresh, ends[2];
 	unsigned int sent = 0, got = 0;
 	struct pollfd poller;
 	struct manyport_transfer transfer = {
 		.data = (uintptr_t)&poller, .size = 1, .flags = MANYPORT_TRANSFER_NOWAIT,
 	};
+	pid_t pid;
 
 	parameter_set("answer_timeout", "2");
 	fd = channel_open("echo", 0);
 	second = channel_open("echo", 0);
 	other = channel_open("echo", O_NONBLOCK);
 	pause = channel_open("pause", 0);
+	asked = channel_open("null", 0);
+	pid = spawn(ask_until_silence, &asked);
 	CHECK_EQ(write(pause, "-", 1), 1);
 	go_round(fd, &sent, &got);
+	JOIN(pid);
 	/* Every channel of the port, and at once. */
 	CHECK_FAILS(read(fd, &poller, 1), ETIMEDOUT);
 	CHECK_FAILS(read(second, &poller, 1), ETIMEDOUT);
