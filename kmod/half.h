@@ -116,8 +116,8 @@ struct mp_out {
 	unsigned int sent;		/* chunks at the device */
 	bool is_stopped;		/* one came back short: wait for the others */
 	bool wanted;			/* a caller found no room */
-	int error;			/* of bytes taken early, to be reported once */
 	bool is_told;			/* a write has given the end behind which they are lost */
+	int error;			/* of bytes taken early, to be reported once */
 	u32 generation;			/* of the write under way: it never goes on in another */
 };
 
