@@ -13,8 +13,8 @@
  *	host-service --fail BYTES [STATUS]  prints the pattern of seed 1 and exits with STATUS (3)
  *	host-service --report		prints its environment and ends
  *	host-service --ponder		gives the first byte back at once, others after a moment
- *	host-service --pause FILE	stops the daemon for so many seconds as the first byte says, or
- *					at '-' until the guest has said "# go on", which FILE has then
+ *	host-service --pause FILE	stops the daemon for so many seconds as the first byte says,
+ *					or at "-" until the guest says "# go on", into FILE
  *	host-service --witness PORT	becomes a TCP puppet: passes its input on, and its end;
  *					a reset when it gets SIGTERM before that
  */
