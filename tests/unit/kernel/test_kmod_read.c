@@ -95,6 +95,26 @@ static void a_reader_whose_read_came_back_with_nothing_asks_again(void **state)
 	assert_int_equal(step, 2);
 }
 
+/* The driver adds again, and each time there is no memory. */
+static bool try_again(void)
+{
+	kernel_end_delays();
+	kernel_run_work();
+	return true;
+}
+
+/* One call ends for lack of memory; the next asks for bytes, as if there had been none. */
+static void the_next_read_asks_where_one_found_no_memory(void **state)
+{
+	(void)state;
+	host.rx.add_error = -ENOMEM;
+	kernel_play(try_again);
+	assert_int_equal(host_read(file, 0, BYTES, false), -ENOMEM);
+	host.rx.add_error = 0;
+	kernel_play(say_something);
+	assert_int_equal(host_read(file, 0, BYTES, false), BYTES);
+}
+
 static void forget_meanwhile(void *arg)
 {
 	(void)arg;
@@ -440,6 +460,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, host_end)
 		CASE(a_reader_waits_with_one_read_at_the_device),
+		CASE(the_next_read_asks_where_one_found_no_memory),
 		CASE(a_reader_whose_read_came_back_with_nothing_asks_again),
 		CASE(what_is_copied_is_forgotten_behind_the_copy),
 		CASE(an_abort_waits_for_the_copy_too),
