@@ -46,6 +46,8 @@ static __poll_t copy_end_locked(struct mp_channel *ch, bool rest)
 		mp_in_forget_locked(&ch->in);
 	ch->in.forget = false;
 	wake = mp_link_progress_locked(&ch->link);
+	/* Progress leaves the spare to a reader in its call, as this one is still. */
+	mp_fetch_trim_locked(&ch->in);
 	if (ch->in.is_polled && !ch->in.ready && mp_in_state_locked(&ch->in) <= 0)
 		wake |= EPOLLIN;
 	return wake;
