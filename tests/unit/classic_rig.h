@@ -41,6 +41,21 @@ static inline void guest_open(unsigned int id, bool is_open)
 	fake_control(driver, id, VIRTIO_CONSOLE_PORT_OPEN, is_open, NULL, 0);
 }
 
+/* Its driver begins with empty queues afterwards, and without DEVICE_READY. */
+static inline void guest_sleeps(void)
+{
+	for (unsigned int i = 0; i < driver->queue_count; i++) {
+		fake_stop(driver, i);
+		for (unsigned int j = 0; j < driver->queues[i].size; j++)
+			free(driver->queues[i].by_head[j]);
+		fake_queue_init(driver, i, 32);
+	}
+	for (unsigned int i = 0; i < driver->queue_count; i++)
+		fake_start(driver, i);
+	for (int i = 0; i < 8; i++)
+		fake_room(driver, 2, 512);
+}
+
 static inline void expect_quiet(void)
 {
 	assert_int_equal(driver->control_seen, driver->control_count);

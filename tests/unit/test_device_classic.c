@@ -471,17 +471,8 @@ static void resume(void **state)
 	(void)state;
 	guest_open(PORT, true);
 	put_done("db\n");
-	for (unsigned int i = 0; i < driver->queue_count; i++) {
-		fake_stop(driver, i);
-		for (unsigned int j = 0; j < driver->queues[i].size; j++)
-			free(driver->queues[i].by_head[j]);
-		fake_queue_init(driver, i, 32);
-	}
-	for (unsigned int i = 0; i < driver->queue_count; i++)
-		fake_start(driver, i);
+	guest_sleeps();
 	assert_int_equal(service->closed, 1);
-	for (int i = 0; i < 8; i++)
-		fake_room(driver, 2, 512);
 	port_ready(PORT, "multi");
 	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
 	guest_open(PORT, true);

@@ -154,6 +154,25 @@ static void fixed_port_keeps_its_limit(void **state)
 	expect_out("late");
 }
 
+/* A process that slept in a read is told that the session has ended; the next may come later. */
+static void fixed_port_sleeps(void **state)
+{
+	(void)state;
+	port_ready(FIXED, "fixed");
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	guest_open(FIXED, true);
+	guest_sleeps();
+	assert_int_equal(service->closed, 1);
+	service->answer = 0;
+	port_ready(FIXED, "fixed");
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	guest_open(FIXED, true);
+	service->last->peer->ops->connected(service->last->peer);
+	fake_run(driver);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	expect_quiet();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_destroy)
 
 int main(void)
@@ -163,6 +182,7 @@ int main(void)
 		TEST(fixed_port_fails_in_a_write),
 		TEST(fixed_port_retries),
 		TEST(fixed_port_keeps_its_limit),
+		TEST(fixed_port_sleeps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
