@@ -100,6 +100,24 @@ static void handle_event(const struct event *event)
 		make_link(event->sysfs, target);
 }
 
+/* A driver that is built in has made ports before init runs: their events are past. */
+static void link_ports(void)
+{
+	char sysfs[300], target[300];
+	struct dirent *entry;
+	DIR *dir = opendir("/sys/class/virtio-ports");
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(sysfs, sizeof(sysfs), "/class/virtio-ports/%s", entry->d_name);
+		snprintf(target, sizeof(target), "../%s", entry->d_name);
+		make_link(sysfs, target);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static void __attribute__((noreturn)) handle_events(int fd)
 {
 	char text[MAX_EVENT + 1];
@@ -135,6 +153,8 @@ int links_start(void)
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	if (bind(fd, (struct sockaddr *)&kernel, sizeof(kernel)))
 		return -1;
+	/* After the bind: a port that comes later has an event, which makes its link again. */
+	link_ports();
 	child = fork();
 	if (child < 0)
 		return -1;
