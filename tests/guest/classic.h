@@ -25,6 +25,9 @@ void give_up(const char *what) __attribute__((noreturn));
 const char *result(long ret);
 const char *mask_text(short mask);
 
+/* Each case has the port "control" open while it runs, or until host_close(). */
+void host_open(void);
+void host_close(void);
 /* A command of the host (host_control.c), and what follows "ok"; a refused one ends the case. */
 const char *host(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A refused one gives NULL. */
