@@ -180,16 +180,13 @@ static void receive_hello(struct device *device, const struct mp_hello *hello, s
  */
 static bool begin_again(struct port *port)
 {
-	int waiting;
-
 	if (port->due & PORT_DUE_ADD)
 		return false;
 	life_return_held(port);
 	life_return_out(port->rx);
 	life_return_out(port->tx);
 	life_reset_port(port, MP_END_CUT);
-	waiting = port->tx->ring ? ring_waiting(port->tx->ring) : 0;
-	port->tx_old = waiting > 0 ? waiting : 0;
+	port->tx_old = queue_waiting(port->tx);
 	return true;
 }
 

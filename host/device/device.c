@@ -266,13 +266,21 @@ static void return_out(struct port *port)
 	life_return_out(port->tx);
 }
 
+/* Until BYE is answered; what waits was sent before BYE, for channels that end by it. */
+static void lose_port(struct port *port)
+{
+	port->is_lost = true;
+	port->tx_old = queue_waiting(port->tx);
+}
+
 /* The driver may have it, or not have heard that it has to remove it, or have done so. */
 static void adopt_gone_port(struct port *port)
 {
 	const struct device_kept *kept = port->device->kept;
 
-	port->is_lost = kept->life == LIFE_MULTI && kept->version >= 3;	/* until BYE is answered */
-	if (!port->is_lost)
+	if (kept->life == LIFE_MULTI && kept->version >= 3)
+		lose_port(port);
+	else
 		return_out(port);
 	port->kept->ready = PORT_REMOVED;
 	port_say(port, PORT_DUE_REMOVE);
@@ -284,9 +292,12 @@ static void adopt_multi_port(struct port *port)
 	bool is_known = port->kept->ready != PORT_ABSENT;
 
 	port->is_removed = is_known && kept->version < 3;
-	port->is_lost = port->is_removed || kept->version >= 3;
-	if (port->is_removed)
+	if (kept->version >= 3) {
+		lose_port(port);
+	} else if (port->is_removed) {
+		port->is_lost = true;
 		port->kept->ready = PORT_REMOVED;
+	}
 	if (port->kept->ready == PORT_REMOVED)
 		port_say(port, PORT_DUE_REMOVE | PORT_DUE_MODE | PORT_DUE_ADD);
 	else

@@ -69,7 +69,8 @@ struct port {
 	struct list events;		/* event buffers, oldest first */
 	unsigned int parked;		/* descriptors of parked reads [protocol.md 6.5] */
 	unsigned int rx_first;		/* chains of rx that go before the next of tx: request.c */
-	unsigned int tx_old;		/* chains of tx that are older than the driver's port */
+	/* Chains of tx that are older than the driver's port, or than the device's BYE. */
+	unsigned int tx_old;
 	struct classic classic;
 };
 

@@ -68,6 +68,13 @@ void queue_defer(struct queue *queue)
 		core_defer(&queue->device->core, &queue->work);
 }
 
+unsigned int queue_waiting(struct queue *queue)
+{
+	int count = queue->ring ? ring_waiting(queue->ring) : 0;
+
+	return count > 0 ? count : 0;
+}
+
 bool queue_is_spent(const struct queue *queue)
 {
 	struct device *device = queue->device;

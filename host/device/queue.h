@@ -42,6 +42,8 @@ void queue_stop(struct queue *queue);
 /* Serves @queue within bounds, unless it is pending; what is left becomes pending. */
 void queue_serve(struct queue *queue);
 void queue_defer(struct queue *queue);
+/* How many chains are visible in @queue and not taken; 0 of a ring that breaks the rules. */
+unsigned int queue_waiting(struct queue *queue);
 /*
  * Takes chains of @first, and of @second (or NULL) along with it, within bounds. An empty queue
  * wants kicks when this returns, unless it is warm; one that is pending, or waits, does not.

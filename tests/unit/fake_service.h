@@ -47,6 +47,8 @@ struct fake_service {
 	unsigned int open_us, read_us;	/* how long the calls take */
 	size_t out_room;		/* of a new stream */
 	bool is_slow;			/* new streams have a backlog */
+	bool has_clients;		/* they can be given to another stream */
+	unsigned int returned;		/* clients that were */
 	bool echo;
 	unsigned int opened, closed, cut, aborted;
 	bool keeps;			/* a stream that may keep its place does */
@@ -214,6 +216,17 @@ static const struct mp_stream_ops fake_slow_ops = {
 	.backlog = fake_backlog, .kind = "fake", .save = fake_save,
 };
 
+static inline void fake_unused(struct mp_stream *base)
+{
+	((struct fake_stream *)base)->service->returned++;
+}
+
+/* The same for streams that are clients of the host. */
+static const struct mp_stream_ops fake_client_ops = {
+	.readv = fake_readv, .writev = fake_writev, .shutdown = fake_shutdown, .close = fake_close,
+	.unused = fake_unused, .kind = "fake", .save = fake_save,
+};
+
 static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
 			    const struct mp_opener *opener, struct mp_stream **stream)
 {
@@ -228,7 +241,8 @@ static inline int fake_open(struct mp_service *base, struct mp_peer *peer,
 	}
 	s = calloc(1, sizeof(*s));
 	assert_non_null(s);
-	s->stream.ops = service->is_slow ? &fake_slow_ops : &fake_stream_ops;
+	s->stream.ops = service->is_slow ? &fake_slow_ops : service->has_clients ?
+			&fake_client_ops : &fake_stream_ops;
 	s->service = service;
 	s->peer = peer;
 	s->opener = *opener;

@@ -86,24 +86,131 @@ static void the_driver_goes(void **state)
 	expect_quiet();
 }
 
-/* What the driver has put into a queue while no daemon was there is served behind the answer. */
-static void a_connect_before_the_answer(void **state)
+static struct fake_request *offer_connect(unsigned int queue, uint32_t slot, uint32_t generation)
 {
-	struct fake_request *connect;
 	uint8_t payload[300];
-	uint32_t len = make_connect(payload, "db");
+	uint32_t len = make_connect(payload, queue == TX ? "db" : "");
+	struct fake_request *connect = fake_make(driver, queue, MP_OP_CONNECT, slot, generation, 0,
+						 payload, len);
+
+	fake_offer(driver, connect);
+	return connect;
+}
+
+/*
+ * What the driver has put into a queue before it hears of the next daemon is of channels that end
+ * as it does: no service is asked.
+ */
+static void a_connect_before_bye(void **state)
+{
+	struct fake_request *connect, *again;
 
 	(void)state;
 	die();
-	connect = fake_make(driver, TX, MP_OP_CONNECT, 3, 9, 0, payload, len);
-	fake_offer(driver, connect);
+	connect = offer_connect(TX, 3, 9);
 	take_over(true);
-	assert_int_equal(service->opened, 0);
+	fake_run(driver);
+	assert_false(connect->done);
 	answer(expect_bye());
+	assert_int_equal(le32toh(finish(connect).status), MP_BUSY);
+	assert_int_equal(service->opened, 0);
+	expect_result(close_at(3, 9, 0, MP_CLOSE_ABORT), MP_STALE, 0);
+	/* All that comes later is served. */
+	again = offer_connect(TX, 3, 10);
+	fake_kick(driver, TX);
+	assert_int_equal(le32toh(finish(again).status), MP_OK);
+	assert_int_equal(service->opened, 1);
+}
+
+/* Nor is one that was left by two daemons. */
+static void a_connect_before_two_byes(void **state)
+{
+	struct fake_request *connects[2];
+
+	(void)state;
+	die();
+	connects[0] = offer_connect(TX, 3, 9);
+	take_over(true);
+	expect_bye();
+	die();
+	connects[1] = offer_connect(TX, 4, 10);
+	take_over(true);
+	answer(expect_bye());
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(le32toh(finish(connects[i]).status), MP_BUSY);
+	assert_int_equal(service->opened, 0);
+}
+
+/* One that comes behind BYE and before the answer may be of a channel that lives on. */
+static void a_connect_before_the_answer(void **state)
+{
+	struct fake_request *connect;
+	uint16_t number;
+
+	(void)state;
+	crash(true);
+	number = expect_bye();
+	connect = offer_connect(TX, 3, 9);
+	fake_run(driver);
+	assert_int_equal(service->opened, 0);
+	answer(number);
 	assert_int_equal(le32toh(finish(connect).status), MP_OK);
 	assert_int_equal(service->opened, 1);
 	expect_state(close_at(3, 9, 0, MP_CLOSE_ABORT), MP_OK, MP_ST_CLOSED, 0);
 	assert_int_equal(service->closed, 1);
+}
+
+static void fixed_ready(void)
+{
+	fake_control(driver, FIXED, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_NAME, 1);
+}
+
+static uint16_t expect_bye_with_fixed(void)
+{
+	uint16_t number = le16toh(driver->control[driver->control_seen].header.value);
+
+	fake_expect_control(driver, 0xffffffff, MP_CONTROL_BYE, number);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_NAME, 1);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_NAME, 1);
+	return number;
+}
+
+static uint32_t close_fixed(uint32_t slot, uint32_t generation)
+{
+	struct fake_request *r = fake_make(driver, tx_of(FIXED), MP_OP_CLOSE, slot, generation, 0,
+					   NULL, 0);
+
+	fake_header(driver, r)->flags = htole16(MP_CLOSE_ABORT);
+	fake_offer(driver, r);
+	fake_kick(driver, tx_of(FIXED));
+	return le32toh(finish(r).status);
+}
+
+/* No client of the host goes to a channel of which the driver only waits for the end. */
+static void a_client_is_given_to_no_channel_that_ends(void **state)
+{
+	struct fake_request *connect, *again;
+
+	(void)state;
+	service->has_clients = true;
+	fixed_ready();
+	die();
+	connect = offer_connect(tx_of(FIXED), 0, 1);
+	take_over(true);
+	answer(expect_bye_with_fixed());
+	assert_int_equal(service->opened, 0);
+	/* As the driver does: CLOSE with the next generation's CONNECT. */
+	finish(connect);
+	assert_int_equal(close_fixed(0, 1), MP_STALE);
+	again = offer_connect(tx_of(FIXED), 0, 2);
+	fake_kick(driver, tx_of(FIXED));
+	assert_int_equal(le32toh(finish(again).status), MP_OK);
+	assert_int_equal(service->opened, 1);
+	/* A process gives its channel up: the client sees that. */
+	assert_int_equal(close_fixed(0, 2), MP_OK);
+	assert_int_equal(service->returned, 0);
+	assert_int_equal(service->aborted, 1);
 }
 
 /* The ring stops before the answer: nothing stays out [protocol.md 10.3]. */
@@ -281,7 +388,10 @@ int main(void)
 		TEST(answers_with_another_number, ready_port),
 		TEST(numbers_wrap, ready_port),
 		TEST(the_driver_goes, ready_port),
+		TEST(a_connect_before_bye, ready_port),
+		TEST(a_connect_before_two_byes, ready_port),
 		TEST(a_connect_before_the_answer, ready_port),
+		TEST(a_client_is_given_to_no_channel_that_ends, ready_port),
 		TEST(a_stop_before_the_answer, ready_port),
 		TEST(died_at_device_ready, new),
 		TEST(died_before_the_answer_to_hello, new),
