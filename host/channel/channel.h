@@ -181,6 +181,8 @@ void close_linger(struct channel *ch, uint64_t final);
 void close_at_offset(struct channel *ch, uint64_t final);
 /* At once, and what has not arrived is dropped. @ch is not closed yet. */
 void close_abort(struct channel *ch);
+/* The same for one of which the guest may not know: a client that it has may go to another one. */
+void close_unknown(struct channel *ch);
 /* Its stream broke, or what should go there is lost: the service sees a failure. */
 void close_fail(struct channel *ch);
 

@@ -303,3 +303,10 @@ void close_abort(struct channel *ch)
 {
 	finish(ch, MP_END_ABORT, MP_REASON_NONE);
 }
+
+void close_unknown(struct channel *ch)
+{
+	if (ch->phase == CHANNEL_CONNECTED)
+		give_back(ch, 0);
+	close_abort(ch);
+}

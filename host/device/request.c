@@ -41,6 +41,7 @@ static enum mp_status connect_slot(struct request *request, const struct mp_open
 		return MP_BUSY;
 	request->slot = slot;
 	slot->channel.opener = *opener;
+	slot->is_doubtful = port->tx_doubtful;
 	return MP_OK;
 }
 
@@ -105,7 +106,9 @@ static int act_close(struct request *request)
 	if (ch->phase == CHANNEL_CLOSED)
 		return MP_OK;
 	park_return(request->slot, MP_CANCELLED);
-	if (abort)
+	if (abort && request->slot->is_doubtful)
+		close_unknown(ch);
+	else if (abort)
 		close_abort(ch);
 	else
 		close_begin(ch, request->header.offset);
@@ -194,6 +197,8 @@ int request_handle(struct queue *queue, const struct ring_chain *chain)
 	}
 	if (queue->kind == QUEUE_TX && queue->port->tx_old)
 		queue->port->tx_old--;
+	if (queue->kind == QUEUE_TX && queue->port->tx_doubtful)
+		queue->port->tx_doubtful--;
 	queue->device->stats.requests++;
 	if (status != -EINPROGRESS)
 		answer_request(&request, status);

@@ -126,6 +126,7 @@ static void hand_over(struct slot *slot, struct record *record)
 	record_u16(record, &slot->reason);
 	record_u16(record, &slot->told_bits);
 	channel_hand_over(&slot->channel, record);
+	record_bool(record, &slot->is_doubtful);
 }
 
 static void save_all(struct port *port, struct record *record)

@@ -16,6 +16,7 @@ struct slot {
 	uint32_t seq;
 	uint16_t bits, reason;		/* the level state as last numbered */
 	uint16_t told_bits;		/* as last delivered */
+	bool is_doubtful;		/* its driver may have lost it with the daemon before */
 };
 
 _Static_assert(!offsetof(struct slot, channel), "the core frees it");

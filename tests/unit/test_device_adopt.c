@@ -213,6 +213,30 @@ static void a_client_is_given_to_no_channel_that_ends(void **state)
 	assert_int_equal(service->aborted, 1);
 }
 
+/* One that got a channel of which that is not known goes to the next. */
+static void a_client_is_given_to_another(void **state)
+{
+	struct fake_request *connect, *again;
+	uint16_t number;
+
+	(void)state;
+	service->has_clients = true;
+	fixed_ready();
+	crash(true);
+	number = expect_bye_with_fixed();
+	connect = offer_connect(tx_of(FIXED), 0, 1);
+	answer(number);
+	assert_int_equal(le32toh(finish(connect).status), MP_OK);
+	assert_int_equal(service->opened, 1);
+	assert_int_equal(close_fixed(0, 1), MP_OK);
+	assert_int_equal(service->returned, 1);
+	again = offer_connect(tx_of(FIXED), 0, 2);
+	fake_kick(driver, tx_of(FIXED));
+	finish(again);
+	assert_int_equal(close_fixed(0, 2), MP_OK);
+	assert_int_equal(service->returned, 1);
+}
+
 /* The ring stops before the answer: nothing stays out [protocol.md 10.3]. */
 static void a_stop_before_the_answer(void **state)
 {
@@ -392,6 +416,7 @@ int main(void)
 		TEST(a_connect_before_two_byes, ready_port),
 		TEST(a_connect_before_the_answer, ready_port),
 		TEST(a_client_is_given_to_no_channel_that_ends, ready_port),
+		TEST(a_client_is_given_to_another, ready_port),
 		TEST(a_stop_before_the_answer, ready_port),
 		TEST(died_at_device_ready, new),
 		TEST(died_before_the_answer_to_hello, new),
