@@ -5,7 +5,7 @@
  * USES it in one generation after the other: CONNECT, a READ that may be parked, CLOSE.
  *
  * No request that the driver does not count as lost is answered as unknown, each comes back once, and
- * a slot that is used again is free at the device.
+ * a slot that is used again is free at the device. A CONNECT that was there before BYE makes no record.
  */
 #ifndef CRASHES
 #define CRASHES	2
@@ -28,6 +28,7 @@ byte number;			/* of its newest BYE */
 bool is_open;			/* not answered yet */
 bool is_due;
 byte left;			/* chains of a daemon before this one that are out */
+byte old;			/* of avail, that are older than its newest BYE */
 byte crashes;
 byte last;			/* answer that was acted on; it may be acted on twice */
 
@@ -46,7 +47,7 @@ inline serve(op, g) {
 	if
 	:: op == CONNECT ->
 		if
-		:: record == 0 -> record = g; used!op,g,OK
+		:: !old && record == 0 -> record = g; used!op,g,OK
 		:: else -> used!op,g,BUSY
 		fi
 	:: op == READ && record == g ->
@@ -62,7 +63,8 @@ inline serve(op, g) {
 		record = 0;
 		used!op,g,OK
 	:: else -> used!op,g,STALE
-	fi
+	fi;
+	old = (old -> old - 1 : 0)
 }
 
 active proctype device() {
@@ -77,7 +79,11 @@ end:	do
 #ifdef BUG_OLD_ANSWER
 		:: true -> is_open = false
 #else
+#ifdef BUG_OLD_AT_ANSWER
+		:: n == number -> is_open = false; old = len(avail)
+#else
 		:: n == number -> is_open = false
+#endif
 		:: else
 #endif
 		fi
@@ -92,6 +98,7 @@ end:	do
 crash:		crashes++;
 		record = 0;
 		left = len(out);
+		old = len(avail);
 #ifdef BUG_SAME_NUMBER
 		number = 1;
 #else
