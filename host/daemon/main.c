@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "base/log.h"
 #include "base/unix_address.h"
 #include "daemon/config.h"
+#include "daemon/given.h"
 #include "daemon/guest.h"
 #include "daemon/handover.h"
 #include "daemon/options.h"
@@ -173,12 +173,6 @@ static void say_how_to_attach(const struct config *config, const struct guest *g
 /* A front end at a descriptor that we were given. Returns 0 or -errno. */
 static int attach_given(struct guest *guest, int fd)
 {
-	struct stat st;
-
-	if (fstat(fd, &st))
-		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -ENOTSOCK;
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, O_NONBLOCK))
 		return -errno;
 	return guest_attach(guest, fd);
@@ -310,6 +304,18 @@ static int run(struct loop *loop, const struct config *config, const struct opti
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Before a keeper has it: that one is sure of it. */
+static bool check_given(const struct options *options)
+{
+	const char *complaint = NULL;
+
+	if (options->fd >= 0 && options->handover < 0 && !options->check)
+		complaint = given_complaint(options->fd);
+	if (complaint)
+		log_error("--fd=%d: %s", options->fd, complaint);
+	return !complaint;
+}
+
 /* Runs this program under a keeper. Returns its exit status. */
 static int run_keeper(const struct options *options, char **argv)
 {
@@ -327,6 +333,7 @@ int main(int argc, char **argv)
 	struct record *record = NULL;
 	struct loop *loop = NULL;
 	int status = EXIT_FAILURE;
+	bool is_kept;
 
 	if (!open_standard_fds())
 		return EXIT_FAILURE;
@@ -338,7 +345,12 @@ int main(int argc, char **argv)
 	}
 	log_setup(options.log_level);
 	close_memory();
-	if (options.keep && !options.check && !keeper_is_parent(&options.fd)) {
+	is_kept = options.keep && keeper_is_parent(&options.fd);
+	if (!is_kept && !check_given(&options)) {
+		status = EX_USAGE;
+		goto out;
+	}
+	if (options.keep && !options.check && !is_kept) {
 		status = run_keeper(&options, argv);
 		goto out;
 	}
