@@ -252,6 +252,14 @@ static void parse_access(struct argp_state *state, const char *setting, const ch
 	free(text);
 }
 
+static bool uses_stdio(const struct options *options)
+{
+	for (int i = 0; i < options->road_count; i++)
+		if (options->roads[i].config.kind == ROAD_STREAM_STDIO)
+			return true;
+	return false;
+}
+
 /* After the last option: does it all together make sense? */
 static void check_all(struct argp_state *state)
 {
@@ -260,6 +268,9 @@ static void check_all(struct argp_state *state)
 
 	if (options->socket_path && options->fd >= 0)
 		argp_error(state, "--socket-path and --fd exclude each other");
+	else if (options->fd >= 0 && options->fd <= 1 && uses_stdio(options))
+		argp_error(state, "--fd=%d and --stream=stdio exclude each other: give the front "
+			   "end another number, such as 3", options->fd);
 	else if (serve && !options->socket_path && options->fd < 0 && !options->road_count)
 		argp_error(state, "--socket-path=PATH or --fd=N is needed, or a road: --vsock=, "
 			   "--vsock-unix=, --stream=");
