@@ -185,6 +185,10 @@ static const char *explain_road(const struct road_config *config, int error)
 				      "there is no multi-open port";
 	if (config->path)
 		return unix_address_explain(error);
+	/* A file that nothing can wait for. */
+	if (config->kind == ROAD_STREAM_STDIO && error == -EPERM)
+		return "standard input and output should be pipes, sockets or a terminal; one of "
+		       "them is another file";
 	return error == -EAFNOSUPPORT ? "this kernel has no vsock (modprobe vsock)" :
 					strerror(-error);
 }

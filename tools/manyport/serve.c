@@ -190,6 +190,9 @@ static void explain_stream(const char *port, int error)
 			  "-device virtserialport,name=%s", port, port);
 	else if (error == -EBUSY)
 		log_error("%s: another process has it open", port);
+	else if (error == -EPERM)	/* a file that nothing can wait for */
+		log_error("%s should be a port, a pipe, a socket or a terminal, and is another "
+			  "file", strcmp(port, "-") ? port : "standard input or output");
 	else
 		log_error("%s: %s", port, strerror(-error));
 }
@@ -328,10 +331,13 @@ static int start(struct setup *setup)
 	if (ret)
 		return ret;
 	ret = drop_rights(setup);
-	if (!ret)
-		ret = pump_start(&serve->pump, setup->in, setup->out, setup->has_ends);
-	if (ret)
+	if (ret) {
 		log_error("cannot start: %s", strerror(-ret));
+		return ret;
+	}
+	ret = pump_start(&serve->pump, setup->in, setup->out, setup->has_ends);
+	if (ret)
+		explain_stream(setup->port, ret);
 	return ret;
 }
 
