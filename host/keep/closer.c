@@ -83,10 +83,10 @@ void closer_finish(void)
 {
 	struct timespec end;
 
-	clock_gettime(CLOCK_REALTIME, &end);
+	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += FINISH_S;
 	pthread_mutex_lock(&lock);
-	while (count && !pthread_cond_timedwait(&changed, &lock, &end))
+	while (count && !pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &end))
 		;
 	pthread_mutex_unlock(&lock);
 }
