@@ -65,7 +65,7 @@ void store_remove(struct store *store, const char *name)
 void store_clear(struct store *store)
 {
 	while (store->count)
-		close(store->held[--store->count].fd);
+		closer_close(store->held[--store->count].fd);
 }
 
 /* --- For the next process -------------------------------------------------------- */

@@ -180,6 +180,14 @@ static void part_lingers(char **args)
 	die(SIGKILL);
 }
 
+/* holds PORT: what the keeper holds when it ends cannot be closed at once. */
+static void part_holds(char **args)
+{
+	send_lingering(args[0], "FDSTORE=1\nFDNAME=mp51");
+	dprintf(record, "held\n");
+	_exit(0);
+}
+
 /* place: says how the folder of its socket looks. */
 static void part_place(char **args)
 {
@@ -196,7 +204,7 @@ static void part_place(char **args)
 
 static const struct part parts[] = {
 	{ "hostile", part_hostile }, { "full", part_full }, { "lingers", part_lingers },
-	{ "place", part_place },
+	{ "holds", part_holds }, { "place", part_place },
 	{ 0 },
 };
 
@@ -250,8 +258,7 @@ static void test_full(void **state)
 	expect_play("full", 0, expected);
 }
 
-/* A close that waits keeps the keeper from nothing. */
-static void test_lingers(void **state)
+static void play_lingering(const char *part, const char *expected)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -260,15 +267,28 @@ static void test_lingers(void **state)
 	socklen_t len = sizeof(address);
 	char line[32], text[4096];
 
-	(void)state;
 	assert_int_equal(bind(listener, (void *)&address, len), 0);
 	assert_int_equal(listen(listener, 16), 0);
 	assert_int_equal(getsockname(listener, (void *)&address, &len), 0);
-	snprintf(line, sizeof(line), "lingers %d", ntohs(address.sin_port));
+	snprintf(line, sizeof(line), "%s %d", part, ntohs(address.sin_port));
 	assert_int_equal(end(begin(line), text, sizeof(text)), 0);
-	assert_memory_equal(text, "again\n", 6);
+	assert_memory_equal(text, expected, strlen(expected));
 	assert_in_range(time(NULL) - begun, 0, 30);
 	close(listener);
+}
+
+/* A close that waits keeps the keeper from nothing. */
+static void test_lingers(void **state)
+{
+	(void)state;
+	play_lingering("lingers", "again\n");
+}
+
+/* Nor from its end. */
+static void test_holds(void **state)
+{
+	(void)state;
+	play_lingering("holds", "held\n");
 }
 
 static int look_for_socket(const char *path)
@@ -311,6 +331,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_lingers),
+		cmocka_unit_test(test_holds),
 		cmocka_unit_test(test_place),
 	};
 
