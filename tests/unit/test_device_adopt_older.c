@@ -36,6 +36,29 @@ static void a_driver_of_version_2(void **state)
 	expect_result(connect_to(2, 4, "db"), MP_OK, 0);
 }
 
+/* No client of the host goes to a channel of the fixed port that was removed. */
+static void a_fixed_port_of_version_2(void **state)
+{
+	struct fake_request *old, *again;
+	uint8_t payload[300];
+	uint32_t len = make_connect(payload, "");
+
+	(void)state;
+	service->has_clients = true;
+	fake_control(driver, FIXED, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_NAME, 1);
+	die();
+	old = fake_make(driver, tx_of(FIXED), MP_OP_CONNECT, 0, 1, 0, payload, len);
+	fake_offer(driver, old);
+	take_over(true);
+	fake_control(driver, FIXED, VIRTIO_CONSOLE_PORT_READY, 1, NULL, 0);
+	assert_int_equal(le32toh(finish(old).status), MP_BUSY);
+	assert_int_equal(service->opened, 0);
+	again = send_on(tx_of(FIXED), MP_OP_CONNECT, 0, 2, 0, payload, len);
+	assert_int_equal(le32toh(finish(again).status), MP_OK);
+	assert_int_equal(service->opened, 1);
+}
+
 /* The second one cannot know whether PORT_READY is the answer to what the first one said. */
 static void two_crashes_with_version_2(void **state)
 {
@@ -136,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_driver_of_version_2, version_2),
+		TEST(a_fixed_port_of_version_2, version_2),
 		TEST(two_crashes_with_version_2, version_2),
 		TEST(an_open_classic_port, classic),
 		TEST(a_closed_classic_port, classic),
