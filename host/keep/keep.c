@@ -305,15 +305,26 @@ uint32_t keep_find(struct keep *keep, const char *magic)
 	return 0;
 }
 
+static bool listens(const struct held *held)
+{
+	int yes = 0;
+	socklen_t len = sizeof(yes);
+
+	return !getsockopt(held->fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) && yes;
+}
+
+bool keep_is_own(struct keep *keep, uint32_t number)
+{
+	const struct held *held = find(keep, number);
+
+	return held && (held->is_state || listens(held));
+}
+
 int keep_take_listener(struct keep *keep, uint32_t *number)
 {
 	*number = 0;
 	for (size_t i = 0; i < keep->count; i++) {
-		int listens = 0;
-		socklen_t len = sizeof(listens);
-
-		if (getsockopt(keep->held[i].fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) ||
-		    !listens)
+		if (!listens(&keep->held[i]))
 			continue;
 		*number = keep->held[i].number;
 		return keep_take(keep, *number);

@@ -54,6 +54,8 @@ void keep_drop(struct keep *keep, uint32_t number);
 
 /* A copy of what is held under @number, close-on-exec, the caller's; -1: there is none. */
 int keep_take(struct keep *keep, uint32_t number);
+/* Is it the daemon's own: a state, or a socket that listens? A front end's are neither. */
+bool keep_is_own(struct keep *keep, uint32_t number);
 /*
  * The file that keep_hold_state() held, if its content begins with @magic (8 bytes): its number,
  * or 0. Of several the newest.

@@ -82,6 +82,26 @@ void kept_use_regions(struct kept *kept)
 	before->count = 0;
 }
 
+/* @act for each place of a number. The socket first: it counts. */
+static void for_each_number(struct kept *kept, void (*act)(struct kept *kept, uint32_t *slot))
+{
+	struct kept_state *state = kept->state;
+
+	act(kept, &state->socket);
+	act(kept, &state->backend);
+	for (unsigned int i = 0; i < KEPT_QUEUES; i++) {
+		act(kept, &state->rings[i].kick);
+		act(kept, &state->rings[i].call);
+		act(kept, &state->rings[i].error);
+	}
+	for (unsigned int i = 0; i < MEM_MAX_REGIONS; i++) {
+		act(kept, &state->tables[0].regions[i].number);
+		act(kept, &state->tables[1].regions[i].number);
+	}
+	for (unsigned int i = 0; i < MESSAGE_MAX_FDS; i++)
+		act(kept, &state->message.numbers[i]);
+}
+
 static void drop(struct kept *kept, uint32_t *slot)
 {
 	if (kept->keep)
@@ -89,24 +109,10 @@ static void drop(struct kept *kept, uint32_t *slot)
 	*slot = 0;
 }
 
-/* Whatever the counts say: what is here may be another process's. The socket first: it counts. */
+/* Whatever the counts say: what is here may be another process's. */
 static void drop_all(struct kept *kept)
 {
-	struct kept_state *state = kept->state;
-
-	drop(kept, &state->socket);
-	drop(kept, &state->backend);
-	for (unsigned int i = 0; i < KEPT_QUEUES; i++) {
-		drop(kept, &state->rings[i].kick);
-		drop(kept, &state->rings[i].call);
-		drop(kept, &state->rings[i].error);
-	}
-	for (unsigned int i = 0; i < MEM_MAX_REGIONS; i++) {
-		drop(kept, &state->tables[0].regions[i].number);
-		drop(kept, &state->tables[1].regions[i].number);
-	}
-	for (unsigned int i = 0; i < MESSAGE_MAX_FDS; i++)
-		drop(kept, &state->message.numbers[i]);
+	for_each_number(kept, drop);
 }
 
 void kept_clear(struct kept *kept)
@@ -273,6 +279,16 @@ static void copy(struct kept *kept, const struct found *found)
 	}
 }
 
+/*
+ * What was left may name any number that is held, and those that this process is to give. As the
+ * guest's memory our own state would be the guest's to write.
+ */
+static void disown(struct kept *kept, uint32_t *slot)
+{
+	if (kept->keep && keep_is_own(kept->keep, *slot))
+		*slot = 0;
+}
+
 /* @found: what the memory is to have from the moment in which it is held, or NULL. */
 static int make(struct kept *kept, const struct found *found)
 {
@@ -316,6 +332,8 @@ static int find(struct kept *kept)
 	found = map_found(fd);
 	close(fd);
 	ret = found.state ? make(kept, &found) : 0;
+	if (found.state && !ret)
+		for_each_number(kept, disown);
 	/* A holder that could not be told to drop it must not show it to a later program. */
 	if (found.state && !ret && keep_is_alone(kept->keep))
 		found.state->socket = 0;

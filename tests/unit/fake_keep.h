@@ -206,6 +206,17 @@ int keep_take(struct keep *keep, uint32_t number)
 	return fcntl(keep->held[i].fd, F_DUPFD_CLOEXEC, 0);
 }
 
+bool keep_is_own(struct keep *keep, uint32_t number)
+{
+	unsigned int i = fake_keep_find(keep, number);
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	return i < keep->count && (keep->held[i].is_state ||
+	       (!getsockopt(keep->held[i].fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) &&
+		listens));
+}
+
 uint32_t keep_find(struct keep *keep, const char *magic)
 {
 	char begin[8];

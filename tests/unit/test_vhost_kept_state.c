@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What a daemon has left of its front end, as the next one finds it: whole, older, or spoiled. */
 #include <sys/sendfile.h>
+#include <sys/un.h>
 
 #include "kept_rig.h"
 
@@ -59,6 +60,9 @@ static void leave_one(void (*spoil)(struct kept_state *state))
 		assert_null(session_adopt(fe.loop, &fe.device, fe.kept, fe_on_end, &fe));
 	assert_false(kept_has_front_end(fe.kept));
 	keep_drop_rest(&keep);
+	/* Whatever it names, its own is held. */
+	assert_int_equal(keep.count, 1);
+	assert_true(keep.held[0].is_state);
 	assert_int_equal(copy.version, KEPT_VERSION);
 	assert_true(connection_has_ended());
 	if (spoil == no_kick)
@@ -295,6 +299,29 @@ static void old_fds(struct kept_state *state)
 	state->socket = 1000;
 }
 
+/* Numbers that the next process has not given yet: the first is that of its own state. */
+static void state_as_memory(struct kept_state *state)
+{
+	state->tables[state->which].regions[1].number = keep.next;
+}
+
+/* The socket where front ends come in. */
+static void listener_as_socket(struct kept_state *state)
+{
+	const struct sockaddr_un any = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	if (bind(fd, (const void *)&any, sizeof(sa_family_t)) || listen(fd, 1))
+		_exit(1);
+	state->socket = keep_hold(&keep, fd);
+}
+
+static void state_as_kick(struct kept_state *state)
+{
+	state->socket = 0;
+	state->rings[1].kick = keep.next;
+}
+
 static void cannot_be_taken_over(void **state)
 {
 	(void)state;
@@ -311,6 +338,9 @@ static void cannot_be_taken_over(void **state)
 	leave_one(many_fds);
 	leave_one(wild_fds);
 	leave_one(old_fds);
+	leave_one(state_as_memory);
+	leave_one(state_as_kick);
+	leave_one(listener_as_socket);
 }
 
 /* A holder without room: the front end is served all the same, and nothing stays there. */
