@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,24 +23,40 @@ static int find(const struct store *store, const char *name)
 }
 
 /*
- * As keep.c makes them: the next process takes them over, or drops them. They go into an
- * environment, with a colon between two.
+ * As keep.c makes them, in the one way in which it writes a number: the next process takes them
+ * over, or drops them. They go into an environment, with a colon between two. Returns the number,
+ * or 0: it is no such name.
  */
-static bool is_name(const char *name)
+static uint32_t number_of(const char *name)
 {
 	size_t digits = strncmp(name, "mp", 2) ? 0 : strspn(name + 2, "0123456789");
 	const char *end = name + 2 + digits;
+	unsigned long long number;
 
-	return digits && strlen(name) < STORE_NAME_SIZE && (!*end || !strcmp(end, "-state"));
+	if (!digits || digits > 10 || name[2] == '0' || (*end && strcmp(end, "-state")))
+		return 0;
+	number = strtoull(name + 2, NULL, 10);
+	return number <= UINT32_MAX ? number : 0;
+}
+
+/* A successor knows one of a number. */
+static bool has_number(const struct store *store, uint32_t number)
+{
+	for (int i = 0; i < store->count; i++) {
+		if (number_of(store->held[i].name) == number)
+			return true;
+	}
+	return false;
 }
 
 int store_add(struct store *store, const char *name, int fd)
 {
+	uint32_t number = number_of(name);
 	int ret = 0;
 
-	if (!is_name(name))
+	if (!number)
 		ret = -EINVAL;
-	else if (find(store, name) >= 0)
+	else if (has_number(store, number))
 		ret = -EEXIST;
 	else if (store->count == STORE_MAX)
 		ret = -ENOSPC;

@@ -70,6 +70,10 @@ static void send_nonsense(void)
 	/* What no successor would know, and drop. */
 	send_text("FDSTORE=1\nFDNAME=mp8-other", &fd, 1);
 	send_text("FDSTORE=1\nFDNAME=mp", &fd, 1);
+	send_text("FDSTORE=1\nFDNAME=mp0", &fd, 1);
+	send_text("FDSTORE=1\nFDNAME=mp007", &fd, 1);
+	send_text("FDSTORE=1\nFDNAME=mp4294967296", &fd, 1);
+	send_text("FDSTORE=1\nFDNAME=mp18446744073709551623", &fd, 1);
 	send_text("FDSTORE=1\nFDNAME=x9", &fd, 1);
 	send_text("FDSTORE=1\nFDNAME=", &fd, 1);
 	send_text("FDSTORE=1\nFDNAME=a\tb", &fd, 1);
@@ -79,6 +83,7 @@ static void send_nonsense(void)
 	send_text("MAINPID=1\nBUSERROR=x\nWATCHDOG_USEC=1\nNOTIFYACCESS=all", NULL, 0);
 	send_text("FDSTORE=1\nFDNAME=mp7", fds, 253);
 	send_text("FDSTORE=1\nFDNAME=mp7", &fd, 1);
+	send_text("FDSTORE=1\nFDNAME=mp7-state", &fd, 1);
 	send_text("FDSTORE=1", &fd, 1);
 }
 
