@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A driver of version 3: BYE, and how far the driver had come when the daemon ended. */
 #include "adopt_world.h"
+#include "handover_world.h"
 
 static void a_crash_costs_the_channels(void **state)
 {
@@ -237,6 +238,49 @@ static void a_client_is_given_to_another(void **state)
 	assert_int_equal(service->returned, 1);
 }
 
+/* The next program in the process, with all channels. */
+static void restart(void)
+{
+	struct record *written = world_leave(), *record = record_open(dup(record_finish(written)));
+	const struct device_kept last = kept;
+
+	assert_non_null(record);
+	service->is_leaving = true;
+	device_destroy(driver->device);
+	service->is_leaving = false;
+	kept = last;
+	driver->device = device_create(&world->config, &driver->env);
+	assert_non_null(driver->device);
+	device_hand_over(driver->device, record);
+	assert_true(record_is_good(record));
+	record_destroy(record);
+	record_destroy(written);
+	world_go_on(0);
+}
+
+/* A planned restart in between loses neither of the two. */
+static void a_client_and_a_restart(void **state)
+{
+	struct fake_request *connects[2];
+	uint16_t number;
+
+	(void)state;
+	service->has_clients = true;
+	fixed_ready();
+	die();
+	connects[0] = offer_connect(tx_of(FIXED), 0, 1);
+	take_over(true);
+	number = expect_bye_with_fixed();
+	restart();
+	connects[1] = offer_connect(tx_of(FIXED), 1, 2);
+	answer(number);
+	assert_int_equal(le32toh(finish(connects[0]).status), MP_BUSY);
+	assert_int_equal(le32toh(finish(connects[1]).status), MP_OK);
+	restart();
+	assert_int_equal(close_fixed(1, 2), MP_OK);
+	assert_int_equal(service->returned, 1);
+}
+
 /* The ring stops before the answer: nothing stays out [protocol.md 10.3]. */
 static void a_stop_before_the_answer(void **state)
 {
@@ -417,6 +461,7 @@ int main(void)
 		TEST(a_connect_before_the_answer, ready_port),
 		TEST(a_client_is_given_to_no_channel_that_ends, ready_port),
 		TEST(a_client_is_given_to_another, ready_port),
+		TEST(a_client_and_a_restart, ready_port),
 		TEST(a_stop_before_the_answer, ready_port),
 		TEST(died_at_device_ready, new),
 		TEST(died_before_the_answer_to_hello, new),
