@@ -220,6 +220,47 @@ static void await_sleep(pid_t pid)
 	}
 }
 
+/* Bytes that the channels of the port have buffered or pinned. */
+static long long buffered(void)
+{
+	char path[128], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/manyport/%s/memory", strrchr(port, '/') + 1);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		err(1, "%s", path);
+	close(fd);
+	return strtoll(text, NULL, 10);
+}
+
+/* A READ waits at the device while a process sleeps in its call, and is answered. */
+static void read_asleep(int fd)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(!read_all(fd, buf, 64));
+	await_sleep(pid);
+	if (!write_all(fd, buf, 64) || waitpid(pid, &status, 0) != pid || status)
+		errx(1, "no answer to one that sleeps");
+}
+
+/* What channels keep of such a READ when nothing more happens on them. */
+static void work_kept(void)
+{
+	long long bytes = buffered();
+
+	for (int i = 0; i < IDLE_CHANNELS; i++) {
+		idle[i] = channel_open((struct work){ 64, 64 });
+		read_asleep(idle[i]);
+	}
+	printf("kept ops=%d bytes=%lld\n", IDLE_CHANNELS, buffered() - bytes);
+	for (int i = 0; i < IDLE_CHANNELS; i++)
+		close(idle[i]);
+}
+
 /*
  * Answers that need no interrupt lie in the ring until one comes for another reason: for the byte
  * that a reader sleeps for. That interrupt may handle some of them, and leaves the rest to a work
@@ -276,6 +317,7 @@ int main(void)
 	work_exchanges("read1m", 10, (struct work){ 1, 1 << 20 });
 	for (int round = 1; round <= IDLE_ROUNDS; round++)
 		work_idle(round == IDLE_ROUNDS);
+	work_kept();
 	for (int round = 0; round < BURST_ROUNDS; round++)
 		work_burst();
 	return fflush(stdout) ? 1 : 0;
