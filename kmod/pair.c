@@ -106,7 +106,7 @@ static void pair_work(struct work_struct *work)
 /* Also a lazy answer, which lay in the ring, shows that the device is there. */
 static void pair_watch(struct work_struct *work)
 {
-	struct mp_pair *pair = container_of(to_delayed_work(work), struct mp_pair, tx.watch_work);
+	struct mp_pair *pair = container_of(to_delayed_work(work), struct mp_pair, tx.silence.work);
 
 	if (poll_in_process(pair))
 		mp_pair_look_later(pair);
@@ -145,7 +145,7 @@ void mp_pair_init(struct mp_pair *pair, mp_event_handler *event, struct work_str
 	INIT_WORK(&pair->work, pair_work);
 	mp_queue_init(&pair->rx, event, &pair->work, broken_work);
 	mp_queue_init(&pair->tx, NULL, &pair->work, broken_work);
-	INIT_DELAYED_WORK(&pair->tx.watch_work, pair_watch);
+	INIT_DELAYED_WORK(&pair->tx.silence.work, pair_watch);
 	/* Only a transmit queue has holders. */
 	mp_hrtimer_setup(&pair->tx.demand.hold_timer, hold_ends, CLOCK_MONOTONIC,
 			 HRTIMER_MODE_REL_SOFT);
@@ -170,7 +170,7 @@ void mp_pair_kill(struct mp_pair *pair)
 void mp_pair_detach(struct mp_pair *pair)
 {
 	hrtimer_cancel(&pair->tx.demand.hold_timer);
-	cancel_delayed_work_sync(&pair->tx.watch_work);
+	cancel_delayed_work_sync(&pair->tx.silence.work);
 	cancel_work_sync(&pair->work);
 	mp_queue_detach(&pair->rx);
 	mp_queue_detach(&pair->tx);

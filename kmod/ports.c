@@ -170,7 +170,7 @@ static void port_check(struct mp_port *port)
 /* The device answers no request: waits end. When an answer comes all goes on. */
 static void port_watch(struct mp_port *port)
 {
-	bool is_silent = READ_ONCE(port->tx->is_silent);
+	bool is_silent = READ_ONCE(port->tx->silence.is_silent);
 
 	if (is_silent == port->is_silent)
 		return;

@@ -42,6 +42,56 @@ MODULE_PARM_DESC(answer_timeout, "seconds that calls wait for a silent host; 0: 
 
 #define MP_LOOKS	4	/* in that time at least */
 
+/* In jiffies; a day at most. */
+static unsigned int answer_limit(void)
+{
+	return min(READ_ONCE(mp_answer_timeout), 86400U) * HZ;
+}
+
+/* Between two looks: at most a second, so that another limit holds at once. */
+static unsigned int look_interval(unsigned int limit)
+{
+	return min_t(unsigned int, limit / MP_LOOKS, HZ);
+}
+
+static void watch(struct mp_silence *silence, unsigned int limit, bool is_waiting)
+{
+	silence->is_watched = limit && is_waiting;
+	if (silence->is_watched)
+		queue_delayed_work(mp_workqueue, &silence->work, look_interval(limit));
+}
+
+/* A queue's life begins. */
+static void mp_silence_reset(struct mp_silence *silence)
+{
+	silence->is_watched = false;
+	silence->is_silent = false;
+}
+
+/* Requests are out, which the device answers at once: a look is due, if none is yet. */
+static void mp_silence_watch(struct mp_silence *silence)
+{
+	if (silence->is_watched)
+		return;
+	silence->answers_seen = silence->answers;
+	silence->looks = 0;
+	watch(silence, answer_limit(), true);
+}
+
+/*
+ * What is there has been handled; @is_waiting: requests are out still. Returns true when the device
+ * has answered nothing for the limit.
+ */
+static bool mp_silence_look(struct mp_silence *silence, bool is_waiting)
+{
+	unsigned int limit = answer_limit();
+
+	silence->looks = silence->answers == silence->answers_seen ? silence->looks + 1 : 0;
+	silence->answers_seen = silence->answers;
+	watch(silence, limit, is_waiting);
+	return silence->is_watched && silence->looks >= limit / look_interval(limit);
+}
+
 static void mp_queue_retry_work(struct work_struct *work);
 
 void mp_queue_init(struct mp_queue *queue, mp_event_handler *event, struct work_struct *look_work,
@@ -78,9 +128,7 @@ void mp_queue_attach(struct mp_queue *queue, struct virtqueue *vq)
 	queue->is_broken = false;
 	queue->tries = 0;
 	queue->events_posted = 0;
-	queue->is_watched = false;
-	queue->is_silent = false;
-	queue->looks = 0;
+	mp_silence_reset(&queue->silence);
 	mp_demand_reset(&queue->demand, is_rx(queue));
 	spin_unlock_irq(&queue->lock);
 }
@@ -232,35 +280,6 @@ static void add_failed_locked(struct mp_queue *queue, int error)
 		break_locked(queue);
 }
 
-/* In jiffies; a day at most. */
-static unsigned int answer_limit(void)
-{
-	return min(READ_ONCE(mp_answer_timeout), 86400U) * HZ;
-}
-
-/* Between two looks: at most a second, so that another limit holds at once. */
-static unsigned int look_interval(unsigned int limit)
-{
-	return min_t(unsigned int, limit / MP_LOOKS, HZ);
-}
-
-/* A look is due while the transmit queue has requests: the device answers each of these at once. */
-static void watch_locked(struct mp_queue *queue, unsigned int limit)
-{
-	lockdep_assert_held(&queue->lock);
-	queue->is_watched = limit && !list_empty(&queue->inflight) && !queue->is_dead;
-	if (queue->is_watched)
-		queue_delayed_work(mp_workqueue, &queue->watch_work, look_interval(limit));
-}
-
-/* The first request is out since a while, in which nothing was. */
-static void watch_anew_locked(struct mp_queue *queue)
-{
-	queue->answers_seen = queue->answers;
-	queue->looks = 0;
-	watch_locked(queue, answer_limit());
-}
-
 /*
  * Puts what waits into the ring. Returns true when something is in it that was not. What waits for
  * memory keeps back all that is behind it: a CLOSE and the CONNECT that follows stay in order.
@@ -283,8 +302,8 @@ static bool fill_locked(struct mp_queue *queue)
 		queue->tries = 0;
 	if (ret)
 		add_failed_locked(queue, ret);
-	if (added && !is_rx(queue) && !queue->is_watched)
-		watch_anew_locked(queue);
+	if (added && !is_rx(queue))
+		mp_silence_watch(&queue->silence);
 	return added;
 }
 
@@ -365,25 +384,21 @@ void mp_queue_demand(struct mp_queue *queue, int users, int holders)
 /* The device is silent, or no longer: the port hears of it. */
 static void set_silent_locked(struct mp_queue *queue, bool is_silent)
 {
-	if (queue->is_silent == is_silent || queue->is_dead)
+	if (queue->silence.is_silent == is_silent || queue->is_dead)
 		return;
-	queue->is_silent = is_silent;
+	queue->silence.is_silent = is_silent;
 	queue_work(mp_workqueue, queue->broken_work);
 }
 
-/* What is there has been handled. A device that has answered nothing for the limit is silent. */
+/* What is there has been handled: does the device answer? */
 void mp_queue_watch(struct mp_queue *queue)
 {
-	unsigned int limit = answer_limit();
 	unsigned long flags;
+	bool is_waiting;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	queue->looks = queue->answers == queue->answers_seen ? queue->looks + 1 : 0;
-	queue->answers_seen = queue->answers;
-	watch_locked(queue, limit);
-	if (!queue->is_watched)
-		queue->looks = 0;
-	set_silent_locked(queue, queue->is_watched && queue->looks >= limit / look_interval(limit));
+	is_waiting = !list_empty(&queue->inflight) && !queue->is_dead;
+	set_silent_locked(queue, mp_silence_look(&queue->silence, is_waiting));
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
@@ -486,7 +501,7 @@ static void *take_locked(struct mp_queue *queue, u32 *used)
 	if (!req || is_event_locked(queue, (void *)req))
 		return req;
 	leave_locked(queue, req);
-	queue->answers++;
+	queue->silence.answers++;
 	set_silent_locked(queue, false);
 	req->used = *used;
 	return req;

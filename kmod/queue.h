@@ -21,6 +21,15 @@
 
 extern uint mp_answer_timeout;
 
+/* Does the device answer a queue [protocol.md 10.10]? All of it is guarded by the queue's lock. */
+struct mp_silence {
+	struct delayed_work work;	/* the pair's: a look */
+	bool is_watched;		/* that is queued, or runs */
+	bool is_silent;
+	unsigned int answers, answers_seen; /* in all; at the last look */
+	unsigned int looks;		/* in a row that found no more */
+};
+
 /* Belongs to its queue from setup to flush. */
 struct mp_event_buf {
 	bool is_posted;
@@ -53,13 +62,7 @@ struct mp_queue {
 	unsigned int event_count, events_posted;
 	struct mp_event_buf *events;	/* rx only */
 
-	/* Of a transmit queue: does the device answer [protocol.md 10.10]? */
-	struct delayed_work watch_work;	/* the pair's */
-	bool is_watched;		/* that is queued, or runs */
-	bool is_silent;
-	unsigned int answers, answers_seen; /* in all; at the last look */
-	unsigned int looks;		/* in a row that found no more */
-
+	struct mp_silence silence;	/* of a transmit queue */
 	struct mp_demand demand;
 };
 

@@ -51,8 +51,8 @@ static void on_interrupt(struct fake_vq *fake)
 static void on_broken(struct work_struct *work)
 {
 	(void)work;
-	WRITE_ONCE(host.port.is_silent, host.pair.tx.is_silent);
-	if (host.pair.tx.is_silent)
+	WRITE_ONCE(host.port.is_silent, host.pair.tx.silence.is_silent);
+	if (host.pair.tx.silence.is_silent)
 		mp_channel_fail_all(&host.port, -ETIMEDOUT);
 	if (!host.pair.tx.is_broken && !host.pair.rx.is_broken)
 		return;
