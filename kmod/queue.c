@@ -20,7 +20,6 @@
 #include <linux/errno.h>
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
-#include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -35,62 +34,6 @@
 /* Additions that fail: tried again after 1, 2, 4 ... MP_RETRY_MS, so for a third of a second. */
 #define MP_TRIES	10
 #define MP_RETRY_MS	64U
-
-uint mp_answer_timeout = 60;
-module_param_named(answer_timeout, mp_answer_timeout, uint, 0644);
-MODULE_PARM_DESC(answer_timeout, "seconds that calls wait for a silent host; 0: for ever (60)");
-
-#define MP_LOOKS	4	/* in that time at least */
-
-/* In jiffies; a day at most. */
-static unsigned int answer_limit(void)
-{
-	return min(READ_ONCE(mp_answer_timeout), 86400U) * HZ;
-}
-
-/* Between two looks: at most a second, so that another limit holds at once. */
-static unsigned int look_interval(unsigned int limit)
-{
-	return min_t(unsigned int, limit / MP_LOOKS, HZ);
-}
-
-static void watch(struct mp_silence *silence, unsigned int limit, bool is_waiting)
-{
-	silence->is_watched = limit && is_waiting;
-	if (silence->is_watched)
-		queue_delayed_work(mp_workqueue, &silence->work, look_interval(limit));
-}
-
-/* A queue's life begins. */
-static void mp_silence_reset(struct mp_silence *silence)
-{
-	silence->is_watched = false;
-	silence->is_silent = false;
-}
-
-/* Requests are out, which the device answers at once: a look is due, if none is yet. */
-static void mp_silence_watch(struct mp_silence *silence)
-{
-	if (silence->is_watched)
-		return;
-	silence->answers_seen = silence->answers;
-	silence->looks = 0;
-	watch(silence, answer_limit(), true);
-}
-
-/*
- * What is there has been handled; @is_waiting: requests are out still. Returns true when the device
- * has answered nothing for the limit.
- */
-static bool mp_silence_look(struct mp_silence *silence, bool is_waiting)
-{
-	unsigned int limit = answer_limit();
-
-	silence->looks = silence->answers == silence->answers_seen ? silence->looks + 1 : 0;
-	silence->answers_seen = silence->answers;
-	watch(silence, limit, is_waiting);
-	return silence->is_watched && silence->looks >= limit / look_interval(limit);
-}
 
 static void mp_queue_retry_work(struct work_struct *work);
 
@@ -302,7 +245,7 @@ static bool fill_locked(struct mp_queue *queue)
 		queue->tries = 0;
 	if (ret)
 		add_failed_locked(queue, ret);
-	if (added && !is_rx(queue))
+	if (added && !is_rx(queue) && !queue->silence.is_watched)
 		mp_silence_watch(&queue->silence);
 	return added;
 }

@@ -16,19 +16,9 @@
 #include "demand.h"
 #include "dma.h"
 #include "req.h"
+#include "silence.h"
 
 #define MP_EVENTS_MAX 64
-
-extern uint mp_answer_timeout;
-
-/* Does the device answer a queue [protocol.md 10.10]? All of it is guarded by the queue's lock. */
-struct mp_silence {
-	struct delayed_work work;	/* the pair's: a look */
-	bool is_watched;		/* that is queued, or runs */
-	bool is_silent;
-	unsigned int answers, answers_seen; /* in all; at the last look */
-	unsigned int looks;		/* in a row that found no more */
-};
 
 /* Belongs to its queue from setup to flush. */
 struct mp_event_buf {

@@ -23,8 +23,8 @@
 
 /* From the bottom; those of one string never call each other. */
 static const char *const layers[] = {
-	"work", "account pool pin", "demand req", "queue", "pair", "link", "urgent half", "wait",
-	"fetch chunk", "naming", "in out", "batch", "state", "reconnect", "poll", "channel",
+	"work", "account pool pin", "demand req silence", "queue", "pair", "link", "urgent half",
+	"wait", "fetch chunk", "naming", "in out", "batch", "state", "reconnect", "poll", "channel",
 	"read write shutdown", "file",
 };
 
