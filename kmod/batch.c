@@ -148,7 +148,7 @@ static struct mp_batch *batch_alloc(struct mp_half *half, size_t charge)
 	mp_link_get(half->link);
 	batch->half = half;
 	batch->charged = charge;
-	batch->is_sending = true;
+	batch->pending = 1;	/* its caller */
 	INIT_WORK(&batch->orphan_work, orphan_work);
 	return batch;
 }
@@ -209,7 +209,7 @@ static __poll_t part_taken(struct mp_req *req, int ret, const struct mp_result *
 	batch->is_given_up |= ret == -ENOMEM;
 	batch->is_short |= part->count < part->pinned.len;
 	/* Once it is settled its caller, who need not sleep, frees it, or a work item does. */
-	if (!--batch->pending && !batch->is_sending)
+	if (!--batch->pending)
 		wake |= batch_settle_locked(batch->half, batch);
 	return wake;
 }
@@ -316,8 +316,7 @@ static int batch_wait(struct mp_half *half, struct mp_batch *batch)
 	int ret = 0;
 
 	spin_lock_irq(&link->lock);
-	batch->is_sending = false;
-	if (!batch->pending)
+	if (!--batch->pending)
 		wake = batch_settle_locked(half, batch) | mp_link_progress_locked(link);
 	mp_link_unlock(link, wake);
 	if (wake)

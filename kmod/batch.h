@@ -28,11 +28,10 @@ struct mp_batch {
 	struct mp_half *half;
 	/* Guarded by link->lock: */
 	bool is_orphan;			/* its caller was killed */
-	bool is_sending;		/* its caller has more parts to send */
 	bool is_short;			/* one moved less than it offered */
 	bool is_faulty;			/* the device cannot reach pages of one */
 	bool is_given_up;		/* one found no memory on its way to the device */
-	unsigned int pending;		/* parts at the device */
+	unsigned int pending;		/* parts at the device; and its caller, who sends more */
 	unsigned int count;
 	u64 offset, next;		/* of the first byte; behind the last part sent */
 	u32 total;			/* bytes moved without a gap, once all came back */
