@@ -468,12 +468,6 @@ void mp_fetch_polled_locked(struct mp_in *in)
 	mp_fetch_urge_locked(in);
 }
 
-/* A reader has heard that there was no memory: the next one asks again. */
-void mp_fetch_told_locked(struct mp_in *in)
-{
-	in->is_failed = false;
-}
-
 /* --- What was fetched ------------------------------------------------------ */
 
 /* @bytes of the first were read. */

@@ -29,7 +29,6 @@ void mp_fetch_park_locked(struct mp_in *in, u16 flags);
 void mp_fetch_cancel_locked(struct mp_in *in);
 void mp_fetch_urge_locked(struct mp_in *in);
 void mp_fetch_polled_locked(struct mp_in *in);
-void mp_fetch_told_locked(struct mp_in *in);
 void mp_fetch_expect(struct mp_in *in);
 bool mp_fetch_may_ask_locked(const struct mp_in *in);
 void mp_fetch_consume_locked(struct mp_in *in, struct mp_fetch *fetch, u32 bytes);

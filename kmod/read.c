@@ -147,7 +147,7 @@ static ssize_t read_some(struct mp_channel *ch, struct iov_iter *to, bool nonblo
 			return copy_head_locked(ch, to, nonblock, large);
 		state = mp_in_state_locked(&ch->in);
 		if (state == -ENOMEM)
-			mp_fetch_told_locked(&ch->in);
+			ch->in.is_failed = false;	/* told: the next one asks again */
 		on_pages = state == 1 && read_ask_locked(ch, nonblock, large);
 	}
 	if (!state && mp_end_is_met_locked(ch))
