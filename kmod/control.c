@@ -285,8 +285,8 @@ static void handle_message(struct mp_device *device, const void *message, size_t
 {
 	struct virtio_console_control header;
 	const void *payload = message + sizeof(header);
+	u16 event, value;
 	u32 id;
-	u16 value;
 
 	if (len < sizeof(header) || len > MP_CONTROL_SIZE)
 		return;
@@ -294,18 +294,17 @@ static void handle_message(struct mp_device *device, const void *message, size_t
 	barrier();	/* only the copy is looked at from here on */
 	len -= sizeof(header);
 	id = virtio32_to_cpu(device->vdev, header.id);
+	event = virtio16_to_cpu(device->vdev, header.event);
 	value = virtio16_to_cpu(device->vdev, header.value);
-	if (virtio16_to_cpu(device->vdev, header.event) == MP_CONTROL_HELLO) {
+	if (event != MP_CONTROL_HELLO && event != MP_CONTROL_BYE && id >= device->max_ports)
+		return;
+	switch (event) {
+	case MP_CONTROL_HELLO:
 		handle_hello(device, payload, len);
-		return;
-	}
-	if (virtio16_to_cpu(device->vdev, header.event) == MP_CONTROL_BYE) {
+		break;
+	case MP_CONTROL_BYE:
 		handle_bye(device, id, value);
-		return;
-	}
-	if (id >= device->max_ports)
-		return;
-	switch (virtio16_to_cpu(device->vdev, header.event)) {
+		break;
 	case MP_CONTROL_PORT_MODE:
 		handle_port_mode(device, id, value, payload, len);
 		break;
