@@ -98,6 +98,17 @@ static void reached(struct channel *ch)
 	channel_log(ch, CHANNEL_LINE_OPENED, LOG_LEVEL_DEBUG, "opened");
 }
 
+/* What open() of a service has returned; @when: how long what is under way may take. */
+static void note_outcome(struct channel *ch, int ret, uint64_t when)
+{
+	if (ret < 0)
+		not_reached(ch, -ret);
+	else if (ret > 0)
+		reached(ch);
+	else if (!ch->gate->is_fixed)
+		core_start_timer_at(ch->core, &ch->timer, when, give_up);
+}
+
 /* --- Towards the service ---------------------------------------------------- */
 
 static void open_stream(struct channel *ch, struct mp_service *service,
@@ -113,12 +124,7 @@ static void open_stream(struct channel *ch, struct mp_service *service,
 		ch->stream = NULL;
 	else if (!ch->stream)
 		ret = -MP_REASON_NOT_LISTENING;	/* a plugin's mistake */
-	if (ret < 0)
-		not_reached(ch, -ret);
-	else if (ret > 0)
-		reached(ch);
-	else if (!ch->gate->is_fixed)
-		core_start_timer(ch->core, &ch->timer, ch->core->config.connect_ms, give_up);
+	note_outcome(ch, ret, core_now(ch->core) + ch->core->config.connect_ms);
 }
 
 /* Asks the policy, unless it has said yes before: a fixed gate tries more than once. */
@@ -295,16 +301,6 @@ static int restore_stream(struct channel *ch, struct record *record)
 	return ret;
 }
 
-static void resume_connecting(struct channel *ch, int ret, uint64_t when)
-{
-	if (ret < 0)
-		not_reached(ch, -ret);
-	else if (ret > 0)
-		reached(ch);
-	else if (!ch->gate->is_fixed)
-		core_start_timer_at(ch->core, &ch->timer, when, give_up);
-}
-
 /* Its stream cannot go on. */
 static void lose(struct channel *ch)
 {
@@ -324,8 +320,7 @@ void connect_resume(struct channel *ch, const char *name, bool has_stream, uint6
 	enum mp_reason reason = *name ? readmit(ch, name) : MP_REASON_NONE;
 	int ret;
 
-	if (ch->phase == CHANNEL_REFUSED || ch->phase == CHANNEL_FAILED ||
-	    ch->phase == CHANNEL_CLOSED)
+	if (channel_is_over(ch))
 		return;
 	if (ch->phase == CHANNEL_CONNECTING && ch->gate->is_fixed && !has_stream) {
 		core_start_timer_at(ch->core, &ch->timer, when, retry);
@@ -337,7 +332,7 @@ void connect_resume(struct channel *ch, const char *name, bool has_stream, uint6
 		ret = reason ? -(int)reason : -MP_REASON_RESET;
 	}
 	if (ch->phase == CHANNEL_CONNECTING)
-		resume_connecting(ch, ret, when);
+		note_outcome(ch, ret, when);
 	else if (ret <= 0)
 		lose(ch);
 	else if (ch->phase == CHANNEL_CLOSING)
