@@ -18,7 +18,10 @@ void control_get_hello(const struct device *device, struct mp_hello *hello);
 
 /* Is @chain of @queue a FUSE request, or room for a message? */
 bool fuse_is_request(const struct queue *queue, const struct ring_chain *chain);
-/* The queue_handle of every queue of such a device. */
-int fuse_handle(struct queue *queue, const struct ring_chain *chain);
+/*
+ * Gives @chain, a FUSE request, back with an answer, if it has room for one: FORGET has none.
+ * Returns 1 or -EPROTO: the chain is not in guest memory.
+ */
+int fuse_answer(struct queue *queue, const struct ring_chain *chain);
 
 #endif

@@ -64,15 +64,15 @@ static int handle(struct queue *queue, const struct ring_chain *chain)
 {
 	struct device *device = queue->device;
 
-	if (device_is_fuse(device))
-		return fuse_handle(queue, chain);
+	if (device->kept->life == LIFE_MULTI && queue->kind < QUEUE_CONTROL_RX)
+		return request_handle(queue, chain);
+	if (fuse_is_request(queue, chain))
+		return fuse_answer(queue, chain);
 	if (queue->kind == QUEUE_CONTROL_TX)
 		return control_receive(queue, chain);
 	if (queue->kind == QUEUE_CONTROL_RX)
 		return control_send(queue, chain);
-	if (device->kept->life == LIFE_MULTI)
-		return request_handle(queue, chain);
-	if (queue->kind == QUEUE_TX && queue->port->is_gone) {
+	if (device_is_fuse(device) || (queue->kind == QUEUE_TX && queue->port->is_gone)) {
 		queue_give(queue, chain->head, 0);	/* as taken */
 		return 1;
 	}

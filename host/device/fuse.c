@@ -43,11 +43,7 @@ static size_t make_answer(const struct device *device, const struct fuse_in_head
 	return len;
 }
 
-/*
- * Gives @chain back with an answer, if it has room for one: FORGET has none. Returns 1 or -EPROTO:
- * the chain is not in guest memory.
- */
-static int answer_request(struct queue *queue, const struct ring_chain *chain)
+int fuse_answer(struct queue *queue, const struct ring_chain *chain)
 {
 	const struct mem *mem = queue->ring->mem;
 	struct fuse_in_header request;
@@ -71,16 +67,4 @@ bool fuse_is_request(const struct queue *queue, const struct ring_chain *chain)
 {
 	return device_is_fuse(queue->device) &&
 	       chain->readable_len >= sizeof(struct fuse_in_header);
-}
-
-int fuse_handle(struct queue *queue, const struct ring_chain *chain)
-{
-	if (fuse_is_request(queue, chain))
-		return answer_request(queue, chain);
-	if (queue->kind == QUEUE_CONTROL_TX)
-		return control_receive(queue, chain);
-	if (queue->kind == QUEUE_CONTROL_RX)
-		return control_send(queue, chain);
-	queue_give(queue, chain->head, 0);
-	return 1;
 }
