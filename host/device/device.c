@@ -30,7 +30,7 @@ static void take_down(struct device *device)
 		return;
 	device->is_down = true;
 	life_end(device, MP_END_CUT);
-	/* Its owner looks after device_run(), whatever entry this is. */
+	/* Its owner looks after core_run(), whatever entry this is. */
 	device->env.core.wake(device->env.core.context);
 }
 
@@ -490,21 +490,6 @@ void device_kick(struct device *device, unsigned int queue)
 struct core *device_core(struct device *device)
 {
 	return &device->core;
-}
-
-void device_run(struct device *device)
-{
-	core_run(&device->core);
-}
-
-uint64_t device_deadline(const struct device *device)
-{
-	return core_deadline(&device->core);
-}
-
-void device_tick(struct device *device)
-{
-	core_tick(&device->core);
 }
 
 /* May requests be taken from @queue, which is warm, now? */

@@ -72,15 +72,11 @@ void device_kick(struct device *device, unsigned int queue);
  */
 bool device_look(struct device *device, bool rest);
 
-/* The core, whose work and time limits are its owner's to call: core_run(), core_tick(). */
+/*
+ * The core, whose work and time limits are its owner's to call: core_run() after env->wake(),
+ * core_tick() at core_deadline().
+ */
 struct core *device_core(struct device *device);
-
-/* Does what was deferred by env->wake(). */
-void device_run(struct device *device);
-
-/* The time at which device_tick() is wanted, or UINT64_MAX. */
-uint64_t device_deadline(const struct device *device);
-void device_tick(struct device *device);
 
 /*
  * Every channel is gone, as if the guest had never been there. Bytes that services have taken still

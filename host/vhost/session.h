@@ -7,8 +7,8 @@
  *
  * - device_env.call(context, queue) is session_call(session, queue) while there is
  *   a session, and nothing otherwise;
- * - device_env.wake and rearm are a loop_task that calls device_run() and a
- *   loop_timer that calls device_tick(), each followed by session_check() while
+ * - device_env.wake and rearm are a loop_task that calls core_run() and a
+ *   loop_timer that calls core_tick(), each followed by session_check() while
  *   there is a session. Task and timer may run on without a session.
  * - mem_guard_install() has been called.
  *
@@ -77,7 +77,7 @@ bool session_is_silent(const struct session *session);
 void session_call(struct session *session, unsigned int queue);
 
 /*
- * To be called after device_run() and device_tick(): ends the session when guest memory was
+ * To be called after core_run() and core_tick(): ends the session when guest memory was
  * truncated, and stops the rings when the device is broken. Accepts NULL.
  */
 void session_check(struct session *session);

@@ -327,8 +327,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close_named();
 	if (runs)
 		run();
-	device_tick(device);
-	device_run(device);
+	core_tick(device_core(device));
+	core_run(device_core(device));
 	if (runs)
 		run();
 	device_reset(device);

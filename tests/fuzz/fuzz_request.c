@@ -24,7 +24,7 @@ static void run_device(void)
 {
 	for (int i = 0; woken && i < 100; i++) {
 		woken = false;
-		device_run(device);
+		core_run(device_core(device));
 	}
 }
 
@@ -177,8 +177,8 @@ static void revive(void)
 static void pass_time(uint64_t ms)
 {
 	now += ms;
-	for (int i = 0; i < 100 && device_deadline(device) <= now; i++)
-		device_tick(device);
+	for (int i = 0; i < 100 && core_deadline(device_core(device)) <= now; i++)
+		core_tick(device_core(device));
 }
 
 static void kick(unsigned int queue)

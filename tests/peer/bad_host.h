@@ -126,6 +126,9 @@ uint32_t device_random(struct device *device);
 struct ring *device_rx(struct device *device, const struct port *port);
 struct ring *device_tx(struct device *device, const struct port *port);
 void device_publish(struct device *device, unsigned int queue);
+/* The time at which device_tick() is wanted, or UINT64_MAX: the attack's. */
+uint64_t device_deadline(const struct device *device);
+void device_tick(struct device *device);
 /* Queues a message to the driver. False: there are too many. */
 bool device_send(struct device *device, uint32_t id, uint16_t event, uint16_t value,
 		 const void *payload, size_t len);

@@ -445,11 +445,6 @@ void device_kick(struct device *device, unsigned int queue)
 		 id < USED_PORTS);
 }
 
-void device_run(struct device *device)
-{
-	(void)device;
-}
-
 uint64_t device_deadline(const struct device *device)
 {
 	return device->attack && device->attack->tick ?

@@ -299,7 +299,7 @@ static inline uint16_t bits_of(struct mp_result result) { return le16toh(result.
 static inline void expect_no_limit(void)
 {
 	fake_pass_time(driver, LATE_MS);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 }
 
 #define CONNECTED (MP_ST_CONNECTED | MP_ST_OUT)		/* nothing to read yet */

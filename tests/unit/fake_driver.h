@@ -98,7 +98,7 @@ static inline void fake_run(struct fake_driver *d)
 		if (d->woken) {
 			d->woken = false;
 			count++;
-			device_run(d->device);
+			core_run(device_core(d->device));
 		}
 		for (unsigned int i = 0; i < d->queue_count; i++)
 			count += fake_poll_queue(d, i);
@@ -108,8 +108,8 @@ static inline void fake_run(struct fake_driver *d)
 static inline void fake_pass_time(struct fake_driver *d, uint64_t ms)
 {
 	d->now += ms;
-	if (device_deadline(d->device) <= d->now)
-		device_tick(d->device);
+	if (core_deadline(device_core(d->device)) <= d->now)
+		core_tick(device_core(d->device));
 	fake_run(d);
 }
 

@@ -52,7 +52,7 @@ static inline void world_go_on(unsigned int events)
 		device_ring_adopt(driver->device, i, &q->ring);
 	}
 	device_adopt(driver->device);
-	device_run(driver->device);
+	core_run(device_core(driver->device));
 	while (events--)
 		fake_post_event(driver, PORT);
 	fake_run(driver);

@@ -349,7 +349,7 @@ static void broken_by_request(void **state)
 	assert_true(device_is_broken(driver->device));
 	assert_int_equal(service->closed, 1);
 	device_kick(driver->device, RX);
-	device_run(driver->device);
+	core_run(device_core(driver->device));
 	assert_false(r->done);
 	r = send_on(TX, MP_OP_CANCEL, 0, 1, 0, NULL, 0);
 	fake_run(driver);

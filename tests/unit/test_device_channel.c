@@ -142,19 +142,19 @@ static void outcome_by_event(void **state)
 	expect_state(connect_to(3, 1, "slow"), MP_OK, 0, 0);
 	fake_pass_time(driver, CONNECT_MS - 1001);
 	expect_no_event();
-	assert_int_equal(device_deadline(driver->device), driver->now + 1);
+	assert_int_equal(core_deadline(device_core(driver->device)), driver->now + 1);
 	fake_pass_time(driver, 1);
 	expect_event(2, 1, MP_ST_REFUSED, MP_REASON_TIMED_OUT);
 	expect_no_event();
 	fake_pass_time(driver, 1000);
 	expect_event(3, 1, MP_ST_REFUSED, MP_REASON_TIMED_OUT);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 
 	/* CLOSE while connecting ends it at once. */
 	expect_state(connect_to(4, 1, "slow"), MP_OK, 0, 0);
 	expect_state(close_at(4, 1, 0, 0), MP_OK, MP_ST_CLOSED, 0);
 	assert_null(service->last);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 }
 
 /* A stream may have bytes before it says that it is connected. */
@@ -458,7 +458,7 @@ static void fixed_port(void **state)
 	service->answer = -MP_REASON_NOT_LISTENING;
 	expect_state(fixed(MP_OP_CONNECT, 2, 0), MP_OK, 0, 0);
 	expect_state(fixed(MP_OP_CLOSE, 2, 0), MP_OK, MP_ST_CLOSED, 0);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 	service->admission = MP_REASON_DENIED;
 	expect_state(fixed(MP_OP_CONNECT, 3, 0), MP_OK, MP_ST_REFUSED, MP_REASON_DENIED);
 }

@@ -193,18 +193,18 @@ static void endless_service(void **state)
 			size_t before = service->last->in_len;
 
 			driver->woken = false;
-			device_run(driver->device);
+			core_run(device_core(driver->device));
 			rounds++;
 			assert_true(!service->last || before - service->last->in_len <= 65536);
 		}
 		if (!service->last)
 			break;
 		assert_int_equal(service->last->in_len, left - PER_MS);
-		device_run(driver->device);
+		core_run(device_core(driver->device));
 		assert_int_equal(service->last->in_len, left - PER_MS);
-		assert_int_equal(device_deadline(driver->device), driver->now + 1);
+		assert_int_equal(core_deadline(device_core(driver->device)), driver->now + 1);
 		driver->now++;
-		device_tick(driver->device);
+		core_tick(device_core(driver->device));
 	}
 	assert_true(rounds > 8);
 	assert_null(service->last);
@@ -241,10 +241,10 @@ static void closing_channels_take_turns(void **state)
 	for (int ms = 0; ms < 8 && service->last; ms++) {
 		while (driver->woken) {
 			driver->woken = false;
-			device_run(driver->device);
+			core_run(device_core(driver->device));
 		}
 		driver->now++;
-		device_run(driver->device);
+		core_run(device_core(driver->device));
 	}
 	assert_null(service->last);
 	/* The others talk on, each in its turn. */

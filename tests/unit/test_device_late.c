@@ -66,10 +66,10 @@ static void an_idle_guest_is_called(void **state)
 	end(0);
 	assert_int_equal(visible(), 1);
 	assert_int_equal(rx->calls, calls);
-	assert_int_equal(device_deadline(driver->device), driver->now + LATE_MS);
+	assert_int_equal(core_deadline(device_core(driver->device)), driver->now + LATE_MS);
 	assert_int_equal(calls_in(LATE_MS - 1), 0);
 	assert_int_equal(calls_in(1), 1);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 	assert_int_equal(calls_in(10 * LATE_MS), 0);
 	look();
 	expect_event(0, 1, MP_ST_CLOSED, 0);
@@ -136,7 +136,7 @@ static void the_last_buffer_is_called_for(void **state)
 	calls = rx->calls;
 	end(0);
 	assert_int_equal(rx->calls, calls + 1);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 }
 
 /* The ring stops: the driver is called for all that it has. The next life has no timer of it. */
@@ -148,7 +148,7 @@ static void a_ring_stops(void **state)
 	end(0);
 	fake_stop(driver, RX);
 	assert_int_equal(rx->calls, calls + 1);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 	fake_start(driver, RX);
 	assert_int_equal(calls_in(LATE_MS), 0);
 	look();
@@ -164,7 +164,7 @@ static void the_device_is_reset(void **state)
 	device_reset(driver->device);
 	fake_pass_time(driver, LATE_MS);
 	assert_true(rx->calls <= calls + 1);
-	assert_int_equal(device_deadline(driver->device), UINT64_MAX);
+	assert_int_equal(core_deadline(device_core(driver->device)), UINT64_MAX);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_destroy)

@@ -184,7 +184,7 @@ static void limits_are_of_each_service(void **state)
 		connect_to(i, 1, "db");
 		expect_result(close_at(i, 1, 0, 0), MP_OK, 0);
 	}
-	assert_int_equal(device_deadline(driver->device), driver->now + 500);
+	assert_int_equal(core_deadline(device_core(driver->device)), driver->now + 500);
 	fake_pass_time(driver, 500);
 	expect_event(3, 1, MP_ST_CLOSED, MP_REASON_LINGER);
 	fake_pass_time(driver, 500);
@@ -192,7 +192,7 @@ static void limits_are_of_each_service(void **state)
 	fake_pass_time(driver, 1000);
 	expect_event(2, 1, MP_ST_CLOSED, MP_REASON_LINGER);
 	fake_pass_time(driver, LATE_MS);
-	assert_int_equal(device_deadline(driver->device), driver->now + 2000 - LATE_MS);
+	assert_int_equal(core_deadline(device_core(driver->device)), driver->now + 2000 - LATE_MS);
 	fake_pass_time(driver, 2000 - LATE_MS);
 	expect_event(0, 1, MP_ST_CLOSED, MP_REASON_LINGER);
 }

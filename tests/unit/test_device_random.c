@@ -351,10 +351,10 @@ static void step(void)
 	case 3:
 		if (driver->woken) {
 			driver->woken = false;
-			device_run(driver->device);
-		} else if (device_deadline(driver->device) == driver->now + 1) {
+			core_run(device_core(driver->device));
+		} else if (core_deadline(device_core(driver->device)) == driver->now + 1) {
 			driver->now++;	/* more may be discarded then */
-			device_tick(driver->device);
+			core_tick(device_core(driver->device));
 		}
 		break;
 	case 4:

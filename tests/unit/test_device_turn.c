@@ -47,7 +47,7 @@ static uint64_t round_us(void)
 
 	assert_true(driver->woken);
 	driver->woken = false;
-	device_run(driver->device);
+	core_run(device_core(driver->device));
 	poll_all();
 	return driver->spent_us - before;
 }
@@ -272,7 +272,7 @@ static void retries_in_turn(void **state)
 	driver->now += 10 * LINGER_MS;
 	assert_true(stats_now().core.channels > 17);
 	before = driver->spent_us;
-	device_tick(driver->device);
+	core_tick(device_core(driver->device));
 	assert_int_equal(stats_now().core.channels, 17);
 	assert_int_equal(driver->spent_us, before);
 	opened = service->opened;
