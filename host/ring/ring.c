@@ -206,20 +206,6 @@ uint16_t ring_stop(struct ring *ring)
 	return ring->last_avail;
 }
 
-int ring_remap(struct ring *ring)
-{
-	int ret;
-
-	if (!ring->running)
-		return 0;
-	ret = map_parts(ring);
-	if (ret < 0) {
-		unmap_parts(ring);
-		ring->broken = true;
-	}
-	return ret;
-}
-
 /* --- Taking chains ------------------------------------------------------ */
 
 static int broken(struct ring *ring)

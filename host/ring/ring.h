@@ -111,12 +111,6 @@ int ring_leave(struct ring *ring);
 uint16_t ring_stop(struct ring *ring);
 
 /*
- * Translates the parts again after the memory map has changed. Returns 0 or
- * -EFAULT: the ring is then broken. A ring that does not run stays as it is.
- */
-int ring_remap(struct ring *ring);
-
-/*
  * Takes the next chain. Returns 1, 0 (none, or the ring does not run), -EPROTO (the
  * ring is broken: a descriptor out of range, a loop, a
  * chain longer than the ring or RING_MAX_SEGMENTS, a readable

@@ -240,8 +240,6 @@ static void step(struct input *in)
 	default:
 		if (op & 0x80)
 			restart(in);
-		else if (op & 0x40)
-			CHECK(ring_remap(&ring) == 0);
 		else
 			CHECK(ring_waiting(&ring) <= ring.size);
 	}

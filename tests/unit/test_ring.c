@@ -181,7 +181,6 @@ static void stop_and_go_on(void **state)
 	assert_false(ring_publish(&ring));
 	assert_false(ring_want_kick(&ring, true));
 	ring_give(&ring, 0, 0);
-	assert_int_equal(ring_remap(&ring), 0);
 
 	assert_int_equal(ring_start(&ring, &mem, base), 0);
 	assert_int_equal(ring_take(&ring, &chain), 1);
@@ -220,7 +219,6 @@ static void start_checks_the_parts(void **state)
 	ring = good;
 	ring.desc_addr = RAM_B - 16 + RAM_USER;		/* would go on in another region */
 	assert_int_equal(ring_start(&ring, &mem, 0), -EFAULT);
-	assert_int_equal(ring_remap(&ring), 0);
 	assert_int_equal(ring_take(&ring, &chain), 0);
 }
 
@@ -240,29 +238,6 @@ static void parts_end_with_their_region(void **state)
 	ring_publish(&ring);
 }
 
-static void remap_follows_the_memory(void **state)
-{
-	struct mem other;
-
-	(void)state;
-	start(0);
-	desc_set(&drv.desc[0], DRIVER_DATA, 1, 0, 0);
-	driver_offer(&drv, 0);
-	ram_create(&other);
-	memcpy(mem_at(&other, gpa(RAM_A), RAM_A_SIZE), mem_at(&mem, gpa(RAM_A), RAM_A_SIZE),
-	       RAM_A_SIZE);
-	ram_destroy(&mem);
-	mem = other;
-	assert_int_equal(ring_remap(&ring), 0);
-	assert_int_equal(ring_take(&ring, &chain), 1);
-	ram_destroy(&mem);
-	assert_int_equal(ring_remap(&ring), -EFAULT);
-	assert_int_equal(ring_take(&ring, &chain), -EPROTO);
-	ring_give(&ring, 0, 0);
-	assert_false(ring_publish(&ring));
-	assert_false(ring_want_kick(&ring, true));
-}
-
 #define RING_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -275,7 +250,6 @@ int main(void)
 		RING_TEST(stop_and_go_on),
 		RING_TEST(start_checks_the_parts),
 		RING_TEST(parts_end_with_their_region),
-		RING_TEST(remap_follows_the_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
