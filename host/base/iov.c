@@ -42,30 +42,6 @@ int iov_advance(struct iovec **iov, int count, size_t len)
 	return count;
 }
 
-int iov_slice(const struct iovec *src, int count, size_t offset, size_t len, struct iovec *dst,
-	      int max)
-{
-	int n = 0;
-
-	for (int i = 0; i < count && len && n < max; i++) {
-		size_t part = src[i].iov_len;
-
-		if (offset >= part) {
-			offset -= part;
-			continue;
-		}
-		part -= offset;
-		if (part > len)
-			part = len;
-		dst[n].iov_base = (char *)src[i].iov_base + offset;
-		dst[n].iov_len = part;
-		n++;
-		len -= part;
-		offset = 0;
-	}
-	return n;
-}
-
 /* One walk for both directions: @in says which way the bytes go. */
 static size_t copy(const struct iovec *iov, int count, size_t offset, char *buf, size_t len,
 		   int in)

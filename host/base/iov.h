@@ -23,14 +23,6 @@ int iov_clip(struct iovec *iov, int count, size_t len);
  */
 int iov_advance(struct iovec **iov, int count, size_t len);
 
-/*
- * Describes @len bytes from @offset on in @dst (at most @max iovecs) without
- * changing @src. Returns how many iovecs it took; fewer bytes where @src or
- * @max ends.
- */
-int iov_slice(const struct iovec *src, int count, size_t offset, size_t len, struct iovec *dst,
-	      int max);
-
 /* Copy @len bytes at @offset out of, or into, the array. Return bytes copied. */
 size_t iov_copy_out(const struct iovec *iov, int count, size_t offset, void *buf, size_t len);
 size_t iov_copy_in(const struct iovec *iov, int count, size_t offset, const void *buf,

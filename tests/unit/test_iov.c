@@ -75,37 +75,6 @@ static void advance_at_every_length(void **state)
 	}
 }
 
-static void slice_every_range(void **state)
-{
-	char expected[16];
-
-	(void)state;
-	for (size_t offset = 0; offset <= 11; offset++) {
-		for (size_t len = 0; len <= 11; len++) {
-			size_t from = offset < 10 ? offset : 10;
-			size_t n = len < 10 - from ? len : 10 - from;
-			struct iovec iov[4], part[4];
-
-			make(iov);
-			memcpy(expected, text + from, n);
-			expected[n] = '\0';
-			assert_bytes(part, iov_slice(iov, 4, offset, len, part, 4), expected);
-			assert_bytes(iov, 4, text);
-		}
-	}
-}
-
-static void slice_stops_at_max(void **state)
-{
-	struct iovec iov[4], part[1];
-
-	(void)state;
-	make(iov);
-	assert_int_equal(iov_slice(iov, 4, 1, 9, part, 1), 1);
-	assert_bytes(part, 1, "bc");
-	assert_int_equal(iov_slice(iov, 4, 1, 9, part, 0), 0);
-}
-
 static void copy_in_and_out(void **state)
 {
 	char buf[10] = "..........", out[4];
@@ -166,8 +135,6 @@ int main(void)
 		cmocka_unit_test(size_sums_up),
 		cmocka_unit_test(clip_at_every_length),
 		cmocka_unit_test(advance_at_every_length),
-		cmocka_unit_test(slice_every_range),
-		cmocka_unit_test(slice_stops_at_max),
 		cmocka_unit_test(copy_in_and_out),
 		cmocka_unit_test(list_keeps_order),
 	};
