@@ -76,8 +76,8 @@ $(O)/tests/unit/test_vtest_commands: $(O)/tools/vtest/commands.o
 # Its node, with a kernel and channels that the test plays.
 $(O)/tests/unit/test_serve_node: $(O)/tools/manyport/serve_node.o
 # The library of manyport run, on a port that the test plays.
-$(O)/tests/unit/test_preload: $(PRELOAD_OBJ)
-$(O)/tests/unit/test_preload: ALL_LDFLAGS += -Wl,--wrap=ioctl
+$(O)/tests/unit/test_preload $(O)/tests/unit/test_preload_calls: $(PRELOAD_OBJ)
+$(O)/tests/unit/test_preload $(O)/tests/unit/test_preload_calls: ALL_LDFLAGS += -Wl,--wrap=ioctl
 # The channel core alone, under a binding that the test brings: it needs no ring, memory or device.
 CHANNEL_OBJ := $(filter $(O)/host/base/% $(O)/host/channel/%,$(HOST_OBJ))
 $(O)/tests/unit/test_channel_binding: $(O)/tests/unit/test_channel_binding.o $(CHANNEL_OBJ)
