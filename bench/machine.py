@@ -262,6 +262,7 @@ class Machine:
         files = f"{self.dir}/files"
         os.mkdir(files)
         shutil.copy(CLIENT, files)
+        shutil.copy(f"{BUILD}/bench-server", files)
         shutil.copy(f"{BUILD}/manyport", files)
         shutil.copy(f"{ROOT}/bench/guest.sh", files)
         if self.programs:
@@ -387,6 +388,7 @@ class Machine:
             Transport("passt", f"tcp:10.0.3.2:{tcp['each']}", f"tcp:10.0.3.2:{tcp['passt']}",
                       "passt"),
             Transport("slirp", f"tcp:10.0.2.2:{tcp['each']}", f"tcp:10.0.2.2:{tcp['slirp']}"),
+            Transport("local", "unix:/run/local", None, single=True),
             Transport("host", f"unix:{self.dir}/each", f"unix:{self.dir}/host-many"),
         ]
         if self.qemu:

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt     # noqa: E402
 COLOURS = {
     "baseline": "#7f7f7f", "baseline-irq": "#bcbd22", "manyport": "#c1121f", "manyport-irq": "#f4978e", "fs": "#7b2cbf",
            "fs-irq": "#c77dff", "vport": "#1d4e89", "vport-intx": "#7fa8d1",
-           "vsock": "#2a9d8f", "serve": "#b5651d", "vsock-road": "#76c7b7",
+           "vsock": "#2a9d8f", "serve": "#b5651d", "vsock-road": "#76c7b7", "local": "#888888",
            "passt": "#e09f3e", "slirp": "#8d6a9f", "host": "#444444"}
 SIDES = (("guest", "guest's processor", "#457b9d"), ("front", "QEMU's other threads", "#e9c46a"),
          ("back", "back end", "#e76f51"))

@@ -17,6 +17,7 @@ LABELS = {
     "vport": "virtserialport", "vport-intx": "virtserialport, vectors=0",
     "serve": "manyport serve", "vsock-road": "manyport over vsock",
     "vsock": "vsock (vhost-device-vsock)",
+    "local": "unix socket within the guest",
     "passt": "TCP (passt)", "slirp": "TCP (QEMU user net)", "host": "unix socket on the host",
 }
 # Tables: heading, groups, metric, unit, digits.
