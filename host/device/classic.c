@@ -238,10 +238,11 @@ void classic_look(struct classic_channel *channel)
 
 /* --- Control --------------------------------------------------------------- */
 
+/* A process that slept in a read is to be told of its session's end before there is another one. */
 void classic_start(struct port *port)
 {
 	if (port->config.gate.is_fixed)
-		open_fixed(port, false);
+		open_fixed(port, port->device->is_resumed);
 	else
 		set_host_open(port, true);
 }

@@ -335,7 +335,7 @@ static int find(struct kept *kept)
 	if (found.state && !ret)
 		for_each_number(kept, disown);
 	/* A holder that could not be told to drop it must not show it to a later program. */
-	if (found.state && !ret && keep_is_alone(kept->keep))
+	if (found.state && !ret && kept->keep && keep_is_alone(kept->keep))
 		found.state->socket = 0;
 	if (kept->keep)
 		keep_drop(kept->keep, number);
