@@ -154,7 +154,7 @@ static void fixed_port_keeps_its_limit(void **state)
 	expect_out("late");
 }
 
-/* A process that slept in a read is told that its session has ended, before there is another one. */
+/* A process that slept in a read is told that its session has ended before the next one begins. */
 static void fixed_port_sleeps(void **state)
 {
 	(void)state;
