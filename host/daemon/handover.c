@@ -174,11 +174,13 @@ static char **make_argv(char **argv, char *const more[])
 	return all;
 }
 
-static void go_on_here(const char *why, int error)
+static void go_on_here(struct handover *handover, const char *why, int error)
 {
 	log_error("restart: %s%s%s: the daemon goes on as it is", why, error ? ": " : "",
 		  error ? strerror(error) : "");
 	tell_manager(false);
+	if (handover->is_asked_again)
+		handover_begin(handover);
 }
 
 /* Returns an errno. */
@@ -220,7 +222,7 @@ static void leave(struct handover *handover)
 	guest_resume(handover->guest);
 	handover->undone(handover->context);
 	unix_listeners_forget();
-	go_on_here(handover->path, error);
+	go_on_here(handover, handover->path, error);
 }
 
 static void try_to_leave(struct handover *handover)
@@ -234,7 +236,7 @@ static void try_to_leave(struct handover *handover)
 	if (handover->tries++ < PAUSE_TRIES)
 		loop_timer_start(&handover->limit, PAUSE_MS);
 	else
-		go_on_here("the front end cannot be left to another program", 0);
+		go_on_here(handover, "the front end cannot be left to another program", 0);
 }
 
 /* --- The look at the configuration -------------------------------------------------- */
@@ -268,7 +270,7 @@ static void check_ended(struct loop_watch *watch, uint32_t events)
 	snprintf(why, sizeof(why), "%s --check has ended with %s %d", "the new program",
 		 WIFEXITED(status) ? "status" : "signal",
 		 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	go_on_here(why, 0);
+	go_on_here(handover, why, 0);
 }
 
 /* The process is killed, or, without one, the guest is tried again. */
@@ -370,16 +372,19 @@ void handover_begin(struct handover *handover)
 		return;
 	}
 	if (handover->pid || loop_timer_is_armed(&handover->limit)) {
-		log_limited_here(LOG_LEVEL_INFO, "restart: one is under way");
+		log_limited_here(LOG_LEVEL_INFO, "restart: one is under way: another one follows "
+				 "if that fails");
+		handover->is_asked_again = true;
 		return;
 	}
+	handover->is_asked_again = false;
 	log_limited_here(LOG_LEVEL_INFO, "signal %d: restart: %s looks at the configuration",
 			 SIGUSR2, handover->path);
 	warn_of_first_moment(handover);
 	tell_manager(true);
 	error = start_check(handover);
 	if (error)
-		go_on_here(handover->path, error);
+		go_on_here(handover, handover->path, error);
 	else
 		loop_timer_start(&handover->limit, CHECK_MS);
 }

@@ -36,11 +36,15 @@ struct handover {
 	struct loop_watch watch;	/* of its end */
 	struct loop_timer limit;	/* of its time; or until the guest can be paused */
 	unsigned int tries;
+	bool is_asked_again;		/* while this one was under way */
 };
 
 /* Everything in it but what is private to handover.c is set by the caller, or zero. */
 void handover_init(struct handover *handover);
-/* SIGUSR2 has come. What comes of it is in the log. */
+/*
+ * SIGUSR2 has come. What comes of it is in the log. While a restart is under way: if that one
+ * fails another one begins, since the look at the configuration may be older than this signal.
+ */
 void handover_begin(struct handover *handover);
 /* Idempotent. */
 void handover_stop(struct handover *handover);
