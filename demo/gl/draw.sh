@@ -20,7 +20,9 @@ seconds=6		# the gears tell their rate after five
 [ "$2" = rates ] || seconds=2
 declare -A displays pids
 
-# One X server with a screen for each program that wants a window.
+# One X server with a screen for each program that wants a window. Without -noreset it would begin afresh
+# whenever its last client leaves, as xwd does before the first program has come, and would drop the
+# clients that are just coming.
 start_screens()
 {
 	local name display i=0 screens=()
@@ -32,7 +34,7 @@ start_screens()
 	done
 	mkdir -p /tmp/.X11-unix
 	mkfifo "$folder/number"
-	GALLIUM_DRIVER=softpipe Xvfb -displayfd 3 "${screens[@]}" -nolisten tcp \
+	GALLIUM_DRIVER=softpipe Xvfb -displayfd 3 "${screens[@]}" -noreset -nolisten tcp \
 		3>"$folder/number" 2>"$folder/server.log" &
 	read -r display <"$folder/number"
 	rm "$folder/number"
