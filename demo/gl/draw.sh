@@ -43,13 +43,15 @@ start_screens()
 	done
 }
 
-# start NAME COMMAND...: in the background, on its screen; its words go to a log.
+# start NAME COMMAND...: in the background, on its screen; its words go to a log, which is empty when start
+# returns: a reader must find nothing in it of the program's last run.
 start()
 {
 	local name=$1
 
 	shift
-	DISPLAY=${displays[$name]-} stdbuf -oL "$@" >"$folder/$name.log" 2>&1 &
+	: >"$folder/$name.log"
+	DISPLAY=${displays[$name]-} stdbuf -oL "$@" >>"$folder/$name.log" 2>&1 &
 	pids[$name]=$!
 }
 
