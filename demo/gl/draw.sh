@@ -36,7 +36,7 @@ start_screens()
 	mkfifo "$folder/number"
 	GALLIUM_DRIVER=softpipe Xvfb -displayfd 3 "${screens[@]}" -noreset -nolisten tcp \
 		3>"$folder/number" 2>"$folder/server.log" &
-	read -r display <"$folder/number"
+	read -r display <"$folder/number" || give_up server "has no display"
 	rm "$folder/number"
 	for name in "${names[@]:1}"; do
 		displays[$name]=:$display.${displays[$name]}
@@ -65,20 +65,45 @@ start_program()
 	esac
 }
 
-stop_program()
+# give_up NAME WHAT: says what that program and the X server said, and ends the script.
+give_up()
 {
-	kill "${pids[$1]}" 2>/dev/null || true
-	wait "${pids[$1]}" || true
+	local log
+
+	echo "draw.sh: $GALLIUM_DRIVER: $1 $2" >&2
+	for log in "$1" server; do
+		[ ! -s "$folder/$log.log" ] || tail -n 5 "$folder/$log.log" | sed "s/^/  $log: /" >&2
+	done
+	exit 1
 }
 
-# until_true COMMAND...: for two minutes.
+# stop_program NAME: ends it. A program that ended before must have ended well.
+stop_program()
+{
+	local status=0
+
+	kill "${pids[$1]}" 2>/dev/null || true
+	wait "${pids[$1]}" || status=$?
+	case $status in
+	0 | 143) ;;
+	*) give_up "$1" "ended with status $status" ;;
+	esac
+}
+
+is_running()
+{
+	kill -0 "${pids[$1]}" 2>/dev/null
+}
+
+# until_true CHECK NAME: CHECK finds what it looks for within five minutes, and before that program ends.
 until_true()
 {
 	local tries=0
 
 	until "$@"; do
+		is_running "$2" || { "$@" && return; } || give_up "$2" "has ended: $1 fails"
 		tries=$((tries + 1))
-		[ $tries -lt 1200 ] || { echo "draw.sh: not in two minutes: $*" >&2; return 1; }
+		[ $tries -lt 3000 ] || give_up "$2" "takes more than five minutes: $1 fails"
 		sleep 0.1
 	done
 }
@@ -92,7 +117,7 @@ has_picture()
 
 has_begun()
 {
-	grep -q GL_RENDERER "$folder/triangle.log"
+	grep -q GL_RENDERER "$folder/$1.log"
 }
 
 start_still()
@@ -117,11 +142,11 @@ draw_pictures()
 	start_still glmark2
 	until_true has_picture glmark2
 	start_program triangle
-	until_true has_begun
+	until_true has_begun triangle
 	cat /sys/class/manyport/*/channels >"$folder/at-once" 2>/dev/null || true
-	wait "${pids[triangle]}"
+	wait "${pids[triangle]}" || give_up triangle "ended with status $?"
 	for name in "${names[@]:1}"; do
-		has_picture "$name"
+		has_picture "$name" || give_up "$name" "has no picture at the end"
 		stop_program "$name"
 	done
 }
