@@ -25,6 +25,7 @@ step_begin=0
 daemon_pid=''
 redis_pid=''
 vsock_pid=''
+renderer_pid=''		# of gl/run
 machine_pid=''		# makes QEMU, in the background
 road_options=()		# what boot is told of the driver, for a road that needs it from the start
 machine=()		# what boot is told of it: which QEMU, and which device
@@ -90,6 +91,7 @@ clean_up()
 	stop "$daemon_pid" || true
 	stop "$redis_pid" || true
 	stop "$vsock_pid" || true
+	stop "$renderer_pid" || true
 	[ -z "$machine_pid" ] || kill -- "-$machine_pid" 2>/dev/null || true
 	[ -n "$dir" ] || exit $status
 	if [ $status = 130 ] || [ $status = 143 ]; then
@@ -116,7 +118,7 @@ show_logs()
 {
 	local log
 
-	for log in command.log machine.log vsock.log manyportd.log; do
+	for log in command.log machine.log vsock.log renderer.log manyportd.log; do
 		[ -s "$dir/$log" ] || continue
 		echo "--- end of $log:" >&2
 		tail -n 15 "$dir/$log" >&2
