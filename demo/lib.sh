@@ -257,10 +257,10 @@ prepare_all()
 	step "guest's machine" await_machine
 }
 
-# wait_for_socket PATH PID LOG: until the program listens, or has ended.
+# wait_for_socket PATH PID LOG: until the program listens, or has ended. The path is there before that.
 wait_for_socket()
 {
-	while [ ! -S "$1" ]; do
+	until grep -q " 00010000 .* $1\$" /proc/net/unix; do
 		if ! kill -0 "$2" 2>/dev/null; then
 			tail -n 15 "$3" >&2
 			die "the server of $1 did not start"
