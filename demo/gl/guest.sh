@@ -11,10 +11,11 @@ mount -t tmpfs tmpfs /host/tmp || exit
 cp draw.sh /host/tmp/
 channels=/sys/class/manyport/vport0p1/channels
 
+: >/tmp/forward
 manyport forward -L /host/tmp/.virgl_test:gl 2>/tmp/forward &
 forward=$!
 until grep -q forwarding /tmp/forward; do
-	kill -0 $forward || exit
+	kill -0 $forward || { cat /tmp/forward; exit 1; }
 	usleep 50000
 done
 
@@ -34,7 +35,7 @@ kill $forward
 wait $forward
 # A channel that was closed is counted until its host has answered.
 tries=0
-while [ "$(cat $channels)" != 0 ] && [ $tries -lt 600 ]; do
+while [ "$(cat $channels)" != 0 ] && [ $tries -lt 3000 ]; do
 	tries=$((tries + 1))
 	usleep 100000
 done
