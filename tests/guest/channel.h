@@ -50,6 +50,8 @@ struct puppet puppet_open_at(const char *service, int flags);
 /* The puppet that becomes the next one: for channels that a test opens its own way. */
 unsigned int puppet_next(void);
 void puppet_await(unsigned int index);
+/* Those of earlier tests go, and the channels that wait for them; no control channel stays. */
+void puppets_forget(void);
 
 /*
  * Tells the host's side something and waits for the answer: what follows "ok ". The text is

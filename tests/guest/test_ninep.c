@@ -161,6 +161,7 @@ TEST(mounts_at_once)
 /* The last holder is the mount: with it the channel goes, and the host's program. */
 TEST(unmounting_closes_the_channel)
 {
+	puppets_forget();
 	await_port(PORT_MULTI, 0);
 	mount_channel();
 	CHECK_EQ(port_channels(PORT_MULTI), 1);

@@ -42,10 +42,25 @@ TEST(econnrefused_when_nobody_listens)
 	expect_refused("refused", ECONNREFUSED);
 }
 
+static void connect_to_backlog(void *arg)
+{
+	int fd = port_open(PORT_MULTI, 0);
+
+	(void)arg;
+	CHECK_EQ(manyport_connect(fd, "backlog"), -ETIMEDOUT);
+	CHECK_EQ(manyport_connect(fd, "echo"), 0);
+	echo_once(fd, "data");
+}
+
+/* The host's limit is long: both calls wait for it at once. */
 TEST(etimedout_when_nobody_answers)
 {
+	pid_t pid;
+
 	ctl("fill backlog");
+	pid = spawn(connect_to_backlog, NULL);
 	expect_refused("backlog", ETIMEDOUT);
+	JOIN(pid);
 }
 
 TEST(a_slow_answer_is_waited_for)

@@ -39,6 +39,7 @@ static struct alice *alice_alloc(const char *port)
 	snprintf(alice->path, sizeof(alice->path), "%s", port_path(port));
 	CHECK_OK(chmod(alice->path, 0666));
 	CHECK_OK(pipe2(alice->pipe, O_CLOEXEC));
+	puppets_forget();
 	await_port(port, 0);	/* those of an earlier test are hers, too */
 	return alice;
 }
