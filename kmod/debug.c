@@ -21,6 +21,10 @@ static uint fail_nth;
 module_param_named(debug_fail_nth, fail_nth, uint, 0644);
 MODULE_PARM_DESC(debug_fail_nth, "each n-th addition to a virtqueue fails; 0: none (0)");
 
+static atomic_t fail_left;
+module_param_named(debug_fail_left, fail_left.counter, int, 0644);
+MODULE_PARM_DESC(debug_fail_left, "behind so many failures debug_fail_nth is 0; 0: no limit (0)");
+
 static uint fail_errno = ENOMEM;
 module_param_named(debug_fail_errno, fail_errno, uint, 0644);
 MODULE_PARM_DESC(debug_fail_errno, "with this error (12: ENOMEM)");
@@ -64,6 +68,8 @@ int mp_debug_fail_add(void)
 	if (!nth || atomic_inc_return(&count) % nth)
 		return 0;
 	atomic_inc(&failed_adds);
+	if (atomic_read(&fail_left) && atomic_dec_and_test(&fail_left))
+		WRITE_ONCE(fail_nth, 0);
 	return -(int)READ_ONCE(fail_errno);
 }
 
@@ -85,7 +91,7 @@ int mp_debug_fail_after_open(const char *step)
 	int before = atomic_read(&opens), ret = mp_debug_fail(step);
 
 	if (ret)
-		wait_event_timeout(opens_wait, atomic_read(&opens) != before, 10 * HZ);
+		wait_event_timeout(opens_wait, atomic_read(&opens) != before, 30 * HZ);
 	return ret;
 }
 

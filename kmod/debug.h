@@ -23,7 +23,8 @@ void mp_debug_stretch(void);
 
 /*
  * 0, or -errno instead of the next addition to a virtqueue: parameters debug_fail_nth
- * (each n-th addition fails, 0: none) and debug_fail_errno (12: ENOMEM).
+ * (each n-th addition fails, 0: none), debug_fail_errno (12: ENOMEM), and debug_fail_left: so many
+ * fail, and then none.
  */
 int mp_debug_fail_add(void);
 
@@ -35,7 +36,7 @@ int mp_debug_fail(const char *step);
 
 /*
  * As mp_debug_fail(), for a step that a process can get in front of: waits first until a
- * port is opened (mp_debug_opened()), 10 seconds at most.
+ * port is opened (mp_debug_opened()), half a minute at most.
  */
 int mp_debug_fail_after_open(const char *step);
 void mp_debug_opened(void);

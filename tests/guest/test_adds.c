@@ -58,25 +58,22 @@ TEST(each_other_one_fails_once)
 	fail_adds(nth, ENOMEM);
 }
 
-static void give_memory_back(void *arg)
-{
-	(void)arg;
-	usleep(200000);	/* less than the driver tries to send a message */
-	fail_adds(0, ENOMEM);
-}
-
-/* The driver takes the device while nothing can be added, its first buffers either. */
+/*
+ * The driver takes the device while nothing can be added, its first buffers either: until it has
+ * failed eight times, which is less than it tries to send a message.
+ */
 TEST(a_start_waits_for_memory)
 {
 	unsigned int nth = nth_of_run();
-	pid_t pid;
+	unsigned long before;
 
 	driver_unbind();
+	before = failed_adds();
+	parameter_set("debug_fail_left", "8");
 	fail_adds(1, ENOMEM);
-	pid = spawn(give_memory_back, NULL);
 	CHECK_EQ(driver_bind(), 0);
-	JOIN(pid);
 	driver_await_ports();
+	CHECK_EQ(failed_adds(), before + 8);
 	fail_adds(nth, ENOMEM);
 }
 
@@ -171,6 +168,8 @@ TEST(none_succeeds_for_a_while)
 	close(fixed->fd);
 	close(read.fd);
 	close(callers[2].fd);
+	ctl("close %u", closed.index);
+	ctl("close %u", read.index);
 	await_port(PORT_MULTI, before + 1);	/* and the one that moves the host */
 }
 
