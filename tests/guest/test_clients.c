@@ -94,7 +94,7 @@ TEST(unread_bytes_keep_no_writer)
 	wait_poll(fd, POLLIN);
 	ctl("close %u", index);
 	await_out_end(fd);
-	CHECK_POLL(fd, POLLIN | POLLOUT | POLLRDHUP);
+	AWAIT_POLL(fd, POLLIN | POLLOUT | POLLRDHUP);
 	CHECK_EQ(write(fd, "x", 1), 1);
 	read_pattern(fd, 1000, 1, 0);
 }
