@@ -76,14 +76,15 @@ TEST(calls_end_and_the_channel_goes_on)
 	};
 	pid_t pid;
 
-	parameter_set("answer_timeout", "2");
 	fd = channel_open("echo", 0);
 	second = channel_open("echo", 0);
 	other = channel_open("echo", O_NONBLOCK);
 	pause = channel_open("pause", 0);
 	asked = channel_open("null", 0);
-	pid = spawn(ask_until_silence, &asked);
 	CHECK_EQ(write(pause, "-", 1), 1);
+	/* Not before: a daemon that is late for an open would be a silence. */
+	parameter_set("answer_timeout", "2");
+	pid = spawn(ask_until_silence, &asked);
 	go_round(fd, &sent, &got);
 	JOIN(pid);
 	/* Every channel of the port, and at once. */
@@ -107,13 +108,13 @@ TEST(calls_end_and_the_channel_goes_on)
 	close(fresh);
 	/* It comes back: no byte is lost. The host reads what the tests say (host_service.c). */
 	test_note("go on");
+	parameter_set("answer_timeout", "60");
 	while (got < sent) {
 		int ret = receive_some(fd, got);
 
 		got += ret > 0 ? ret : 0;
 		sched_yield();
 	}
-	parameter_set("answer_timeout", "60");
 	for (int i = 0; i < 100; i++) {
 		sent += send_some(fd, sent);
 		while (got < sent)
