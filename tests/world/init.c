@@ -45,8 +45,8 @@
 #include "watch.h"
 
 #define MAX_WORDS 256
-#define UNLOAD_SECONDS 10
-#define WAIT_SECONDS 20
+#define UNLOAD_SECONDS 30
+#define WAIT_SECONDS 60
 #define LEAK_AGE_SECONDS 6	/* kmemleak ignores what is younger than 5 */
 
 enum port { PORT_COMMAND, PORT_ERRORS, PORT_VERDICT, PORT_COUNT };
