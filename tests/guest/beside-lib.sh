@@ -31,7 +31,7 @@ foreign_works()
 {
 	node=/dev/virtio-ports/foreign$1
 
-	until_true test -e "$node" && exec 4<>"$node" && read -r line <&4 &&
+	until_true has_port "foreign$1" && exec 4<>"$node" && read -r line <&4 &&
 		[ "$line" = "from the host $1" ] && echo "from the guest $1, beside" >&4 &&
 		exec 4>&-
 }
@@ -39,7 +39,7 @@ foreign_works()
 # Two opens at once, each a channel: only manyport's driver gives them.
 ours_works()
 {
-	until_true test -e "$port" && exec 5<>"$port" 6<>"$port" &&
+	until_true has_port multi && exec 5<>"$port" 6<>"$port" &&
 		printf 'echo\0one\n' >&5 && printf 'echo\0two\n' >&6 &&
 		read -r line <&6 && [ "$line" = two ] && read -r line <&5 && [ "$line" = one ]
 	result=$?
@@ -50,7 +50,7 @@ ours_works()
 # The stock driver's port: one open at a time, named by the first line.
 stock_works()
 {
-	until_true test -e "$port" && exec 5<>"$port" && printf 'echo\nclassic\n' >&5 &&
+	until_true has_port multi && exec 5<>"$port" && printf 'echo\nclassic\n' >&5 &&
 		read -r line <&5 && [ "$line" = classic ] && ! (exec 6<>"$port") 2>/dev/null
 	result=$?
 	exec 5>&-

@@ -8,7 +8,7 @@ device=$(basename /sys/bus/virtio/devices/virtio*)
 
 port_comes()
 {
-	until_true test -e /dev/virtio-ports/multi
+	until_true has_port multi
 }
 
 case $WORLD in

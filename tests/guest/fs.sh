@@ -9,7 +9,7 @@ port=/dev/virtio-ports/multi
 
 mount_it()
 {
-	mkdir -p /mnt/fs && (cd / && timeout 30 mount -t virtiofs manyport /mnt/fs)
+	mkdir -p /mnt/fs && (cd / && timeout 90 mount -t virtiofs manyport /mnt/fs)
 }
 
 # fails COMMAND...: by itself, and not because timeout ended it.
@@ -25,12 +25,12 @@ fails()
 # A mount does not wait for the host's first answer: what comes after it fails.
 is_refused()
 {
-	mount_it && fails timeout 30 ls /mnt/fs && umount /mnt/fs
+	mount_it && fails timeout 90 ls /mnt/fs && umount /mnt/fs
 }
 
 works()
 {
-	until_true test -e $port && exec 5<>$port 6<>$port && echo echo >&5 && echo echo >&6 &&
+	until_true has_port multi && exec 5<>$port 6<>$port && echo echo >&5 && echo echo >&6 &&
 		echo five >&5 && echo six >&6 && read -r five <&5 && read -r six <&6 &&
 		[ "$five,$six" = five,six ] && exec 5>&- 6>&-
 }

@@ -107,7 +107,7 @@ goes()
 ours_works()
 {
 	step="a channel"
-	until_true test -e "$port" && exec 5<>"$port" 6<>"$port" &&
+	until_true has_port multi && exec 5<>"$port" 6<>"$port" &&
 		printf 'echo\0one\n' >&5 && printf 'echo\0two\n' >&6 &&
 		read -r line <&6 && [ "$line" = two ] && read -r line <&5 && [ "$line" = one ] &&
 		[ "$(head -c $((count + 100000)) /dev/zero | manyport connect count)" = $((count + 100000)) ]
@@ -120,7 +120,7 @@ ours_works()
 stock_works()
 {
 	step="the stock port"
-	until_true test -e $stock_port && exec 4<>$stock_port && read -r line <&4 &&
+	until_true has_port stock && exec 4<>$stock_port && read -r line <&4 &&
 		[ "$line" = "from the host $count" ] && echo "from the guest $count" >&4
 }
 

@@ -36,6 +36,14 @@ until_true()
 	done
 }
 
+# has_port NAME: there is a port of that name, and its link leads to it. Where ports go and come, a link may still
+# lead to the node that had the name before.
+has_port()
+{
+	linked=$(readlink "/dev/virtio-ports/$1") && [ -c "/dev/virtio-ports/$1" ] &&
+		grep -qsx "$1" /sys/class/*/"${linked##*/}"/name
+}
+
 # The driver of a virtio device, as "virtio3".
 driver_of()
 {

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,103 +18,103 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FOLDER "/dev/virtio-ports"
+#define FOLDER	 "/dev/virtio-ports"
+#define NEW_LINK "/dev/.virtio-port"
 #define MAX_EVENT 8192
 
-/* One kernel event: each member points into the event's text, or is NULL. */
-struct event {
-	const char *action;
-	const char *sysfs;	/* path of the device in sysfs */
-	const char *node;	/* the device's name in /dev */
-};
-
-static struct event parse_event(const char *text, size_t len)
+/* The name of the device in /dev that an event of the kernel is of, or NULL. */
+static const char *parse_event(const char *text, size_t len)
 {
-	struct event event = { 0 };
-
-	for (const char *word = text; word < text + len;
-	     word += strlen(word) + 1) {
-		if (!strncmp(word, "ACTION=", 7))
-			event.action = word + 7;
-		else if (!strncmp(word, "DEVPATH=", 8))
-			event.sysfs = word + 8;
-		else if (!strncmp(word, "DEVNAME=", 8))
-			event.node = word + 8;
-	}
-	return event;
+	for (const char *word = text; word < text + len; word += strlen(word) + 1)
+		if (!strncmp(word, "DEVNAME=", 8))
+			return word + 8;
+	return NULL;
 }
 
-static void remove_links_to(const char *target)
+/* Reads the name of a port, which is empty when there is none. */
+static void read_name(const char *node, char *name, size_t size)
 {
-	char path[512], found[300];
+	static const char *const classes[] = { "manyport", "virtio-ports" };
+	char path[400];
+	ssize_t len = 0;
+	int fd;
+
+	for (int i = 0; i < 2 && len <= 0; i++) {
+		snprintf(path, sizeof(path), "/sys/class/%s/%s/name", classes[i], node);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		len = read(fd, name, size - 1);
+		close(fd);
+	}
+	name[len > 0 ? len : 0] = '\0';
+	name[strcspn(name, "\n")] = '\0';
+	if (strchr(name, '/'))
+		*name = '\0';
+}
+
+static bool leads_to(const char *link, const char *target)
+{
+	char found[300];
+	ssize_t len = readlink(link, found, sizeof(found) - 1);
+
+	found[len > 0 ? len : 0] = '\0';
+	return !strcmp(found, target);
+}
+
+/* All but the link @name. */
+static void remove_links_to(const char *target, const char *name)
+{
+	char path[512];
 	struct dirent *entry;
 	DIR *dir = opendir(FOLDER);
-	ssize_t len;
 
 	while (dir && (entry = readdir(dir))) {
 		snprintf(path, sizeof(path), FOLDER "/%s", entry->d_name);
-		len = readlink(path, found, sizeof(found) - 1);
-		if (len < 0)
-			continue;
-		found[len] = '\0';
-		if (!strcmp(found, target))
+		if (strcmp(entry->d_name, name) && leads_to(path, target))
 			unlink(path);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static void make_link(const char *sysfs, const char *target)
+/* There is no moment without a link where there was one. */
+static void make_link(const char *name, const char *target)
 {
-	char path[512], name[256];
-	ssize_t len;
-	int fd;
+	char path[512];
 
-	snprintf(path, sizeof(path), "/sys%s/name", sysfs);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	len = read(fd, name, sizeof(name) - 1);
-	close(fd);
-	if (len <= 0)
-		return;
-	name[len] = '\0';
-	name[strcspn(name, "\n")] = '\0';
-	if (!*name || strchr(name, '/'))
+	snprintf(path, sizeof(path), FOLDER "/%s", name);
+	if (leads_to(path, target))
 		return;
 	mkdir(FOLDER, 0755);
-	snprintf(path, sizeof(path), FOLDER "/%s", name);
-	if (symlink(target, path))
+	if (symlink(target, NEW_LINK) || rename(NEW_LINK, path))
 		perror(path);
 }
 
-static void handle_event(const struct event *event)
+/*
+ * Something has become of a node. What it is now counts, not what the event says: the event may be
+ * old, and the port may have gone and come again since.
+ */
+static void update_links(const char *node)
 {
-	char target[300];
+	char target[300], name[256];
 
-	if (!event->action || !event->sysfs || !event->node ||
-	    strncmp(event->node, "vport", 5))
-		return;
-	snprintf(target, sizeof(target), "../%s", event->node);
-	remove_links_to(target);
-	if (strcmp(event->action, "remove"))
-		make_link(event->sysfs, target);
+	read_name(node, name, sizeof(name));
+	snprintf(target, sizeof(target), "../%s", node);
+	remove_links_to(target, name);
+	if (*name)
+		make_link(name, target);
 }
 
 /* A driver that is built in has made ports before init runs: their events are past. */
 static void link_ports(void)
 {
-	char sysfs[300], target[300];
 	struct dirent *entry;
 	DIR *dir = opendir("/sys/class/virtio-ports");
 
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(sysfs, sizeof(sysfs), "/class/virtio-ports/%s", entry->d_name);
-		snprintf(target, sizeof(target), "../%s", entry->d_name);
-		make_link(sysfs, target);
-	}
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			update_links(entry->d_name);
 	if (dir)
 		closedir(dir);
 }
@@ -121,7 +122,7 @@ static void link_ports(void)
 static void __attribute__((noreturn)) handle_events(int fd)
 {
 	char text[MAX_EVENT + 1];
-	struct event event;
+	const char *node;
 	ssize_t len;
 
 	prctl(PR_SET_NAME, "links");
@@ -130,8 +131,9 @@ static void __attribute__((noreturn)) handle_events(int fd)
 		if (len <= 0)
 			continue;
 		text[len] = '\0';
-		event = parse_event(text, len);
-		handle_event(&event);
+		node = parse_event(text, len);
+		if (node && !strncmp(node, "vport", 5))
+			update_links(node);
 	}
 }
 
@@ -153,7 +155,7 @@ int links_start(void)
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	if (bind(fd, (struct sockaddr *)&kernel, sizeof(kernel)))
 		return -1;
-	/* After the bind: a port that comes later has an event, which makes its link again. */
+	/* After the bind: a port that comes later has an event. */
 	link_ports();
 	child = fork();
 	if (child < 0)
