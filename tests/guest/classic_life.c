@@ -143,7 +143,7 @@ static void wait_to_poll(int fd)
 
 static void wait_for_signal(int fd)
 {
-	const struct timespec limit = { .tv_sec = 20 };
+	const struct timespec limit = { .tv_sec = 60 };
 	sigset_t set;
 
 	sigemptyset(&set);
