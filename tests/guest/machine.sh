@@ -112,6 +112,8 @@ case $life in
 	start && comes_back
 	ok "reset: the new life of the guest is served"
 	tell_counted
+	# What was said is with the host by then: a panic would drop what still waits for the serial line.
+	asks listen
 	echo c >/proc/sysrq-trigger ;;
 3)
 	start && comes_back
