@@ -25,7 +25,7 @@ why()
 # run COMMAND: a line of shell, with a limit; its status in $got, what it says in out and err.
 run()
 {
-	timeout 30 sh -c "$1" >/tmp/out 2>/tmp/err
+	timeout 120 sh -c "$1" >/tmp/out 2>/tmp/err
 	got=$?
 }
 
@@ -128,9 +128,10 @@ cases_of_bytes()
 	run 'manyport connect early <bytes | tail -c 7'
 	is_so 0 'enough' || grep -q enough /tmp/out
 	ok "a service that takes no more has still said something"
-	run 'manyport forward -L /tmp/echo.sock:echo & sleep 0.5
+	run 'manyport forward -L /tmp/echo.sock:echo & forward=$!
+		until grep -q forwarding /tmp/err; do usleep 10000; done
 		for i in $(seq 20); do manyport connect echo <bytes | sha256sum >/tmp/sum.$i & pids="$pids $!"; done
-		wait $pids; kill %1; cat /tmp/sum.* | cut -d" " -f1 | sort -u'
+		wait $pids; kill $forward; cat /tmp/sum.* | cut -d" " -f1 | sort -u'
 	is_so 0 "$bytes"
 	ok "20 at once, 1,000,000 bytes each, beside a forward"
 	run 'mkfifo /tmp/hold; exec 9<>/tmp/hold

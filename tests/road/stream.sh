@@ -43,7 +43,7 @@ case_of_a_killed_client
 run 'manyport list'
 is_so 0 && grep -q "unix:$door" /tmp/out
 ok "the list names the road"
-run "printf 'who+line\nrest' | socat -t 10 - UNIX:$door"
+run "printf 'who+line\nrest' | socat -t 60 - UNIX:$door"
 is_so 0 "who line
 rest"
 ok "a program that says the name as a line"

@@ -48,16 +48,17 @@ run 'manyport connect nothing </dev/null'
 refused 125 ENOENT
 ok "a name that the host does not know"
 # Three at once: Redis, a program, a refusal, each many times.
-run 'manyport forward -L /tmp/redis.sock:redis & sleep 0.5
+run 'manyport forward -L /tmp/redis.sock:redis & forward=$!
+	until grep -q forwarding /tmp/err; do usleep 10000; done
 	for i in 1 2 3 4 5 6 7 8; do redis-cli -s /tmp/redis.sock incr n; done >/tmp/1 &
 	a=$!
 	for i in 1 2 3 4 5 6 7 8; do manyport connect --no-input --no-shutdown who+$i; done >/tmp/2 &
 	b=$!
 	for i in 1 2 3 4 5 6 7 8; do manyport connect alice </dev/null; echo $?; done >/tmp/3 2>/dev/null &
-	wait $a $b $!; kill %1; cat /tmp/1 /tmp/2 /tmp/3'
+	wait $a $b $!; kill $forward; cat /tmp/1 /tmp/2 /tmp/3'
 is_so 0 "$(eight ''; eight 'who '; for _ in 1 2 3 4 5 6 7 8; do echo 126; done)"
 ok "three processes at once: Redis, a program, a refusal"
-run 'manyport connect --linger=2s --no-shutdown echo <bytes | sha256sum | cut -d" " -f1'
+run 'manyport connect --linger=8s --no-shutdown echo <bytes | sha256sum | cut -d" " -f1'
 is_so 0 "$bytes"
 ok "1,000,000 bytes there and back"
 exit $status
