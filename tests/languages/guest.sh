@@ -9,8 +9,7 @@ done
 mount -o bind /dev dev && mount -t proc proc proc && mount -t tmpfs tmpfs tmp &&
 	mount -t tmpfs tmpfs run || exit 1
 cp -r /manyport tmp/languages
-node=/dev/vport0p1
-[ -e $node ] || node=/dev/vport0p0
+node=$(readlink -f /dev/virtio-ports/manyport)
 chroot . /tmp/languages/manyport forward -p $node -L /run/echo.sock:echo &
 while [ ! -S run/echo.sock ]; do
 	sleep 1
