@@ -45,10 +45,10 @@ ok "much data arrives whole"
 exec 3>&-
 
 # A write to a service that is over waits in this driver for the next one; the command does not.
-timeout 20 ./manyport connect -p "$port" nothing </dev/zero 2>/tmp/error
+timeout 60 ./manyport connect -p "$port" nothing </dev/zero 2>/tmp/error
 [ $? -lt 2 ]
 ok "the command ends with a service that is refused, input or not"
-timeout 20 ./manyport connect -p "$port" words </dev/zero >/tmp/out 2>/tmp/error
+timeout 60 ./manyport connect -p "$port" words </dev/zero >/tmp/out 2>/tmp/error
 [ $? = 1 ] && [ "$(cat /tmp/out)" = words ] && grep -q 'before it had taken' /tmp/error
 ok "and with one that does not take its input"
 exit $status
