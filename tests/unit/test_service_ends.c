@@ -253,7 +253,9 @@ static void ends_of_unix_listen(void **state)
 
 /* --- Limits --------------------------------------------------------------------------------- */
 
-/* A server that takes a part of it, then nothing for most of the limit, and so on. */
+#define LIMIT_MS 600
+
+/* A server that takes a part of it, then nothing for half of the limit, and so on. */
 struct bursts {
 	struct far_end far;
 	size_t part, goal;
@@ -273,7 +275,7 @@ static bool far_bursts(void *context)
 	if (far->got < bursts->goal)
 		return false;
 	bursts->goal += bursts->part;
-	bursts->next_ms = loop_now(rig.loop) + RIG_LINGER_MS * 2 / 3;
+	bursts->next_ms = loop_now(rig.loop) + LIMIT_MS / 2;
 	return false;
 }
 
@@ -290,10 +292,11 @@ static void slow_progress_is_progress(void **state)
 	fill_stream("tcp", &peer, &bursts.far);
 	taken = peer.out_done;
 	bursts.part = bursts.goal = taken / 6;
+	service->linger_ms = LIMIT_MS;
 	begin = loop_now(rig.loop);
 	assert_true(leave(&peer, MP_END_CUT));
 	rig_wait(&rig, far_bursts, &bursts);
-	assert_true(loop_now(rig.loop) - begin > 2 * RIG_LINGER_MS);
+	assert_true(loop_now(rig.loop) - begin > 2 * LIMIT_MS);
 	assert_int_equal(bursts.far.got, taken);
 	assert_true(far_was_reset(&bursts.far));
 	close(bursts.far.fd);
@@ -320,6 +323,7 @@ static void without_progress_it_is_given_up(void **state)
 	taken = peer.out_done;
 	queued = peer.stream->ops->backlog(peer.stream, &is_kept);
 	assert_false(is_kept);
+	service->linger_ms = LIMIT_MS;
 	dup2(log, STDERR_FILENO);
 	log_setup(LOG_LEVEL_WARNING);
 	begin = loop_now(rig.loop);
@@ -328,7 +332,7 @@ static void without_progress_it_is_given_up(void **state)
 	dup2(saved, STDERR_FILENO);
 	close(saved);
 	log_setup(LOG_LEVEL_ERROR);
-	assert_true(loop_now(rig.loop) - begin >= RIG_LINGER_MS);
+	assert_true(loop_now(rig.loop) - begin >= LIMIT_MS);
 	assert_true(pread(log, text, sizeof(text) - 1, 0) > 0);
 	close(log);
 	line = strstr(text, "service test");
@@ -392,12 +396,16 @@ static void the_end_of_all(void **state)
 
 /* --- Programs --------------------------------------------------------------------------------- */
 
-/* Says @1 bytes, reads all it gets, waits for @2 seconds, and writes into @3 how much and how. */
+/*
+ * Says @1 bytes, reads all it gets, says so by the file @3.read, waits for @2 seconds, and writes
+ * into @3 how much and how.
+ */
 #define PROGRAM \
 	"perl -e '$SIG{TERM}=sub{$t=1}; ($say,$wait,$file)=@ARGV; " \
 	"while($say>0){$n=syswrite(STDOUT,\"x\"x65536); last if !$n; $say-=$n} " \
 	"while(!$t){$n=sysread(STDIN,$b,8192); next if !defined $n; last if !$n; $c+=$n; " \
 	"select(undef,undef,undef,0.0005)} " \
+	"open(F,\">\",\"$file.read\"); close F; " \
 	"select(undef,undef,undef,$wait) if !$t; " \
 	"open(F,\">\",\"$file.tmp\"); print F $c+0,$t?\" term\":\" eof\"; close F; " \
 	"rename \"$file.tmp\",$file' "
@@ -412,6 +420,12 @@ static size_t start_program(struct test_peer *peer, const char *arguments)
 	peer->deaf = true;
 	rig_wait(&rig, is_full, peer);
 	return peer->out_done;
+}
+
+static bool has_read_all(void *context)
+{
+	(void)context;
+	return !access(rig_path(&rig, "result.read"), F_OK);
 }
 
 static bool has_result(void *context)
@@ -431,6 +445,7 @@ static void expect_program(size_t got, const char *how)
 	assert_non_null(fgets(text, sizeof(text), file));
 	fclose(file);
 	unlink(rig_path(&rig, "result"));
+	unlink(rig_path(&rig, "result.read"));
 	snprintf(expected, sizeof(expected), "%zu %s", got, how);
 	assert_string_equal(text, expected);
 }
@@ -475,10 +490,14 @@ static void a_program_works_on(void **state)
 	taken = start_program(&peer, "3000000 0.4");
 	peer_shut(&peer, MP_SHUT_WRITE);
 	assert_true(leave(&peer, MP_END_WHOLE));
+	/* For longer than the limit for what it has not read. */
+	rig_wait(&rig, has_read_all, NULL);
+	service->linger_ms = 1;
 	expect_program(taken, "eof");
 	finish_program();
 	/* But not for ever. */
 	taken = start_program(&peer, "0 1000");
+	service->end_ms = LIMIT_MS;
 	peer_shut(&peer, MP_SHUT_WRITE);
 	assert_true(leave(&peer, MP_END_WHOLE));
 	expect_program(taken, "term");
@@ -486,7 +505,6 @@ static void a_program_works_on(void **state)
 	/* And not when the daemon ends. */
 	service = NULL;
 	taken = start_program(&peer, "0 1000");
-	service->end_ms = 1000000;
 	peer_shut(&peer, MP_SHUT_WRITE);
 	assert_true(leave(&peer, MP_END_WHOLE));
 	leave_hurry(nothing_is_left, &(bool){ false });
