@@ -3,13 +3,10 @@
 #ifndef TESTS_UNIT_EXEC_RIG_H
 #define TESTS_UNIT_EXEC_RIG_H
 
-#include "service_rig.h"
-
-#include <sys/wait.h>
+#include "programs_end.h"
 
 static struct rig rig;
 static int fds_before;
-static struct mp_service *service;
 
 static inline int setup(void **state)
 {
@@ -23,10 +20,7 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	(void)state;
-	service_destroy(service);
-	service = NULL;
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-	assert_int_equal(errno, ECHILD);
+	end_service();
 	rig_fini(&rig);
 	assert_int_equal(rig_count_fds(), fds_before);
 	return 0;

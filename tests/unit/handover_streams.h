@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_HANDOVER_STREAMS_H
 #define TESTS_UNIT_HANDOVER_STREAMS_H
 
+#include "programs_end.h"
 #include "socket_rig.h"
 
 #include <arpa/inet.h>
@@ -37,7 +38,6 @@ static struct {
 	char uri[256], path[128];
 } far;
 
-static struct mp_service *service;
 static struct test_peer peers[PEERS];
 static int results[PEERS];		/* of restore() */
 
@@ -299,10 +299,9 @@ static inline int run_after(int index, int memfd)
 	record_destroy(record);
 	cases[index].after();
 	close_peers();
-	service_destroy(service);
+	end_service();
 	unix_listeners_forget();
 	rig_fini(&rig);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	if (open_descriptors() != far.open)
 		fail_msg("descriptors: 0x%lx, were 0x%lx", (long)open_descriptors(),
 			 (long)far.open);

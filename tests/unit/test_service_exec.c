@@ -245,8 +245,7 @@ static void service_ends_with_programs(void **state)
 	(void)state;
 	pid = start_program(&peer, "sh -c 'trap \"\" TERM; echo $$; sleep 1000; sleep 1000'");
 	peer_close(&peer, MP_END_ABORT);
-	service_destroy(service);
-	service = NULL;
+	end_service();
 	assert_true(is_gone(&pid));
 }
 

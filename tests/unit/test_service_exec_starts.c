@@ -111,11 +111,12 @@ static void slow_start_can_be_given_up(void **state)
 static void service_ends_with_starts(void **state)
 {
 	(void)state;
+	leaves_after_ms = END_MS;
 	service = rig_service(&rig, "exec:sleep 1000");
 	open_many();
 	rig_rounds(&rig, 2);
 	close_many(MP_END_ABORT);
-	service_destroy(service);
+	end_service();
 	/* And with one whose start takes longer than the end of the service waits. */
 	service = rig_service(&rig, "exec:sleep 1000");
 	stop_spawner();
