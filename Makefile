@@ -82,8 +82,8 @@ $(O)/tests/unit/test_preload $(O)/tests/unit/test_preload_calls: ALL_LDFLAGS += 
 CHANNEL_OBJ := $(filter $(O)/host/base/% $(O)/host/channel/%,$(HOST_OBJ))
 $(O)/tests/unit/test_channel_binding: $(O)/tests/unit/test_channel_binding.o $(CHANNEL_OBJ)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
-# A process that there is no descriptor for.
-$(O)/tests/unit/test_handover_exec: ALL_LDFLAGS += -Wl,--wrap=pidfd_open
+# A process that there is no descriptor for; and a spawner that is slow.
+$(O)/tests/unit/test_handover_exec: ALL_LDFLAGS += -Wl,--wrap=pidfd_open,--wrap=poll
 # The order in which the device publishes its rings, seen by the test.
 $(O)/tests/unit/test_device_publish: ALL_LDFLAGS += -Wl,--wrap=ring_publish
 # Where the test ends a process: before and behind each of these.
