@@ -7,10 +7,12 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-static int tcp_listen(int family, unsigned short *port)
+/* A port is taken, and nothing listens there if @backlog is 0. */
+static int tcp_bind(int family, unsigned short *port, int backlog)
 {
 	struct sockaddr_in6 name6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
 	struct sockaddr_in name4 = { .sin_family = AF_INET,
@@ -24,10 +26,24 @@ static int tcp_listen(int family, unsigned short *port)
 			close(fd);
 		return -1;
 	}
-	assert_int_equal(listen(fd, 5), 0);
+	if (backlog)
+		assert_int_equal(listen(fd, backlog), 0);
 	assert_int_equal(getsockname(fd, name, &len), 0);
 	*port = ntohs(family == AF_INET ? name4.sin_port : name6.sin6_port);
 	return fd;
+}
+
+static int tcp_listen(int family, unsigned short *port)
+{
+	return tcp_bind(family, port, 5);
+}
+
+/* A connection may be the client's some time before it is the listener's. */
+static void await_connection(int listener)
+{
+	struct pollfd wait = { .fd = listener, .events = POLLIN };
+
+	assert_int_equal(poll(&wait, 1, RIG_LIMIT_MS), 1);
 }
 
 static bool fds_are_at_rest(void *context)
@@ -201,7 +217,7 @@ static int fake_lookup(const char *host, const char *port, const struct addrinfo
 
 static struct mp_service *named_service(uint32_t interval_ms)
 {
-	struct service_setup make = { .loop = rig.loop, .name = "test", .linger_ms = 300,
+	struct service_setup make = { .loop = rig.loop, .name = "test", .linger_ms = RIG_LINGER_MS,
 				      .resolve_ms = interval_ms };
 	struct mp_service *service = service_create(&make, "tcp:host:80");
 
@@ -235,6 +251,8 @@ static void dead_open(struct dead_server *dead)
 		dead->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		if (connect(dead->fillers[i], (struct sockaddr *)&to, sizeof(to)))
 			assert_int_equal(errno, EINPROGRESS);
+		/* Its queue has room for the first one. */
+		await_connection(dead->listener);
 	}
 }
 
@@ -352,7 +370,8 @@ static void dead_addresses_cost_little(void **state)
 	peer_open(&peer, service, NULL, 0);
 	rig_wait(&rig, peer_is_settled, &peer);
 	assert_true(peer.connected);
-	server = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	await_connection(listener);
+	server = accept(listener, NULL, NULL);
 	assert_true(server >= 0);
 	close(server);
 	peer_close(&peer, MP_END_WHOLE);
@@ -392,11 +411,10 @@ static void name_can_move(void **state)
 {
 	struct opening opening = { 0 };
 	unsigned short old_port, port;
-	int listener = tcp_listen(AF_INET, &old_port);
+	int bound = tcp_bind(AF_INET, &old_port, 0), listener;
 	struct test_peer peer;
 
 	(void)state;
-	close(listener);
 	set_name(0);
 	add_address(AF_INET, old_port);
 	opening.service = named_service(0);
@@ -411,6 +429,7 @@ static void name_can_move(void **state)
 	peer_close(&opening.peer, MP_END_WHOLE);
 	service_destroy(opening.service);
 	close(listener);
+	close(bound);
 }
 
 static bool was_asked_often(void *context)
@@ -503,7 +522,7 @@ static void check_warns_of_names(void **state)
 {
 	struct service_setup make = { .loop = rig.loop, .name = "test", .check_only = true };
 	struct mp_service *service;
-	uint64_t begin;
+	int answered = 0;
 
 	(void)state;
 	set_name(EAI_NONAME);
@@ -511,12 +530,20 @@ static void check_warns_of_names(void **state)
 	assert_non_null(service);
 	assert_non_null(strstr(make.warning, "cannot resolve host"));
 	service_destroy(service);
-	/* Many that answer late: all together they are given 3 s. */
+	/*
+	 * Many that answer late: all together they are given 3 s, in which six answer, or some more
+	 * whose answer is there before it is waited for.
+	 */
 	resolver_function = slow_lookup;
-	begin = loop_clock_us();
-	for (int i = 0; i < 10; i++)
+	rig_clock_is_real = true;
+	set_name(0);
+	for (int i = 0; i < 20; i++) {
+		make.warning[0] = '\0';
 		service_destroy(service_create(&make, "tcp:host:80"));
-	assert_true(loop_clock_us() - begin < 4500000);
+		answered += !make.warning[0];
+	}
+	rig_clock_is_real = false;
+	assert_in_range(answered, 0, 12);
 	resolver_function = fake_lookup;
 	/* One that does not answer, and one after it. */
 	set_hanging(true);
