@@ -340,8 +340,9 @@ static inline size_t fill(int fd)
 	ssize_t ret;
 
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
-	while ((ret = send(fd, buf, sizeof(buf), MSG_NOSIGNAL)) > 0)
-		len += ret;
+	/* A process that was stopped and goes on gets EINTR. */
+	while ((ret = send(fd, buf, sizeof(buf), MSG_NOSIGNAL)) > 0 || errno == EINTR)
+		len += ret > 0 ? ret : 0;
 	assert_int_equal(errno, EAGAIN);
 	return len;
 }

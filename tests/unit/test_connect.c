@@ -92,7 +92,7 @@ static int status_of_connect(bool robbed)
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm(10);
+		alarm(60);
 		dup2(input[0], STDIN_FILENO);
 		_exit(run_connect(2, argv));
 	}
@@ -133,7 +133,7 @@ static int aborts_of_connect(char *option, int out, int *status)
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm(10);
+		alarm(60);
 		dup2(input[0], STDIN_FILENO);
 		dup2(out, STDOUT_FILENO);
 		_exit(run_connect(option ? 3 : 2, argv));
