@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -218,15 +217,13 @@ static void closed_stderr_is_harmless(void **state)
 
 static uint64_t skipped_ms;
 
-/* The clock of the log, which the tests move. */
+/* The clock of the log, which the tests alone move. */
 int clock_gettime(clockid_t clock, struct timespec *ts)
 {
-	uint64_t ms;
+	const uint64_t ms = 1000000 + skipped_ms;
 
-	if (syscall(SYS_clock_gettime, clock, ts))
-		return -1;
-	ms = ts->tv_nsec / 1000000 + skipped_ms;
-	ts->tv_sec += ms / 1000;
+	(void)clock;
+	ts->tv_sec = ms / 1000;
 	ts->tv_nsec = ms % 1000 * 1000000;
 	return 0;
 }

@@ -48,7 +48,7 @@ static int setup(void **state)
 	if (!loop)
 		return -1;
 	loop_timer_init(loop, &guard, too_late);
-	loop_timer_start(&guard, 20000);
+	loop_timer_start(&guard, 60000);
 	return 0;
 }
 

@@ -140,7 +140,7 @@ static void calls_across_the_wrap(void **state)
 /* --- Two threads, few entries, no call or kick may get lost --------------- */
 
 #define CHAINS 100000
-#define LIMIT_MS 20000
+#define LIMIT_MS 60000
 
 static int kick_fd, call_fd;
 static bool with_event_idx;
