@@ -254,14 +254,27 @@ static void test_statuses(void **state)
 	expect_play("dies -5", 5, "begun\n");
 }
 
+static bool is_at_rest;			/* the keeper's clock */
+
+/* In place of the C library's: a slow machine does not make ten crashes rarer than they are. */
+int clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	if (!is_at_rest)
+		return syscall(SYS_clock_gettime, clock, ts);
+	*ts = (struct timespec){ .tv_sec = 1000 };
+	return 0;
+}
+
 static void test_loop(void **state)
 {
 	const char *ten = "begun\nbegun\nbegun\nbegun\nbegun\nbegun\nbegun\nbegun\nbegun\nbegun\n";
 
 	(void)state;
+	is_at_rest = true;
 	expect_play("dies 11 ready", 1, ten);
 	expect_play("dies 9", 1, ten);
 	expect_play("dies -1 ready", 1, ten);
+	is_at_rest = false;
 }
 
 static void await(const char *what)
