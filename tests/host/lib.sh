@@ -26,8 +26,9 @@ finish()
 	local status=$?
 
 	trap - EXIT
+	# The number of one that has ended may be another process's by now.
 	for pid in "${children[@]}"; do
-		kill "$pid" 2>/dev/null
+		grep -qsF "$dir" "/proc/$pid/cmdline" && kill "$pid" 2>/dev/null
 	done
 	wait
 	if [ $status = 0 ] && [ "$(find "$dir" -name 'daemon.*' -exec grep -lE \
@@ -66,7 +67,7 @@ ok()
 # run ARG...: the daemon to its end; its status in $status, its words in out and err.
 run()
 {
-	timeout 20 "$daemon" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	timeout 60 "$daemon" "$@" >"$dir/out" 2>"$dir/err" </dev/null
 	status=$?
 	cp "$dir/err" "$dir/daemon.err"
 }
@@ -77,10 +78,10 @@ says()
 	grep -qF -- "$1" "$dir/err"
 }
 
-# until_true COMMAND...: waits for it to succeed, a minute at most.
+# until_true COMMAND...: waits for it to succeed, three minutes at most.
 until_true()
 {
-	local end=$((SECONDS + 60))
+	local end=$((SECONDS + 180))
 
 	until "$@"; do
 		[ $SECONDS -lt $end ] || return 1
@@ -102,6 +103,12 @@ start()
 	pid=$!
 	children+=("$pid")
 	until_true says "listening on $dir/sock"
+}
+
+# has_ended [PROCESS]: the daemon, or that one.
+has_ended()
+{
+	! kill -0 "${1:-$pid}" 2>/dev/null
 }
 
 # stop [SIGNAL]: its status in $status.
