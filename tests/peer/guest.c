@@ -59,6 +59,21 @@ static void fill(const char *name)
 	printf("filled %u %u\n", count, reason);
 }
 
+/* A failure is told to a guest that reads. */
+static void wait_until_gone(uint32_t slot)
+{
+	const uint16_t ends = MP_ST_IN_END | MP_ST_FAILED;
+	uint64_t offset = 0;
+
+	for (;;) {
+		driver_wait(driver, slot, MP_ST_IN | ends);
+		if (driver->channels[slot].bits & ends)
+			return;
+		if (driver_read(driver, slot, offset, DRIVER_BUFFER) == MP_OK)
+			offset += le32toh(driver_result(driver)->count);
+	}
+}
+
 static void wait_for_file(const char *path)
 {
 	while (access(path, F_OK))
@@ -106,7 +121,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "fill") && i + 1 < argc)
 			fill(argv[++i]);
 		else if (!strcmp(argv[i], "gone"))
-			driver_wait(driver, next_slot - 1, MP_ST_IN_END | MP_ST_FAILED);
+			wait_until_gone(next_slot - 1);
 		else if (!strcmp(argv[i], "memory"))
 			add_memory();
 		else if (!strcmp(argv[i], "reboot"))
