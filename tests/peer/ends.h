@@ -7,8 +7,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define LIMIT_MS  20000
-#define PORT	  1
+#define LIMIT_MS      60000
+#define PORT	      1
+#define PROGRAM_TELLS 100000	/* bytes of its input */
 
 /* --- The daemon --- */
 
@@ -39,6 +40,7 @@ void say(struct far_end *far);
 void hear(struct far_end *far);
 void hear_all(struct far_end *far);
 void expect_program_begins(void);
+void expect_program_tells(void);
 void expect_program(uint64_t got, const char *how);
 void write_program(void);
 

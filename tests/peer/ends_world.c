@@ -16,7 +16,7 @@
 #include "peer.h"
 
 const char *daemon_path, *folder;
-const char *linger = "5s";
+const char *linger = "1h";
 pid_t daemon_pid;
 
 /* --- The daemon ------------------------------------------------------------------ */
@@ -226,7 +226,10 @@ void hear_all(struct far_end *far)
 	close(far->fd);
 }
 
-/* Says $say bytes, reads all, works on for $wait seconds, and writes down what it got and how. */
+/*
+ * Says $say bytes, reads all, tells when it has PROGRAM_TELLS bytes, works on for $wait seconds,
+ * and writes down what it got and how.
+ */
 static const char program[] =
 	"$SIG{TERM} = sub { $term = 1 };\n"
 	"$SIG{PIPE} = 'IGNORE';\n"
@@ -238,6 +241,7 @@ static const char program[] =
 	"	next if !defined $n;\n"
 	"	last if !$n;\n"
 	"	$got += $n;\n"
+	"	if ($got >= 100000 && !$told++) { open(F, '>', \"$file.read\"); close(F); }\n"
 	"	select(undef, undef, undef, 0.0005);\n"
 	"}\n"
 	"select(undef, undef, undef, $wait) if !$term;\n"
@@ -246,14 +250,24 @@ static const char program[] =
 	"close(F);\n"
 	"rename(\"$file.new\", $file);\n";
 
+static void expect_file(const char *name)
+{
+	for (int i = 0; access(in_folder(name), F_OK); i++) {
+		if (i > LIMIT_MS)
+			FAIL("there is no %s", name);
+		poll(NULL, 0, 1);
+	}
+}
+
 /* Else a signal would find perl itself. */
 void expect_program_begins(void)
 {
-	for (int i = 0; access(in_folder("result.began"), F_OK); i++) {
-		if (i > LIMIT_MS)
-			FAIL("the program does not begin");
-		poll(NULL, 0, 1);
-	}
+	expect_file("result.began");
+}
+
+void expect_program_tells(void)
+{
+	expect_file("result.read");
 }
 
 void expect_program(uint64_t got, const char *how)
