@@ -10,6 +10,8 @@
 #ifndef PEER_ATTACK_H
 #define PEER_ATTACK_H
 
+#include <sys/types.h>
+
 #include "driver.h"
 
 enum attack_stage {
@@ -39,6 +41,9 @@ void attack_register(struct attack *attack);
 		attack_register(&entry_##attack_name);					\
 	}										\
 	static void attack_##attack_name(struct driver *d)
+
+/* The daemon, or 0: not known. */
+extern pid_t daemon_pid;
 
 /*
  * The raw material of attacks on the rings: a complete WRITE of 5 bytes to the

@@ -19,13 +19,13 @@
 
 #include "attack.h"
 
-#define ATTACK_SECONDS 60
+#define ATTACK_SECONDS 300
 #define SERVED_BYTES   200000
 
 static struct attack *attacks, **attacks_end = &attacks;
 static const char *path;
 static uint32_t port;
-static pid_t daemon_pid;
+pid_t daemon_pid;
 static int tests, failures;
 
 void attack_register(struct attack *attack)
