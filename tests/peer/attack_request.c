@@ -280,9 +280,10 @@ ATTACK(close_before_what_was_written, AT_CHANNEL)
 /* An end that is never reached: the linger limit does. */
 ATTACK(close_at_the_end_of_time, AT_CHANNEL)
 {
-	CHECK(driver_simple(d, MP_OP_CLOSE, 0, 0, UINT64_MAX) == MP_OK);
-	driver_wait(d, 0, MP_ST_CLOSED);
-	CHECK(d->channels[0].reason == MP_REASON_LINGER);
+	driver_open_channel(d, 1, "brief");
+	CHECK(driver_simple(d, MP_OP_CLOSE, 1, 0, UINT64_MAX) == MP_OK);
+	driver_wait(d, 1, MP_ST_CLOSED);
+	CHECK(d->channels[1].reason == MP_REASON_LINGER);
 	driver_expect_alive(d);
 }
 
