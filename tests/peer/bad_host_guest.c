@@ -90,7 +90,7 @@ static int find_device(void)
 static int wait_for_ports(void)
 {
 	const char *const paths[] = { CONTROL, VICTIM, FIXED };
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 
 	for (int i = 0; i < 3; i++)
 		while (access(paths[i], F_OK)) {
@@ -153,7 +153,7 @@ static long attribute(const char *port, const char *name)
 
 int wait_for_nothing_left(const char *port)
 {
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 	long channels, memory;
 
 	do {
@@ -229,7 +229,7 @@ static const struct attack attacks[] = {
 /* Until the host has lied often enough. What it starts a life with can only be lived through. */
 static int wait_for_hits(const struct attack *attack)
 {
-	uint64_t limit = now_ms() + (attack->how & AT_START ? 200 : 4000) * time_factor;
+	uint64_t limit = now_ms() + (attack->how & AT_START ? 200 : LIMIT_MS) * time_factor;
 	int ret;
 
 	while (now_ms() < limit) {

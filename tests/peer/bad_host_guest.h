@@ -11,6 +11,7 @@
 #define FIXED	"/dev/vport0p2"
 #define LARGE	(256 << 10)
 #define SMALL	100
+#define LIMIT_MS 20000		/* of waits for what must come, times time_factor */
 
 /* bad_host_guest.c */
 extern unsigned int time_factor;	/* for limits of time */

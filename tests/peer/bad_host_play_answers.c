@@ -22,7 +22,7 @@
 /* Until the channel is over, by a broken rule. */
 static int wait_for_reset(int fd)
 {
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 	struct manyport_info info;
 
 	do {
@@ -248,7 +248,7 @@ static ssize_t read_checked(int fd, uint64_t at)
 /* READs of one stream whose answers come in another order than they were asked. */
 static int answers_swapped(void)
 {
-	uint64_t limit = now_ms() + 10000 * time_factor, at = 0;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor, at = 0;
 	int fd = victim_open(VICTIM, "data", 0), ret = tell_attack("swapped");
 	ssize_t n = 0;
 
@@ -280,7 +280,7 @@ static int count_unsent(void)
 static int bye_has_no_answer(void)
 {
 	int before = count_unsent(), after, ret = tell_attack("bye_without_answer");
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 
 	while (!ret && count_unsent() == before && now_ms() < limit)
 		moment();

@@ -74,7 +74,7 @@ static int read_into_file(int fd)
 /* The host has the READ, and then each page of the file is clean: it may be dropped. */
 static int write_back(void)
 {
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 
 	while (tell("hits")) {
 		if (now_ms() > limit)

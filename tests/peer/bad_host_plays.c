@@ -17,7 +17,7 @@
 
 static void wait_for_end(pid_t pid, int *left)
 {
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 
 	while (!waitpid(pid, NULL, WNOHANG)) {
 		if (now_ms() > limit) {
@@ -34,7 +34,7 @@ static void wait_for_end(pid_t pid, int *left)
 /* Until @pid sleeps in the kernel, killable (D) or interruptible (S), or has ended. */
 void wait_until_asleep(pid_t pid)
 {
-	uint64_t limit = now_ms() + 2000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 	char path[64], text[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -131,7 +131,7 @@ static void write_all_large(int fd)
 /* Its status, when it ends by itself within the limit, else -1. */
 static int status_of(pid_t pid)
 {
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 	int status;
 
 	while (!waitpid(pid, &status, WNOHANG)) {
@@ -331,7 +331,7 @@ static int write_large_until_error(int fd)
 /* 0 when the process ended, and met EIO. */
 static int met_eio(pid_t pid)
 {
-	uint64_t limit = now_ms() + 10000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 	int status = 0;
 
 	while (!waitpid(pid, &status, WNOHANG)) {

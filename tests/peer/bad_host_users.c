@@ -234,7 +234,7 @@ void show_stack(pid_t pid)
 /* Returns how many do not die. */
 int kill_users(void)
 {
-	uint64_t limit = now_ms() + 5000 * time_factor;
+	uint64_t limit = now_ms() + LIMIT_MS * time_factor;
 	int left = 0;
 
 	for (size_t i = 0; i < USERS; i++) {

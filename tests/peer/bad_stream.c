@@ -16,7 +16,7 @@
 
 #include "bad_stream.h"
 
-#define LIE_SECONDS 60
+#define LIE_SECONDS 300
 #define MAX_LIES    400
 
 const char *folder, *command;

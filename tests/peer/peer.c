@@ -111,8 +111,10 @@ static bool receive_all(struct peer *peer, void *buf, size_t len)
 		n = recv(peer->sock, (char *)buf + at, len - at, 0);
 		if (n == 0 || (n < 0 && errno == ECONNRESET))
 			return false;
-		if (n < 0)
+		/* A process that was stopped and goes on gets EINTR. */
+		if (n < 0 && errno != EINTR)
 			FAIL("no answer: %s", strerror(errno));
+		n = n < 0 ? 0 : n;
 	}
 	return true;
 }

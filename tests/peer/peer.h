@@ -25,7 +25,7 @@
 #define PEER_DATA	 (PEER_MAX_QUEUES * PEER_RING_STRIDE)	/* where buffers begin */
 #define PEER_GUEST	 0x100000000ULL		/* guest address of the memory */
 #define PEER_USER	 0x7f1000000000ULL	/* the front end's address of it */
-#define PEER_WAIT_MS	 10000			/* for an answer that must come */
+#define PEER_WAIT_MS	 60000			/* for an answer that must come */
 
 #define FAIL(...) do {								\
 	printf("# %s:%d: ", __FILE__, __LINE__);				\

@@ -21,7 +21,7 @@
 
 #include "driver.h"
 
-#define ROUND_MS	30000
+#define ROUND_MS	180000
 #define BLOCK		1000
 enum { BUSY, PARKED, WHOLE };	/* channels */
 
