@@ -14,11 +14,12 @@ esac
 # shellcheck disable=SC2317 # called by the trap
 clean_up()
 {
-	for pid in "${pids[@]}"; do
+	# The number of one that has ended may be another process's by now.
+	for pid in $(jobs -pr); do
 		kill "$pid" 2>/dev/null || true
 	done
 	wait
-	rm -rf "$dir"
+	rm -rf "$dir" "${ports[@]}"
 }
 trap clean_up EXIT
 
@@ -65,10 +66,40 @@ rates()
 	} >"$dir/rate"
 }
 
-# free_port: of 127.0.0.1.
-free_port()
+# until_listens PATH...: until the program that was started last takes connections there, or has ended. The file
+# of a socket is there a moment before.
+until_listens()
 {
-	perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
+	local path
+
+	for path; do
+		until grep -qE " 00010000 [0-9A-F]+ [0-9A-F]+ +[0-9]+ $path\$" /proc/net/unix; do
+			kill -0 "${pids[-1]}"
+			sleep 0.1
+		done
+	done
+}
+
+# take_port: $taken is a port of 127.0.0.1 until the script ends. It is none that the kernel gives to others, and
+# the lock, which is closed with the script and all that it has started, keeps other scripts from it.
+ports=() taken=
+take_port()
+{
+	local number file lock
+
+	for number in $(shuf -i 20000-29999 -n 100); do
+		file=/tmp/manyport-port.$(id -u).$number
+		exec {lock}>"$file"
+		if flock -n "$lock" && perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(Listen => 1,
+				LocalAddr => "127.0.0.1", LocalPort => $ARGV[0], ReuseAddr => 1)' "$number"; then
+			ports+=("$file")
+			taken=$number
+			return
+		fi
+		exec {lock}>&-
+	done
+	echo "no port is free" >&2
+	exit 1
 }
 
 # The network of QEMU that the rates are compared with, as boot's arguments.
