@@ -12,7 +12,7 @@ use Time::HiRes 'usleep';
 
 our @EXPORT = qw(connection ask answer value synchronise run output polite test failures);
 our $guest;		# the process to give up with
-our $LIMIT = 120;	# seconds without an answer: it hangs
+our $LIMIT = 400;	# seconds without an answer, also of the guest's start: it hangs
 my ($count, $failed, $id) = (0, 0, 0);
 
 sub connection {

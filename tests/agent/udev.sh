@@ -16,7 +16,7 @@ node_of()
 	done
 }
 
-# has NAME KEY=VALUE
+# has NAME KEY=VALUE. A node may be there before udev has heard of it.
 has()
 {
 	udevadm info -q property "$(node_of "$1")" | grep -qx "$2"
@@ -31,16 +31,15 @@ for name in manyport org.qemu.guest_agent.0 com.redhat.spice.0; do
 		usleep 100000
 	done
 done
-udevadm settle
 echo "1..5"
-has manyport 'DEVLINKS=/dev/virtio-ports/manyport' && [ -c /dev/virtio-ports/manyport ]
+until_true has manyport 'DEVLINKS=/dev/virtio-ports/manyport' && [ -c /dev/virtio-ports/manyport ]
 ok "a port has a link of its name"
 has manyport 'TAGS=.*:systemd:.*' && ! has manyport 'SYSTEMD_WANTS=.*'
 ok "and a unit of systemd, which starts nothing"
-has org.qemu.guest_agent.0 'DEVLINKS=/dev/virtio-ports/org.qemu.guest_agent.0' &&
+until_true has org.qemu.guest_agent.0 'DEVLINKS=/dev/virtio-ports/org.qemu.guest_agent.0' &&
 	has org.qemu.guest_agent.0 'SYSTEMD_WANTS= *qemu-guest-agent.service'
 ok "the agent's port starts QEMU's agent"
-has com.redhat.spice.0 'SYSTEMD_WANTS= *spice-vdagentd.socket'
+until_true has com.redhat.spice.0 'SYSTEMD_WANTS= *spice-vdagentd.socket'
 ok "SPICE's port starts SPICE's agent"
 ! udevadm test /sys/class/manyport/vport0p1 2>&1 | grep -E '90-manyport.rules:[0-9]+ .*([Ii]nvalid|Unknown|ignor)'
 ok "udev has nothing against the rule"
