@@ -143,14 +143,17 @@ void mp_link_refused_locked(struct mp_link *link)
 	link->is_closed = true;
 }
 
-/* The next generation: the device has said nothing of it, and answers to the last count no more. */
-void mp_link_renew_locked(struct mp_link *link)
+/*
+ * @generation is the next one: the device has said nothing of it, and answers to the last count no
+ * more.
+ */
+void mp_link_renew_locked(struct mp_link *link, u32 generation)
 {
 	lockdep_assert_held(&link->lock);
 	link->bits = 0;
 	link->seq = 0;
 	link->close_sent = false;	/* that was of the last one */
-	WRITE_ONCE(link->generation, mp_port_next_generation(link->port));
+	WRITE_ONCE(link->generation, generation);
 }
 
 /* --- Ends ------------------------------------------------------------------ */

@@ -109,7 +109,7 @@ void mp_link_init(struct mp_link *link, const struct mp_link_ops *ops, struct mp
 int mp_link_take_slot(struct mp_link *link);
 void mp_link_free_slot(struct mp_link *link);
 void mp_link_put(struct mp_link *link);
-void mp_link_renew_locked(struct mp_link *link);
+void mp_link_renew_locked(struct mp_link *link, u32 generation);
 void mp_link_become_locked(struct mp_link *link, enum mp_phase phase);
 void mp_link_refused_locked(struct mp_link *link);
 void mp_link_end_locked(struct mp_link *link, bool is_release);

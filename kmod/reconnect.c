@@ -145,6 +145,6 @@ void mp_connect_again_locked(struct mp_channel *ch)
 	mp_in_reset_locked(&ch->in, is_lost ? ch->in.end_owed : ch->in.is_readable &&
 			   !end->told && !end->told_poller);
 	ch->end = (struct mp_end){ };
-	mp_link_renew_locked(&ch->link);
+	mp_link_renew_locked(&ch->link, mp_port_next_generation(ch->link.port));
 	mp_naming_send_locked(&ch->naming, ch->naming.connect_req);
 }
