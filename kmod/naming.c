@@ -59,7 +59,7 @@ static __poll_t connect_taken(struct mp_req *req, int ret, const struct mp_resul
 	struct mp_naming *naming = connect->naming;
 	__poll_t wake = EPOLLOUT;
 
-	naming->connect_busy = false;
+	naming->busy = NULL;
 	if (connect != naming->connect_req)
 		kfree(connect);
 	if (ret == -ENOMEM)
@@ -121,7 +121,7 @@ int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *conne
 	mp_link_become_locked(link, MP_PHASE_NAMING);
 	naming->is_collected = false;
 	ret = mp_link_send_locked(link, link->port->tx, &connect->req, MP_OP_CONNECT, 0, 0);
-	naming->connect_busy = !ret;
+	naming->busy = ret ? NULL : connect;
 	if (ret == -ENODEV && link->error != -ENODEV) {
 		ret = -ECONNRESET;
 		mp_link_fail_locked(link, ret);	/* only its callers know of it yet */
@@ -164,7 +164,7 @@ static int naming_outcome_locked(struct mp_naming *naming, bool same)
 		return 0;
 	case MP_PHASE_REFUSED:
 		/* The state may overtake the answer to CONNECT: then that is waited for. */
-		if (naming->connect_busy)
+		if (naming->busy)
 			return same ? 1 : -EALREADY;
 		naming->is_collected = true;
 		return mp_reason_to_errno(link->reason);
@@ -196,7 +196,7 @@ static bool may_start_locked(const struct mp_naming *naming, bool same, bool may
 		return false;
 	if (link->phase == MP_PHASE_UNNAMED)
 		return true;
-	return link->phase == MP_PHASE_REFUSED && may_retry && !naming->connect_busy &&
+	return link->phase == MP_PHASE_REFUSED && may_retry && !naming->busy &&
 	       (naming->is_collected || !same);
 }
 
@@ -301,7 +301,7 @@ ssize_t mp_naming_first_write(struct mp_naming *naming, struct iov_iter *from, b
 
 	spin_lock_irq(&link->lock);
 	/* A payload never becomes a name. */
-	is_refused = link->phase == MP_PHASE_REFUSED && !naming->connect_busy;
+	is_refused = link->phase == MP_PHASE_REFUSED && !naming->busy;
 	ret = is_refused ? naming_outcome_locked(naming, true) : 0;
 	spin_unlock_irq(&link->lock);
 	if (ret)

@@ -35,7 +35,7 @@ struct mp_naming {
 	struct mp_spin *spin;		/* the out half's: a naming call waits as a write does */
 	struct mp_connect opener;	/* without a name */
 	bool is_collected;		/* the naming call has given the answer */
-	bool connect_busy;		/* CONNECT is at the device */
+	struct mp_connect_req *busy;	/* at the device, or to go there; or NULL */
 	struct mp_connect_req *connect_req; /* fixed port: made at open, used again */
 	char *name;			/* name[+argument], NULL before naming */
 	__le32 uid, gid;		/* for whom @name was given */

@@ -7,7 +7,7 @@
 /* Nothing of this channel is at the device on the transmit queue [protocol.md 8.3]. */
 bool mp_channel_is_idle_locked(const struct mp_channel *ch)
 {
-	return !ch->out.sent && !ch->out.half.batch && !ch->naming.connect_busy &&
+	return !ch->out.sent && !ch->out.half.batch && !ch->naming.busy &&
 	       !ch->in.half.batch;
 }
 
