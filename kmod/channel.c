@@ -351,11 +351,18 @@ static __poll_t fail_locked(struct mp_link *link, int error)
 	return wake;
 }
 
-/* The device knows it no more. A fixed port that waits for its service asks again. */
+/*
+ * The device knows it no more, if the one before has ever heard of it. A fixed port that waits for
+ * its service asks again.
+ */
 static __poll_t lose_locked(struct mp_link *link)
 {
+	struct mp_channel *ch = mp_channel_of(link);
+
+	if (mp_naming_renew_locked(&ch->naming))
+		return 0;
 	if (link->phase == MP_PHASE_NAMING)
-		mp_end_ask_locked(mp_channel_of(link));
+		mp_end_ask_locked(ch);
 	return mp_link_lose_locked(link);
 }
 

@@ -13,6 +13,7 @@
 
 #include "naming.h"
 #include "port.h"
+#include "queue.h"
 #include "wait.h"
 
 /* Prefix, the longest name, its end mark: what a naming write may hold of a name. */
@@ -127,6 +128,27 @@ int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *conne
 		mp_link_fail_locked(link, ret);	/* only its callers know of it yet */
 	}
 	return ret;
+}
+
+/*
+ * Another daemon has the device. If CONNECT waits in the driver no device has seen it, and naming
+ * goes on with this one: in the next generation, as the last daemon may have refused a name in this
+ * one, and what it said of that may be on its way. No device acts on either before BYE is answered
+ * [protocol.md 3.7]. Returns true if so.
+ */
+bool mp_naming_renew_locked(struct mp_naming *naming)
+{
+	struct mp_link *link = naming->link;
+	u32 generation;
+
+	lockdep_assert_held(&link->lock);
+	if (!naming->busy)
+		return false;
+	generation = mp_port_next_generation(link->port);
+	if (!mp_queue_renew(link->port->tx, &naming->busy->req, generation))
+		return false;
+	mp_link_renew_locked(link, generation);
+	return true;
 }
 
 /* The device's state says how it went. Returns what to wake. */

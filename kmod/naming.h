@@ -47,6 +47,7 @@ int mp_naming_connect(struct mp_naming *naming, const struct mp_user *user, cons
 		      size_t len, bool nonblock, bool may_retry);
 ssize_t mp_naming_first_write(struct mp_naming *naming, struct iov_iter *from, bool nonblock);
 int mp_naming_send_locked(struct mp_naming *naming, struct mp_connect_req *connect);
+bool mp_naming_renew_locked(struct mp_naming *naming);
 __poll_t mp_naming_answered_locked(struct mp_naming *naming);
 
 #endif

@@ -390,6 +390,23 @@ bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req)
 }
 
 /*
+ * @req is of @generation from now on, if it still waits to be added, so that no device has seen it.
+ * Returns true if so.
+ */
+bool mp_queue_renew(struct mp_queue *queue, struct mp_req *req, u32 generation)
+{
+	unsigned long flags;
+	bool waits;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	waits = !req->is_added;
+	if (waits)
+		req->header.generation = cpu_to_le32(generation);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return waits;
+}
+
+/*
  * Gives the device its event buffers: at most a quarter of the ring. Returns 0, -ENOMEM,
  * -EIO (the queue is broken).
  */

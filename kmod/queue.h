@@ -84,6 +84,7 @@ static inline void mp_queue_end_kick(void)
 
 void mp_queue_notify(struct mp_queue *queue);
 bool mp_queue_hurry(struct mp_queue *queue, struct mp_req *req);
+bool mp_queue_renew(struct mp_queue *queue, struct mp_req *req, u32 generation);
 int mp_queue_post_events(struct mp_queue *queue);
 void mp_queue_demand(struct mp_queue *queue, int users, int holders);
 bool mp_queue_poll(struct mp_queue *queue, unsigned int *budget);
