@@ -154,6 +154,97 @@ static void a_naming_call_ends(void **state)
 	host_close(file);
 }
 
+/* --- A full ring: CONNECT waits in the driver ------------------------------- */
+
+static unsigned int kept_back;	/* descriptors that are not free */
+
+/* None is free but those for CANCEL and CLOSE; a WRITE of another channel is out. */
+static void fill_ring(void)
+{
+	assert_int_equal(host_write(file, 0, 10, false), 10);
+	kept_back = host.tx.vq.num_free - MP_RESERVED_DESCS;
+	host.tx.vq.num_free = MP_RESERVED_DESCS;
+}
+
+/* What is out comes back, and what waits follows it. */
+static void empty_ring(void)
+{
+	host.tx.vq.num_free += kept_back;
+	give_back(MP_OP_WRITE);
+	look();
+}
+
+static bool bye_at_a_full_ring(void)
+{
+	kernel_play(NULL);
+	assert_int_equal(host_count(MP_OP_CONNECT), 0);
+	bye();
+	empty_ring();
+	assert_int_equal(host_count(MP_OP_CONNECT), 1);
+	kernel_play(host_step);
+	return true;
+}
+
+/* The daemon that is no more has never heard of it: the call goes on with the next one. */
+static void a_naming_call_behind_a_full_ring_goes_on(void **state)
+{
+	struct file *other;
+
+	(void)state;
+	fill_ring();
+	other = host_open();
+	kernel_play(bye_at_a_full_ring);
+	assert_int_equal(host_call(other, false, (char *)"echo", 4, 4, false), 4);
+	kernel_play(NULL);
+	assert_int_equal(host_write(other, 0, 10, false), 10);
+	host_serve();
+	assert_int_equal(host.out_next, 10);
+	assert_int_equal(host_read(file, 0, 10, false), -ECONNRESET);
+	host_close(other);
+	host_serve();
+}
+
+static bool refuse_once(void)
+{
+	kernel_play(NULL);
+	host.slot = le32_to_cpu(host_request(MP_OP_CONNECT, 0)->channel);
+	host.generation = le32_to_cpu(host_request(MP_OP_CONNECT, 0)->generation);
+	host.seq = 7;
+	host.bits = MP_ST_REFUSED;
+	host.reason = MP_REASON_BUSY;
+	host_answer_at(MP_OP_CONNECT, 0, MP_OK, 0, 0);
+	return true;
+}
+
+/* Likewise a name that is tried again; what the last daemon said of the first try comes late. */
+static bool bye_and_late_news(void)
+{
+	bye_at_a_full_ring();
+	host.seq++;
+	host_event(host.generation);
+	host.reason = MP_REASON_NONE;
+	return true;
+}
+
+static void a_name_that_is_tried_again_goes_on(void **state)
+{
+	struct mp_naming *naming;
+	struct file *other;
+
+	(void)state;
+	other = host_open();
+	naming = &host_channel(other)->naming;
+	kernel_play(refuse_once);
+	assert_int_equal(mp_naming_connect(naming, NULL, "echo", 4, false, true), -EBUSY);
+	fill_ring();
+	kernel_play(bye_and_late_news);
+	assert_int_equal(mp_naming_connect(naming, NULL, "echo", 4, false, true), 0);
+	kernel_play(NULL);
+	assert_int_equal(host_write(other, 0, 10, false), 10);
+	host_serve();
+	assert_int_equal(host.out_next, 10);
+}
+
 /* The device is reset [protocol.md 10.2] behind the end of all channels: this one began since. */
 static bool die_once(void)
 {
@@ -288,6 +379,8 @@ int main(void)
 		CASE(twice, begin),
 		CASE(an_unnamed_open_is_none, begin),
 		CASE(a_naming_call_ends, host_begin),
+		CASE(a_naming_call_behind_a_full_ring_goes_on, begin),
+		CASE(a_name_that_is_tried_again_goes_on, begin),
 		CASE(a_naming_call_in_a_reset_ends, host_begin),
 		CASE(a_fixed_port_goes_on, begin_fixed),
 		CASE(late_news_of_a_lost_generation, begin_fixed),
