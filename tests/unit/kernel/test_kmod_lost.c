@@ -245,6 +245,48 @@ static void a_name_that_is_tried_again_goes_on(void **state)
 	assert_int_equal(host.out_next, 10);
 }
 
+static bool two_byes_at_a_full_ring(void)
+{
+	bye_at_a_full_ring();
+	kernel_play(NULL);
+	bye();
+	give_back(MP_OP_CONNECT);
+	return true;
+}
+
+/* When the next one ends, too, CONNECT is in the ring. */
+static void a_naming_call_ends_at_the_second_bye(void **state)
+{
+	struct file *other;
+
+	(void)state;
+	fill_ring();
+	other = host_open();
+	kernel_play(two_byes_at_a_full_ring);
+	assert_int_equal(host_call(other, false, (char *)"echo", 4, 4, false), -ECONNRESET);
+	kernel_play(NULL);
+	host_expect_kicks();
+}
+
+/* Its process ends: the device hears of the channel, and of its end. */
+static void a_naming_call_that_is_closed(void **state)
+{
+	struct file *other;
+
+	(void)state;
+	fill_ring();
+	other = host_open();
+	assert_int_equal(host_call(other, false, (char *)"echo", 4, 4, true), -EAGAIN);
+	bye();
+	host_close(other);
+	assert_int_equal(host_count(MP_OP_CLOSE), 0);
+	empty_ring();
+	assert_int_equal(host_count(MP_OP_CONNECT), 1);
+	host_serve();
+	look();
+	assert_int_equal(host.port.ledger.channels, 1);
+}
+
 /* The device is reset [protocol.md 10.2] behind the end of all channels: this one began since. */
 static bool die_once(void)
 {
@@ -360,6 +402,28 @@ static void a_fixed_port_whose_connect_is_out(void **state)
 	connecting(false);
 }
 
+/* What has not been asked yet is asked once. */
+static void a_fixed_port_whose_connect_waits(void **state)
+{
+	struct file *other;
+	u32 asked;
+
+	(void)state;
+	fill_ring();
+	other = host_open();
+	assert_int_equal(host_count(MP_OP_CONNECT), 0);
+	bye();
+	empty_ring();
+	assert_int_equal(host_count(MP_OP_CONNECT), 1);
+	asked = le32_to_cpu(host_request(MP_OP_CONNECT, 0)->generation);
+	host_serve();
+	assert_int_equal(host_channel(other)->link.phase, MP_PHASE_CONNECTED);
+	assert_int_equal(host_channel(other)->link.generation, asked);
+	assert_int_equal(host_write(other, 0, 10, false), 10);
+	host_serve();
+	assert_int_equal(host.out_next, 10);
+}
+
 static void a_fixed_port_is_closed(void **state)
 {
 	(void)state;
@@ -381,11 +445,14 @@ int main(void)
 		CASE(a_naming_call_ends, host_begin),
 		CASE(a_naming_call_behind_a_full_ring_goes_on, begin),
 		CASE(a_name_that_is_tried_again_goes_on, begin),
+		CASE(a_naming_call_ends_at_the_second_bye, begin),
+		CASE(a_naming_call_that_is_closed, begin),
 		CASE(a_naming_call_in_a_reset_ends, host_begin),
 		CASE(a_fixed_port_goes_on, begin_fixed),
 		CASE(late_news_of_a_lost_generation, begin_fixed),
 		CASE(a_fixed_port_that_connects, host_begin_fixed),
 		CASE(a_fixed_port_whose_connect_is_out, host_begin_fixed),
+		CASE(a_fixed_port_whose_connect_waits, begin_fixed),
 		CASE(a_fixed_port_is_closed, begin_fixed),
 	};
 
