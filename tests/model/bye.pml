@@ -6,6 +6,7 @@
  *
  * No request that the driver does not count as lost is answered as unknown, each comes back once, and
  * a slot that is used again is free at the device. A CONNECT that was there before BYE makes no record.
+ * One that waits in the driver when BYE comes is of a channel that is not lost.
  */
 #ifndef CRASHES
 #define CRASHES	2
@@ -36,6 +37,7 @@ byte last;			/* answer that was acted on; it may be acted on twice */
 byte generation = 1;
 byte connects, reads, closes;	/* out */
 bool is_named, is_lost, is_closing, is_closed;
+bool is_waiting;		/* its CONNECT, for room in the queue */
 
 #ifdef BUG_NO_WAIT
 #define MAY_SERVE	true
@@ -133,7 +135,11 @@ end:	do
 	   }
 	:: atomic { bye?n ->
 		if
-		:: is_named -> is_lost = true
+#ifdef BUG_ADDED_STAYS
+		:: is_named && !connects -> is_lost = true
+#else
+		:: is_named && !is_waiting -> is_lost = true
+#endif
 		:: else
 		fi;
 		answer!n
@@ -143,7 +149,8 @@ end:	do
 
 active proctype process() {
 	do
-	:: atomic { !is_named -> is_named = true; connects++; avail!CONNECT,generation }
+	:: atomic { !is_named -> is_named = true; is_waiting = true; connects++ }
+	:: atomic { is_waiting -> is_waiting = false; avail!CONNECT,generation }
 	:: atomic { is_named && !connects && !is_lost && !is_closing && !reads ->
 		reads++; avail!READ,generation
 	   }
