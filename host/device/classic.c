@@ -242,7 +242,7 @@ void classic_look(struct classic_channel *channel)
 void classic_start(struct port *port)
 {
 	if (port->config.gate.is_fixed)
-		open_fixed(port, port->device->is_resumed);
+		open_fixed(port, port->device->kept->resumed);
 	else
 		set_host_open(port, true);
 }

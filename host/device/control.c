@@ -203,7 +203,7 @@ static void receive_port_ready(struct port *port, uint16_t value)
 	    device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT) &&
 	    !device_has_feature(device, MP_F_MULTI_OPEN)) {
 		device->kept->life = LIFE_CLASSIC;
-		device->is_resumed = true;
+		device->kept->resumed = true;
 	}
 	if (device->kept->life != LIFE_MULTI && device->kept->life != LIFE_CLASSIC)
 		return;
@@ -227,7 +227,7 @@ static void receive_port_ready(struct port *port, uint16_t value)
 	 * A process of the guest that slept in a read did not hear that its session has ended,
 	 * and since Linux 6.7 a thaw does not make it look [protocol.md 13.3].
 	 */
-	if (device->is_resumed && port->config.gate.is_fixed)
+	if (device->kept->resumed && port->config.gate.is_fixed)
 		port_say(port, PORT_DUE_OPEN);
 	queue_defer(port->rx);
 	queue_defer(port->tx);

@@ -245,6 +245,8 @@ static bool kept_is_valid(const struct device *device)
 	for (unsigned int id = 0; id < DEVICE_KEPT_PORTS; id++)
 		if (kept->ports[id].ready > PORT_REMOVED || kept->ports[id].guest_open > 1)
 			return false;
+	if (kept->resumed > (kept->life == LIFE_CLASSIC))
+		return false;
 	switch (kept->life) {
 	case LIFE_NONE:
 		return true;

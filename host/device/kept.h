@@ -15,7 +15,7 @@
 
 struct device_kept {
 	uint8_t life;			/* enum device_life */
-	uint8_t reserved;
+	uint8_t resumed;		/* life is CLASSIC: the driver slept before; 0 if unknown */
 	uint16_t version;		/* that the driver chose, while life is MULTI */
 	uint16_t bye;			/* number of the newest BYE to the driver [3.7] */
 	uint16_t reserved2;

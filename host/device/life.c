@@ -83,7 +83,7 @@ void life_end(struct device *device, enum mp_end how)
 			device->ports[id]->is_removed = false;
 		}
 	device->kept->life = LIFE_NONE;
-	device->is_resumed = false;
+	device->kept->resumed = false;
 	device->say = 0;
 	/* What came when they were a manyport's, and was not looked at [protocol.md 11.7]. */
 	for (unsigned int i = 0; device_is_fuse(device) && i < device->queue_count; i++)

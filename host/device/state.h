@@ -67,7 +67,6 @@ struct device {
 	struct device_kept own_kept;	/* where its owner has no place for that */
 	bool is_broken, is_down;	/* is_down: and what it held has been let go */
 	bool goes_on;			/* with the channels of the program before this one */
-	bool is_resumed;		/* the driver was there before this life, and slept */
 	uint16_t say;			/* HELLO or BYE, as enum mp_control_event, or 0 */
 	struct list due;		/* ports with control messages */
 	struct list dirty;		/* queues to publish */
