@@ -41,8 +41,7 @@ static inline void guest_open(unsigned int id, bool is_open)
 	fake_control(driver, id, VIRTIO_CONSOLE_PORT_OPEN, is_open, NULL, 0);
 }
 
-/* Its driver begins with empty queues afterwards, and without DEVICE_READY. */
-static inline void guest_sleeps(void)
+static inline void guest_lies_down(void)
 {
 	for (unsigned int i = 0; i < driver->queue_count; i++) {
 		fake_stop(driver, i);
@@ -50,10 +49,21 @@ static inline void guest_sleeps(void)
 			free(driver->queues[i].by_head[j]);
 		fake_queue_init(driver, i, 32);
 	}
+}
+
+/* Its driver begins with empty queues, and without DEVICE_READY. */
+static inline void guest_wakes(void)
+{
 	for (unsigned int i = 0; i < driver->queue_count; i++)
 		fake_start(driver, i);
 	for (int i = 0; i < 8; i++)
 		fake_room(driver, 2, 512);
+}
+
+static inline void guest_sleeps(void)
+{
+	guest_lies_down();
+	guest_wakes();
 }
 
 static inline void expect_quiet(void)

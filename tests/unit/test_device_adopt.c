@@ -419,6 +419,7 @@ static void wild_values(void **state)
 		{ .life = 4, .version = MP_VERSION + 1 },
 		{ .life = 4, .version = 3, .ports[31].ready = 3 }, { .life = 1 },
 		{ .life = 4, .version = 3, .ports[1].guest_open = 2 },
+		{ .life = 4, .version = 3, .resumed = 1 }, { .resumed = 2 },
 	};
 
 	(void)state;
@@ -443,6 +444,7 @@ static void random_values(void **state)
 		die();
 		for (unsigned int at = 0; at < sizeof(kept); at++)
 			((uint8_t *)&kept)[at] = rand() % (at < 8 ? 8 : 3);
+		kept.resumed = rand() % 8 == 7;
 		take_over(true);
 		driver->control_count = 0;
 		answer(rand() % 4);

@@ -155,6 +155,28 @@ static void a_fixed_classic_port(void **state)
 	assert_int_equal(service->opened, 2);
 }
 
+/* The daemon dies between two PORT_READYs of a driver that slept [protocol.md 13.3]. */
+static void a_driver_that_slept(void **state)
+{
+	(void)state;
+	guest_lies_down();
+	for (unsigned int i = 0; i < driver->queue_count; i++)
+		driver->queues[i].ring.inflight = areas[i];
+	guest_wakes();
+	port_ready(PORT, "multi");
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	crash(false);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_NAME, 1);
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_ADD, 1);
+	port_ready(FIXED, "fixed");
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	expect_quiet();
+	assert_int_equal(service->opened, 0);
+	fake_pass_time(driver, 1000);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +186,7 @@ int main(void)
 		TEST(an_open_classic_port, classic),
 		TEST(a_closed_classic_port, classic),
 		TEST(a_fixed_classic_port, classic),
+		TEST(a_driver_that_slept, classic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,23 @@ static void test_lost(void **state)
 	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 1);
 }
 
+/* The restart comes between two PORT_READYs of a driver that slept [protocol.md 13.3]. */
+static void test_sleep(void **state)
+{
+	(void)state;
+	guest_sleeps();
+	port_ready(PORT, "multi");
+	fake_expect_control(driver, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	restart();
+	port_ready(FIXED, "fixed");
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	expect_quiet();
+	assert_int_equal(service->opened, 0);
+	fake_pass_time(driver, CORE_RETRY_MS);
+	fake_expect_control(driver, FIXED, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	expect_quiet();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +133,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ended, setup_ready, world_destroy),
 		cmocka_unit_test_setup_teardown(test_waits, setup, world_destroy),
 		cmocka_unit_test_setup_teardown(test_lost, setup, world_destroy),
+		cmocka_unit_test_setup_teardown(test_sleep, setup_ready, world_destroy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
