@@ -268,11 +268,18 @@ static void return_out(struct port *port)
 	life_return_out(port->tx);
 }
 
-/* Until BYE is answered; what waits was sent before BYE, for channels that end by it. */
+/* What waits was sent before BYE, for channels that end by it. */
+static void count_old(struct port *port)
+{
+	port->tx_old = queue_waiting(port->tx);
+	port->is_tx_unseen = !port->tx->ring;
+}
+
+/* Until BYE is answered. */
 static void lose_port(struct port *port)
 {
 	port->is_lost = true;
-	port->tx_old = queue_waiting(port->tx);
+	count_old(port);
 }
 
 /* The driver may have it, or not have heard that it has to remove it, or have done so. */
@@ -459,6 +466,9 @@ void device_ring_start(struct device *device, unsigned int queue, struct ring *r
 	if (starts_anew(q, ring))
 		device_reset(device);
 	queue_start(q, ring);
+	/* BYE may have been said before, but to a guest whose queues stood. */
+	if (q->kind == QUEUE_TX && q->port && q->port->is_tx_unseen)
+		count_old(q->port);
 	settle(&device->core);
 }
 

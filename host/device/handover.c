@@ -31,6 +31,7 @@ static void hand_over_port(struct port *port, struct record *record)
 	classic_hand_over(port, record);
 	slot_hand_over_all(port, bytes_changed, record);
 	record_u32(record, &port->tx_doubtful);
+	record_bool(record, &port->is_tx_unseen);
 }
 
 static void save_ports(struct device *device, struct record *record)

@@ -51,6 +51,7 @@ void life_found(struct port *port)
 	life_return_out(port->rx);
 	life_return_out(port->tx);
 	port->is_lost = false;
+	port->is_tx_unseen = false;
 	port->tx_doubtful = queue_waiting(port->tx);
 	queue_defer(port->rx);
 	queue_defer(port->tx);
@@ -70,6 +71,7 @@ void life_reset_port(struct port *port, enum mp_end how)
 	port->due = 0;
 	port->rx_first = 0;
 	port->tx_old = 0;
+	port->is_tx_unseen = false;
 	port->tx_doubtful = 0;
 	port->is_lost = false;
 	port->kept->ready = PORT_ABSENT;

@@ -71,6 +71,7 @@ struct port {
 	unsigned int rx_first;		/* chains of rx that go before the next of tx: request.c */
 	/* Chains of tx that are older than the driver's port, or than the device's BYE. */
 	unsigned int tx_old;
+	bool is_tx_unseen;		/* lost while tx stood: they are counted when it starts */
 	/* Chains of tx that were there when BYE was answered: some may be older than the answer. */
 	uint32_t tx_doubtful;
 	struct classic classic;
