@@ -281,6 +281,57 @@ static void a_client_and_a_restart(void **state)
 	assert_int_equal(service->returned, 1);
 }
 
+/* The guest was paused when the daemon ended: its queues stand, and start again behind BYE. */
+static void a_connect_in_a_queue_that_stands(bool is_restarted)
+{
+	struct fake_request *connect, *again;
+	uint16_t number;
+
+	connect = offer_connect(TX, 3, 9);
+	fake_stop(driver, TX);
+	crash(true);
+	number = expect_bye();
+	if (is_restarted)
+		restart();
+	fake_start(driver, TX);
+	again = offer_connect(TX, 4, 10);
+	answer(number);
+	assert_int_equal(le32toh(finish(connect).status), MP_BUSY);
+	assert_int_equal(le32toh(finish(again).status), MP_OK);
+	assert_int_equal(service->opened, 1);
+}
+
+static void a_connect_of_a_paused_guest(void **state)
+{
+	(void)state;
+	a_connect_in_a_queue_that_stands(false);
+}
+
+static void a_connect_of_a_paused_guest_and_a_restart(void **state)
+{
+	(void)state;
+	a_connect_in_a_queue_that_stands(true);
+}
+
+/* A pause behind BYE makes nothing older than it is. */
+static void a_pause_before_the_answer(void **state)
+{
+	struct fake_request *connect, *again;
+	uint16_t number;
+
+	(void)state;
+	die();
+	connect = offer_connect(TX, 3, 9);
+	take_over(true);
+	number = expect_bye();
+	again = offer_connect(TX, 4, 10);
+	fake_stop(driver, TX);
+	fake_start(driver, TX);
+	answer(number);
+	assert_int_equal(le32toh(finish(connect).status), MP_BUSY);
+	assert_int_equal(le32toh(finish(again).status), MP_OK);
+}
+
 /* The ring stops before the answer: nothing stays out [protocol.md 10.3]. */
 static void a_stop_before_the_answer(void **state)
 {
@@ -464,6 +515,9 @@ int main(void)
 		TEST(a_client_is_given_to_no_channel_that_ends, ready_port),
 		TEST(a_client_is_given_to_another, ready_port),
 		TEST(a_client_and_a_restart, ready_port),
+		TEST(a_connect_of_a_paused_guest, ready_port),
+		TEST(a_connect_of_a_paused_guest_and_a_restart, ready_port),
+		TEST(a_pause_before_the_answer, ready_port),
 		TEST(a_stop_before_the_answer, ready_port),
 		TEST(died_at_device_ready, new),
 		TEST(died_before_the_answer_to_hello, new),
