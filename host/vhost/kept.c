@@ -323,8 +323,9 @@ static int make(struct kept *kept, const struct found *found)
  */
 static int find(struct kept *kept)
 {
-	uint32_t number = kept->keep ? keep_find(kept->keep, KEPT_MAGIC) : 0;
-	int fd = number ? keep_take(kept->keep, number) : -1, ret;
+	struct keep *keep = kept->keep;	/* make() may find that it can hold nothing */
+	uint32_t number = keep ? keep_find(keep, KEPT_MAGIC) : 0;
+	int fd = number ? keep_take(keep, number) : -1, ret;
 	struct found found;
 
 	if (fd < 0)
@@ -335,10 +336,9 @@ static int find(struct kept *kept)
 	if (found.state && !ret)
 		for_each_number(kept, disown);
 	/* A holder that could not be told to drop it must not show it to a later program. */
-	if (found.state && !ret && kept->keep && keep_is_alone(kept->keep))
+	if (found.state && !ret && keep_is_alone(keep))
 		found.state->socket = 0;
-	if (kept->keep)
-		keep_drop(kept->keep, number);
+	keep_drop(keep, number);
 	if (found.state)
 		munmap(found.state, found.size);
 	return found.state && !ret ? 1 : ret;
