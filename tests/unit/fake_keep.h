@@ -39,6 +39,7 @@ struct keep {
 	uint32_t next;
 	unsigned int room;		/* with the holder, if not 0 */
 	bool is_alone;
+	bool is_full;			/* nothing more can be held, with a holder or without */
 	int told;			/* to hold, less those to drop */
 	int pair[2];			/* to and from the next process */
 };
@@ -146,7 +147,7 @@ static inline uint32_t fake_hold(struct keep *keep, int fd, bool is_state)
 			keep->held[i].users++;
 			return keep->held[i].number;
 		}
-	if (keep->count == FAKE_HELD ||
+	if (keep->count == FAKE_HELD || keep->is_full ||
 	    (keep->room && !keep->is_alone && keep->count == keep->room)) {
 		errno = ENOSPC;
 		return 0;

@@ -182,6 +182,39 @@ static void alone_leaves_no_state(void **state)
 	fake_keep_fini(&keep);
 }
 
+/* Where not even the copy of the state can be held, nothing is left for a later program. */
+static void holds_nothing(void **state)
+{
+	uint32_t socket = 1;
+	int file = -1;
+
+	(void)state;
+	close(begin_and_die(NULL));
+	fake_keep_begin(&keep);
+	for (unsigned int i = 0; i < keep.count; i++)
+		if (keep.held[i].is_state)
+			file = dup(keep.held[i].fd);
+	keep.is_full = true;
+	memset(&fe.device, 0, sizeof(fe.device));
+	fe.kept = kept_create(&keep);
+	assert_non_null(fe.kept);
+	assert_false(kept_has_front_end(fe.kept));
+	assert_int_equal(pread(file, &socket, sizeof(socket),
+			       offsetof(struct kept_state, socket)), sizeof(socket));
+	assert_int_equal(socket, 0);
+	close(file);
+	keep_drop_rest(&keep);
+	assert_int_equal(keep.count, 0);
+	assert_true(connection_has_ended());
+	/* The next front end is served all the same. */
+	close(fe.fd);
+	fe_connect(&fe);
+	fe_negotiate(&fe);
+	assert_false(fe.ended);
+	fe_stop(&fe);
+	fake_keep_fini(&keep);
+}
+
 /* What a program of version 1 leaves: tables with room for 32 regions, and all else the same. */
 static int of_version_1(int file)
 {
@@ -386,6 +419,7 @@ int main(void)
 		cmocka_unit_test(ordinary_file),
 		cmocka_unit_test(works_on_a_copy),
 		cmocka_unit_test(alone_leaves_no_state),
+		cmocka_unit_test(holds_nothing),
 		cmocka_unit_test(takes_over_an_older_version),
 		cmocka_unit_test(calls_come_last),
 		cmocka_unit_test(holder_has_no_room),
