@@ -324,7 +324,7 @@ int keep_take_listener(struct keep *keep, uint32_t *number)
 {
 	*number = 0;
 	for (size_t i = 0; i < keep->count; i++) {
-		if (!listens(&keep->held[i]))
+		if (keep->held[i].users || !listens(&keep->held[i]))
 			continue;
 		*number = keep->held[i].number;
 		return keep_take(keep, *number);

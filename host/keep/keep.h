@@ -61,7 +61,10 @@ bool keep_is_own(struct keep *keep, uint32_t number);
  * or 0. Of several the newest.
  */
 uint32_t keep_find(struct keep *keep, const char *magic);
-/* As keep_take(), of a socket that listens: *number, or 0. Of several the first one. */
+/*
+ * As keep_take(), of a socket that listens and that was neither taken nor held since the start:
+ * *number, or 0. So one call after the other gives all of them.
+ */
 int keep_take_listener(struct keep *keep, uint32_t *number);
 /* After the start: drops all that was neither taken nor held since. */
 void keep_drop_rest(struct keep *keep);

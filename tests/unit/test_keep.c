@@ -417,6 +417,51 @@ static void test_gives_up(void **state)
 	assert_int_equal(manager.count, 0);
 }
 
+/* --- Sockets that listen ------------------------------------------------------------ */
+
+static int listener(void)
+{
+	const struct sockaddr_un any = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	EXPECT(!bind(fd, (const void *)&any, sizeof(sa_family_t)) && !listen(fd, 1));
+	return fd;
+}
+
+static void holds_listeners(struct keep *keep)
+{
+	uint32_t number;
+
+	EXPECT(keep_hold(keep, listener()) == 1);
+	EXPECT(keep_hold(keep, memory("none")) == 2);
+	EXPECT(keep_hold(keep, listener()) == 3);
+	/* These are of this process. */
+	EXPECT(keep_take_listener(keep, &number) < 0 && !number);
+}
+
+/* Each of them once; one that is held again is none that is left. */
+static void takes_listeners(struct keep *keep)
+{
+	uint32_t number;
+	int fd = keep_take_listener(keep, &number);
+
+	EXPECT(fd >= 0 && number == 1);
+	EXPECT(keep_hold(keep, fd) == 1);
+	EXPECT(keep_take_listener(keep, &number) >= 0 && number == 3);
+	EXPECT(keep_take_listener(keep, &number) < 0 && !number);
+	keep_drop(keep, 3);
+	keep_drop_rest(keep);
+}
+
+static void test_listeners(void **state)
+{
+	(void)state;
+	live(holds_listeners);
+	assert_int_equal(manager.count, 3);
+	live(takes_listeners);
+	assert_int_equal(manager.count, 1);
+}
+
 /* --- No room ----------------------------------------------------------------------- */
 
 static void meets_limit(struct keep *keep)
@@ -544,6 +589,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_other_process, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_holder, begin, end),
 		cmocka_unit_test_setup_teardown(test_gives_up, begin, end),
+		cmocka_unit_test_setup_teardown(test_listeners, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_room, begin, end),
 		cmocka_unit_test_setup_teardown(test_pass, begin, end),
 	};
