@@ -15,6 +15,7 @@
 #include "daemon/former.h"
 #include "daemon/guest.h"
 #include "daemon/left.h"
+#include "daemon/listeners.h"
 #include "daemon/owner.h"
 #include "daemon/road.h"
 #include "device/device.h"
@@ -40,9 +41,9 @@ struct guest {
 	struct left left;
 	struct loop_poller poller;
 	struct door door;		/* where front ends come in */
-	uint32_t listener;		/* its socket, with the holder */
 	struct road **roads;
 	int road_count;
+	struct listeners listeners;	/* of the door and of roads */
 	bool once;			/* the guest ends with the session */
 	bool is_ending;
 	int result;
@@ -108,30 +109,22 @@ static int begin_session(struct guest *guest, int fd)
 	return 0;
 }
 
-/* So that a front end that comes in between finds a socket that listens. */
-static void take_over_listener(struct guest *guest)
+void guest_keep_listeners(struct guest *guest)
 {
-	int fd = keep_take_listener(guest->keep, &guest->listener);
+	struct listeners before = guest->listeners;
 
-	if (fd >= 0 && !unix_listeners_adopt(fd))
-		close(fd);
-}
-
-static void keep_listener(struct guest *guest)
-{
-	uint32_t before = guest->listener;
-
-	guest->listener = 0;
-	if (!guest->keep)
-		return;
-	if (guest->door.listener.fd >= 0)
-		guest->listener = keep_hold(guest->keep, guest->door.listener.fd);
-	keep_drop(guest->keep, before);
+	/* What listens still is held twice for a moment, and keeps its number. */
+	guest->listeners = (struct listeners){ .keep = guest->keep };
+	listeners_hold(&guest->listeners, guest->door.listener.fd);
+	for (int i = 0; i < guest->road_count; i++)
+		listeners_hold(&guest->listeners, guest->roads[i]->listener);
+	listeners_drop(&before);
 }
 
 bool guest_take_over(struct guest *guest, bool once)
 {
-	take_over_listener(guest);
+	/* So that a client that comes in between finds a socket that listens. */
+	listeners_take_over(&guest->listeners);
 	if (kept_has_front_end(guest->kept)) {
 		guest->session = session_adopt(guest->loop, guest->device, guest->kept,
 					       session_ended, guest);
@@ -186,10 +179,7 @@ static const struct door_ops door_ops = {
 
 int guest_listen(struct guest *guest, const char *path, const struct unix_access *access)
 {
-	int ret = door_open(&guest->door, path, access);
-
-	keep_listener(guest);
-	return ret;
+	return door_open(&guest->door, path, access);
 }
 
 int guest_attach(struct guest *guest, int fd)
@@ -224,7 +214,7 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 	/* Two connections (one is looked at); a back channel; what one message carries. */
 	unsigned int count = 3 + QUEUE_FDS * guest_queue_count(guest) + MESSAGE_MAX_FDS;
 
-	/* And copies of what is held: the same, the regions, the state, and the listener. */
+	/* And copies of what is held: the same, the regions, the state, and the door's listener. */
 	return 2 * count + MEM_MAX_REGIONS + 2;
 }
 
@@ -233,9 +223,9 @@ unsigned int guest_front_end_fds(const struct guest *guest)
 static void stop_serving(struct guest *guest)
 {
 	door_close(&guest->door);
-	keep_listener(guest);
 	for (int i = 0; i < guest->road_count; i++)
 		road_end(guest->roads[i]);
+	guest_keep_listeners(guest);
 	/* Where the daemon is started again, the guest goes on. */
 	session_leave(guest->session);
 	/* session_destroy() stops the rings, then ends the channels, which still use the policy. */
@@ -408,7 +398,7 @@ struct guest *guest_create(struct loop *loop, const struct config *config)
 	owner_init(&guest->owner, loop, guest->policy, config->guest.name);
 	guest->owner.entered = entered;
 	guest->owner.former = guest->former;
-	guest->keep = keep_create();
+	guest->keep = guest->listeners.keep = keep_create();
 	guest->kept = guest->keep ? kept_create(guest->keep) : NULL;
 	guest->device = guest->policy && guest->former && guest->kept ? make_device(guest) : NULL;
 	if (!guest->device) {

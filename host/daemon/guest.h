@@ -38,6 +38,12 @@ int guest_attach(struct guest *guest, int fd);
 int guest_open_road(struct guest *guest, const struct road_config *config);
 
 /*
+ * Holds the sockets that listen now, of front ends and of roads, for the next process, with the
+ * clients that wait there; and no others any more.
+ */
+void guest_keep_listeners(struct guest *guest);
+
+/*
  * No front end is served any more; services still get what they have taken. Then, or at a
  * second call, the loop quits.
  */

@@ -129,10 +129,11 @@ static uint64_t wanted_fds(const struct config *config, bool has_roads)
 
 /* Raises the limit of descriptors as far as allowed; warns if that may be too few. */
 static void raise_fd_limit(const struct config *config, const struct guest *guest,
-			   bool has_roads)
+			   unsigned int roads)
 {
-	uint64_t wanted = wanted_fds(config, has_roads);
-	unsigned int reserve = guest_front_end_fds(guest);
+	uint64_t wanted = wanted_fds(config, roads);
+	/* And a copy of each road's socket that is held. */
+	unsigned int reserve = guest_front_end_fds(guest) + roads;
 	unsigned long left = fd_limit_init(reserve);
 
 	if (left < wanted)
@@ -235,6 +236,7 @@ static int serve(struct loop *loop, struct guest *guest, const struct config *co
 			return ret;
 	}
 	ret = open_roads(guest, options);
+	guest_keep_listeners(guest);
 	handover_close(record);
 	if (ret && !goes_on)
 		return ret;
@@ -267,6 +269,7 @@ static void open_roads_again(void *context)
 	const struct handover *handover = context;
 
 	open_roads(handover->guest, handover->options);
+	guest_keep_listeners(handover->guest);
 }
 
 static int run(struct loop *loop, const struct config *config, const struct options *options,

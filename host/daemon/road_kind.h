@@ -39,6 +39,7 @@ struct road_env {
 
 struct road {
 	const struct road_ops *ops;
+	int listener;			/* a unix socket, held for the next process; -1: none */
 };
 
 struct road_ops {

@@ -21,7 +21,7 @@ struct sockets_road {
 	struct owner owner;
 	struct connections connections;
 	struct acceptor acceptor;
-	struct unix_listener listener;	/* fd -1: vsock */
+	struct unix_listener listener;	/* fd -1: vsock, whose socket ends with us */
 	int fd;				/* that listens; -1: none */
 	unsigned int cid;
 };
@@ -78,7 +78,7 @@ static int begin_to_listen(struct sockets_road *road, const struct road_config *
 
 	if (config->kind == ROAD_VSOCK_UNIX) {
 		ret = unix_listener_open(&road->listener, config->path, &config->access);
-		road->fd = road->listener.fd;
+		road->road.listener = road->fd = road->listener.fd;
 	} else {
 		ret = road->fd = listen_vsock(config->port);
 	}
@@ -96,7 +96,7 @@ static void end(struct road *base)
 		unix_listener_close(&road->listener);
 	else if (road->fd >= 0)
 		close(road->fd);
-	road->fd = road->listener.fd = -1;
+	road->road.listener = road->fd = road->listener.fd = -1;
 	connections_end(&road->connections);
 }
 
@@ -120,7 +120,7 @@ struct road *road_sockets_open(const struct road_config *config, const struct ro
 	if (!road)
 		return NULL;
 	road->road.ops = &road_ops;
-	road->fd = road->listener.fd = -1;
+	road->road.listener = road->fd = road->listener.fd = -1;
 	road->cid = config->cid;
 	owner_init(&road->owner, env->loop, env->policy, env->core->guest);
 	acceptor_init(&road->acceptor, env->loop, env->core->guest, come_in);

@@ -167,6 +167,7 @@ static int begin(struct stream_road *road)
 	case ROAD_STREAM_LISTEN:
 		ret = unix_listener_open(&road->listener, road->config->path,
 					 &road->config->access);
+		road->road.listener = road->listener.fd;
 		return ret < 0 ? ret : acceptor_start(&road->acceptor, road->listener.fd);
 	default:
 		try_to_connect(road);
@@ -184,7 +185,7 @@ static void end(struct road *base)
 	acceptor_stop(&road->acceptor);
 	if (road->listener.fd >= 0)
 		unix_listener_close(&road->listener);
-	road->listener.fd = -1;
+	road->road.listener = road->listener.fd = -1;
 	let_go(road);
 	if (road->carrier.link)
 		carrier_settle(&road->carrier);
@@ -212,7 +213,7 @@ struct road *road_stream_open(const struct road_config *config, const struct roa
 	road->road.ops = &road_ops;
 	road->config = config;
 	road->env = *env;
-	road->in = road->out = road->listener.fd = -1;
+	road->in = road->out = road->road.listener = road->listener.fd = -1;
 	owner_init(&road->owner, env->loop, env->policy, env->core->guest);
 	road->owner.entered = entered;
 	acceptor_init(&road->acceptor, env->loop, env->core->guest, come_in);
