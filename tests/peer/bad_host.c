@@ -64,15 +64,17 @@ static void on_end(void *context, int why)
 	loop_quit(loop);
 }
 
+/* The file of the socket is there when it takes connections. */
 static int accept_one(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), connected;
+	const size_t size = sizeof(address.sun_path);
 
-	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
+	if (fd < 0 || snprintf(address.sun_path, size, "%s.new", path) >= (int)size)
 		return -1;
-	strcpy(address.sun_path, path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1))
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1) ||
+	    rename(address.sun_path, path))
 		return -1;
 	connected = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	close(fd);
