@@ -25,9 +25,9 @@ struct mp_half {
 	struct mp_link *link;
 	bool is_read;			/* constant: in, else out */
 	bool is_shut;			/* a process has ended it */
-	struct mp_req *shutdown;	/* SHUTDOWN, which is due when @batch is back */
 	u8 parts;			/* in: that the next batch should have: learned */
 	struct mp_spin spin;
+	struct mp_req *shutdown;	/* SHUTDOWN, which is due when @batch is back */
 	u64 offset;			/* in: of what came without a gap; out: of what was taken */
 	struct mp_batch *batch;		/* on a caller's pages */
 	u64 bytes, zero_copy;		/* moved in all; of these on a caller's pages */
