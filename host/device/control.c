@@ -203,6 +203,7 @@ static void receive_port_ready(struct port *port, uint16_t value)
 	    device_has_feature(device, VIRTIO_CONSOLE_F_MULTIPORT) &&
 	    !device_has_feature(device, MP_F_MULTI_OPEN)) {
 		device->kept->life = LIFE_CLASSIC;
+		__atomic_signal_fence(__ATOMIC_RELEASE);	/* as in life_end() */
 		device->kept->resumed = true;
 	}
 	if (device->kept->life != LIFE_MULTI && device->kept->life != LIFE_CLASSIC)

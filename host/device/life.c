@@ -84,8 +84,10 @@ void life_end(struct device *device, enum mp_end how)
 			life_reset_port(device->ports[id], how);
 			device->ports[id]->is_removed = false;
 		}
-	device->kept->life = LIFE_NONE;
+	/* In this order: a crash may come between, and only a classic life can be resumed. */
 	device->kept->resumed = false;
+	__atomic_signal_fence(__ATOMIC_RELEASE);
+	device->kept->life = LIFE_NONE;
 	device->say = 0;
 	/* What came when they were a manyport's, and was not looked at [protocol.md 11.7]. */
 	for (unsigned int i = 0; device_is_fuse(device) && i < device->queue_count; i++)
